@@ -1,0 +1,49 @@
+"""tiler: whole-slide images into exact grids of tiles.
+
+Names are imported on first use, so that ``import tiler`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tiler.extractor import TileExtractor
+    from tiler.regions import RegionMaskSpec, RegionSpec
+    from tiler.resolution import MPP, Level, Magnification
+    from tiler.spec import Edge, MeasurementUnit, TileSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "TileExtractor": "tiler.extractor",
+    "TileSpec": "tiler.spec",
+    "MeasurementUnit": "tiler.spec",
+    "Edge": "tiler.spec",
+    "MPP": "tiler.resolution",
+    "Level": "tiler.resolution",
+    "Magnification": "tiler.resolution",
+    "RegionSpec": "tiler.regions",
+    "RegionMaskSpec": "tiler.regions",
+    "open_slide": "tiler.readers",
+}
+
+__all__ = [
+    "MPP",
+    "Edge",
+    "Level",
+    "Magnification",
+    "MeasurementUnit",
+    "RegionMaskSpec",
+    "RegionSpec",
+    "TileExtractor",
+    "TileSpec",
+    "open_slide",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tiler' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

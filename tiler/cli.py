@@ -1,0 +1,147 @@
+"""The command: compose, build, run, exit code. No logic of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+import tiler
+from tiler.config.multirun import current_sweep, launched_sweep, register_resolver, swept_values
+from tiler.config.schema import conf_folder, register_schema
+from tiler.errors import ConfigError, TilerError
+
+log = logging.getLogger("tiler")
+
+
+def main() -> None:
+    """Run the command and end the process with its exit code."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"tiler {tiler.__version__}")
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
+    register_schema()
+    register_resolver()
+    sys.exit(_command())
+
+
+def _command() -> int:
+    try:
+        code = _compose_and_run()
+    except KeyboardInterrupt:
+        code = 130
+    sweep = launched_sweep()
+    if sweep is None or sweep.folder is None:
+        return code
+    from tiler.runner.sweep import read_jobs, worst, write_sweep
+
+    jobs = read_jobs(sweep.folder, sweep.sweep_id)
+    if jobs:
+        path = write_sweep(sweep.folder, jobs, sweep.keys)
+        for job in jobs:
+            if job.run["exit_code"]:
+                _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
+        _say(f"{len(jobs)} jobs; the sweep's table is {path}")
+    return worst([code, *(job.run["exit_code"] for job in jobs)])
+
+
+def _compose_and_run() -> int:
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
+    except TilerError as error:
+        return _complain(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        from tiler.config.explain import explain
+
+        _say(f"E_CONFIG: {explain(error, _all_keys())}")
+        return 2
+    return 0
+
+
+def _job(config: DictConfig) -> None:
+    code, error = _run(config)
+    if HydraConfig.get().mode is RunMode.RUN:
+        if code:
+            sys.exit(code)
+    elif error:
+        _record_failure(code, error)  # the other jobs of the sweep still run
+
+
+def _run(config: DictConfig) -> tuple[int, str]:
+    """The exit code of one run, and the error if it did not get to its slides."""
+    from tiler.config.build import build
+    from tiler.runner.run import run
+
+    try:
+        sweep = current_sweep()
+        if sweep and {"out", "name"} & set(sweep.keys):
+            raise ConfigError("out and name cannot be swept: jobs get folders of their own")
+        plan = build(config)
+        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
+        out = Path(HydraConfig.get().runtime.output_dir)
+        result = run(plan.jobs, out, plan.engine, {**_facts(), "config": plan.plain}, plan.policy)
+        return result.exit_code, ""
+    except TilerError as error:
+        return _complain(error), str(error)
+    except Exception as error:
+        if HydraConfig.get().mode is RunMode.RUN:
+            raise
+        log.exception("a bug in tiler: please report it with this text")
+        return 1, repr(error)
+
+
+def _facts() -> dict[str, Any]:
+    """What run.json says of how the run was started."""
+    overrides = list(HydraConfig.get().overrides.task)
+    facts: dict[str, Any] = {"overrides": overrides}
+    sweep = current_sweep()
+    if sweep:
+        facts["sweep"] = {
+            "id": sweep.sweep_id,
+            "number": HydraConfig.get().job.num,
+            "settings": swept_values(sweep, overrides),
+        }
+    return facts
+
+
+def _record_failure(code: int, error: str) -> None:
+    import json
+
+    from tiler.files import write_whole
+
+    text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
+    write_whole(Path(HydraConfig.get().runtime.output_dir, "run.json"), text.encode())
+
+
+def _complain(error: TilerError) -> int:
+    for line in str(error).splitlines():
+        _say(line if line.startswith("E_") else f"{error.code}: {line}")
+    return error.exit_code
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _all_keys() -> list[str]:
+    """Every key of the default configuration and of all options, for a hint."""
+    import yaml
+
+    folder = conf_folder()
+    top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    keys = [key for key in top if key not in ("hydra", "defaults")]
+    for file in sorted(folder.glob("*/*.yaml")):
+        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        group = file.parent.name
+        prefix = f"{group}.{file.stem}" if group == "exporter" else group
+        keys += [group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))]
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,193 @@
+"""From a composed configuration to the jobs of a run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import yaml
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tiler.config.schema import Config
+from tiler.config.validate import nearest, problems_in
+from tiler.errors import ConfigError
+from tiler.extractor import TileExtractor
+from tiler.protocols import SlideEntry
+from tiler.runner.engine import Engine
+from tiler.runner.identity import assign_ids
+from tiler.runner.job import SlideJob
+from tiler.runner.run import Policy
+
+SHAPES_OUTPUT = (
+    "threshold",
+    "on_bad_tile",
+    "max_bad_fraction",
+    "reader",
+    "resolution",
+    "tile",
+    "mask",
+    "exporter",
+)
+"""The keys that decide what is written for a slide; a table may set them slide by slide."""
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values.
+
+    Raises
+    ------
+    ConfigError
+        When an interpolation leads nowhere.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a configuration asks for."""
+
+    jobs: list[SlideJob]
+    engine: Engine
+    policy: Policy
+    plain: dict[str, Any]
+
+
+def build(config: DictConfig) -> Plan:
+    """Validate a configuration, find its slides and make a job for each.
+
+    Raises
+    ------
+    ConfigError
+        With a line for every mistake.
+    """
+    plain = resolved(config)
+    known = [field.name for field in fields(Config)]
+    problems = problems_in(plain, known)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    common = _parts(config, plain)
+    engine: Engine = _made(config, "engine")
+    entries: list[SlideEntry] = list(_made(config, "slides"))
+    ids = assign_ids(entries)
+    jobs = [
+        _job(entry, slide_id, config, common) for entry, slide_id in zip(entries, ids, strict=True)
+    ]
+    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), plain)
+
+
+def _job(entry: SlideEntry, slide_id: str, config: DictConfig, common: dict[str, Any]) -> SlideJob:
+    parts = common
+    if entry.overrides:
+        try:
+            parts = _parts(*_overridden(config, entry.overrides))
+        except ConfigError as error:
+            raise ConfigError(f"slides.table: {entry.path.name}: {error}") from error
+    return SlideJob(
+        path=entry.path, slide_id=slide_id, expected_sha256=entry.expected_sha256, **parts
+    )
+
+
+def _parts(config: DictConfig, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects of a job, all problems of their values listed at once."""
+    made: dict[str, Any] = {}
+    problems: list[str] = []
+    for key in ("reader", "resolution", "mask", "exporter"):
+        try:
+            made[key] = _made(config, key)
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        resolution = made.get("resolution") or _any_resolution()
+        spec = _made(config, "tile", _partial_=True)(resolution=resolution)
+        extractor = TileExtractor(
+            spec, mask_provider=made.get("mask"), mask_threshold=config.threshold
+        )
+    except ConfigError as error:
+        problems.append(str(error))
+    if not 0 <= plain["max_bad_fraction"] <= 1:
+        problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
+    if not problems and not made["exporter"]:
+        problems.append("exporter=[]: choose at least one of csv, json, images, overview")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return {
+        "open_reader": made["reader"],
+        "extractor": extractor,
+        "exporters": dict(made["exporter"]),
+        "settings": _shaping(plain),
+        "on_bad_tile": plain["on_bad_tile"],
+        "max_bad_fraction": plain["max_bad_fraction"],
+    }
+
+
+def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what is written; the number of threads, for one, does not."""
+    settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
+    settings["exporter"].get("images", {}).pop("threads", None)
+    return settings
+
+
+def _any_resolution() -> Any:
+    """Stands in for a resolution that is wrong itself, so that the tile is looked at too."""
+    from tiler.resolution import Level
+
+    return Level(0)
+
+
+def _made(config: DictConfig, key: str, **how: Any) -> Any:
+    try:
+        return instantiate(config[key], **how, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _overridden(
+    config: DictConfig, overrides: Mapping[str, str]
+) -> tuple[DictConfig, dict[str, Any]]:
+    """The configuration of one slide: some keys set from text.
+
+    Raises
+    ------
+    ConfigError
+        When a key does not exist, may not differ between slides, or has the wrong type.
+    """
+    own = config.copy()
+    keys = _leaves({key: config[key] for key in SHAPES_OUTPUT})
+    for key, text in overrides.items():
+        if key not in keys:
+            raise ConfigError(
+                f"column {key!r} is no key that a slide may set{nearest(key, keys)}"
+                " (begin its name with _ to have it ignored)"
+            )
+        try:
+            OmegaConf.update(own, key, yaml.safe_load(text))
+        except (OmegaConfBaseException, yaml.YAMLError) as error:
+            raise ConfigError(f"{key}={text}: {str(error).splitlines()[0]}") from error
+    plain = resolved(own)
+    problems = problems_in(plain, list(plain))
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return own, plain
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, (Mapping, DictConfig)):
+            found += _leaves(value, f"{name}.")
+        elif not str(key).startswith("_"):
+            found.append(name)
+    return found

@@ -1,0 +1,51 @@
+"""Hydra's errors in one line for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tiler.config.validate import nearest
+
+
+def explain(error: BaseException, keys: Iterable[str]) -> str:
+    """The one line that a composition error comes down to, with the nearest key if there is one.
+
+    Parameters
+    ----------
+    error
+        What Hydra or OmegaConf raised.
+    keys
+        All keys of the configuration, dotted.
+    """
+    lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    unknown = re.match(r"Could not override '([^']+)'", first)
+    if unknown:
+        key = unknown.group(1).removesuffix("@").lstrip("+~")
+        reason = next((line for line in lines[1:] if line.startswith(("Value", "Invalid"))), "")
+        if reason:
+            return f"{key}: {reason}"
+        return f"unknown key {key!r}{nearest(key, keys)}"
+    merging = re.match(r"Error merging override (.*)", first)
+    if merging and len(lines) > 1:
+        return f"{merging.group(1)}: {lines[1]}"
+    option = re.match(r"In .*: Could not find '([^']+)'", first) or re.match(
+        r"Could not find '([^']+)'", first
+    )
+    if option:
+        options = re.search(
+            r"Available options in '[^']*':(.*?)(?:Config search|$)", _text(error), re.S
+        )
+        names = " ".join(options.group(1).split()) if options else ""
+        return f"no such option: {option.group(1)}" + (f"; choose one of: {names}" if names else "")
+    if type(error).__name__ == "OverrideParseException":
+        return (
+            f"{first}; put quotes around a value that contains ( ) , = or spaces: 'key=\"value\"'"
+        )
+    return first
+
+
+def _text(error: BaseException) -> str:
+    cause = error.__cause__
+    return f"{error}\n{cause}" if cause is not None else str(error)

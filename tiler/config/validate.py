@@ -1,0 +1,170 @@
+"""Look at a whole configuration before anything is opened, and list every mistake in it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Union
+
+TARGETS_VARIABLE = "TILER_TARGETS"
+"""Environment variable: further packages, comma-separated, that ``_target_`` may name."""
+
+_HYDRA_KEYS = ("_target_", "_partial_")
+_GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
+
+
+def problems_in(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
+    """Every unknown key, foreign target and wrong type in a resolved configuration.
+
+    Parameters
+    ----------
+    config
+        Plain containers, interpolations resolved.
+    known
+        The keys allowed at the top.
+    """
+    known = list(known)
+    problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
+    for key, node in _nodes({key: config[key] for key in config if key in known}):
+        problems += _problems_in_node(key, node)
+    return problems
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The hint ``; did you mean …?``, or nothing when no word is near."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _nodes(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in config.items():
+        if not isinstance(value, Mapping):
+            continue
+        if "_target_" in value:
+            yield key, value
+        else:
+            yield from ((f"{key}.{name}", node) for name, node in _nodes(value))
+
+
+def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
+    try:
+        target = allowed_target(str(node["_target_"]))
+    except ValueError as error:
+        return [f"{key}._target_={node['_target_']}: {error}"]
+    parameters = _parameters(target)
+    given = _GIVEN_BY_TILER.get(key, set())
+    names = [name for name in parameters if name not in given]
+    problems = []
+    for name, value in node.items():
+        if name in _HYDRA_KEYS:
+            continue
+        if name not in names:
+            problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
+        elif value == "???":
+            problems.append(f"{key}.{name} is not set: give {key}.{name}=…")
+        elif not _fits(value, parameters[name]):
+            wanted = _spelled(parameters[name])
+            problems.append(f"{key}.{name}={value!r}: must be {wanted}")
+    return problems
+
+
+def allowed_target(name: str) -> Any:
+    """Import what a ``_target_`` names, if it may be named at all.
+
+    Raises
+    ------
+    ValueError
+        When it is neither in tiler nor in a package that the environment allows, or not there.
+    """
+    allowed = ["tiler", *filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))]
+    refusal = ValueError(
+        f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
+    )
+    if not _inside(name, allowed):
+        raise refusal
+    module, _, attribute = name.rpartition(".")
+    try:
+        target = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError("there is no such thing to call") from error
+    # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
+    if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
+        raise refusal
+    return target
+
+
+def _inside(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def _parameters(target: Any) -> dict[str, Any]:
+    """The names that a callable takes, each with its type hint."""
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = typing.get_type_hints(function)
+    return {name: hints.get(name, Any) for name in inspect.signature(target).parameters}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value from YAML can be meant by a type hint; unknown hints admit everything."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if hint is type(None) or hint is None:
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int or hint is float:
+        kinds = (int, float) if hint is float else (int,)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    if hint is str or hint is Path:
+        return isinstance(value, str)
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return value in [member.value for member in hint]
+    if origin is tuple:
+        return _fits_tuple(value, arguments)
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
+    return True
+
+
+def _fits_tuple(value: Any, arguments: tuple[Any, ...]) -> bool:
+    if not isinstance(value, list):
+        return False
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return all(_fits(item, arguments[0]) for item in value)
+    pairs = zip(value, arguments, strict=False)
+    return len(value) == len(arguments) and all(_fits(item, hint) for item, hint in pairs)
+
+
+def _spelled(hint: Any) -> str:
+    """A type hint in words."""
+    arguments = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_spelled(argument) for argument in arguments))
+    if origin is Literal:
+        return " or ".join(str(argument) for argument in arguments)
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return " or ".join(str(member.value) for member in hint)
+    if origin is tuple:
+        return f"a list of {len(arguments)} ({_spelled(arguments[0])} each)"
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return f"a list ({_spelled(arguments[0])} each)"
+    words = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        Path: "a path",
+        bool: "true or false",
+        type(None): "null",
+    }
+    return words.get(hint, str(hint))

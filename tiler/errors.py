@@ -1,0 +1,113 @@
+"""What can go wrong, said for people: what happened, why, and the way out.
+
+Every error carries the exit code that the command ends with when it is the worst of a run.
+"""
+
+from __future__ import annotations
+
+
+class TilerError(Exception):
+    """Base of all errors that tiler raises on purpose."""
+
+    code = "E_TILER"
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return " ".join(str(part) for part in self.args)
+
+
+class ConfigError(TilerError, ValueError):
+    """A setting that makes no sense: nothing has been written yet."""
+
+    code = "E_CONFIG"
+    exit_code = 2
+
+
+class SlideError(TilerError):
+    """One slide cannot be tiled; the run goes on with the others.
+
+    Parameters
+    ----------
+    slide
+        The slide's name.
+    what
+        What happened, why, and what to do about it, in one sentence.
+    """
+
+    code = "E_SLIDE"
+    exit_code = 3
+
+    def __init__(self, slide: str, what: str, *details: object) -> None:
+        super().__init__(slide, what, *details)  # all of them in args, so that it pickles
+        self.slide = slide
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.code} slide={self.slide}: {self.what}"
+
+
+class OpenError(SlideError):
+    """The file cannot be opened as a slide."""
+
+    code = "E_OPEN"
+
+
+class ReadError(SlideError):
+    """Pixels cannot be read: ``level``, and ``x``, ``y`` in pixels of that level."""
+
+    code = "E_READ"
+
+    def __init__(self, slide: str, what: str, level: int = 0, x: int = 0, y: int = 0) -> None:
+        super().__init__(slide, what, level, x, y)
+        self.level, self.x, self.y = level, x, y
+
+
+class LimitError(SlideError):
+    """The slide, a tile or a mask is larger than the configuration allows."""
+
+    code = "E_LIMIT"
+
+
+class ResolutionError(SlideError):
+    """The wanted resolution cannot be had from this slide."""
+
+    code = "E_MPP"
+
+
+class MaskError(SlideError):
+    """The tissue mask cannot be made or does not fit the slide."""
+
+    code = "E_MASK"
+
+
+class ChangedError(SlideError):
+    """The slide's file is not the one it should be, or changed while it was read."""
+
+    code = "E_CHANGED"
+
+
+class WorkerError(SlideError):
+    """The process that worked on the slide died, or did nothing for too long."""
+
+    code = "E_WORKER"
+
+
+class DestinationError(TilerError):
+    """The output cannot be written (disk full, quota, read-only): the run stops."""
+
+    code = "E_DEST"
+    exit_code = 4
+
+
+class LockedError(TilerError):
+    """The output folder is in use, or was made with other settings."""
+
+    code = "E_LOCKED"
+    exit_code = 5
+
+
+class EnvironmentRefusedError(TilerError):
+    """A library that tiler stands on gives wrong results here."""
+
+    code = "E_ENV"
+    exit_code = 6

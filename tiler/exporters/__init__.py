@@ -1,0 +1,26 @@
+"""Exporters: one file per kind of output."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tiler.exporters.images import ImagesExporter
+    from tiler.exporters.overview import OverviewExporter
+    from tiler.exporters.tables import CsvExporter, JsonExporter
+
+_HOMES = {
+    "CsvExporter": "tiler.exporters.tables",
+    "JsonExporter": "tiler.exporters.tables",
+    "ImagesExporter": "tiler.exporters.images",
+    "OverviewExporter": "tiler.exporters.overview",
+}
+
+__all__ = ["CsvExporter", "ImagesExporter", "JsonExporter", "OverviewExporter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tiler.exporters' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,148 @@
+"""Tile images: read, encode in memory, write; several tiles at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tiler.errors import ConfigError, ReadError
+from tiler.exporters.encoders import make_encoder
+from tiler.files import digest, inside, make_folder, write_plain, write_whole
+from tiler.protocols import Exported, FailedTile, Mask, Pixels, WrittenFile, WSIReader
+from tiler.regions import RegionSpec
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+FOLDER = "tiles"
+
+
+def tile_name(slide: str, region: RegionSpec, extension: str) -> str:
+    """``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``, the ratio to two decimals."""
+    (x, y), (width, height) = region.location, region.shape
+    resolution = region.resolution.token
+    return f"{slide}_x{x}_y{y}_w{width}_h{height}_{resolution}_r{region.ratio:.2f}.{extension}"
+
+
+@dataclass(frozen=True)
+class ImagesExporter:
+    """Writes every tile as an image into ``tiles/``.
+
+    Parameters
+    ----------
+    extension
+        ``png``, ``jpeg`` (or ``jpg``), ``webp`` or ``tiff``.
+    quality
+        1 to 100, for jpeg and webp.
+    subsampling
+        Chroma of jpeg: ``420``, ``422`` or ``444``.
+    compression
+        Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+    threads
+        How many tiles are worked on at once; one per core if None.
+    """
+
+    extension: str = "png"
+    quality: int = 90
+    subsampling: str = "420"
+    compression: int | str = 1
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subsampling", str(self.subsampling))  # YAML reads 420 as a number
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"exporter.images.threads={self.threads}: must be at least 1")
+        self._encoder()
+
+    @property
+    def per_tile(self) -> bool:
+        """True: any part of the regions can be written by itself."""
+        return True
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write one image per region; regions that cannot be read are reported, not written."""
+        encode, tiles = self._encoder(), make_folder(folder / FOLDER)
+
+        def one(region: RegionSpec) -> WrittenFile | FailedTile:
+            try:
+                pixels = _read(source, region)
+            except ReadError as error:
+                return FailedTile(region, error.what)
+            name = tile_name(source.name, region, self.extension)
+            data = encode(pixels)
+            write_plain(inside(tiles, name), data)
+            return WrittenFile(f"{FOLDER}/{name}", len(data), digest(data))
+
+        done = list(in_order(one, regions, self.threads or os.cpu_count() or 1))
+        return Exported(
+            files=tuple(item for item in done if isinstance(item, WrittenFile)),
+            failed=tuple(item for item in done if isinstance(item, FailedTile)),
+        )
+
+    def _encoder(self) -> Callable[[Pixels], bytes]:
+        return make_encoder(self.extension, self.quality, self.subsampling, self.compression)
+
+
+def save_tiles(
+    source: WSIReader,
+    regions: Sequence[RegionSpec],
+    folder: Path,
+    max_workers: int,
+    extension: str,
+) -> list[Path]:
+    """Write one image per region and return their paths, in order.
+
+    Raises
+    ------
+    RuntimeError
+        When tiles could not be read: how many, and the first cause. The others stay.
+    """
+    if max_workers < 1:
+        raise ConfigError(f"max_workers={max_workers}: must be at least 1")
+    encode = make_encoder(extension)
+    make_folder(folder)
+
+    def one(region: RegionSpec) -> Path | Exception:
+        path = inside(folder, tile_name(source.name, region, extension))
+        try:
+            write_whole(path, encode(_read(source, region)))
+        except Exception as error:  # whatever it was, the other tiles are still wanted
+            return error
+        return path
+
+    done = list(in_order(one, regions, max_workers))
+    errors = [item for item in done if isinstance(item, Exception)]
+    if errors:
+        raise RuntimeError(
+            f"{len(errors)} of {len(done)} tiles of slide {source.name} failed; the first:"
+            f" {errors[0]}"
+        ) from errors[0]
+    return [item for item in done if isinstance(item, Path)]
+
+
+def in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Iterator[_R]:
+    """Results of ``work`` in the order of ``items``, with only a few under way at any time."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[_R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _read(source: WSIReader, region: RegionSpec) -> Pixels:
+    # Locations are absolute already: adding the bounds' offset again is the classic bug.
+    return source.read_region(region.location, region.shape, region.resolution, bounded=False)

@@ -1,0 +1,129 @@
+"""Coordinates as CSV and JSON: one row or object per tile."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiler.errors import ConfigError
+from tiler.files import digest, inside, make_folder, write_whole
+from tiler.protocols import Exported, Mask, WrittenFile, WSIReader
+from tiler.regions import RegionSpec
+
+COLUMNS = (
+    "slide",
+    "x",
+    "y",
+    "width",
+    "height",
+    "resolution",
+    "ratio",
+    "x0",
+    "y0",
+    "width0",
+    "height0",
+)
+"""x, y, width, height: absolute pixels of the target resolution; the others with 0: level 0."""
+
+_Row = tuple[str, int, int, int, int, str, float, int, int, int, int]
+
+
+def rows(slide: str, regions: Iterable[RegionSpec]) -> list[_Row]:
+    """One tuple per tile, in the order of ``COLUMNS``."""
+    return [
+        (
+            slide,
+            *region.location,
+            *region.shape,
+            region.resolution.token,
+            region.ratio,
+            *region.box0,
+        )
+        for region in regions
+    ]
+
+
+def csv_text(slide: str, regions: Iterable[RegionSpec]) -> str:
+    """A slide's table; a ratio read back from it is the same float."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows(slide, regions))  # the csv module writes floats by repr
+    return text.getvalue()
+
+
+def json_text(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> str:
+    """A slide's tiles as an array of objects; ``indent`` 0 or None for the compact form."""
+    objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows(slide, regions)]
+    separators = None if indent else (",", ":")
+    text = json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
+    return text + "\n"
+
+
+def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:
+    """Write ``<folder>/<slide>.csv`` and return its path."""
+    path = inside(make_folder(folder), f"{slide}.csv")
+    write_whole(path, csv_text(slide, regions).encode())
+    return path
+
+
+def write_json(
+    folder: Path, slide: str, regions: Iterable[RegionSpec], indent: int | None = 2
+) -> Path:
+    """Write ``<folder>/<slide>.json`` and return its path."""
+    path = inside(make_folder(folder), f"{slide}.json")
+    write_whole(path, json_text(slide, regions, indent).encode())
+    return path
+
+
+@dataclass(frozen=True)
+class CsvExporter:
+    """Writes ``<slide>.csv``."""
+
+    @property
+    def per_tile(self) -> bool:
+        """False: a table is written in one piece."""
+        return False
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write the table of ``regions``."""
+        return _written(write_csv(folder, source.name, regions))
+
+
+@dataclass(frozen=True)
+class JsonExporter:
+    """Writes ``<slide>.json``.
+
+    Parameters
+    ----------
+    indent
+        Spaces per level; 0 or None for the compact form.
+    """
+
+    indent: int | None = 2
+
+    def __post_init__(self) -> None:
+        if self.indent is not None and self.indent < 0:
+            raise ConfigError(f"exporter.json.indent={self.indent}: must be 0 or more")
+
+    @property
+    def per_tile(self) -> bool:
+        """False: a table is written in one piece."""
+        return False
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write the array of ``regions``."""
+        return _written(write_json(folder, source.name, regions, self.indent))
+
+
+def _written(path: Path) -> Exported:
+    data = path.read_bytes()
+    return Exported((WrittenFile(path.name, len(data), digest(data)),))

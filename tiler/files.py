@@ -1,0 +1,150 @@
+"""Writing files whole: never half a file under its final name, and never a silent short write."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from tiler.errors import ConfigError, DestinationError
+
+
+def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
+    """Write a file under a temporary name beside it and rename it into place.
+
+    Parameters
+    ----------
+    path
+        The final name; its folder exists.
+    data
+        All of its content.
+    durable
+        Whether the file and its folder are flushed to the disk before returning.
+
+    Raises
+    ------
+    DestinationError
+        When the destination cannot be written.
+    """
+    partial = path.with_name(f".{os.getpid()}.{digest(path.name.encode())[:12]}.partial")
+    write_plain(partial, data, durable=durable)
+    try:
+        partial.replace(path)
+    except OSError as error:
+        raise destination_error(error, path) from error
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_plain(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
+    """Write a file under its name: for folders that nobody looks into before they are whole.
+
+    Raises
+    ------
+    DestinationError
+        When the destination cannot be written; no part of the file stays.
+    """
+    try:
+        with path.open("wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            if durable:
+                os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise destination_error(error, path) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    if os.name != "nt":  # Windows cannot open a folder
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    try:
+        handle = os.open(path, mode)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise destination_error(error, path) from error
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush everything below a folder to the disk: in one call where the system has one.
+
+    ``syncfs`` (Linux) flushes the folder's file system; a sync per file would cost more than
+    writing them.
+    """
+    if not sys.platform.startswith("linux"):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _sync(path, os.O_RDWR)
+        return
+    import ctypes
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
+            code = ctypes.get_errno()
+            raise destination_error(OSError(code, os.strerror(code)), folder)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> Path:
+    """Create a folder and its parents.
+
+    Raises
+    ------
+    DestinationError
+        When it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise destination_error(error, folder) from error
+    return folder
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of ``name`` in ``folder``: the one place that output names come from.
+
+    Raises
+    ------
+    ConfigError
+        When it is not one plain name, and so could lead out of ``folder``.
+    """
+    if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+        raise ConfigError(f"{name!r} is not a plain name for an output in {folder}")
+    return folder / name
+
+
+def digest(data: bytes | memoryview) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def destination_error(error: OSError, path: Path) -> DestinationError:
+    """Say that ``path`` cannot be written, why, and what room is left."""
+    name = errno.errorcode.get(error.errno or 0, "OSError")
+    return DestinationError(
+        f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}; the run stops"
+        " here: mend the destination and run again to resume"
+    )
+
+
+def _room(path: Path) -> str:
+    """Free bytes and inodes of the file system that holds ``path``, as far as it says."""
+    if not hasattr(os, "statvfs"):
+        return ""
+    for folder in path.parents:
+        if folder.is_dir():
+            room = os.statvfs(folder)
+            return f"; free bytes {room.f_bavail * room.f_frsize}, free inodes {room.f_favail}"
+    return ""

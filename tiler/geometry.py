@@ -1,0 +1,83 @@
+"""Pairs and boxes with names, so that no bare ``(256, 128)`` travels between functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tiler.errors import ConfigError
+
+
+class Point(NamedTuple):
+    """A position in pixels of a frame that the context names."""
+
+    x: int
+    y: int
+
+
+class Size(NamedTuple):
+    """A width and a height in whole pixels."""
+
+    width: int
+    height: int
+
+
+class Extent(NamedTuple):
+    """A width and a height that may be fractional: pixels or microns."""
+
+    width: float
+    height: float
+
+
+class Box(NamedTuple):
+    """A rectangle: its top-left corner and its size, in whole pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a real number; ``True`` and ``False`` are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
+    """Read a number or a (width, height) pair of positive, finite numbers.
+
+    Parameters
+    ----------
+    value
+        One number for a square, or a pair.
+    field
+        The name to use in the error.
+    whole
+        Whether fractions are refused, as for pixels.
+
+    Raises
+    ------
+    ConfigError
+        When it is something else, naming the field and the value.
+    """
+    pair = (value, value) if is_number(value) else value
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise ConfigError(f"{field}={value!r}: give one number or a (width, height) pair")
+    for number in pair:
+        if not is_number(number) or not math.isfinite(number) or number <= 0:
+            raise ConfigError(f"{field}={value!r}: must be positive numbers")
+        if whole and number != int(number):
+            raise ConfigError(f"{field}={value!r}: pixels are whole numbers")
+    width, height = pair
+    return Extent(int(width), int(height)) if whole else Extent(float(width), float(height))
+
+
+def whole_pair(value: object, field: str) -> tuple[int, int]:
+    """Read a pair of whole numbers, as from NumPy or YAML, into plain ints."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ConfigError(f"{field}={value!r}: give a pair of whole numbers")
+    first, second = value
+    if first != int(first) or second != int(second):
+        raise ConfigError(f"{field}={value!r}: must be whole numbers")
+    return int(first), int(second)

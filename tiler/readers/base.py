@@ -1,0 +1,223 @@
+"""What all readers share: from levels of pixels to any region at any resolution.
+
+A format only has to say what it holds and read whole pixels of one of its levels.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from tiler.errors import ConfigError
+from tiler.geometry import Box, Point, Size, whole_pair
+from tiler.protocols import Pixels
+from tiler.readers.area import area_mean
+from tiler.resolution import Resolution, agreed_mpp, plan_read
+
+_SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
+_STRIP_BYTES = 64 << 20  # source pixels held at once while a thumbnail is made
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a slide says of itself, or what the configuration says instead.
+
+    ``mpp`` and ``magnification`` are None when unknown; ``provenance`` says where each came from
+    or why it is missing. ``background`` is the colour of what was not scanned, RGB.
+    """
+
+    level_dimensions: tuple[Size, ...]
+    level_downsamples: tuple[float, ...]
+    bounds: Box
+    mpp: float | None
+    magnification: float | None
+    provenance: Mapping[str, str]
+    properties: Mapping[str, str]
+    background: tuple[int, int, int] = (255, 255, 255)
+
+
+class LevelReader(ABC):
+    """A ``WSIReader`` over ``_read_level``."""
+
+    def __init__(self, path: Path, name: str | None, facts: Facts, allow_upsampling: bool) -> None:
+        self.path = path
+        self.name = path.stem if name is None else name
+        self.facts = facts
+        self.allow_upsampling = allow_upsampling
+
+    @abstractmethod
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        """Whole pixels of one level; background outside it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    @property
+    def dimensions(self) -> Size:
+        """Level 0, in pixels."""
+        return self.facts.level_dimensions[0]
+
+    @property
+    def bounds(self) -> Box:
+        """The scanned area in level-0 pixels."""
+        return self.facts.bounds
+
+    @property
+    def level_dimensions(self) -> tuple[Size, ...]:
+        """Each level's size in its own pixels, finest first."""
+        return self.facts.level_dimensions
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 pixels per pixel of each level, finest first."""
+        return self.facts.level_downsamples
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per level-0 pixel, or None."""
+        return self.facts.mpp
+
+    @property
+    def magnification(self) -> float | None:
+        """Objective power of level 0, or None."""
+        return self.facts.magnification
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Where mpp and magnification came from, or why they are missing."""
+        return self.facts.provenance
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """All metadata of the file, as text."""
+        return self.facts.properties
+
+    def read_region(
+        self,
+        location: tuple[int, int],
+        shape: tuple[int, int],
+        resolution: Resolution,
+        bounded: bool = True,
+    ) -> Pixels:
+        """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
+        x, y = whole_pair(location, "location")
+        size = Size(*whole_pair(shape, "shape"))
+        if min(size) <= 0:
+            raise ConfigError(f"shape={tuple(shape)}: must be positive")
+        downsample = resolution.downsample(self)
+        if bounded:
+            corner = bounds_corner(self.bounds, downsample)
+            x, y = x + corner.x, y + corner.y
+        plan = plan_read(
+            downsample,
+            self.level_downsamples,
+            slide=self.name,
+            allow_upsampling=self.allow_upsampling,
+        )
+        if plan.scale == 1:
+            return self._read_level(plan.level, x, y, size)
+        return self._read_area(plan.level, x * plan.scale, y * plan.scale, plan.scale, size)
+
+    def thumbnail(self, size: Size) -> Pixels:
+        """The whole bounded area, area-averaged to exactly ``size``."""
+        width, height = size
+        if not (self.bounds.width and self.bounds.height):
+            return np.full((height, width, 3), self.facts.background, np.uint8)
+        downsample = max(1.0, min(self.bounds.width / width, self.bounds.height / height))
+        plan = plan_read(downsample, self.level_downsamples, slide=self.name, allow_upsampling=True)
+        level_downsample = self.level_downsamples[plan.level]
+        x, y, bounds_width, bounds_height = (v / level_downsample for v in self.bounds)
+        scale_x, scale_y = bounds_width / width, bounds_height / height
+        rows = max(1, int(_STRIP_BYTES / (3 * max(1.0, bounds_width) * max(1.0, scale_y))))
+        strips = [
+            self._read_area(
+                plan.level,
+                x,
+                y + row * scale_y,
+                scale_x,
+                Size(width, min(rows, height - row)),
+                scale_y=scale_y,
+            )
+            for row in range(0, height, rows)
+        ]
+        return np.concatenate(strips)
+
+    def _read_area(
+        self,
+        level: int,
+        left: float,
+        top: float,
+        scale_x: float,
+        size: Size,
+        scale_y: float | None = None,
+    ) -> Pixels:
+        """Average a fractional box of a level; ``left`` and ``top`` in pixels of that level."""
+        scale_y = scale_x if scale_y is None else scale_y
+        left, top = _snapped(left), _snapped(top)
+        x0, y0 = math.floor(left), math.floor(top)
+        x1 = math.ceil(_snapped(left + size.width * scale_x))
+        y1 = math.ceil(_snapped(top + size.height * scale_y))
+        pixels = self._read_level(level, x0, y0, Size(max(1, x1 - x0), max(1, y1 - y0)))
+        return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
+
+    def __enter__(self) -> LevelReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def bounds_corner(bounds: Box, downsample: float) -> Point:
+    """The first whole target pixel that lies inside the bounds, absolute."""
+    return Point(math.ceil(bounds.x / downsample - _SNAP), math.ceil(bounds.y / downsample - _SNAP))
+
+
+def resolve(
+    quantity: str, override: float | None, found: tuple[float | None, str], key: str
+) -> tuple[float | None, str]:
+    """A number and its origin: the override where there is one, else what the file says.
+
+    Parameters
+    ----------
+    quantity
+        ``mpp`` or ``magnification``.
+    override
+        What the configuration sets, or None.
+    found
+        The file's number, or None and why.
+    key
+        The metadata key it was read from.
+    """
+    if override is not None:
+        if not 0 < override < math.inf:
+            raise ConfigError(f"reader.{quantity}={override!r}: must be a positive number")
+        return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
+    value, note = found
+    return value, note if value is None else f"{key} ({note})"
+
+
+def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float | None, str]:
+    """One mpp from two metadata texts, or None and why it cannot be used."""
+    if mpp_x is None or mpp_y is None:
+        return None, missing
+    try:
+        return agreed_mpp(float(mpp_x), float(mpp_y))
+    except ValueError:
+        return None, f"mpp-x {mpp_x!r} and mpp-y {mpp_y!r} are not numbers"
+
+
+def _snapped(value: float) -> float:
+    nearest = round(value)
+    return float(nearest) if abs(value - nearest) < _SNAP else value

@@ -1,0 +1,166 @@
+"""Slides through OpenSlide, never through its fallback to Pillow."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from tiler.errors import OpenError, ReadError
+from tiler.geometry import Box, Size
+from tiler.protocols import Pixels
+from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
+from tiler.readers.preflight import diagnosis, look
+
+
+class OpenSlideReader(LevelReader):
+    """A slide in any format that OpenSlide knows.
+
+    Parameters
+    ----------
+    path
+        The slide's file.
+    name
+        Its name in outputs; the file's stem if None.
+    mpp
+        Microns per level-0 pixel, instead of what the file says.
+    magnification
+        Objective power of level 0, instead of what the file says.
+    allow_upsampling
+        Whether a target finer than level 0 may be enlarged from it.
+
+    Raises
+    ------
+    OpenError
+        When OpenSlide cannot open the file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        mpp: float | None = None,
+        magnification: float | None = None,
+        allow_upsampling: bool = False,
+    ) -> None:
+        path = Path(path)
+        look(path, name or path.stem)
+        try:
+            slide = openslide.OpenSlide(path)
+        except openslide.OpenSlideError as error:
+            raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
+        facts = _facts(slide, mpp, magnification)
+        super().__init__(path, name, facts, allow_upsampling)
+        self._slide = slide
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the handle; closing twice is harmless."""
+        self._slide.close()
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        downsample = self.level_downsamples[level]
+        # OpenSlide counts in level-0 pixels even for other levels.
+        location = (round(x * downsample), round(y * downsample))
+        slide = self._slide
+        try:
+            image = slide.read_region(location, level, (size.width, size.height))
+        except openslide.OpenSlideError as error:
+            self._reopen(slide)
+            raise ReadError(
+                self.name,
+                f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",
+                level,
+                x,
+                y,
+            ) from error
+        if image.getchannel("A").getextrema() == (255, 255):
+            return np.asarray(image.convert("RGB"))
+        return _over(np.asarray(image), self.facts.background)
+
+    def _reopen(self, broken: openslide.OpenSlide) -> None:
+        """Replace a handle that failed: OpenSlide refuses everything after one error."""
+        with self._lock:
+            if self._slide is broken:
+                self._slide = openslide.OpenSlide(self.path)
+
+
+def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    mixed = rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _facts(slide: openslide.OpenSlide, mpp: float | None, magnification: float | None) -> Facts:
+    properties: Mapping[str, str] = dict(slide.properties)
+    vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+    found_mpp = mpp_pair(
+        properties.get(openslide.PROPERTY_NAME_MPP_X),
+        properties.get(openslide.PROPERTY_NAME_MPP_Y),
+        f"the {vendor} file has no openslide.mpp-x and mpp-y{_said(properties)}",
+    )
+    # OpenSlide derives a generic TIFF's mpp from its resolution tags.
+    key = "tiff.XResolution" if vendor == "generic-tiff" else openslide.PROPERTY_NAME_MPP_X
+    known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)
+    known_power, power_note = resolve(
+        "magnification",
+        magnification,
+        _power(properties, vendor),
+        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
+    )
+    return Facts(
+        level_dimensions=tuple(Size(*d) for d in slide.level_dimensions),
+        level_downsamples=tuple(float(d) for d in slide.level_downsamples),
+        bounds=_bounds(properties, Size(*slide.dimensions)),
+        mpp=known_mpp,
+        magnification=known_power,
+        provenance={"mpp": mpp_note, "magnification": power_note},
+        properties=properties,
+        background=_background(properties),
+    )
+
+
+def _said(properties: Mapping[str, str]) -> str:
+    """What a file without mpp says of its scale, for the error that it causes."""
+    keys = (
+        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
+        "tiff.XResolution",
+        "tiff.ResolutionUnit",
+    )
+    said = [f"{key}={properties[key]}" for key in keys if key in properties]
+    return f"; it says {', '.join(said)}" if said else " nor any other scale"
+
+
+def _power(properties: Mapping[str, str], vendor: str) -> tuple[float | None, str]:
+    text = properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+    if text is None:
+        return None, f"the {vendor} file has no openslide.objective-power"
+    try:
+        power = float(text)
+    except ValueError:
+        power = math.nan
+    return (
+        (power, text) if 0 < power < math.inf else (None, f"objective-power {text!r} is unusable")
+    )
+
+
+def _bounds(properties: Mapping[str, str], dimensions: Size) -> Box:
+    names = ("x", "y", "width", "height")
+    texts = [properties.get(f"openslide.bounds-{name}") for name in names]
+    if any(text is None for text in texts):
+        return Box(0, 0, *dimensions)
+    x, y, width, height = (int(text) for text in texts if text is not None)
+    left, top = max(0, x), max(0, y)
+    right, bottom = min(dimensions.width, x + width), min(dimensions.height, y + height)
+    return Box(left, top, max(0, right - left), max(0, bottom - top))
+
+
+def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
+    text = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF").lstrip("#")
+    red, green, blue = bytes.fromhex(text)
+    return red, green, blue

@@ -1,0 +1,88 @@
+"""Why a file is no slide: OpenSlide has one answer for everything, people need the right one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from pathlib import Path
+
+from tiler.errors import OpenError
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
+
+
+def look(path: Path, name: str) -> None:
+    """Check that there is a file with something in it that may be read.
+
+    Raises
+    ------
+    OpenError
+        In words of its own for each: missing, a loop of links, a folder, empty, not permitted.
+    """
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        what = "its link points to nothing" if path.is_symlink() else "there is no such file"
+        raise OpenError(name, f"{path.name}: {what}; check the path") from None
+    except OSError as error:
+        raise OpenError(name, f"{path.name}: {error.strerror}; check the path") from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise OpenError(name, f"{path.name} is a folder; give the slide's file inside it")
+    if not stat.S_ISREG(facts.st_mode):
+        raise OpenError(name, f"{path.name} is not a regular file")
+    if facts.st_size == 0:
+        raise OpenError(name, f"{path.name}: the file is empty (0 bytes); copy it again")
+    if not os.access(path, os.R_OK):
+        raise OpenError(name, f"{path.name}: permission denied; make it readable for this user")
+
+
+def diagnosis(path: Path, message: str) -> str:
+    """What is wrong with a file that OpenSlide refused, as far as its bytes tell.
+
+    Parameters
+    ----------
+    path
+        A file that ``look`` let pass.
+    message
+        OpenSlide's own words, used where nothing better is known.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(_TIFF):
+        return _tiff_diagnosis(path, head, size) or f"{path.name}: {message}"
+    if head.lstrip()[:1] in (b"<", b"%", b"{") or _is_text(head):
+        start = head.decode("latin-1").split("\n")[0].strip()[:30]
+        return f"{path.name} is not a slide: it starts with {start!r}; get the file again"
+    return f"{path.name}: not recognised as a slide ({size:,} bytes; OpenSlide: {message})"
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and b"\0" not in head
+
+
+def _tiff_diagnosis(path: Path, head: bytes, size: int) -> str | None:
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
+    enough = len(head) >= (16 if big else 8)
+    (offset,) = (
+        struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)
+        if (enough)
+        else (size,)
+    )
+    if offset >= size:
+        return (
+            f"{path.name} is cut off: {size:,} bytes, but its TIFF directory lies at {offset:,},"
+            " beyond the end of the file; copy the slide again"
+        )
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if not tiff.pages.first.is_tiled:
+                return f"{path.name}: the TIFF is not tiled; {_CONVERT}"
+    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, OSError, struct.error):
+        return None
+    return None

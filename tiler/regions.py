@@ -1,0 +1,102 @@
+"""The answer: one tile, where it lies and how much tissue it has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.errors import ConfigError
+from tiler.geometry import Box, Point, Size, is_number, whole_pair
+from tiler.resolution import Resolution
+
+
+@dataclass(frozen=True)
+class RegionSpec:
+    """One tile of a slide.
+
+    Parameters
+    ----------
+    location
+        Top-left corner (x, y) in whole pixels of the target resolution, absolute: the offset
+        of the slide's bounds is included.
+    shape
+        (width, height) in the same pixels.
+    resolution
+        The target resolution.
+    ratio
+        The tile's coverage: mean mask value over the whole tile, 0 to 1.
+    downsample
+        Level-0 pixels per target pixel; None when no slide is known.
+    """
+
+    location: Point
+    shape: Size
+    resolution: Resolution
+    ratio: float
+    downsample: float | None = None
+
+    def __post_init__(self) -> None:
+        location, shape = (
+            Point(*whole_pair(self.location, "location")),
+            Size(*whole_pair(self.shape, "shape")),
+        )
+        if min(shape) <= 0:
+            raise ConfigError(f"shape={tuple(shape)}: must be positive")
+        if not is_number(self.ratio) or not 0 <= self.ratio <= 1:
+            raise ConfigError(f"ratio={self.ratio!r}: must lie between 0 and 1")
+        if self.downsample is not None and not 0 < self.downsample < math.inf:
+            raise ConfigError(f"downsample={self.downsample!r}: must be positive")
+        object.__setattr__(self, "location", location)
+        object.__setattr__(self, "shape", shape)
+
+    @property
+    def box0(self) -> Box:
+        """The same box in whole level-0 pixels: its two corners, rounded.
+
+        Tiles that abut in the target frame abut here too, and what lies inside the slide there
+        lies inside it here; so the widths of two tiles may differ by one pixel.
+        """
+        if self.downsample is None:
+            raise ConfigError("box0 needs the downsample, which this region does not carry")
+        (x, y), (width, height) = self.location, self.shape
+        x0, y0 = round(x * self.downsample), round(y * self.downsample)
+        x1, y1 = round((x + width) * self.downsample), round((y + height) * self.downsample)
+        return Box(x0, y0, x1 - x0, y1 - y0)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionMaskSpec(RegionSpec):
+    """A tile with its own piece of the mask.
+
+    Parameters
+    ----------
+    mask
+        bool (h, w): the mask's pixels that the tile touches, background outside the mask.
+    footprint
+        (x, y, width, height) of the tile in pixels of ``mask``, fractional: weighting the mask
+        by it gives ``ratio``.
+    """
+
+    mask: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((1, 1), bool), repr=False)
+    footprint: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        mask = np.array(self.mask, dtype=bool)
+        if mask.ndim != 2:
+            raise ConfigError(f"mask: must have two dimensions, not {mask.ndim}")
+        mask.flags.writeable = False
+        object.__setattr__(self, "mask", mask)
+
+    def _key(self) -> tuple[object, ...]:
+        region = (self.location, self.shape, self.resolution, self.ratio, self.downsample)
+        return (*region, self.footprint, self.mask.shape, self.mask.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RegionMaskSpec) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())

@@ -1,0 +1,204 @@
+"""How a resolution is said, the one number it becomes, and the plan to read it.
+
+That number is the *downsample*: level-0 pixels per target pixel, along either axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiler.errors import ConfigError, ResolutionError
+from tiler.geometry import is_number
+
+LEVEL_TOLERANCE = 0.02
+"""A level at most this much coarser than the target still counts as fine enough."""
+
+MPP_RANGE = (0.05, 20.0)
+"""Plausible microns per pixel of a scan; 72-dpi exports claim 352.78."""
+
+MPP_ANISOTROPY = 0.02
+"""The largest relative difference between mpp-x and mpp-y that is taken for one number."""
+
+
+class Scan(Protocol):
+    """What a resolution needs to know of a slide."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level_downsamples(self) -> Sequence[float]: ...
+    @property
+    def mpp(self) -> float | None: ...
+    @property
+    def magnification(self) -> float | None: ...
+    @property
+    def provenance(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of the slide's own pyramid, 0 the finest."""
+
+    value: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
+            raise ConfigError(f"level={self.value!r}: must be a whole number >= 0")
+
+    @property
+    def token(self) -> str:
+        """The resolution's name in files and tables, such as ``l_0``."""
+        return f"l_{self.value}"
+
+    def downsample(self, scan: Scan) -> float:
+        """Level-0 pixels per target pixel."""
+        levels = len(scan.level_downsamples)
+        if self.value >= levels:
+            raise ResolutionError(
+                scan.name,
+                f"level {self.value} does not exist: the slide has {levels}, 0 to {levels - 1};"
+                " choose one of them or a resolution in mpp",
+            )
+        return float(scan.level_downsamples[self.value])
+
+    def mpp(self, scan: Scan) -> float:
+        """Microns per target pixel."""
+        return _known(scan, "mpp", "a size in microns") * self.downsample(scan)
+
+
+@dataclass(frozen=True)
+class Magnification:
+    """An objective power, such as 20 for 20x."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _positive(self.value, "magnification"))
+
+    @property
+    def token(self) -> str:
+        """The resolution's name in files and tables, such as ``mag_20.0x``."""
+        return f"mag_{self.value}x"
+
+    def downsample(self, scan: Scan) -> float:
+        """Level-0 pixels per target pixel."""
+        return _known(scan, "magnification", "resolution=magnification") / self.value
+
+    def mpp(self, scan: Scan) -> float:
+        """Microns per target pixel."""
+        return _known(scan, "mpp", "a size in microns") * self.downsample(scan)
+
+
+@dataclass(frozen=True)
+class MPP:
+    """Microns per pixel."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _positive(self.value, "mpp"))
+
+    @property
+    def token(self) -> str:
+        """The resolution's name in files and tables, such as ``mpp_0.5``."""
+        return f"mpp_{self.value}"
+
+    def downsample(self, scan: Scan) -> float:
+        """Level-0 pixels per target pixel."""
+        return self.value / _known(scan, "mpp", "resolution=mpp")
+
+    def mpp(self, scan: Scan) -> float:
+        """Microns per target pixel: the value itself."""
+        return self.value
+
+
+Resolution = Level | Magnification | MPP
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """Which level to read for a target, and by how much to reduce it.
+
+    Attributes
+    ----------
+    level
+        The pyramid level to read.
+    scale
+        Pixels of that level per target pixel; 1 when nothing is resampled.
+    """
+
+    level: int
+    scale: float
+
+
+def plan_read(
+    downsample: float, level_downsamples: Sequence[float], *, slide: str, allow_upsampling: bool
+) -> ReadPlan:
+    """Choose the coarsest level that is still fine enough for a target downsample.
+
+    Parameters
+    ----------
+    downsample
+        Level-0 pixels per target pixel.
+    level_downsamples
+        The same number for each level of the pyramid, finest first.
+    slide
+        The slide's name, for the error.
+    allow_upsampling
+        Whether a target finer than level 0 may be enlarged from it.
+
+    Raises
+    ------
+    ResolutionError
+        When the target is finer than the scan and enlarging is not allowed.
+    """
+    fine = [i for i, d in enumerate(level_downsamples) if d <= downsample * (1 + LEVEL_TOLERANCE)]
+    if not fine and not allow_upsampling:
+        raise ResolutionError(
+            slide,
+            f"the target is finer than the scan ({1 / downsample:.4g} pixels from each scanned"
+            " one); choose a coarser resolution, or reader.allow_upsampling=true to enlarge",
+        )
+    level = max(fine, key=lambda i: level_downsamples[i]) if fine else 0
+    scale = downsample / level_downsamples[level]
+    return ReadPlan(level, 1.0 if math.isclose(scale, 1.0, rel_tol=1e-9) else scale)
+
+
+def agreed_mpp(mpp_x: float, mpp_y: float) -> tuple[float | None, str]:
+    """One mpp from a pair, or none and the reason why it cannot be used.
+
+    Returns
+    -------
+    tuple
+        The mean in microns per pixel and its description; or ``None`` and the reason.
+    """
+    low, high = MPP_RANGE
+    for value in (mpp_x, mpp_y):
+        if not low <= value <= high:  # also refuses nan
+            return None, f"{value:.6g} is implausible (allowed {low} to {high} µm per pixel)"
+    if max(mpp_x, mpp_y) > (1 + MPP_ANISOTROPY) * min(mpp_x, mpp_y):
+        return None, f"mpp-x {mpp_x:.6g} and mpp-y {mpp_y:.6g} differ by more than 2 %"
+    if mpp_x == mpp_y:
+        return mpp_x, f"{mpp_x:.6g}"
+    return (mpp_x + mpp_y) / 2, f"mean of {mpp_x:.6g} and {mpp_y:.6g}"
+
+
+def _known(scan: Scan, quantity: str, wish: str) -> float:
+    value: float | None = getattr(scan, quantity)
+    if value is None:
+        raise ResolutionError(
+            scan.name,
+            f"{wish} needs the slide's {quantity}, which is not usable:"
+            f" {scan.provenance[quantity]}; set reader.{quantity}=… (or a reader.{quantity}"
+            " column for this slide in slides.table), or use resolution=level",
+        )
+    return value
+
+
+def _positive(value: object, field: str) -> float:
+    if not is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ConfigError(f"{field}={value!r}: must be a positive number")
+    return float(value)  # type: ignore[arg-type]

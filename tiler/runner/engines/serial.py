@@ -1,0 +1,42 @@
+"""Everything in this process, one task after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tiler.runner.tasks import Desk, Task, attempt
+
+
+@dataclass
+class SerialEngine:
+    """Runs each task when its result is asked for."""
+
+    _waiting: deque[Task] = field(default_factory=deque, init=False, repr=False)
+    _desk: Desk = field(default_factory=Desk, init=False, repr=False)
+
+    @property
+    def slots(self) -> int:
+        """One."""
+        return 1
+
+    def submit(self, task: Task) -> None:
+        """Put the task in line."""
+        self._waiting.append(task)
+
+    def next(self) -> tuple[Task, object]:
+        """Run the task that waits longest."""
+        task = self._waiting.popleft()
+        return task, attempt(task, self._desk)
+
+    def __enter__(self) -> SerialEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._desk.close()

@@ -1,0 +1,45 @@
+"""A worker process: reads tasks from its standard input, writes results to its standard output.
+
+A fresh interpreter, never a fork: OpenSlide deadlocks in a child forked while a thread read.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from typing import BinaryIO
+
+
+def main() -> None:
+    """Serve tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    tasks = sys.stdin.buffer
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not garble results
+    _serve(tasks, results)
+
+
+def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
+    from tiler.runner.tasks import Desk, attempt
+
+    desk = Desk()
+    while True:
+        try:
+            task = pickle.load(tasks)
+        except EOFError:
+            break
+        pickle.dump(attempt(task, desk), results, pickle.HIGHEST_PROTOCOL)
+        results.flush()
+    desk.close()
+
+
+def _follow(parent: int) -> None:
+    """End this process soon after its parent, however that one ended."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,125 @@
+"""Which file a slide was, so that another one under its name is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_PIECE = 1 << 16
+_MAX_INDEX = 64 << 20
+_INDEX_TAGS = {273, 279, 324, 325}  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
+_TYPE_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A file's identity without reading all of it.
+
+    Attributes
+    ----------
+    size, mtime_ns
+        From the file system.
+    content
+        SHA-256 of the file's head, its tail and, of a TIFF, its index of tiles.
+    """
+
+    size: int
+    mtime_ns: int
+    content: str
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What changes when a file is replaced or written to."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def file_state(path: Path) -> FileState:
+    """The state of a file now."""
+    facts = path.stat()
+    return FileState(facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Fingerprint a file by a few small reads."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        digest.update(file.read(_PIECE))
+        file.seek(max(0, facts.st_size - _PIECE))
+        digest.update(file.read(_PIECE))
+        _digest_index(file, facts.st_size, digest.update)
+    return Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+
+
+def full_hash(path: Path) -> str:
+    """SHA-256 of a whole file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_index(file: BinaryIO, size: int, update: object) -> None:
+    """Feed every directory of a TIFF and its lists of tiles; of other files nothing."""
+    assert callable(update)
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 16:
+        return
+    big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
+    count_format, offset_format, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
+    (offset,) = struct.unpack_from(f"{order}{offset_format}", head, 8 if big else 4)
+    seen: set[int] = set()
+    read = 0
+    while 0 < offset < size and offset not in seen and read < _MAX_INDEX:
+        seen.add(offset)
+        file.seek(offset)
+        raw = file.read(struct.calcsize(f"{order}{count_format}"))
+        if len(raw) < struct.calcsize(f"{order}{count_format}"):
+            return
+        (entries,) = struct.unpack(f"{order}{count_format}", raw)
+        if entries > 4096:
+            return
+        directory = file.read(entries * entry_bytes + struct.calcsize(offset_format))
+        update(directory)
+        read += len(directory)
+        for at in range(
+            0, min(entries * entry_bytes, len(directory) - entry_bytes + 1), entry_bytes
+        ):
+            tag, kind = struct.unpack_from(f"{order}HH", directory, at)
+            count, value = struct.unpack_from(
+                f"{order}{offset_format}{offset_format}", directory, at + 4
+            )
+            length = count * _TYPE_BYTES.get(kind, 0)
+            if tag in _INDEX_TAGS and 4 < length < _MAX_INDEX and value < size:
+                file.seek(value)
+                update(file.read(length))
+                read += length
+        tail = directory[entries * entry_bytes :]
+        if len(tail) < struct.calcsize(offset_format):
+            return
+        (offset,) = struct.unpack_from(f"{order}{offset_format}", tail)

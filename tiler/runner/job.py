@@ -1,0 +1,101 @@
+"""What is to be done on one slide, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tiler.extractor import TileExtractor
+from tiler.protocols import Exporter, ReaderFactory
+from tiler.runner.fingerprint import full_hash
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """One slide and everything that is needed to tile it; pickles into a worker.
+
+    Attributes
+    ----------
+    path
+        The slide's file.
+    slide_id
+        Its name in outputs, unique in a run.
+    open_reader
+        Opens it.
+    extractor
+        Not fitted; every use works on a copy.
+    exporters
+        By their names in the configuration.
+    settings
+        The configuration that decides what is written for this slide, as plain values.
+    on_bad_tile
+        ``fail`` or ``drop``.
+    max_bad_fraction
+        With ``drop``: the share of unreadable tiles up to which a slide still counts as done.
+    expected_sha256
+        What the file's hash has to be, where the user said so.
+    """
+
+    path: Path
+    slide_id: str
+    open_reader: ReaderFactory
+    extractor: TileExtractor
+    exporters: Mapping[str, Exporter]
+    settings: Mapping[str, Any]
+    on_bad_tile: str = "fail"
+    max_bad_fraction: float = 0.0
+    expected_sha256: str | None = None
+
+    def input_hashes(self) -> dict[str, str]:
+        """SHA-256 of the files beside the slide that shape its output, by their names."""
+        provider = self.extractor.mask_provider
+        files = provider.inputs(self.slide_id) if provider is not None else ()
+        return {path.name: full_hash(path) for path in files}
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """A slide's line in ``slides.csv``; empty where a slide did not get that far.
+
+    Attributes
+    ----------
+    slide_id, status, reason
+        Status is ``done``, ``done_empty`` or ``failed``; the reason says why it is not ``done``.
+    candidates, kept
+        Grid cells looked at, and tiles that passed.
+    dropped
+        Tiles that passed but could not be read.
+    coverage
+        Mean tissue share of the tiles kept.
+    requested
+        The resolution that was asked for.
+    downsample
+        Level-0 pixels per tile pixel.
+    effective_mpp
+        Microns per tile pixel, where known.
+    mpp, mpp_source, magnification, magnification_source
+        Of level 0, and where each came from or why it is not known.
+    reader
+        What read the slide.
+    seconds
+        Time spent on it.
+    """
+
+    slide_id: str
+    status: str
+    reason: str = ""
+    candidates: int = 0
+    kept: int = 0
+    dropped: int = 0
+    coverage: float | None = None
+    requested: str = ""
+    downsample: float | None = None
+    effective_mpp: float | None = None
+    mpp: float | None = None
+    mpp_source: str = ""
+    magnification: float | None = None
+    magnification_source: str = ""
+    reader: str = ""
+    seconds: float = field(default=0.0, compare=False)

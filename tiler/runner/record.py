@@ -1,0 +1,140 @@
+"""``record.json``: written last into a slide's folder, it vouches for everything in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tiler.files import digest, inside, write_whole
+from tiler.protocols import WrittenFile
+from tiler.runner.fingerprint import Fingerprint
+
+NAME = "record.json"
+
+OUTPUT_VERSION = 1
+"""Raised when the same settings make other output, so that older results are redone."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Every grid cell is accounted for.
+
+    Attributes
+    ----------
+    planned
+        Cells of the grid.
+    written
+        Tiles kept.
+    filtered
+        Cells below the threshold.
+    failed
+        Tiles that could not be read and were dropped.
+    """
+
+    planned: int
+    written: int
+    filtered: int
+    failed: int
+
+    def __post_init__(self) -> None:
+        if self.planned != self.written + self.filtered + self.failed:
+            raise AssertionError(f"tiles do not add up: {self}")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a slide's folder was made from, with and of. Holds no time: reruns are identical.
+
+    Attributes
+    ----------
+    slide_id
+        The slide's name in outputs.
+    row
+        The slide's row, without its seconds.
+    source
+        The slide's fingerprint.
+    inputs
+        SHA-256 of other files that shaped the output, such as a mask, by name.
+    settings
+        The configuration that shapes the output.
+    counts
+        The accounting of its tiles.
+    dropped
+        Tiles left out because they could not be read: position and cause.
+    files
+        Everything in the folder but the record itself.
+    """
+
+    slide_id: str
+    row: Mapping[str, Any]
+    source: Fingerprint
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    counts: Counts
+    dropped: Sequence[Mapping[str, Any]]
+    files: Sequence[WrittenFile]
+    output_version: int = OUTPUT_VERSION
+
+
+def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
+    """Write the record, flushed to the disk."""
+    content = {
+        **asdict(record),
+        "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
+        "versions": dict(versions),
+        "files": sorted((asdict(file) for file in record.files), key=lambda file: file["name"]),
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    data = text.encode(errors="surrogateescape") + b"\n"
+    write_whole(inside(folder, NAME), data, durable=True)
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a slide's folder, or None where there is none that can be trusted."""
+    try:
+        content = json.loads((folder / NAME).read_bytes().decode(errors="surrogateescape"))
+        return Record(
+            slide_id=content["slide_id"],
+            row=content["row"],
+            source=Fingerprint(**content["source"]),
+            inputs=content["inputs"],
+            settings=content["settings"],
+            counts=Counts(**content["counts"]),
+            dropped=content["dropped"],
+            files=[WrittenFile(**file) for file in content["files"]],
+            output_version=content["output_version"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+        return None
+
+
+def damage(folder: Path, record: Record, verify: str) -> Iterator[str]:
+    """What is wrong with a folder's files: by ``size`` (and presence), or by ``hash`` too."""
+    for file in record.files:
+        path = folder / file.name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            yield f"{file.name} is missing"
+            continue
+        if size != file.size:
+            yield f"{file.name} has {size} bytes, was written with {file.size}"
+        elif verify == "hash" and digest(path.read_bytes()) != file.sha256:
+            yield f"{file.name} has another sha256"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every setting that differs, as ``threshold was 0.5, now 0.3``."""
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key} was {_shown(before)}, now {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else str(value)

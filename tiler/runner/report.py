@@ -1,0 +1,48 @@
+"""The files beside the slides: ``slides.csv`` and ``run.json``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import tiler
+from tiler.files import inside, write_whole
+from tiler.runner.job import SlideRow
+from tiler.runner.versions import versions
+
+
+def write_slides(out: Path, rows: Sequence[SlideRow]) -> None:
+    """Write ``slides.csv``: one row per slide, in the order they were asked for."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(SlideRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_whole(inside(out, "slides.csv"), text.getvalue().encode(errors="surrogateescape"))
+
+
+def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int) -> None:
+    """Write ``run.json``: what was asked for, with what, and what came of it."""
+    counts = Counter(row.status for row in rows)
+    record = {
+        "tiler": tiler.__version__,
+        "versions": versions(),
+        **facts,
+        "counts": {
+            "slides": len(rows),
+            **{
+                status: counts[status] for status in ("done", "done_empty", "failed", "interrupted")
+            },
+            "candidates": sum(row.candidates for row in rows),
+            "kept": sum(row.kept for row in rows),
+            "dropped": sum(row.dropped for row in rows),
+        },
+        "exit_code": code,
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")

@@ -1,0 +1,86 @@
+"""Whether what lies in a slide's folder is what this run would make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tiler.errors import ConfigError
+from tiler.files import inside
+from tiler.runner.fingerprint import fingerprint, full_hash
+from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.record import OUTPUT_VERSION, Record, damage, differences, read_record
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a slide's folder turned out to be.
+
+    Attributes
+    ----------
+    row
+        The slide's row, if its folder can be taken as it is.
+    why_not
+        Otherwise why it has to be redone; empty when there is no folder.
+    settings_changed
+        Whether that is because of other settings.
+    """
+
+    row: SlideRow | None = None
+    why_not: str = ""
+    settings_changed: bool = False
+
+
+def find_done(job: SlideJob, out: Path, verify: str) -> Found:
+    """Compare a slide's folder with its record, its input and the settings of now.
+
+    Parameters
+    ----------
+    job
+        What would be done.
+    out
+        The run's folder.
+    verify
+        ``size`` compares the size of every file, ``hash`` its content too, ``none`` neither.
+    """
+    folder = inside(out / "slides", job.slide_id)
+    if folder.is_symlink():
+        raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
+    if not folder.is_dir():
+        return Found()
+    record = read_record(folder)
+    if record is None:
+        return Found(why_not="its record is missing or damaged")
+    if record.output_version != OUTPUT_VERSION:
+        return Found(why_not="it was made by a version of tiler that made other output")
+    changed = list(differences(record.settings, job.settings))
+    if changed:
+        return Found(why_not="; ".join(changed), settings_changed=True)
+    damaged = _input_changes(job, record) or (
+        next(damage(folder, record, verify), "") if verify != "none" else ""
+    )
+    if damaged:
+        return Found(why_not=damaged)
+    if record.row["status"] == "failed":
+        return Found(why_not="it had tiles that could not be read")
+    return Found(row=_row(record.row))
+
+
+def _input_changes(job: SlideJob, record: Record) -> str:
+    try:
+        if fingerprint(job.path) != record.source:
+            return "the slide's fingerprint differs: it was replaced or touched"
+        if job.input_hashes() != record.inputs:
+            return "its mask file differs"
+        if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
+            return "the slide's sha256 is not the expected one"
+    except OSError as error:
+        return f"the slide cannot be looked at: {error}"
+    return ""
+
+
+def _row(content: Mapping[str, Any]) -> SlideRow:
+    names = {field.name for field in fields(SlideRow)}
+    return SlideRow(**{name: value for name, value in content.items() if name in names})

@@ -1,0 +1,196 @@
+"""A run: every slide ends complete and vouched for, or named with its reason."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tiler.errors import ConfigError, LockedError
+from tiler.files import make_folder
+from tiler.runner.engine import Engine
+from tiler.runner.events import Events
+from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.lock import locked
+from tiler.runner.progress import progress
+from tiler.runner.report import write_run, write_slides
+from tiler.runner.resume import find_done
+from tiler.runner.schedule import Schedule
+from tiler.runner.signals import Interrupted, interruptible
+
+log = logging.getLogger("tiler")
+
+_TABLE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a run treats what it finds in its folder.
+
+    Attributes
+    ----------
+    verify
+        How finished slides are checked: ``size``, ``hash`` or ``none``.
+    on_change
+        What happens to slides made with other settings: ``redo`` them, or ``refuse`` the run.
+    """
+
+    verify: str = "size"
+    on_change: str = "redo"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run: a row per slide, and the exit code."""
+
+    rows: tuple[SlideRow, ...]
+    exit_code: int
+
+
+def run(
+    jobs: Sequence[SlideJob],
+    out: Path,
+    engine: Engine,
+    facts: Mapping[str, Any],
+    policy: Policy = Policy(),
+) -> RunResult:
+    """Tile slides into ``out``, leaving alone what is done already.
+
+    Parameters
+    ----------
+    jobs
+        One per slide, ids unique.
+    out
+        The run's folder; created if need be.
+    engine
+        Does the work.
+    facts
+        What ``run.json`` is to say of the configuration.
+    policy
+        How to treat what is there.
+
+    Raises
+    ------
+    DestinationError
+        When ``out`` cannot be written: nothing more is tried.
+    LockedError
+        When another run uses it, or it was made with other settings and those are refused.
+    """
+    _refuse_links(out)
+    make_folder(out / "slides")
+    make_folder(out / ".partial")
+    with locked(out):
+        _sweep_partial(out / ".partial")
+        return _Run(jobs, out, engine, facts, policy).go()
+
+
+class _Run:
+    """One run under its lock."""
+
+    def __init__(
+        self,
+        jobs: Sequence[SlideJob],
+        out: Path,
+        engine: Engine,
+        facts: Mapping[str, Any],
+        policy: Policy,
+    ) -> None:
+        self._jobs, self._out, self._engine = jobs, out, engine
+        self._facts, self._policy = facts, policy
+        self._events = Events(out)
+        self._rows: dict[str, SlideRow] = {}
+        self._reused = 0
+        self._table_written = time.monotonic()
+
+    def go(self) -> RunResult:
+        """Do what is not done, and report, also when the run is cut short."""
+        code = 0
+        try:
+            with interruptible():
+                todo = self._todo()
+                self._events.add("started", slides=len(self._jobs), todo=len(todo))
+                self._tile(todo)
+        except Interrupted as stop:
+            code = stop.exit_code
+            pending = len(self._jobs) - len(self._rows)
+            log.warning(
+                "interrupted; %d done, %d pending; re-run to resume", len(self._rows), pending
+            )
+        finally:
+            shutil.rmtree(self._out / ".partial", ignore_errors=True)
+        return self._report(code)
+
+    def _todo(self) -> list[SlideJob]:
+        """The jobs whose slides are not done yet."""
+        todo: list[SlideJob] = []
+        changed: list[str] = []
+        for job in self._jobs:
+            found = find_done(job, self._out, self._policy.verify)
+            if found.row is not None:
+                self._rows[job.slide_id] = found.row
+                continue
+            todo.append(job)
+            if found.settings_changed:
+                changed.append(f"{job.slide_id}: {found.why_not}")
+            if found.why_not:
+                log.warning("slide=%s redone: %s", job.slide_id, found.why_not)
+                self._events.add("redo", slide=job.slide_id, why=found.why_not)
+        if changed and self._policy.on_change == "refuse":
+            raise LockedError(
+                f"E_CONFIG: {self._out} was made with other settings ({changed[0]}"
+                f"{f'; {len(changed)} slides in all' if len(changed) > 1 else ''}); use another"
+                " out, or on_change=redo"
+            )
+        self._reused = len(self._rows)
+        if self._reused:
+            log.info("%d of %d slides are done already", self._reused, len(self._jobs))
+        return todo
+
+    def _tile(self, todo: Sequence[SlideJob]) -> None:
+        if not todo:
+            return
+        with progress(len(todo)) as bar, self._engine as engine:
+            for row in Schedule(engine, self._out, bar).rows(todo):
+                self._rows[row.slide_id] = row
+                bar.slide(row)
+                self._events.add("slide", **asdict(row))
+                if time.monotonic() - self._table_written > _TABLE_EVERY_S:
+                    self._write_table()
+
+    def _report(self, code: int) -> RunResult:
+        rows = self._write_table()
+        if not code and any(row.status == "failed" for row in rows):
+            code = 3
+        if any(row.reason.startswith("E_BUG") for row in rows):
+            code = 1
+        write_run(self._out, {**self._facts, "reused": self._reused}, rows, code)
+        self._events.add("ended", exit_code=code)
+        return RunResult(tuple(rows), code)
+
+    def _write_table(self) -> list[SlideRow]:
+        """Write ``slides.csv``: the slides' rows in the order they were asked for."""
+        pending = "interrupted"
+        rows = [
+            self._rows.get(job.slide_id) or SlideRow(job.slide_id, pending, "not done yet")
+            for job in self._jobs
+        ]
+        write_slides(self._out, rows)
+        self._table_written = time.monotonic()
+        return rows
+
+
+def _refuse_links(out: Path) -> None:
+    """A link inside ``out`` could lead writes and removals anywhere."""
+    for name in ("slides", ".partial"):
+        if (out / name).is_symlink():
+            raise ConfigError(f"{out / name} is a symbolic link; tiler only writes real folders")
+
+
+def _sweep_partial(folder: Path) -> None:
+    """Remove what runs left behind that are no more: the lock says that none is alive."""
+    for leftover in folder.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,165 @@
+"""The order of work: which task next, and what its end means for its slide."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tiler.errors import DestinationError, TilerError, WorkerError
+from tiler.files import inside
+from tiler.protocols import FailedTile, WrittenFile
+from tiler.runner.engine import Engine
+from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.progress import Progress
+from tiler.runner.slide import chunks
+from tiler.runner.tasks import (
+    FinishTask,
+    Piece,
+    Planned,
+    PlanTask,
+    Task,
+    TilesTask,
+    UnforeseenError,
+)
+
+log = logging.getLogger("tiler")
+
+
+@dataclass
+class _Slide:
+    """A slide on its way."""
+
+    job: SlideJob
+    partial: Path
+    final: Path
+    start: float
+    alone: bool
+    planned: Planned | None = None
+    pieces_left: int = 0
+    files: list[WrittenFile] = field(default_factory=list)
+    failed: list[FailedTile] = field(default_factory=list)
+    error: TilerError | None = None
+    row: dict[str, object] | None = None
+    under_way: int = 0
+
+
+class Schedule:
+    """Leads slides through an engine.
+
+    Pieces of slides that are already begun come first, so that few slides are open at a time.
+    A slide whose worker died is tried once more when nothing else runs.
+    """
+
+    def __init__(self, engine: Engine, out: Path, bar: Progress) -> None:
+        self._engine = engine
+        self._out = out
+        self._bar = bar
+        self._ready: deque[Task] = deque()
+        self._slides: dict[str, _Slide] = {}
+        self._under_way = 0
+
+    def rows(self, jobs: Sequence[SlideJob]) -> Iterator[SlideRow]:
+        """Tile the slides; each one's row as it ends.
+
+        Raises
+        ------
+        DestinationError
+            When the output cannot be written: nothing more is tried.
+        """
+        again: deque[SlideJob] = deque()
+        fresh = deque(jobs)
+        while fresh or again or self._slides:
+            self._fill(fresh, again)
+            task, result = self._engine.next()
+            slide = self._slides[task.job.slide_id]
+            self._under_way -= 1
+            slide.under_way -= 1
+            if isinstance(result, DestinationError):
+                raise result
+            if isinstance(result, TilerError):
+                slide.error = slide.error or result
+                self._ready = deque(t for t in self._ready if t.job is not slide.job)
+            elif slide.error is None:
+                self._advance(slide, task, result)
+            ended = self._ended(slide)
+            if isinstance(ended, SlideRow):
+                yield ended
+            elif ended is not None:
+                log.warning("%s; the slide is tried once more by itself", slide.error)
+                again.append(ended)
+
+    def _fill(self, fresh: deque[SlideJob], again: deque[SlideJob]) -> None:
+        """Give the engine as much as it can have under way, and a little in store."""
+        while self._under_way < self._engine.slots + 1:
+            if not self._ready:
+                if fresh:
+                    self._begin(fresh.popleft(), alone=False)
+                elif again and not self._slides:
+                    self._begin(again.popleft(), alone=True)
+                else:
+                    return
+            task = self._ready.popleft()
+            self._slides[task.job.slide_id].under_way += 1
+            self._under_way += 1
+            self._engine.submit(task)
+
+    def _begin(self, job: SlideJob, *, alone: bool) -> None:
+        partial = inside(self._out / ".partial", f"{job.slide_id}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        final = inside(self._out / "slides", job.slide_id)
+        self._slides[job.slide_id] = _Slide(job, partial, final, time.monotonic(), alone)
+        self._ready.append(PlanTask(job))
+
+    def _advance(self, slide: _Slide, task: Task, result: object) -> None:
+        """Take in a task's result and make ready what follows from it."""
+        job = slide.job
+        if isinstance(task, PlanTask):
+            assert isinstance(result, Planned)
+            slide.planned = result
+            plan = result.plan
+            pieces: list[Task] = [
+                TilesTask(job, name, piece, slide.partial)
+                for name, exporter in job.exporters.items()
+                if exporter.per_tile
+                for piece in chunks(plan.regions)
+            ]
+            self._bar.planned(sum(len(p.regions) for p in pieces if isinstance(p, TilesTask)))
+            slide.pieces_left = len(pieces)
+            self._ready.extendleft(reversed(pieces))
+        elif isinstance(task, TilesTask):
+            assert isinstance(result, Piece)
+            slide.files += result.files
+            slide.failed += result.failed
+            slide.pieces_left -= 1
+            self._bar.tiles(len(task.regions))
+        else:
+            assert isinstance(result, dict)
+            slide.row = result
+            return
+        if not slide.pieces_left:
+            files, failed = tuple(slide.files), tuple(slide.failed)
+            assert slide.planned is not None
+            self._ready.appendleft(
+                FinishTask(job, slide.planned, files, failed, slide.partial, slide.final)
+            )
+
+    def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
+        """The row of a slide that has ended, its job if it is to be tried again, else None."""
+        if slide.under_way or (slide.error is None and slide.row is None):
+            return None
+        del self._slides[slide.job.slide_id]
+        seconds = round(time.monotonic() - slide.start, 3)
+        if slide.row is not None:
+            return SlideRow(**slide.row, seconds=seconds)  # type: ignore[arg-type]
+        shutil.rmtree(slide.partial, ignore_errors=True)
+        if isinstance(slide.error, WorkerError) and not slide.alone:
+            return slide.job
+        if isinstance(slide.error, UnforeseenError):
+            log.error("%s", slide.error.args[-1])
+        return SlideRow(slide.job.slide_id, "failed", str(slide.error), seconds=seconds)

@@ -1,0 +1,122 @@
+"""One slide in a straight line: plan its tiles, export them in pieces, finish its folder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tiler.errors import ReadError
+from tiler.extractor import TileExtractor
+from tiler.geometry import Box
+from tiler.protocols import FailedTile, Mask, WSIReader
+from tiler.regions import RegionSpec
+from tiler.resolution import Level
+from tiler.runner.job import SlideJob
+
+CHUNK = 256
+"""Tiles in a piece of work: large enough to amortise it, small enough to share it out."""
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """What is to be written for a slide.
+
+    Attributes
+    ----------
+    regions
+        The tiles that passed.
+    mask
+        The slide's mask, for exporters that draw it.
+    row
+        What is already known of the slide's row.
+    """
+
+    regions: list[RegionSpec]
+    mask: Mask
+    row: dict[str, object] = field(default_factory=dict)
+
+
+def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
+    """Find the tiles of a slide.
+
+    Raises
+    ------
+    SlideError
+        When the slide cannot be read or does not have the wanted resolution.
+    """
+    probe(reader)
+    extractor = copy.copy(job.extractor)
+    regions = extractor.extract(reader)
+    resolution = job.extractor.tile_spec.resolution
+    row: dict[str, object] = {
+        "slide_id": job.slide_id,
+        "status": "done" if regions else "done_empty",
+        "reason": "" if regions else _why_empty(extractor, reader.bounds),
+        "candidates": extractor.candidates_,
+        "kept": len(regions),
+        "coverage": sum(r.ratio for r in regions) / len(regions) if regions else None,
+        "requested": resolution.token,
+        "downsample": resolution.downsample(reader),
+        "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
+        "mpp": reader.mpp,
+        "mpp_source": reader.provenance["mpp"],
+        "magnification": reader.magnification,
+        "magnification_source": reader.provenance["magnification"],
+        "reader": type(reader).__name__,
+    }
+    return SlidePlan(regions, extractor.mask_, row)
+
+
+def probe(reader: WSIReader) -> None:
+    """Read one pixel, so that a slide that opens but cannot be read never counts as done."""
+    lowest = len(reader.level_dimensions) - 1
+    reader.read_region((0, 0), (1, 1), Level(lowest))
+
+
+def chunks(regions: Sequence[RegionSpec]) -> Iterator[Sequence[RegionSpec]]:
+    """The regions in pieces of work."""
+    for start in range(0, len(regions), CHUNK):
+        yield regions[start : start + CHUNK]
+
+
+def settle(
+    job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
+) -> tuple[list[RegionSpec], dict[str, object]]:
+    """Decide what tiles that could not be read mean: the regions that stay, and the row.
+
+    Raises
+    ------
+    ReadError
+        When there are any and the slide is to fail.
+    """
+    if not failed:
+        return plan.regions, plan.row
+    count = f"{len(failed)} of {len(plan.regions)} tiles unreadable"
+    if job.on_bad_tile == "fail":
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
+    bad = {tile.region for tile in failed}
+    kept = [region for region in plan.regions if region not in bad]
+    too_many = len(failed) > job.max_bad_fraction * len(plan.regions)
+    row = {
+        **plan.row,
+        "status": "failed" if too_many else "done" if kept else "done_empty",
+        "kept": len(kept),
+        "dropped": len(failed),
+        "reason": f"{count}, dropped; the first: {failed[0].cause}",
+    }
+    return kept, row
+
+
+def _why_empty(extractor: TileExtractor, bounds: Box) -> str:
+    spec = extractor.tile_spec
+    if not (bounds.width and bounds.height):
+        return "the slide's bounds are empty"
+    if not extractor.candidates_:
+        return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
+    if not extractor.mask_.any():
+        return f"mask: no tissue on the slide ({extractor.candidates_} candidates)"
+    return (
+        f"threshold: no tile reaches {extractor.mask_threshold}; the best of"
+        f" {extractor.candidates_} has {extractor.best_ratio_:.4f}"
+    )

@@ -1,0 +1,63 @@
+"""The answer of a multirun: ``sweep.csv``, a row per job and slide."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tiler.files import inside, write_whole
+from tiler.runner.job import SlideRow
+
+_WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143, 0)
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job of a sweep, read back from its folder."""
+
+    name: str
+    run: dict[str, Any]
+    rows: list[dict[str, str]]
+
+
+def read_jobs(folder: Path, sweep_id: str) -> list[JobRecord]:
+    """The jobs of one sweep, in the order of their numbers."""
+    jobs = []
+    for record in folder.glob("*/run.json"):
+        run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
+        if run.get("sweep", {}).get("id") == sweep_id:
+            jobs.append(JobRecord(record.parent.name, run, _rows(record.parent / "slides.csv")))
+    return sorted(jobs, key=lambda job: job.run["sweep"]["number"])
+
+
+def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) -> Path:
+    """Write ``sweep.csv`` into a sweep's folder; a job that never got to a slide has one row."""
+    text = io.StringIO()
+    columns = ["job", *keys, *(field.name for field in fields(SlideRow))]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for job in jobs:
+        settings = {"job": job.name, **job.run["sweep"]["settings"]}
+        rows = job.rows or [{"status": "failed", "reason": job.run.get("error", "no slide")}]
+        writer.writerows({**settings, **row} for row in rows)
+    path = inside(folder, "sweep.csv")
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"))
+    return path
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a sweep: the worst of its jobs'."""
+    present = set(codes)
+    return next((code for code in _WORST_FIRST if code in present), max(present, default=0))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,189 @@
+"""The pieces of work on a slide, as values that any engine can carry to any worker."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiler.errors import ChangedError, ReadError, SlideError, TilerError
+from tiler.files import inside, make_folder, sync_folder, sync_tree
+from tiler.protocols import FailedTile, Mask, WrittenFile, WSIReader
+from tiler.regions import RegionSpec
+from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
+from tiler.runner.job import SlideJob
+from tiler.runner.record import Counts, Record, write_record
+from tiler.runner.slide import SlidePlan, plan_slide, settle
+from tiler.runner.versions import versions
+
+NO_MASK: Mask = np.zeros((0, 0), bool)
+"""What exporters that work tile by tile get: a whole mask would travel with every piece."""
+
+
+class Desk:
+    """A worker's place: it keeps the last slide open, because the next piece is often of it."""
+
+    def __init__(self) -> None:
+        self._reader: WSIReader | None = None
+        self._key: tuple[Path, str] | None = None
+
+    def reader(self, job: SlideJob) -> WSIReader:
+        """The open reader of a job's slide."""
+        key = (job.path, job.slide_id)
+        if self._reader is None or self._key != key:
+            self.close()
+            self._reader = job.open_reader(job.path, name=job.slide_id)
+            self._key = key
+        return self._reader
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = self._key = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and the state of the slide's file when it was made."""
+
+    plan: SlidePlan
+    state: FileState
+
+
+@dataclass(frozen=True)
+class PlanTask:
+    """Find the tiles of a slide."""
+
+    job: SlideJob
+
+    def run(self, desk: Desk) -> Planned:
+        """Open, check and plan."""
+        desk.close()  # a retry must not meet the handle of the attempt before
+        job = self.job
+        reader = desk.reader(job)
+        state = file_state(job.path)
+        if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
+            raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
+        return Planned(plan_slide(job, reader), state)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What came of some tiles of one exporter."""
+
+    files: tuple[WrittenFile, ...]
+    failed: tuple[FailedTile, ...]
+
+
+@dataclass(frozen=True)
+class TilesTask:
+    """Write some tiles of a slide into its partial folder."""
+
+    job: SlideJob
+    exporter: str
+    regions: Sequence[RegionSpec]
+    folder: Path
+
+    def run(self, desk: Desk) -> Piece:
+        """Export the regions."""
+        reader = desk.reader(self.job)
+        done = self.job.exporters[self.exporter].export(
+            reader, self.regions, NO_MASK, make_folder(self.folder)
+        )
+        return Piece(done.files, done.failed)
+
+
+@dataclass(frozen=True)
+class FinishTask:
+    """Write what a slide has in one piece, vouch for all of it and put it in its place."""
+
+    job: SlideJob
+    planned: Planned
+    files: tuple[WrittenFile, ...]
+    failed: tuple[FailedTile, ...]
+    partial: Path
+    final: Path
+
+    def run(self, desk: Desk) -> dict[str, object]:
+        """Finish the slide and return its row."""
+        job, plan = self.job, self.planned.plan
+        reader = desk.reader(job)
+        folder = make_folder(self.partial)
+        regions, row = settle(job, plan, self.failed)
+        files = list(self.files)
+        for exporter in job.exporters.values():
+            if not exporter.per_tile:
+                files += exporter.export(reader, regions, plan.mask, folder).files
+        source = fingerprint(job.path)
+        desk.close()
+        _check_unchanged(job, self.planned.state)
+        candidates, kept = int(str(row["candidates"])), len(regions)
+        counts = Counts(candidates, kept, candidates - len(plan.regions), len(self.failed))
+        dropped = [
+            {"x": t.region.location.x, "y": t.region.location.y, "cause": t.cause}
+            for t in self.failed
+        ]
+        sync_tree(folder)
+        record = Record(
+            job.slide_id, row, source, job.input_hashes(), job.settings, counts, dropped, files
+        )
+        write_record(folder, record, versions())
+        publish(folder, self.final)
+        return row
+
+
+Task = PlanTask | TilesTask | FinishTask
+
+
+def _check_unchanged(job: SlideJob, before: FileState) -> None:
+    try:
+        same = file_state(job.path) == before
+    except OSError:
+        same = False
+    if not same:
+        raise ChangedError(
+            job.slide_id,
+            "the file's size, time or inode changed while it was read; its tiles are discarded:"
+            " run again when it is at rest",
+        )
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Put a finished folder in its place by one rename; what was there before goes."""
+    if final.exists():
+        old = inside(partial.parent, f"{partial.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+        partial.rename(final)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        partial.rename(final)
+    sync_folder(final.parent)
+
+
+def attempt(task: Task, desk: Desk) -> object:
+    """Run a task; an error is its result, so that it can travel."""
+    try:
+        return task.run(desk)
+    except TilerError as error:
+        return error
+    except OSError as error:  # of the source: errors of the destination have a kind of their own
+        desk.close()
+        return ReadError(task.job.slide_id, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        desk.close()
+        return UnforeseenError(
+            task.job.slide_id, f"a bug in tiler: {error!r}", traceback.format_exc()
+        )
+
+
+class UnforeseenError(SlideError):
+    """An error that nobody foresaw; its last detail is the traceback."""
+
+    code = "E_BUG"
+    exit_code = 1

@@ -1,0 +1,64 @@
+"""Slides from files, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tiler.errors import ConfigError
+from tiler.protocols import SlideEntry
+
+SLIDE_SUFFIXES = frozenset(
+    {".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif"}
+    | {".dcm", ".czi"}
+)
+"""What counts as a slide in a folder: the formats of OpenSlide 4. Other files, ask by name."""
+
+
+def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
+    """All slides that files, folders and globs stand for, each once, in a stable order.
+
+    Parameters
+    ----------
+    paths
+        One or many of: a file, taken as it is; a folder, searched with its subfolders for files
+        with a slide's suffix; a glob, ``**`` included.
+
+    Raises
+    ------
+    ConfigError
+        When one of them finds nothing. A file that is missing is not refused here: it becomes a
+        failed slide, so that the others are done.
+    """
+    patterns = [paths] if isinstance(paths, str) else list(paths)
+    if not patterns:
+        raise ConfigError("slides.paths=[]: give a file, a folder, a glob, or a list of them")
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        hits = sorted(_expand(pattern))
+        if not hits:
+            raise ConfigError(f"slides.paths={pattern}: no slide found; {_looked_for(pattern)}")
+        for path in hits:
+            found.setdefault(os.path.abspath(path), path)
+    return [SlideEntry(path) for path in found.values()]
+
+
+def _expand(pattern: str) -> Iterator[Path]:
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                if Path(name).suffix.lower() in SLIDE_SUFFIXES:
+                    yield Path(folder, name)
+    elif glob.has_magic(str(path)) and not path.exists():
+        yield from (Path(hit) for hit in glob.glob(str(path), recursive=True))
+    else:
+        yield path
+
+
+def _looked_for(pattern: str) -> str:
+    if Path(pattern).expanduser().is_dir():
+        return f"a folder is searched for {' '.join(sorted(SLIDE_SUFFIXES))}"
+    return "the glob matches no file"

@@ -1,0 +1,82 @@
+"""Slides from a CSV table, with settings of their own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from tiler.errors import ConfigError
+from tiler.protocols import SlideEntry
+
+_OWN = ("path", "slide_id", "expected_sha256")
+
+
+def read_table(table: str) -> list[SlideEntry]:
+    """Read slides from a CSV file with a header.
+
+    Parameters
+    ----------
+    table
+        The file: UTF-8, with or without a byte-order mark. Column ``path`` names a slide's file,
+        counted from the table's own folder; ``slide_id``, if there is one, names it in outputs;
+        ``expected_sha256`` is compared with the file's own before it is read; a column that
+        begins with ``_`` is ignored; any other is a configuration key, and a cell that is not
+        empty overrides it for that slide.
+
+    Raises
+    ------
+    ConfigError
+        When the table cannot be used, with every offending line's number.
+    """
+    source = Path(table).expanduser()
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"slides.table={table}: {error}") from error
+    rows = _numbered_rows(text, table)
+    columns = [name.strip() for name in rows[0][1]] if rows else []
+    if "path" not in columns:
+        raise ConfigError(f"slides.table={table}: no column 'path'; it has {', '.join(columns)}")
+    if len(set(columns)) < len(columns):
+        raise ConfigError(f"slides.table={table}: a column stands twice in the header")
+    entries: list[SlideEntry] = []
+    problems: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    for line, row in rows[1:]:
+        cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
+        key = (cells.get("path", ""), cells.get("slide_id", ""))
+        if len(row) != len(columns):
+            problems.append(f"line {line} has {len(row)} cells, the header {len(columns)}")
+        elif not key[0]:
+            problems.append(f"line {line} has no path")
+        elif key in seen:
+            problems.append(f"line {line} names the same slide as line {seen[key]}")
+        else:
+            seen[key] = line
+            entries.append(_entry(source.parent, cells))
+    if problems:
+        raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
+    if not entries:
+        raise ConfigError(f"slides.table={table}: no slide in it")
+    return entries
+
+
+def _numbered_rows(text: str, table: str) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the number of its last line."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ConfigError(f"slides.table={table}: line {reader.line_num}: {error}") from error
+
+
+def _entry(folder: Path, cells: dict[str, str]) -> SlideEntry:
+    overrides = {
+        name: value
+        for name, value in cells.items()
+        if value and name not in _OWN and not name.startswith("_")
+    }
+    path = folder / Path(cells["path"]).expanduser()
+    expected = cells.get("expected_sha256") or None
+    return SlideEntry(path, cells.get("slide_id") or None, expected, overrides)
