@@ -8,6 +8,7 @@ fractional numbers, and neither is ever resampled or rounded to its pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ConfigError, MaskError
+from tiler.errors import ConfigError, MaskError, SlideError
 from tiler.geometry import Box, Extent, Point, Size, is_number
-from tiler.grid import Floats, Ints, axis_origins, coverage, product
+from tiler.grid import Floats, Ints, axis_origins, coverage, product, settled
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import RegionMaskSpec, RegionSpec
 from tiler.resolution import Resolution
@@ -79,13 +80,13 @@ class Cells:
         int64 (N, 2): x, y in absolute target pixels, row by row.
     ratios
         float64 (N,): mask coverage.
-    mask_boxes
-        float64 (N, 4): x, y, width, height of each footprint in mask pixels.
+    footprints
+        float64 (N, 4): left, top, right, bottom of each cell in mask pixels.
     """
 
     origins: Ints
     ratios: Floats
-    mask_boxes: Floats
+    footprints: Floats
 
 
 def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
@@ -121,6 +122,8 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     ------
     ValueError
         When the unit is neither pixels nor microns.
+    SlideError
+        When a size in microns is less than a pixel of this slide.
     """
     if spec.unit is MeasurementUnit.PIXELS:
         factor = 1.0
@@ -131,9 +134,10 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     size = Size(round(spec.size.width * factor), round(spec.size.height * factor))
     stride = Extent(spec.stride.width * factor, spec.stride.height * factor)
     if min(size) < 1 or min(stride) < 1:
-        raise ConfigError(
+        raise SlideError(
+            source.name,
             f"tile.size={tuple(spec.size)} and tile.stride={tuple(spec.stride)} {spec.unit.value}"
-            f" come out below one pixel at {spec.resolution.token} on slide {source.name}"
+            f" come out below one pixel at {spec.resolution.token}; choose larger ones",
         )
     per = reference.downsample
     return ScaledTile(
@@ -160,8 +164,8 @@ def walk_grid(
     ratios = coverage(mask.mask, columns, rows)
     corners = product(np.arange(len(x)), np.arange(len(y)))
     left, top = columns[corners[:, 0]], rows[corners[:, 1]]
-    boxes = np.stack([left[:, 0], top[:, 0], np.diff(left)[:, 0], np.diff(top)[:, 0]], axis=1)
-    return Cells(product(x, y), ratios.ravel(), boxes)
+    footprints = np.stack([left[:, 0], top[:, 0], left[:, 1], top[:, 1]], axis=1)
+    return Cells(product(x, y), ratios.ravel(), footprints)
 
 
 class TileExtractor:
@@ -373,7 +377,7 @@ class TileExtractor:
         downsample, ratio = self._reference.target_downsample, float(cells.ratios[index])
         if not self.include_mask:
             return RegionSpec(location, size, resolution, ratio, downsample)
-        piece, footprint = _mask_piece(self.mask_, cells.mask_boxes[index])
+        piece, footprint = _mask_piece(self.mask_, cells.footprints[index])
         return RegionMaskSpec(location, size, resolution, ratio, downsample, piece, footprint)
 
 
@@ -395,16 +399,15 @@ def _footprints(
     start = origins / reference.downsample - corner / (
         reference.downsample * reference.target_downsample
     )
-    return np.stack([start, start + length], axis=1) * per_pixel
+    return settled(np.stack([start, start + length], axis=1) * per_pixel)
 
 
-def _mask_piece(mask: Mask, box: Floats) -> tuple[Mask, tuple[float, float, float, float]]:
+def _mask_piece(mask: Mask, footprint: Floats) -> tuple[Mask, tuple[float, float, float, float]]:
     """The mask pixels that a footprint touches, and the footprint in them."""
-    x, y, width, height = np.round(box, 9).tolist()
-    left, top = int(np.floor(x)), int(np.floor(y))
-    right, bottom = int(np.ceil(round(x + width, 9))), int(np.ceil(round(y + height, 9)))
+    x0, y0, x1, y1 = footprint.tolist()
+    left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
     piece = np.zeros((bottom - top, right - left), bool)
     inside = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     at_y, at_x = max(-top, 0), max(-left, 0)
     piece[at_y : at_y + inside.shape[0], at_x : at_x + inside.shape[1]] = inside
-    return piece, (x - left, y - top, width, height)
+    return piece, (x0 - left, y0 - top, x1 - x0, y1 - y0)

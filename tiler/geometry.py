@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 from tiler.errors import ConfigError
@@ -40,8 +41,8 @@ class Box(NamedTuple):
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a real number; ``True`` and ``False`` are not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether ``value`` is a real number, NumPy's among them; ``True`` and ``False`` are not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
@@ -77,7 +78,8 @@ def whole_pair(value: object, field: str) -> tuple[int, int]:
     """Read a pair of whole numbers, as from NumPy or YAML, into plain ints."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise ConfigError(f"{field}={value!r}: give a pair of whole numbers")
+    for number in value:
+        if not is_number(number) or not math.isfinite(number) or number != int(number):
+            raise ConfigError(f"{field}={value!r}: must be whole numbers")
     first, second = value
-    if first != int(first) or second != int(second):
-        raise ConfigError(f"{field}={value!r}: must be whole numbers")
     return int(first), int(second)

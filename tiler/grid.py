@@ -16,8 +16,7 @@ from tiler.spec import Edge
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_DECIMALS = 9  # mask pixels are placed to a billionth, so that float dust never splits one
-_DUST = 1e-11
+_DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below what anyone asks
 
 
 def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
@@ -47,15 +46,26 @@ def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
     if edge is Edge.DROP or (inside.size and inside[-1] + size == extent):
         return inside
     following = origins[inside.size]
-    if edge is Edge.SHIFT:
-        return np.append(inside, extent - size)
-    return np.append(inside, following) if following < extent else inside
+    if following >= extent:  # a stride longer than the tile leaves gaps, at the end as well
+        return inside
+    return np.append(inside, extent - size if edge is Edge.SHIFT else following)
 
 
 def product(x_axis: Ints, y_axis: Ints) -> Ints:
     """All (x, y) pairs of two axes: int64 (N, 2), row by row."""
     grid_y, grid_x = np.meshgrid(y_axis, x_axis, indexing="ij")
     return np.stack([grid_x.ravel(), grid_y.ravel()], axis=1)
+
+
+def settled(edges: Floats) -> Floats:
+    """Cells' begins and ends, (n, 2), put back on the whole pixel that float dust moved them off.
+
+    What counts as dust is a share of the cell's own length: a large cell and a tiny one, as of a
+    mask of a single pixel, are placed equally well.
+    """
+    nearest = np.rint(edges)
+    dusty = np.abs(edges - nearest) < _DUST * np.diff(edges)
+    return np.where(dusty, nearest, edges)
 
 
 def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> Floats:
@@ -78,7 +88,7 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
     numpy.ndarray
         float64 (ny, nx), each between 0 and 1.
     """
-    x_edges, y_edges = np.round(x_edges, _DECIMALS), np.round(y_edges, _DECIMALS)
+    x_edges, y_edges = settled(x_edges), settled(y_edges)
     height, width = mask.shape
     table = np.zeros((height + 1, width + 1), np.int64)
     np.cumsum(mask, axis=0, out=table[1:, 1:])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tiler.errors import ConfigError
 from tiler.geometry import Box, Point, Size, is_number, whole_pair
-from tiler.resolution import Resolution
+from tiler.resolution import MPP, Level, Magnification, Resolution
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,15 @@ class RegionSpec:
             raise ConfigError(f"shape={tuple(shape)}: must be positive")
         if not is_number(self.ratio) or not 0 <= self.ratio <= 1:
             raise ConfigError(f"ratio={self.ratio!r}: must lie between 0 and 1")
-        if self.downsample is not None and not 0 < self.downsample < math.inf:
-            raise ConfigError(f"downsample={self.downsample!r}: must be positive")
+        if not isinstance(self.resolution, Level | Magnification | MPP):
+            raise ConfigError(
+                f"resolution={self.resolution!r}: give Level(…), Magnification(…) or MPP(…)"
+            )
+        if self.downsample is not None and not (
+            is_number(self.downsample) and 0 < self.downsample < math.inf
+        ):
+            raise ConfigError(f"downsample={self.downsample!r}: must be a positive number")
+        object.__setattr__(self, "ratio", float(self.ratio))
         object.__setattr__(self, "location", location)
         object.__setattr__(self, "shape", shape)
 
@@ -89,7 +96,15 @@ class RegionMaskSpec(RegionSpec):
         if mask.ndim != 2:
             raise ConfigError(f"mask: must have two dimensions, not {mask.ndim}")
         mask.flags.writeable = False
+        footprint = tuple(self.footprint)
+        if len(footprint) != 4 or not all(map(is_number, footprint)) or min(footprint[2:]) <= 0:
+            raise ConfigError(f"footprint={footprint}: must be x, y, width and height")
         object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "footprint", footprint)
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self.mask.flags.writeable = False  # pickling forgets it
 
     def _key(self) -> tuple[object, ...]:
         region = (self.location, self.shape, self.resolution, self.ratio, self.downsample)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
 from tiler.errors import ConfigError, ResolutionError
@@ -45,8 +46,10 @@ class Level:
     value: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
-            raise ConfigError(f"level={self.value!r}: must be a whole number >= 0")
+        value = self.value
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+            raise ConfigError(f"level={value!r}: must be a whole number >= 0")
+        object.__setattr__(self, "value", int(value))
 
     @property
     def token(self) -> str:

@@ -22,6 +22,7 @@ from tiler.runner.engine import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.job import SlideJob
 from tiler.runner.run import Policy
+from tiler.runner.twins import one_per_series
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -77,7 +78,7 @@ def build(config: DictConfig) -> Plan:
         raise ConfigError("\n".join(problems))
     common = _parts(config, plain)
     engine: Engine = _made(config, "engine")
-    entries: list[SlideEntry] = list(_made(config, "slides"))
+    entries: list[SlideEntry] = one_per_series(_made(config, "slides"))
     ids = assign_ids(entries)
     jobs = [
         _job(entry, slide_id, config, common) for entry, slide_id in zip(entries, ids, strict=True)

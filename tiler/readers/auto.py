@@ -8,7 +8,7 @@ import openslide
 
 from tiler.protocols import WSIReader
 from tiler.readers.image import ImageReader
-from tiler.readers.openslide_reader import OpenSlideReader
+from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES, OpenSlideReader
 from tiler.readers.preflight import look
 
 _PLAIN_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -21,6 +21,8 @@ def open_slide(
     mpp: float | None = None,
     magnification: float | None = None,
     allow_upsampling: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    max_tile_bytes: int = MAX_TILE_BYTES,
 ) -> WSIReader:
     """Open a slide with OpenSlide, or a PNG or JPEG that is no slide as a plain image.
 
@@ -37,6 +39,8 @@ def open_slide(
         Used instead of what the file says.
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
+    max_pixels, max_tile_bytes
+        Limits of ``OpenSlideReader``; a plain image has its own.
 
     Raises
     ------
@@ -46,9 +50,22 @@ def open_slide(
     path = Path(path)
     look(path, name or path.stem)
     plain = openslide.OpenSlide.detect_format(path) is None and _starts_like_an_image(path)
-    reader = ImageReader if plain else OpenSlideReader
-    return reader(
-        path, name=name, mpp=mpp, magnification=magnification, allow_upsampling=allow_upsampling
+    if plain:
+        return ImageReader(
+            path,
+            name=name,
+            mpp=mpp,
+            magnification=magnification,
+            allow_upsampling=allow_upsampling,
+        )
+    return OpenSlideReader(
+        path,
+        name=name,
+        mpp=mpp,
+        magnification=magnification,
+        allow_upsampling=allow_upsampling,
+        max_pixels=max_pixels,
+        max_tile_bytes=max_tile_bytes,
     )
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.geometry import Box, Point, Size, whole_pair
+from tiler.geometry import Box, Point, Size, is_number, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.area import area_mean
 from tiler.resolution import Resolution, agreed_mpp, plan_read
@@ -127,7 +127,9 @@ class LevelReader(ABC):
 
     def thumbnail(self, size: Size) -> Pixels:
         """The whole bounded area, area-averaged to exactly ``size``."""
-        width, height = size
+        width, height = whole_pair(size, "thumbnail size")
+        if min(width, height) <= 0:
+            raise ConfigError(f"thumbnail size={tuple(size)}: must be positive")
         if not (self.bounds.width and self.bounds.height):
             return np.full((height, width, 3), self.facts.background, np.uint8)
         downsample = max(1.0, min(self.bounds.width / width, self.bounds.height / height))
@@ -201,7 +203,7 @@ def resolve(
         The metadata key it was read from.
     """
     if override is not None:
-        if not 0 < override < math.inf:
+        if not is_number(override) or not 0 < override < math.inf:
             raise ConfigError(f"reader.{quantity}={override!r}: must be a positive number")
         return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
     value, note = found

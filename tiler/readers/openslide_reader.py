@@ -9,12 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+from PIL.Image import Image
 
-from tiler.errors import OpenError, ReadError
+from tiler.errors import LimitError, OpenError, ReadError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
 from tiler.readers.preflight import diagnosis, look
+from tiler.readers.selftest import check_openslide
+
+MAX_PIXELS = 400_000_000_000
+"""Level-0 pixels that a slide may claim by default: some ten times the largest scans."""
+
+MAX_TILE_BYTES = 1 << 28
+"""Memory that one of a slide's own tiles may take by default: 8192 x 8192 RGBA."""
 
 
 class OpenSlideReader(LevelReader):
@@ -32,11 +40,18 @@ class OpenSlideReader(LevelReader):
         Objective power of level 0, instead of what the file says.
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
+    max_pixels
+        Slides that claim more pixels on level 0 are refused.
+    max_tile_bytes
+        Slides whose own tiles would take more memory are refused: OpenSlide ends the whole
+        process when it cannot allocate one.
 
     Raises
     ------
     OpenError
         When OpenSlide cannot open the file.
+    LimitError
+        When the slide or its own tiles are larger than allowed.
     """
 
     def __init__(
@@ -47,16 +62,25 @@ class OpenSlideReader(LevelReader):
         mpp: float | None = None,
         magnification: float | None = None,
         allow_upsampling: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        max_tile_bytes: int = MAX_TILE_BYTES,
     ) -> None:
         path = Path(path)
         look(path, name or path.stem)
+        check_openslide()
         try:
             slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
-        facts = _facts(slide, mpp, magnification)
+        try:
+            facts = _facts(slide, mpp, magnification)
+            check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
+        except Exception:
+            slide.close()
+            raise
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
+        self.reopened = 0
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -67,11 +91,9 @@ class OpenSlideReader(LevelReader):
         downsample = self.level_downsamples[level]
         # OpenSlide counts in level-0 pixels even for other levels.
         location = (round(x * downsample), round(y * downsample))
-        slide = self._slide
         try:
-            image = slide.read_region(location, level, (size.width, size.height))
+            image = self._read_twice(location, level, size)
         except openslide.OpenSlideError as error:
-            self._reopen(slide)
             raise ReadError(
                 self.name,
                 f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",
@@ -83,11 +105,26 @@ class OpenSlideReader(LevelReader):
             return np.asarray(image.convert("RGB"))
         return _over(np.asarray(image), self.facts.background)
 
-    def _reopen(self, broken: openslide.OpenSlide) -> None:
+    def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
+        """Read, once more on a fresh handle if that fails: a network may have hiccuped."""
+        slide = self._slide
+        try:
+            return slide.read_region(location, level, (size.width, size.height))
+        except openslide.OpenSlideError:
+            fresh = self._reopen(slide)
+        try:
+            return fresh.read_region(location, level, (size.width, size.height))
+        except openslide.OpenSlideError:
+            self._reopen(fresh)
+            raise
+
+    def _reopen(self, broken: openslide.OpenSlide) -> openslide.OpenSlide:
         """Replace a handle that failed: OpenSlide refuses everything after one error."""
         with self._lock:
             if self._slide is broken:
                 self._slide = openslide.OpenSlide(self.path)
+                self.reopened += 1
+            return self._slide
 
 
 def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
@@ -123,6 +160,28 @@ def _facts(slide: openslide.OpenSlide, mpp: float | None, magnification: float |
         properties=properties,
         background=_background(properties),
     )
+
+
+def check_limits(
+    slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
+) -> None:
+    """Refuse sizes that nobody could hold, before anything of them is allocated."""
+    width, height = slide.dimensions
+    if width * height > max_pixels:
+        raise LimitError(
+            name,
+            f"{width}x{height} pixels are more than reader.max_pixels={max_pixels}; raise it if"
+            " the slide is real",
+        )
+    for level in range(slide.level_count):
+        across = int(slide.properties.get(f"openslide.level[{level}].tile-width", 0))
+        down = int(slide.properties.get(f"openslide.level[{level}].tile-height", 0))
+        if 4 * across * down > max_tile_bytes:
+            raise LimitError(
+                name,
+                f"a tile of level {level}, {across}x{down}, needs {4 * across * down:,} bytes,"
+                f" more than reader.max_tile_bytes={max_tile_bytes}; raise it if memory allows",
+            )
 
 
 def _said(properties: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiler.errors import DestinationError, TilerError, WorkerError
+from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
 from tiler.files import inside
 from tiler.protocols import FailedTile, WrittenFile
 from tiler.runner.engine import Engine
@@ -80,8 +80,8 @@ class Schedule:
             slide = self._slides[task.job.slide_id]
             self._under_way -= 1
             slide.under_way -= 1
-            if isinstance(result, DestinationError):
-                raise result
+            if isinstance(result, DestinationError | EnvironmentRefusedError):
+                raise result  # no fault of the slide's: every other one would meet it too
             if isinstance(result, TilerError):
                 slide.error = slide.error or result
                 self._ready = deque(t for t in self._ready if t.job is not slide.job)

@@ -1,0 +1,119 @@
+"""What all tests share: real slides where they exist, and slides made of arrays where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from tiler.errors import ReadError
+from tiler.geometry import Box, Size
+from tiler.readers.base import Facts, LevelReader
+
+# The same examples on every run; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("default", derandomize=True, deadline=None, max_examples=80)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile("default")
+
+SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"
+
+
+@pytest.fixture(scope="session")
+def shared_slides() -> Path:
+    """The folder of real slides beside the project; the test is skipped where it is missing."""
+    if not SLIDES.is_dir():
+        pytest.skip(f"the real slides are not here: no folder {SLIDES}")
+    return SLIDES
+
+
+class ArrayReader(LevelReader):
+    """A slide in memory.
+
+    Parameters
+    ----------
+    *levels
+        uint8 (h, w, 3) for each level, finest first.
+    downsamples
+        Of each level; the mean of the two axes if None, as OpenSlide has it.
+    bounds
+        (x, y, width, height) in level-0 pixels; the whole slide if None.
+    broken
+        Level-0 pixels (x, y): a read that touches one of them fails.
+
+    ``reads`` collects (location, shape, resolution, bounded) of each ``read_region``.
+    """
+
+    def __init__(
+        self,
+        *levels: np.ndarray,
+        downsamples: Sequence[float] | None = None,
+        bounds: tuple[int, int, int, int] | None = None,
+        mpp: float | None = None,
+        magnification: float | None = None,
+        background: tuple[int, int, int] = (255, 255, 255),
+        name: str = "fake",
+        allow_upsampling: bool = False,
+        broken: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        sizes = tuple(Size(level.shape[1], level.shape[0]) for level in levels)
+        width, height = sizes[0]
+        if downsamples is None:
+            downsamples = [(width / w + height / h) / 2 for w, h in sizes]
+        facts = Facts(
+            level_dimensions=sizes,
+            level_downsamples=tuple(float(d) for d in downsamples),
+            bounds=Box(*(bounds or (0, 0, width, height))),
+            mpp=mpp,
+            magnification=magnification,
+            provenance={"mpp": "set by the test", "magnification": "set by the test"},
+            properties={},
+            background=background,
+        )
+        super().__init__(Path(f"{name}.svs"), None, facts, allow_upsampling)
+        self.levels = levels
+        self.broken = tuple(broken)
+        self.reads: list[tuple] = []
+        self.closed = False
+
+    def read_region(self, location, shape, resolution, bounded=True):
+        self.reads.append((tuple(location), tuple(shape), resolution, bounded))
+        return super().read_region(location, shape, resolution, bounded)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _read_level(self, level, x, y, size):
+        pixels = self.levels[level]
+        height, width = pixels.shape[:2]
+        downsample = self.level_downsamples[level]
+        for bad_x, bad_y in self.broken:
+            if (
+                x <= bad_x / downsample < x + size.width
+                and y <= bad_y / downsample < y + size.height
+            ):
+                raise ReadError(self.name, f"broken at ({bad_x}, {bad_y})", level, x, y)
+        ys, xs = np.arange(y, y + size.height), np.arange(x, x + size.width)
+        inside = ((ys >= 0) & (ys < height))[:, None] & ((xs >= 0) & (xs < width))[None, :]
+        found = pixels[np.clip(ys, 0, height - 1)][:, np.clip(xs, 0, width - 1)]
+        return np.where(inside[..., None], found, np.array(self.facts.background, np.uint8))
+
+
+@pytest.fixture(scope="session")
+def fake_reader() -> type[ArrayReader]:
+    """Makes in-memory readers: ``fake_reader(level0, level1, bounds=…, mpp=…)``."""
+    return ArrayReader
+
+
+def coordinates(width: int, height: int) -> np.ndarray:
+    """A picture whose pixels say where they are: uint8 (height, width, 3), see ``decoded``."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x & 255, y & 255, (x >> 8) << 4 | (y >> 8)], axis=2).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def coded_slide():
+    """``coded_slide(width, height)``: pixel (x, y) is (x & 255, y & 255, x >> 8 | y >> 8)."""
+    return coordinates

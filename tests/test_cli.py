@@ -1,0 +1,235 @@
+"""The command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import complaint, read_csv, tiler
+from PIL import Image
+
+SMALL = "CMU-1-Small-Region"
+
+
+@pytest.fixture
+def slide(shared_slides: Path) -> Path:
+    return shared_slides / f"{SMALL}.svs"
+
+
+def test_alone_it_does_the_main_job(tmp_path: Path) -> None:
+    result = tiler("exporter=[csv,images,overview]", "resolution.value=2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    out = tmp_path / "outputs/demo"
+    (row,) = read_csv(out / "slides.csv")
+    tiles = read_csv(out / "slides/demo/demo.csv")
+    images = list((out / "slides/demo/tiles").iterdir())
+    assert row["status"] == "done"
+    assert 0 < int(row["kept"]) < int(row["candidates"])
+    assert len(tiles) == len(images) == int(row["kept"])
+    assert (out / "slides/demo/demo_overview.jpg").stat().st_size > 10_000
+    run = json.loads((out / "run.json").read_text())
+    assert run["exit_code"] == 0
+    assert run["counts"]["kept"] == len(tiles)
+    assert run["config"]["resolution"]["value"] == 2
+    assert run["versions"]["tiler"]
+
+
+def test_help_says_how_to_start(tmp_path: Path) -> None:
+    result = tiler("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for word in ("slides=files", "threshold", "-m", "exporter", "mask"):
+        assert word in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    shutil.copy(slide, tmp_path / "slides")
+    result = tiler(
+        "slides=files", "slides.paths=slides", "resolution=mpp", "resolution.value=0.5",
+        "tile.size=256", "mask=otsu", "threshold=0.5", "exporter=[csv,json,images]", "out=tiles",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "1 slide" in result.stderr
+    folder = tmp_path / "tiles/slides" / SMALL
+    rows = read_csv(folder / f"{SMALL}.csv")
+    assert list(rows[0])[:11] == (
+        "slide x y width height resolution ratio x0 y0 width0 height0".split()
+    )
+    objects = json.loads((folder / f"{SMALL}.json").read_text())
+    assert [o["ratio"] for o in objects] == [float(row["ratio"]) for row in rows]
+    assert [o["x0"] for o in objects] == [int(row["x0"]) for row in rows]
+    first = rows[0]
+    name = (
+        f"{SMALL}_x{first['x']}_y{first['y']}_w256_h256_mpp_0.5_r{float(first['ratio']):.2f}.png"
+    )
+    with Image.open(folder / "tiles" / name) as image:
+        assert image.size == (256, 256)
+        assert np.asarray(image).ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["thresold=0.3"], ["thresold", "did you mean 'threshold'"]),
+        (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
+        (["+tile.stide=128"], ["tile.stide", "stride"]),
+        (["threshold=lots"], ["threshold", "lots", "Float"]),
+        (["threshold=2"], ["threshold", "2.0", "between 0 and 1"]),
+        (["mask._target_=os.system"], ["mask._target_", "os.system", "TILER_TARGETS"]),
+        (["mask=otso"], ["mask/otso", "otsu", "hsv"]),
+        (["on_bad_tile=ignore"], ["on_bad_tile", "fail", "drop"]),
+        (["slides=files", "slides.paths=nothing/*.svs"], ["nothing/*.svs", "no slide"]),
+        (["slides=files", "slides.paths=a(1).svs"], ["quotes"]),
+    ],
+)
+def test_mistakes_exit_2_with_one_line_and_write_nothing(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    result = tiler(*arguments, "out=out", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    line = complaint(result)
+    for word in words:
+        assert word in line
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_missing_mpp_fails_with_one_line_and_the_way_out(
+    tmp_path: Path, shared_slides: Path
+) -> None:
+    path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
+    common = ["slides=files", f"slides.paths={path}", "tile.size=512"]
+    result = tiler(*common, "resolution=mpp", "out=a", cwd=tmp_path)
+    assert result.returncode == 3
+    (line,) = [line for line in result.stderr.splitlines() if "failed" in line]
+    for word in ("TCGA-CR-7395", "mpp", "tiff.ResolutionUnit", "reader.mpp"):
+        assert word in line
+    (row,) = read_csv(tmp_path / "a/slides.csv")
+    assert row["status"] == "failed"
+    assert not list((tmp_path / "a/slides").iterdir())
+
+    assert tiler(*common, "reader.mpp=0.25", "out=b", cwd=tmp_path).returncode == 0
+    (row,) = read_csv(tmp_path / "b/slides.csv")
+    assert row["mpp"] == "0.25"
+    assert "override" in row["mpp_source"]
+    assert row["downsample"] == "2.0"
+    assert int(row["kept"]) > 0
+
+    result = tiler(*common, "resolution=level", "resolution.value=1", "out=c", cwd=tmp_path)
+    assert result.returncode == 0
+    (row,) = read_csv(tmp_path / "c/slides.csv")
+    assert row["effective_mpp"] == ""
+    assert int(row["kept"]) > 0
+
+
+def test_bad_files_are_rows_and_the_others_are_done(tmp_path: Path, shared_slides: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = (f"{SMALL}.svs", "test3-DAPI-2-(387).ndpi", "boxes.tiff", "boxes_0.dcm", "boxes_1.dcm")
+    for name in (*good, "unreadable.svs", "unopenable.tiff", "broken.svs"):
+        shutil.copy(shared_slides / name, folder)
+    (folder / "empty.svs").touch()
+    (folder / "text.svs").write_text("these are not the pixels you are looking for\n")
+    (folder / "half.svs").write_bytes((folder / good[0]).read_bytes()[:969_477])
+    table = tmp_path / "slides.csv"
+    names = [*sorted(path.name for path in folder.iterdir()), "missing.svs"]
+    names.remove("boxes_1.dcm")
+    table.write_text("path\n" + "".join(f'"in/{name}"\n' for name in names))
+    result = tiler(
+        "slides=table", "slides.table=slides.csv", "resolution=level", "tile.size=16", "mask=none",
+        "resolution.value=0", "out=out", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 3, result.stderr
+    rows = {row["slide_id"]: row for row in read_csv(tmp_path / "out/slides.csv")}
+    assert len(rows) == len(names)
+    for name in good[:4]:
+        assert rows[Path(name).stem]["status"] == "done", rows[Path(name).stem]
+    reasons = {
+        "unreadable": "Bogus marker length",
+        "unopenable": "Unsupported TIFF compression: 52479",
+        "broken": "not a slide",
+        "empty": "empty (0 bytes)",
+        "text": "starts with 'these are",
+        "half": "beyond the end of the file",
+        "missing": "no such file",
+    }
+    for name, words in reasons.items():
+        assert rows[name]["status"] == "failed"
+        assert words in rows[name]["reason"]
+    assert len({rows[name]["reason"] for name in reasons}) == len(reasons)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_sweep_gives_folders_and_one_table(
+    tmp_path: Path, slide: Path, shared_slides: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(slide, folder)
+    shutil.copy(shared_slides / "test3-DAPI-2-(387).ndpi", folder / "second.ndpi")
+    result = tiler(
+        "-m", "threshold=0.1,0.5", "resolution.value=0.5,1.0", "slides=files", "slides.paths=in",
+        "out=sweep", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    jobs = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    assert len(jobs) == 4
+    assert all("threshold=" in job and "resolution.value=" in job for job in jobs)
+    rows = read_csv(tmp_path / "sweep/sweep.csv")
+    assert len(rows) == 8
+    assert {(row["threshold"], row["resolution.value"]) for row in rows} == {
+        (t, r) for t in ("0.1", "0.5") for r in ("0.5", "1.0")
+    }
+    kept = {(row["slide_id"], row["resolution.value"], row["threshold"]): int(row["kept"])
+            for row in rows}  # fmt: skip
+    for name in (SMALL, "second"):
+        for value in ("0.5", "1.0"):
+            assert kept[name, value, "0.1"] >= kept[name, value, "0.5"]
+
+
+def test_a_sweep_goes_on_when_jobs_fail_and_says_which(tmp_path: Path, slide: Path) -> None:
+    result = tiler(
+        "-m", "tile.size=256,4.5,512", "slides=files", f"slides.paths={slide}", "out=sweep",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    rows = {row["tile.size"]: row for row in read_csv(tmp_path / "sweep/sweep.csv")}
+    assert {size: row["status"] for size, row in rows.items()} == {
+        "256": "done",
+        "4.5": "failed",
+        "512": "done",
+    }
+    assert "4.5" in rows["4.5"]["reason"]
+    assert "job tile.size=4.5 ended with exit code 2" in result.stderr
+
+
+def test_two_runs_write_the_same_bytes(tmp_path: Path, slide: Path) -> None:
+    common = ["slides=files", f"slides.paths={slide}", "exporter=[csv,json,images,overview]"]
+    for out in ("a", "b"):
+        assert tiler(*common, f"out={out}", "resolution.value=2", cwd=tmp_path).returncode == 0
+    one, other = (
+        {path.relative_to(tmp_path / out): path.read_bytes()
+         for path in (tmp_path / out / "slides").rglob("*") if path.is_file()}
+        for out in ("a", "b")
+    )  # fmt: skip
+    assert len(one) > 4
+    assert one == other
+
+
+def test_own_configs_join_in(tmp_path: Path, slide: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/ours.yaml").write_text(
+        "# @package _global_\ntile:\n  size: 300\nthreshold: 0.9\n"
+    )
+    result = tiler(
+        "--config-dir", "mine", "experiment=ours", "slides=files", f"slides.paths={slide}",
+        "out=out", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    assert run["config"]["tile"]["size"] == 300
+    assert run["config"]["threshold"] == 0.9

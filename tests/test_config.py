@@ -1,0 +1,174 @@
+"""Every option of every group composes and builds; every mistake is named in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from tiler.config.build import build
+from tiler.config.multirun import job_folder, register_resolver
+from tiler.config.schema import conf_folder, register_schema
+from tiler.config.validate import allowed_target, problems_in
+from tiler.errors import ConfigError
+
+NEEDED = {
+    "slides": {"files": ["slides.paths=nowhere.svs"], "table": ["slides.table={table}"]},
+    "mask": {"file": ["mask.path=masks/{{slide}}.png"]},
+}
+OPTIONS = sorted(
+    (file.parent.relative_to(conf_folder()).as_posix(), file.stem)
+    for file in conf_folder().rglob("*.yaml")
+    if file.parent != conf_folder() and "hydra" not in file.parts
+)
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    register_schema()
+    register_resolver()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("config", list(overrides))
+
+
+def test_groups_are_all_there() -> None:
+    groups = {group for group, _ in OPTIONS}
+    assert {"slides", "reader", "resolution", "tile", "mask", "exporter", "experiment"} <= groups
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Path) -> None:
+    table = tmp_path / "slides.csv"
+    table.write_text("path\na.svs\n")
+    needed = [text.format(table=table) for text in NEEDED.get(group, {}).get(option, [])]
+    slides = [] if group == "slides" else ["slides=files", "slides.paths=nowhere.svs"]
+    demo = [f"slides.folder={tmp_path}/demo"] if (group, option) == ("slides", "demo") else []
+    plan = build(composed(f"{group}={option}", *slides, *needed, *demo))
+    assert len(plan.jobs) == 1
+    job = plan.jobs[0]
+    assert job.exporters
+    if group not in ("slides", "engine", "experiment"):
+        config = composed(f"{group}={option}", *needed)
+        node = config[group] if group != "exporter" else config[group][option]
+        made = instantiate(node, _partial_=True)
+        assert made.func.__module__.startswith("tiler.")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["+tile.stide=128"], ["tile.stide", "did you mean", "stride"]),
+        (["+treshold=0.3"], ["treshold", "did you mean", "threshold"]),
+        (["tile.size=256px"], ["tile.size", "256px", "number"]),
+        (["tile.size=-1"], ["tile.size", "-1", "positive"]),
+        (["tile.size=0"], ["tile.size", "0", "positive"]),
+        (["tile.stride=0"], ["tile.stride", "0"]),
+        (["tile.size=12.5"], ["tile.size", "12.5", "whole"]),
+        (["tile.size=.nan"], ["tile.size", "nan"]),
+        (["tile.unit=furlong"], ["tile.unit", "furlong", "pixels", "um"]),
+        (["tile.edge=wrap"], ["tile.edge", "wrap", "drop", "pad", "shift"]),
+        (["threshold=1.5"], ["threshold", "1.5", "between 0 and 1"]),
+        (["threshold=-0.1"], ["threshold", "-0.1"]),
+        (["resolution.value=0"], ["mpp", "0", "positive"]),
+        (["resolution=level", "resolution.value=0.5"], ["resolution.value", "0.5", "whole"]),
+        (["reader.mpp=fine"], ["reader.mpp", "fine", "number"]),
+        (["exporter=[images]", "exporter.images.extension=gif"], ["extension", "gif", "png"]),
+        (["exporter=[images]", "exporter.images.quality=0"], ["quality", "0"]),
+        (["exporter=[]"], ["exporter", "at least one"]),
+        (["mask._target_=os.remove"], ["mask._target_", "os.remove", "TILER_TARGETS"]),
+        (["mask._target_=tiler.files.os.remove"], ["mask._target_", "TILER_TARGETS"]),
+        (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such thing"]),
+        (["slides=files"], ["slides.paths", "not set"]),
+        (["out=outputs/${nowhere}"], ["nowhere"]),
+    ],
+)
+def test_mistakes_are_named(overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(composed(*overrides))
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    for word in words:
+        assert word in text
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(composed("tile.size=-3", "resolution.value=0", "reader.mpp=-1", "threshold=0.5"))
+    text = str(caught.value)
+    assert "tile.size=-3" in text
+    assert "mpp=0" in text
+
+
+def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="TILER_TARGETS"):
+        allowed_target("fractions.Fraction")
+    monkeypatch.setenv("TILER_TARGETS", "decimal,fractions")
+    assert allowed_target("fractions.Fraction").__name__ == "Fraction"
+    with pytest.raises(ValueError, match="TILER_TARGETS"):
+        allowed_target("fractionsx.Fraction")
+
+
+def test_a_plain_configuration_has_no_problems() -> None:
+    assert problems_in({"out": "x", "threshold": 1}, ["out", "threshold"]) == []
+
+
+def test_a_table_overrides_keys_slide_by_slide(tmp_path: Path) -> None:
+    table = tmp_path / "slides.csv"
+    table.write_text("path,threshold,reader.mpp,tile.size\na.svs,0.1,,\nb.svs,,0.25,128\n")
+    plan = build(composed("slides=table", f"slides.table={table}"))
+    first, second = plan.jobs
+    assert first.extractor.mask_threshold == 0.1
+    assert first.settings["reader"]["mpp"] is None
+    assert second.extractor.mask_threshold == 0.5
+    assert second.settings["reader"]["mpp"] == 0.25
+    assert second.extractor.tile_spec.size == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "words"),
+    [
+        ("treshold", "0.1", ["treshold", "did you mean", "threshold", "a.svs"]),
+        ("threshold", "lots", ["threshold", "lots", "a.svs"]),
+        ("tile.size", "-4", ["tile.size", "-4", "a.svs"]),
+        ("reader.mpp", "coarse", ["reader.mpp", "coarse", "a.svs"]),
+        ("out", "elsewhere", ["out", "no key that a slide may set"]),
+    ],
+)
+def test_a_table_cannot_set_nonsense(
+    tmp_path: Path, header: str, cell: str, words: list[str]
+) -> None:
+    table = tmp_path / "slides.csv"
+    table.write_text(f"path,{header}\na.svs,{cell}\n")
+    with pytest.raises(ConfigError) as caught:
+        build(composed("slides=table", f"slides.table={table}"))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        ("threshold=0.1,resolution.value=0.5", "threshold=0.1,resolution.value=0.5"),
+        ("slides.paths=/data/a.svs", "slides.paths=_data_a.svs"),
+        ("", "job"),
+        ("..", "job"),
+    ],
+)
+def test_a_job_folder_is_a_plain_name(overrides: str, folder: str) -> None:
+    assert job_folder(overrides) == folder
+
+
+def test_long_job_folders_stay_apart() -> None:
+    one, other = (job_folder("tile.size=" + "1" * 300 + end) for end in "ab")
+    assert one != other
+    assert len(one) < 140

@@ -1,0 +1,27 @@
+"""Tissue masks: the only places, beside the one resize, that know OpenCV."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tiler.masks.all_tissue import AllTissue
+    from tiler.masks.file import FileMask
+    from tiler.masks.hsv import HsvMask
+    from tiler.masks.otsu import OtsuMask
+
+_HOMES = {
+    "AllTissue": "tiler.masks.all_tissue",
+    "FileMask": "tiler.masks.file",
+    "HsvMask": "tiler.masks.hsv",
+    "OtsuMask": "tiler.masks.otsu",
+}
+
+__all__ = ["AllTissue", "FileMask", "HsvMask", "OtsuMask"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tiler.masks' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,147 @@
+"""A mask that somebody else made, as an image file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tiler.errors import ConfigError, LimitError, MaskError
+from tiler.geometry import Size
+from tiler.masks.checks import whole
+from tiler.protocols import Mask, WSIReader
+
+PILLOW_LIMIT = 178_956_970
+"""Pillow refuses larger images, whatever ``max_pixels`` says (twice its MAX_IMAGE_PIXELS)."""
+
+ASPECT_TOLERANCE = 0.02
+"""The largest relative difference between the aspect ratios of mask and slide."""
+
+_GREY = {"1", "L", "I", "I;16", "I;16L", "I;16B"}
+_COLOUR = {"P", "RGB", "RGBA", "LA", "PA"}
+_LISTED = 6  # values named in an error
+
+
+@dataclass(frozen=True)
+class FileMask:
+    """A mask image on disk, stretched over the slide's bounded area: non-zero is tissue.
+
+    It must be black and one other value: bool, grey (8 to 32 bit whole numbers), palette or RGB.
+    Greys between, as JPEG leaves at edges, are refused rather than guessed at.
+
+    Parameters
+    ----------
+    path
+        The file; ``{slide}`` in it stands for the slide's name.
+    max_pixels
+        Larger masks are refused before they are decoded; at most Pillow's own limit.
+
+    Raises
+    ------
+    ConfigError
+        When a value makes no sense, naming it.
+    """
+
+    path: str
+    max_pixels: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, Path)) or str(self.path) in ("", "."):
+            raise ConfigError(f"mask.path={self.path!r}: give the mask image's path")
+        object.__setattr__(self, "path", str(self.path))
+        whole("max_pixels", self.max_pixels, 1, PILLOW_LIMIT)
+
+    def generate(self, source: WSIReader) -> Mask:
+        """The mask of a slide: bool (h, w), as large as the image.
+
+        Raises
+        ------
+        MaskError
+            When the file is missing, is no image, has more than two values, or has not the
+            shape of the slide's bounded area.
+        LimitError
+            When it has more than ``max_pixels``.
+        """
+        path = Path(self.path.replace("{slide}", source.name))
+        try:
+            with Image.open(path) as image:
+                self._refuse_size(image, path, source)
+                mask = _tissue(image, path, source.name)
+        except FileNotFoundError as error:
+            raise MaskError(
+                source.name, f"there is no mask {path}; make it, or change mask.path={self.path}"
+            ) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise LimitError(source.name, f"mask {path}: {error}; make it smaller") from error
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise MaskError(
+                source.name, f"mask {path} is not an image that Pillow reads: {error}"
+            ) from error
+        return mask
+
+    def _refuse_size(self, image: Image.Image, path: Path, source: WSIReader) -> None:
+        size, bounds = Size(*image.size), source.bounds
+        if size.width * size.height > self.max_pixels:
+            raise LimitError(
+                source.name,
+                f"mask {path} has {size.width}x{size.height} pixels, more than"
+                f" mask.max_pixels={self.max_pixels:_}; make it smaller, or raise that",
+            )
+        if not fits(size, Size(bounds.width, bounds.height)):
+            raise MaskError(
+                source.name,
+                f"mask {path} is {size.width}x{size.height}, which is not the shape of the"
+                f" slide's bounded area, {bounds.width}x{bounds.height} at"
+                f" ({bounds.x}, {bounds.y}); give a mask of exactly that area, of any scale",
+            )
+
+
+def fits(mask: Size, area: Size) -> bool:
+    """Whether a mask has the shape of an area, within 2 % or the rounding of one mask pixel."""
+    across, down = mask.width * area.height, mask.height * area.width
+    return abs(across - down) <= max(ASPECT_TOLERANCE * min(across, down), area.width, area.height)
+
+
+def _tissue(image: Image.Image, path: Path, slide: str) -> Mask:
+    """Where the image is not black."""
+    if image.mode in _GREY:
+        values = np.asarray(image)
+        found = np.unique(values)
+        if found.size > 2 or (found.size == 2 and found[0] != 0):
+            raise MaskError(slide, _refusal(path, [str(v) for v in found.tolist()]))
+        return np.asarray(values != 0)
+    if image.mode not in _COLOUR:
+        raise MaskError(
+            slide,
+            f"mask {path} has pixels of kind {image.mode}; save it as an 8-bit grey PNG of 0 and 255",
+        )
+    return _not_black(image, path, slide)
+
+
+def _not_black(image: Image.Image, path: Path, slide: str) -> Mask:
+    rgba = image.convert("RGBA")
+    if rgba.getchannel("A").getextrema() != (255, 255):
+        raise MaskError(
+            slide, f"mask {path} is partly transparent; save it as an 8-bit grey PNG of 0 and 255"
+        )
+    rgb = rgba.convert("RGB")
+    # None where there are more colours than asked for.
+    counted = rgb.getcolors(256)
+    colours = sorted(colour for _, colour in counted) if counted is not None else []
+    if counted is None:
+        raise MaskError(slide, _refusal(path, ["more than 256 colours"]))
+    if len(colours) > 2 or (len(colours) == 2 and colours[0] != (0, 0, 0)):
+        raise MaskError(slide, _refusal(path, [str(colour) for colour in colours]))
+    return np.asarray(rgb).any(axis=2)
+
+
+def _refusal(path: Path, found: list[str]) -> str:
+    listed = ", ".join(found[:_LISTED]) + (
+        f", … ({len(found)} in all)" if len(found) > _LISTED else ""
+    )
+    return (
+        f"mask {path} has the values {listed}; a mask has two, of which one is 0 (black):"
+        " threshold it, and save it as PNG, since JPEG blurs edges into greys"
+    )

@@ -1,0 +1,81 @@
+"""Tissue by fixed bounds on hue, saturation and value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tiler.masks.checks import bounds
+from tiler.masks.cleaning import clean
+from tiler.masks.thumbnail import ThumbnailMask
+from tiler.protocols import Mask, Pixels, WSIReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class HsvMask(ThumbnailMask):
+    """Tissue where a thumbnail's colour lies within fixed bounds.
+
+    Bounds are inclusive pairs (lowest, highest) in OpenCV's 8-bit HSV: hue 0 to 179 (degrees,
+    halved), saturation and value 0 to 255. See ``ThumbnailMask`` for the other settings.
+
+    Parameters
+    ----------
+    hue
+        Hues are a circle: (125, 10) runs from violet over red to orange.
+    saturation
+        Glass has little of it.
+    value
+        Brightness; the saturation of what is nearly black is noise, so it is left out by default.
+
+    Raises
+    ------
+    ConfigError
+        When a value makes no sense, naming it.
+    """
+
+    hue: tuple[int, int] = (0, 180)
+    saturation: tuple[int, int] = (20, 255)
+    value: tuple[int, int] = (40, 255)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "hue", bounds("hue", self.hue, 180, circular=True))
+        object.__setattr__(self, "saturation", bounds("saturation", self.saturation, 255))
+        object.__setattr__(self, "value", bounds("value", self.value, 255))
+
+    def generate(self, source: WSIReader) -> Mask:
+        """The tissue of a slide: bool (h, w), stretched over its bounded area.
+
+        Raises
+        ------
+        LimitError
+            When the thumbnail would be too large.
+        """
+        size = self.thumbnail_size(source)
+        hsv = to_hsv(source.thumbnail(size))
+        inside = within(hsv, self.hue, self.saturation, self.value)
+        return clean(inside, *self.least_areas(source, size))
+
+
+def to_hsv(pixels: Pixels) -> Pixels:
+    """RGB into OpenCV's HSV, both uint8 (h, w, 3)."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV), dtype=np.uint8)
+
+
+def within(
+    hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
+) -> Mask:
+    """Where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
+    if hue[0] <= hue[1]:
+        spans = [hue]
+    else:
+        spans = [(hue[0], 180), (0, hue[1])]
+    hits = [
+        cv2.inRange(
+            hsv, np.array((h0, saturation[0], value[0])), np.array((h1, saturation[1], value[1]))
+        )
+        for h0, h1 in spans
+    ]
+    return np.bitwise_or.reduce(hits) != 0

@@ -1,0 +1,89 @@
+"""Pen marks on H&E slides, told from tissue by colour.
+
+The bounds are read off real thumbnails. In OpenCV's HSV, H&E tissue has hues from 125 (haematoxylin)
+over 170 (eosin) to about 5 (blood); among them only pen is as saturated as red ink or as dark as
+black ink, and no tissue is green or blue. Each ink has a *core*, colours that tissue does not have,
+and a *fringe*, colours that thin ink shares with tissue: a patch of fringe counts as pen only where
+much of it is core.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from tiler.masks.cleaning import disk, remove_specks
+from tiler.masks.hsv import to_hsv, within
+from tiler.protocols import Mask, Pixels
+
+Range = tuple[int, int]
+
+
+class Colour(NamedTuple):
+    """Inclusive bounds in OpenCV's HSV; hues may wrap."""
+
+    hue: Range = (0, 180)
+    saturation: Range = (0, 255)
+    value: Range = (0, 255)
+
+
+class Ink(NamedTuple):
+    """The colours that only this pen has, and those that it shares with tissue."""
+
+    core: Colour
+    fringe: Colour
+
+
+INKS = (
+    # Green and blue: the hue alone decides; over tissue thin ink turns dark and dull.
+    Ink(Colour((35, 118), saturation=(20, 255)), Colour(saturation=(0, 75), value=(0, 140))),
+    # Red: more saturated than eosin and blood.
+    Ink(
+        Colour((168, 8), saturation=(165, 255), value=(80, 255)),
+        Colour((170, 8), saturation=(40, 255), value=(80, 255)),
+    ),
+    # Black: darker than haematoxylin once averaged to a thumbnail's pixels.
+    Ink(Colour(value=(0, 80)), Colour(value=(0, 115))),
+)
+
+CORE_SHARE = 0.2
+"""The part of a patch that must be core for its fringe to be taken for pen."""
+
+HALO = 7
+"""How far pen bleeds into its neighbours' colours: the diameter of a disk, in thumbnail pixels."""
+
+
+def pen_marks(pixels: Pixels, min_area: float) -> Mask:
+    """Find green, blue, red and black pen.
+
+    Parameters
+    ----------
+    pixels
+        A thumbnail, uint8 RGB (h, w, 3).
+    min_area
+        Marks of fewer pixels are not believed.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (h, w), True = pen.
+    """
+    hsv = to_hsv(np.asarray(cv2.medianBlur(pixels, 3), dtype=np.uint8))
+    marks = np.zeros(hsv.shape[:2], dtype=bool)
+    for ink in INKS:
+        core = within(hsv, *ink.core)
+        marks |= _grown(core, core | within(hsv, *ink.fringe), min_area)
+    return cv2.dilate(marks.view(np.uint8), disk(HALO)) != 0
+
+
+def _grown(core: Mask, patches: Mask, min_area: float) -> Mask:
+    """The core, and the whole of each patch that is core for the most part."""
+    core = remove_specks(core, min_area)
+    _, labels = cv2.connectedComponents(patches.view(np.uint8), connectivity=8)
+    areas = np.bincount(labels.ravel())
+    cores = np.bincount(labels[core], minlength=areas.size)
+    pen = cores >= CORE_SHARE * areas
+    pen[0] = False
+    return core | pen[labels]

@@ -1,0 +1,87 @@
+"""What masks made from a thumbnail share: its size, and what is too small in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tiler.errors import ConfigError, LimitError
+from tiler.geometry import Size, is_number
+from tiler.masks.checks import amount, whole
+from tiler.protocols import WSIReader
+
+MAX_PIXELS = 100_000_000
+"""The largest thumbnail: at 8 µm per pixel, 80 x 80 mm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThumbnailMask:
+    """The settings that masks made from a thumbnail have in common.
+
+    Parameters
+    ----------
+    mpp
+        Microns per pixel of the thumbnail, and so of the mask; never finer than level 0.
+    max_side
+        Where the slide's mpp is unknown: the longer side of the thumbnail in pixels, at most;
+        never enlarged.
+    min_tissue_mm2
+        Pieces of tissue with a smaller area, in mm², are dropped; None keeps all.
+    min_tissue_fraction
+        The same as a fraction of the thumbnail, for slides without mpp.
+    min_hole_mm2
+        Holes in tissue with a smaller area, in mm², are filled; None fills none.
+    min_hole_fraction
+        The same as a fraction of the thumbnail, for slides without mpp.
+
+    Raises
+    ------
+    ConfigError
+        When a value makes no sense, naming it.
+    """
+
+    mpp: float = 8.0
+    max_side: int = 2048
+    min_tissue_mm2: float | None = 0.05
+    min_tissue_fraction: float | None = 2e-4
+    min_hole_mm2: float | None = 0.05
+    min_hole_fraction: float | None = 2e-4
+
+    def __post_init__(self) -> None:
+        if not is_number(self.mpp) or not 0 < self.mpp < math.inf:
+            raise ConfigError(f"mask.mpp={self.mpp!r}: must be a positive number")
+        whole("max_side", self.max_side, 1, 10_000)
+        for field in ("min_tissue_mm2", "min_hole_mm2"):
+            amount(field, getattr(self, field), math.inf)
+        for field in ("min_tissue_fraction", "min_hole_fraction"):
+            amount(field, getattr(self, field), 1.0)
+
+    def thumbnail_size(self, source: WSIReader) -> Size:
+        """The size in pixels at which a slide's bounded area is looked at.
+
+        Raises
+        ------
+        LimitError
+            When that is more than ``MAX_PIXELS``.
+        """
+        width, height = source.bounds.width, source.bounds.height
+        wish = max(width, height) / self.max_side if source.mpp is None else self.mpp / source.mpp
+        downsample = max(1.0, wish)
+        size = Size(max(1, round(width / downsample)), max(1, round(height / downsample)))
+        if size.width * size.height > MAX_PIXELS:
+            raise LimitError(
+                source.name,
+                f"mask.mpp={self.mpp:g} needs a thumbnail of {size.width}x{size.height}, more than"
+                f" {MAX_PIXELS:_} pixels; choose a larger mask.mpp",
+            )
+        return size
+
+    def least_areas(self, source: WSIReader, size: Size) -> tuple[float, float]:
+        """The least areas of tissue and of holes, in pixels of a thumbnail of ``size``."""
+        pixels = size.width * size.height
+        if source.mpp is None:
+            tissue, hole, per_unit = self.min_tissue_fraction, self.min_hole_fraction, pixels
+        else:
+            mm2 = source.bounds.width * source.bounds.height * (source.mpp / 1000) ** 2
+            tissue, hole, per_unit = self.min_tissue_mm2, self.min_hole_mm2, pixels / mm2
+        return (tissue or 0.0) * per_unit, (hole or 0.0) * per_unit
