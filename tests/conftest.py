@@ -14,9 +14,9 @@ from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, LevelReader
 
 # The same examples on every run; `pytest --hypothesis-profile=explore` looks for new ones.
-settings.register_profile("default", derandomize=True, deadline=None, max_examples=80)
+settings.register_profile("tiler", derandomize=True, deadline=None, max_examples=80)
 settings.register_profile("explore", deadline=None, max_examples=2000)
-settings.load_profile("default")
+settings.load_profile("tiler")
 
 SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"
 

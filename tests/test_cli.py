@@ -58,15 +58,13 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
     folder = tmp_path / "tiles/slides" / SMALL
     rows = read_csv(folder / f"{SMALL}.csv")
     assert list(rows[0])[:11] == (
-        "slide x y width height resolution ratio x0 y0 width0 height0".split()
+        ["slide", "x", "y", "width", "height", "resolution", "ratio", "x0", "y0", "width0", "height0"]
     )
     objects = json.loads((folder / f"{SMALL}.json").read_text())
     assert [o["ratio"] for o in objects] == [float(row["ratio"]) for row in rows]
     assert [o["x0"] for o in objects] == [int(row["x0"]) for row in rows]
     first = rows[0]
-    name = (
-        f"{SMALL}_x{first['x']}_y{first['y']}_w256_h256_mpp_0.5_r{float(first['ratio']):.2f}.png"
-    )
+    name = f"{SMALL}_x{first['x']}_y{first['y']}_w256_h256_mpp_0.5_r{float(first['ratio']):.2f}.png"
     with Image.open(folder / "tiles" / name) as image:
         assert image.size == (256, 256)
         assert np.asarray(image).ndim == 3

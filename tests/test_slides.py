@@ -135,7 +135,7 @@ def test_ids_are_safe_and_never_clash(names: list[str]) -> None:
         assert len(name.encode()) <= 120
         assert name[0] not in "=+-@."
         assert name[-1] not in ". "
-        assert not set(name) & set('/\\:*?"<>|\0\n\t\'${}%')
+        assert not set(name) & set("/\\:*?\"<>|\0\n\t'${}%")
 
 
 @pytest.mark.parametrize("stem", ["CON", "nul", "com1", "=cmd", "-x", ".", "a\nb", "x" * 255])

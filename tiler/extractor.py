@@ -238,8 +238,7 @@ class TileExtractor:
             Itself, so that ``extractor.fit(source).extract()`` chains.
         """
         reference = reference_level(source, self.tile_spec.resolution)
-        mask = self.mask if self.mask_provider is None else self.mask_provider.generate(source)
-        self._scaled_mask = scale_mask(mask, source, reference)
+        self._scaled_mask = scale_mask(self._mask_of(source), source, reference)
         self._reference = reference
         self.source_ = source
         self.slide_name_ = source.name
@@ -353,6 +352,13 @@ class TileExtractor:
 
         chosen = self._chosen(regions)
         return save_tiles(self._fitted(), chosen, Path(output_dir), max_workers, extension)
+
+    def _mask_of(self, source: WSIReader) -> npt.ArrayLike | None:
+        if self.mask_provider is None:
+            return self.mask
+        if not (source.bounds.width and source.bounds.height):
+            return np.zeros((1, 1), bool)  # nothing was scanned, so there is nothing to look at
+        return self.mask_provider.generate(source)
 
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):

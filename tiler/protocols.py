@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -142,8 +142,13 @@ class MaskProvider(Protocol):
     def generate(self, source: WSIReader) -> Mask:
         """A mask of any size, stretched over the slide's bounded area."""
 
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A mask provider that reads more than the slide, so that a change there is noticed."""
+
     def inputs(self, slide_name: str) -> Sequence[Path]:
-        """The files beside the slide that the mask is made from."""
+        """The files beside the slide that its mask is made from."""
 
 
 @dataclass(frozen=True)

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from tiler.errors import ConfigError
-from tiler.geometry import is_number
 
 
 def whole(field: str, value: object, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``, as a plain int.
+    """A whole number from ``low`` to ``high``.
 
     Raises
     ------
     ConfigError
         When it is something else, naming the setting and the value.
     """
-    if not is_number(value) or not low <= value <= high or value != int(value):  # type: ignore[operator,call-overload]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(f"mask.{field}={value!r}: must be a whole number from {low} to {high}")
-    return int(value)  # type: ignore[call-overload,no-any-return]
+    return value
 
 
 def odd(field: str, value: object, high: int) -> int:
-    """An odd whole number from 1 to ``high``: the width of a filter with a centre."""
-    number = whole(field, value, 1, high)
-    if number % 2 == 0:
+    """An odd whole number from 1 to ``high``: the width of a filter that has a centre."""
+    if isinstance(value, int) and value % 2 == 0:
         raise ConfigError(f"mask.{field}={value!r}: must be an odd number (1 switches it off)")
-    return number
+    return whole(field, value, 1, high)
+
+
+def positive(field: str, value: object) -> float:
+    """A positive, finite number."""
+    if not _is_real(value) or not 0 < value < math.inf:
+        raise ConfigError(f"mask.{field}={value!r}: must be a positive number")
+    return float(value)
 
 
 def amount(field: str, value: object, high: float) -> float | None:
-    """A number from 0 to ``high``, or None."""
+    """A finite number from 0 to ``high``, or None."""
     if value is None:
         return None
-    if not is_number(value) or not 0 <= value <= high:  # type: ignore[operator]
-        upper = "" if high == float("inf") else f" and at most {high:g}"
+    if not _is_real(value) or not 0 <= value <= high or value == math.inf:
+        upper = "" if high == math.inf else f" and at most {high:g}"
         raise ConfigError(f"mask.{field}={value!r}: must be at least 0{upper}, or null")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
-def bounds(field: str, value: object, high: int, *, circular: bool = False) -> tuple[int, int]:
+def span(field: str, value: object, high: int, *, circular: bool = False) -> tuple[int, int]:
     """A pair (lowest, highest) of whole numbers from 0 to ``high``, both inclusive.
 
     Lists, as YAML gives them, become tuples. Where ``circular``, as for hues, the first may be
@@ -49,5 +56,9 @@ def bounds(field: str, value: object, high: int, *, circular: bool = False) -> t
         raise ConfigError(f"mask.{field}={value!r}: give a pair [lowest, highest]")
     low, top = (whole(f"{field}[{i}]", number, 0, high) for i, number in enumerate(value))
     if low > top and not circular:
-        raise ConfigError(f"mask.{field}={list(value)}: the lowest is above the highest")
+        raise ConfigError(f"mask.{field}=[{low}, {top}]: the lowest is above the highest")
     return low, top
+
+
+def _is_real(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

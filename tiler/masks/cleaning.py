@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tiler.protocols import Mask
 
@@ -32,10 +33,10 @@ def clean(mask: Mask, min_tissue: float, min_hole: float) -> Mask:
 
 def remove_specks(mask: Mask, min_area: float) -> Mask:
     """Keep the pieces of at least ``min_area`` pixels; pieces hold together by corners too."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area
     keep[0] = False  # the background
-    return keep[labels] if count > 1 else mask.copy()
+    return np.asarray(keep[labels])
 
 
 def fill_holes(mask: Mask, min_area: float) -> Mask:
@@ -44,24 +45,30 @@ def fill_holes(mask: Mask, min_area: float) -> Mask:
     What touches the border is no hole, however small: a slide without tissue stays without.
     Holes hold together by edges only, the counterpart of tissue that holds together by corners.
     """
-    background = ~mask
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        background.view(np.uint8), connectivity=4
-    )
-    if count == 1:
-        return mask.copy()
+    outside = (~mask).view(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
     height, width = mask.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
     enclosed = (left > 0) & (top > 0) & (right < width) & (bottom < height)
     tissue = enclosed & (stats[:, cv2.CC_STAT_AREA] < min_area)
     tissue[0] = True  # the tissue itself
-    return tissue[labels]
+    return np.asarray(tissue[labels])
 
 
-def disk(diameter: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """A round structuring element of odd ``diameter``, uint8, the same when transposed."""
-    radius = diameter / 2
+def close(mask: Mask, diameter: int) -> Mask:
+    """Close gaps that a disk of ``diameter`` pixels does not fit into."""
+    closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _disk(diameter))
+    return np.asarray(closed, dtype=bool)
+
+
+def dilate(mask: Mask, diameter: int) -> Mask:
+    """Widen by half of ``diameter`` pixels on every side."""
+    return np.asarray(cv2.dilate(mask.view(np.uint8), _disk(diameter)), dtype=bool)
+
+
+def _disk(diameter: int) -> npt.NDArray[np.uint8]:
+    """A round structuring element; OpenCV's own ellipse is not the same when transposed."""
     axis = np.arange(diameter) - diameter // 2
-    inside: Mask = axis[:, None] ** 2 + axis[None, :] ** 2 <= radius**2
+    inside: Mask = axis[:, None] ** 2 + axis[None, :] ** 2 <= (diameter / 2) ** 2
     return inside.astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ ASPECT_TOLERANCE = 0.02
 
 _GREY = {"1", "L", "I", "I;16", "I;16L", "I;16B"}
 _COLOUR = {"P", "RGB", "RGBA", "LA", "PA"}
-_LISTED = 6  # values named in an error
+_LISTED = 8  # values named in an error
+_COUNTED = 256  # colours told apart
+_WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class FileMask:
         object.__setattr__(self, "path", str(self.path))
         whole("max_pixels", self.max_pixels, 1, PILLOW_LIMIT)
 
+    def inputs(self, slide_name: str) -> tuple[Path, ...]:
+        """The mask's file."""
+        return (Path(self.path.replace("{slide}", slide_name)),)
+
     def generate(self, source: WSIReader) -> Mask:
         """The mask of a slide: bool (h, w), as large as the image.
 
@@ -64,7 +71,7 @@ class FileMask:
         LimitError
             When it has more than ``max_pixels``.
         """
-        path = Path(self.path.replace("{slide}", source.name))
+        (path,) = self.inputs(source.name)
         try:
             with Image.open(path) as image:
                 self._refuse_size(image, path, source)
@@ -108,14 +115,14 @@ def _tissue(image: Image.Image, path: Path, slide: str) -> Mask:
     """Where the image is not black."""
     if image.mode in _GREY:
         values = np.asarray(image)
-        found = np.unique(values)
-        if found.size > 2 or (found.size == 2 and found[0] != 0):
-            raise MaskError(slide, _refusal(path, [str(v) for v in found.tolist()]))
+        found = np.unique(values).tolist()
+        if len(found) > 2 or (len(found) == 2 and 0 not in found):
+            raise MaskError(slide, _refusal(path, found))
         return np.asarray(values != 0)
     if image.mode not in _COLOUR:
         raise MaskError(
             slide,
-            f"mask {path} has pixels of kind {image.mode}; save it as an 8-bit grey PNG of 0 and 255",
+            f"mask {path} has pixels of kind {image.mode}; {_WAY_OUT}",
         )
     return _not_black(image, path, slide)
 
@@ -124,24 +131,22 @@ def _not_black(image: Image.Image, path: Path, slide: str) -> Mask:
     rgba = image.convert("RGBA")
     if rgba.getchannel("A").getextrema() != (255, 255):
         raise MaskError(
-            slide, f"mask {path} is partly transparent; save it as an 8-bit grey PNG of 0 and 255"
+            slide, f"mask {path} has transparent pixels, which may mean either; {_WAY_OUT}"
         )
-    rgb = rgba.convert("RGB")
-    # None where there are more colours than asked for.
-    counted = rgb.getcolors(256)
-    colours = sorted(colour for _, colour in counted) if counted is not None else []
-    if counted is None:
-        raise MaskError(slide, _refusal(path, ["more than 256 colours"]))
+    rgb = np.asarray(rgba.convert("RGB"))
+    found = rgba.getcolors(_COUNTED)  # None where there are more
+    if found is None:
+        raise MaskError(slide, f"mask {path} has more than {_COUNTED} colours; {_WAY_OUT}")
+    colours = sorted(colour[:3] for _, colour in found if isinstance(colour, tuple))
     if len(colours) > 2 or (len(colours) == 2 and colours[0] != (0, 0, 0)):
-        raise MaskError(slide, _refusal(path, [str(colour) for colour in colours]))
-    return np.asarray(rgb).any(axis=2)
+        raise MaskError(slide, _refusal(path, colours))
+    return np.asarray(rgb.any(axis=2))
 
 
-def _refusal(path: Path, found: list[str]) -> str:
-    listed = ", ".join(found[:_LISTED]) + (
-        f", … ({len(found)} in all)" if len(found) > _LISTED else ""
-    )
+def _refusal(path: Path, found: Sequence[object]) -> str:
+    listed = ", ".join(str(value) for value in found[:_LISTED])
+    more = f", … ({len(found)} in all)" if len(found) > _LISTED else ""
     return (
-        f"mask {path} has the values {listed}; a mask has two, of which one is 0 (black):"
-        " threshold it, and save it as PNG, since JPEG blurs edges into greys"
+        f"mask {path} has the values {listed}{more}; a mask has two, one of them 0 (black):"
+        f" threshold it (JPEG makes greys at edges), then {_WAY_OUT}"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tiler.masks.checks import bounds
+from tiler.masks.checks import span
 from tiler.masks.cleaning import clean
 from tiler.masks.thumbnail import ThumbnailMask
 from tiler.protocols import Mask, Pixels, WSIReader
@@ -41,9 +41,9 @@ class HsvMask(ThumbnailMask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "hue", bounds("hue", self.hue, 180, circular=True))
-        object.__setattr__(self, "saturation", bounds("saturation", self.saturation, 255))
-        object.__setattr__(self, "value", bounds("value", self.value, 255))
+        object.__setattr__(self, "hue", span("hue", self.hue, 180, circular=True))
+        object.__setattr__(self, "saturation", span("saturation", self.saturation, 255))
+        object.__setattr__(self, "value", span("value", self.value, 255))
 
     def generate(self, source: WSIReader) -> Mask:
         """The tissue of a slide: bool (h, w), stretched over its bounded area.
@@ -68,14 +68,9 @@ def within(
     hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
 ) -> Mask:
     """Where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
-    if hue[0] <= hue[1]:
-        spans = [hue]
-    else:
-        spans = [(hue[0], 180), (0, hue[1])]
-    hits = [
-        cv2.inRange(
-            hsv, np.array((h0, saturation[0], value[0])), np.array((h1, saturation[1], value[1]))
-        )
-        for h0, h1 in spans
-    ]
-    return np.bitwise_or.reduce(hits) != 0
+    inside = np.zeros(hsv.shape[:2], dtype=bool)
+    for first, last in [hue] if hue[0] <= hue[1] else [(hue[0], 180), (0, hue[1])]:
+        lowest = np.array((first, saturation[0], value[0]))
+        highest = np.array((last, saturation[1], value[1]))
+        inside |= cv2.inRange(hsv, lowest, highest) != 0
+    return inside

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tiler.errors import ConfigError
-from tiler.masks.checks import bounds, odd
-from tiler.masks.cleaning import clean, disk
+from tiler.masks.checks import odd, span
+from tiler.masks.cleaning import clean, close
 from tiler.masks.hsv import to_hsv
 from tiler.masks.pen import pen_marks
 from tiler.masks.thumbnail import ThumbnailMask
-from tiler.protocols import Mask, WSIReader
+from tiler.protocols import Mask, Pixels, WSIReader
 
 NEAR_BLACK = 40
 """Below this value (0 to 255) saturation is rounding and JPEG noise: it counts as 0."""
@@ -59,7 +60,7 @@ class OtsuMask(ThumbnailMask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "saturation", bounds("saturation", self.saturation, 255))
+        object.__setattr__(self, "saturation", span("saturation", self.saturation, 255))
         object.__setattr__(self, "median", odd("median", self.median, 255))
         object.__setattr__(self, "close", odd("close", self.close, 255))
         if not isinstance(self.remove_pen, bool):
@@ -76,23 +77,23 @@ class OtsuMask(ThumbnailMask):
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
         pixels = source.thumbnail(size)
-        hsv = to_hsv(pixels)
-        saturation = np.where(hsv[..., 2] < NEAR_BLACK, 0, hsv[..., 1]).astype(np.uint8)
-        saturation = cv2.medianBlur(saturation, self.median)
+        saturation = colourfulness(pixels, self.median)
         pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(saturation.shape, bool)
         lowest, highest = self.saturation
         threshold = min(max(otsu(saturation[~pen]), lowest), highest)
-        tissue = (
-            cv2.morphologyEx(
-                (saturation > threshold).view(np.uint8), cv2.MORPH_CLOSE, disk(self.close)
-            )
-            != 0
-        )
+        tissue = close(saturation > threshold, self.close) & ~pen
         # Twice: pen must not become tissue again as a hole in it.
-        return clean(tissue & ~pen, min_tissue, min_hole) & ~pen
+        return clean(tissue, min_tissue, min_hole) & ~pen
 
 
-def otsu(values: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> float:
+def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
+    """The median-filtered saturation of RGB pixels, uint8 (h, w); 0 where they are nearly black."""
+    hsv = to_hsv(pixels)
+    saturation = np.where(hsv[..., 2] < NEAR_BLACK, np.uint8(0), hsv[..., 1])
+    return np.asarray(cv2.medianBlur(saturation, median), dtype=np.uint8)
+
+
+def otsu(values: npt.NDArray[np.uint8]) -> float:
     """The value, 0 to 255, that parts values into two classes as far apart as possible."""
     if not values.size:
         return 0.0

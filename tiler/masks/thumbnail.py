@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tiler.errors import ConfigError, LimitError
-from tiler.geometry import Size, is_number
-from tiler.masks.checks import amount, whole
+from tiler.errors import LimitError
+from tiler.geometry import Size
+from tiler.masks.checks import amount, positive, whole
 from tiler.protocols import WSIReader
 
-MAX_PIXELS = 100_000_000
-"""The largest thumbnail: at 8 µm per pixel, 80 x 80 mm."""
+MAX_PIXELS = 64_000_000
+"""The largest thumbnail: at 8 µm per pixel, a glass of 75 x 52 mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,13 @@ class ThumbnailMask:
 
     mpp: float = 8.0
     max_side: int = 2048
-    min_tissue_mm2: float | None = 0.05
+    min_tissue_mm2: float | None = 0.02
     min_tissue_fraction: float | None = 2e-4
-    min_hole_mm2: float | None = 0.05
-    min_hole_fraction: float | None = 2e-4
+    min_hole_mm2: float | None = 0.01
+    min_hole_fraction: float | None = 1e-4
 
     def __post_init__(self) -> None:
-        if not is_number(self.mpp) or not 0 < self.mpp < math.inf:
-            raise ConfigError(f"mask.mpp={self.mpp!r}: must be a positive number")
+        positive("mpp", self.mpp)
         whole("max_side", self.max_side, 1, 10_000)
         for field in ("min_tissue_mm2", "min_hole_mm2"):
             amount(field, getattr(self, field), math.inf)
@@ -78,10 +77,10 @@ class ThumbnailMask:
 
     def least_areas(self, source: WSIReader, size: Size) -> tuple[float, float]:
         """The least areas of tissue and of holes, in pixels of a thumbnail of ``size``."""
-        pixels = size.width * size.height
         if source.mpp is None:
-            tissue, hole, per_unit = self.min_tissue_fraction, self.min_hole_fraction, pixels
+            tissue, hole, whole_area = self.min_tissue_fraction, self.min_hole_fraction, 1.0
         else:
-            mm2 = source.bounds.width * source.bounds.height * (source.mpp / 1000) ** 2
-            tissue, hole, per_unit = self.min_tissue_mm2, self.min_hole_mm2, pixels / mm2
+            tissue, hole = self.min_tissue_mm2, self.min_hole_mm2
+            whole_area = source.bounds.width * source.bounds.height * (source.mpp / 1000) ** 2
+        per_unit = size.width * size.height / whole_area if whole_area else 0.0
         return (tissue or 0.0) * per_unit, (hole or 0.0) * per_unit

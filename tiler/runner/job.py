@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tiler.extractor import TileExtractor
-from tiler.protocols import Exporter, ReaderFactory
+from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
 from tiler.runner.fingerprint import full_hash
 
 
@@ -51,7 +51,9 @@ class SlideJob:
     def input_hashes(self) -> dict[str, str]:
         """SHA-256 of the files beside the slide that shape its output, by their names."""
         provider = self.extractor.mask_provider
-        files = provider.inputs(self.slide_id) if provider is not None else ()
+        files: Sequence[Path] = (
+            provider.inputs(self.slide_id) if isinstance(provider, ReadsFiles) else ()
+        )
         return {path.name: full_hash(path) for path in files}
 
 

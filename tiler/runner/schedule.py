@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
-from tiler.files import inside
+from tiler.files import inside, make_folder
 from tiler.protocols import FailedTile, WrittenFile
 from tiler.runner.engine import Engine
 from tiler.runner.job import SlideJob, SlideRow
@@ -112,6 +112,7 @@ class Schedule:
     def _begin(self, job: SlideJob, *, alone: bool) -> None:
         partial = inside(self._out / ".partial", f"{job.slide_id}.{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial)  # its absence means later that the slide was published
         final = inside(self._out / "slides", job.slide_id)
         self._slides[job.slide_id] = _Slide(job, partial, final, time.monotonic(), alone)
         self._ready.append(PlanTask(job))

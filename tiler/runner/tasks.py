@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tiler.errors import ChangedError, ReadError, SlideError, TilerError
+from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
 from tiler.protocols import FailedTile, Mask, WrittenFile, WSIReader
 from tiler.regions import RegionSpec
 from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
 from tiler.runner.job import SlideJob
-from tiler.runner.record import Counts, Record, write_record
+from tiler.runner.record import Counts, Record, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
 from tiler.runner.versions import versions
 
@@ -112,6 +112,8 @@ class FinishTask:
     def run(self, desk: Desk) -> dict[str, object]:
         """Finish the slide and return its row."""
         job, plan = self.job, self.planned.plan
+        if not self.partial.exists() and (done := self._already_published()):
+            return done
         reader = desk.reader(job)
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
@@ -128,6 +130,7 @@ class FinishTask:
             {"x": t.region.location.x, "y": t.region.location.y, "cause": t.cause}
             for t in self.failed
         ]
+        _check_whole(folder, files)
         sync_tree(folder)
         record = Record(
             job.slide_id, row, source, job.input_hashes(), job.settings, counts, dropped, files
@@ -135,6 +138,23 @@ class FinishTask:
         write_record(folder, record, versions())
         publish(folder, self.final)
         return row
+
+    def _already_published(self) -> dict[str, object] | None:
+        """The row, if this very task was done by a worker that was lost before it could say so."""
+        record = read_record(self.final)
+        if record is None or record.settings != self.job.settings:
+            return None
+        return dict(record.row)
+
+
+def _check_whole(folder: Path, files: Sequence[WrittenFile]) -> None:
+    """Look at every file once more before vouching for it."""
+    for file in files:
+        size = (folder / file.name).stat().st_size
+        if size != file.size:
+            raise DestinationError(
+                f"E_DEST: {folder / file.name} has {size} bytes after {file.size} were written"
+            )
 
 
 Task = PlanTask | TilesTask | FinishTask

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiler.runner.engines.dask_engine import DaskEngine
     from tiler.runner.engines.processes import ProcessEngine
     from tiler.runner.engines.serial import SerialEngine
 
@@ -15,7 +16,7 @@ _HOMES = {
     "DaskEngine": "tiler.runner.engines.dask_engine",
 }
 
-__all__ = ["ProcessEngine", "SerialEngine"]
+__all__ = ["DaskEngine", "ProcessEngine", "SerialEngine"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,42 @@
+"""Readers that misbehave on slides whose names say so; allowed by TILER_TARGETS=faulty."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tiler.geometry import Size
+from tiler.protocols import Pixels
+from tiler.readers import OpenSlideReader
+
+
+class FaultyReader(OpenSlideReader):
+    """Dies, hangs or dawdles while it reads."""
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        if "killed" in self.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "aborts" in self.name:
+            os.abort()
+        if "hangs" in self.name:
+            time.sleep(3600)
+        if "slow" in self.name:
+            time.sleep(0.2)
+        if "swapped" in self.name:
+            os.utime(self.path)
+        if "buggy" in self.name:
+            raise LookupError("nobody foresaw this")
+        return super()._read_level(level, x, y, size)
+
+
+class DiesOnceReader(OpenSlideReader):
+    """Dies the first time that a slide is read."""
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        mark = Path(os.environ["DIED_ALREADY"])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._read_level(level, x, y, size)

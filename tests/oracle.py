@@ -1,0 +1,61 @@
+"""Slow and exact twins of what tiler computes fast: fractions for masks, plain sums for pixels."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def overlaps(start, stop, count: int) -> list:
+    """How much of each unit interval [i, i + 1), i < count, lies between start and stop."""
+    return [max(min(stop, i + 1) - max(start, i), 0) for i in range(count)]
+
+
+def exact_coverage(mask: np.ndarray, left, top, right, bottom) -> Fraction:
+    """Area-weighted mean of a mask over a box in its own pixels; outside the mask is 0."""
+    height, width = mask.shape
+    across, down = overlaps(left, right, width), overlaps(top, bottom, height)
+    total = sum((across[x] * down[y] for y, x in zip(*np.nonzero(mask), strict=True)), Fraction(0))
+    return total / ((right - left) * (bottom - top))
+
+
+def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> np.ndarray:
+    """Area mean of pixels, not rounded: float64 (height, width, 3).
+
+    Output pixel (i, j) covers left + i * scale to left + (i + 1) * scale across, and so on down.
+    """
+    width, height = shape
+
+    def weights(start, count: int, of: int) -> np.ndarray:
+        edges = np.array([float(start + i * scale) for i in range(count + 1)])[:, None]
+        pixel = np.arange(of)
+        return np.clip(np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel), 0, None)
+
+    first_row, first_column = math.floor(top), math.floor(left)
+    rows = math.ceil(top + height * scale) - first_row
+    columns = math.ceil(left + width * scale) - first_column
+    crop = pixels[first_row : first_row + rows, first_column : first_column + columns]
+    assert crop.shape[:2] == (rows, columns), "the box must lie inside"
+    down = weights(top - first_row, height, rows)
+    across = weights(left - first_column, width, columns)
+    means = np.einsum("ry,yxc->rxc", down, crop.astype(np.float64))
+    return np.einsum("cx,rxk->rck", across, means) / float(scale * scale)
+
+
+def axis_twin(low: Fraction, high: Fraction, size: int, stride: Fraction, edge: str) -> list[int]:
+    """Where the tiles of an axis begin, in absolute target pixels, told one by one."""
+    first = math.floor(low) if edge == "pad" else math.ceil(low)
+    last = math.ceil(high) if edge == "pad" else math.floor(high)
+    origins: list[int] = []
+    index = 0
+    while (origin := first + round(index * stride)) + size <= last:
+        origins.append(origin)
+        index += 1
+    reached = bool(origins) and origins[-1] + size == last
+    if edge == "drop" or reached or origin >= last:
+        return origins
+    if edge == "pad":
+        return [*origins, origin]
+    return [*origins, last - size] if last - size >= first else []

@@ -1,0 +1,561 @@
+"""Tissue masks: the laws of the cleaning, Otsu and HSV on made and real pictures, mask files."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ArrayReader as Picture
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from tiler.errors import ConfigError, LimitError, MaskError
+from tiler.geometry import Box, Size
+from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
+from tiler.masks.cleaning import clean, close, dilate, fill_holes, remove_specks
+from tiler.masks.file import fits
+from tiler.masks.pen import pen_marks
+from tiler.readers import ImageReader, OpenSlideReader
+
+GLASS, EOSIN, HAEMATOXYLIN = (241, 240, 242), (215, 130, 175), (110, 80, 150)
+SMALL = arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 9)))
+
+
+@dataclass
+class Nowhere:
+    """A slide of any size, of which nobody may look at a pixel."""
+
+    bounds: Box
+    mpp: float | None = None
+    name: str = "a slide"
+
+
+def glass(height: int, width: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(-3, 4, (height, width, 3))
+    return np.clip(np.array(GLASS) + noise, 0, 255).astype(np.uint8)
+
+
+def paint(pixels: np.ndarray, x: int, y: int, w: int, h: int, colour: tuple) -> np.ndarray:
+    pixels[y : y + h, x : x + w] = colour
+    return pixels
+
+
+def share(mask: np.ndarray, x: int, y: int, w: int, h: int) -> float:
+    """The tissue within a box of a mask."""
+    return float(mask[y : y + h, x : x + w].mean())
+
+
+def pieces(mask: np.ndarray, corners: bool) -> list[set[tuple[int, int]]]:
+    """Connected pieces of True, found one pixel at a time."""
+    steps = [(0, 1), (1, 0), (0, -1), (-1, 0)]
+    steps += [(1, 1), (1, -1), (-1, 1), (-1, -1)] if corners else []
+    left, found = set(map(tuple, np.argwhere(mask).tolist())), []
+    while left:
+        edge = [left.pop()]
+        piece = set(edge)
+        while edge:
+            y, x = edge.pop()
+            new = {(y + dy, x + dx) for dy, dx in steps} & left
+            left -= new
+            piece |= new
+            edge += new
+        found.append(piece)
+    return found
+
+
+class TestCleaning:
+    @given(SMALL, st.integers(0, 12))
+    def test_specks_are_the_pieces_below_the_area(self, mask: np.ndarray, area: int) -> None:
+        expected = np.zeros_like(mask)
+        for piece in pieces(mask, corners=True):
+            for y, x in piece:
+                expected[y, x] = len(piece) >= area
+        assert np.array_equal(remove_specks(mask, area), expected)
+
+    @given(SMALL, st.integers(0, 12))
+    def test_holes_are_the_enclosed_background_below_the_area(
+        self, mask: np.ndarray, area: int
+    ) -> None:
+        height, width = mask.shape
+        expected = mask.copy()
+        for piece in pieces(~mask, corners=False):
+            enclosed = all(0 < y < height - 1 and 0 < x < width - 1 for y, x in piece)
+            for y, x in piece:
+                expected[y, x] = enclosed and len(piece) < area
+        assert np.array_equal(fill_holes(mask, area), expected)
+
+    @given(SMALL, st.floats(0, 12), st.floats(0, 12))
+    def test_cleaning_twice_changes_nothing_more(
+        self, mask: np.ndarray, tissue: float, hole: float
+    ) -> None:
+        once = clean(mask, tissue, hole)
+        assert np.array_equal(clean(once, tissue, hole), once)
+
+    @given(SMALL, st.floats(0, 12), st.floats(0, 12), st.sampled_from([1, 3, 5, 7, 9]))
+    def test_all_of_it_transposes(
+        self, mask: np.ndarray, tissue: float, hole: float, diameter: int
+    ) -> None:
+        turned = np.ascontiguousarray(mask.T)
+        assert np.array_equal(clean(turned, tissue, hole), clean(mask, tissue, hole).T)
+        assert np.array_equal(close(turned, diameter), close(mask, diameter).T)
+        assert np.array_equal(dilate(turned, diameter), dilate(mask, diameter).T)
+
+    @given(SMALL, st.floats(0, 12), st.floats(0, 12))
+    def test_the_mask_given_stays_as_it_was(
+        self, mask: np.ndarray, tissue: float, hole: float
+    ) -> None:
+        before = mask.copy()
+        result = clean(mask, tissue, hole)
+        result[:] = ~result
+        assert np.array_equal(mask, before)
+
+    def test_a_tiny_slide_without_tissue_is_no_hole(self) -> None:
+        assert not clean(np.zeros((3, 5), bool), 0, 1000).any()
+
+
+def test_all_tissue_is_one_pixel_of_tissue() -> None:
+    mask = AllTissue().generate(Nowhere(Box(7, 9, 300, 200)))
+    assert mask.shape == (1, 1)
+    assert mask.dtype == bool
+    assert mask.all()
+
+
+class TestThumbnailSize:
+    def test_about_mpp_microns_per_pixel(self) -> None:
+        source = Nowhere(Box(10, 20, 40_000, 24_000), mpp=0.25)
+        assert OtsuMask(mpp=8).thumbnail_size(source) == Size(1250, 750)
+
+    def test_never_finer_than_level_0(self) -> None:
+        source = Nowhere(Box(0, 0, 300, 200), mpp=16.0)
+        assert OtsuMask(mpp=8).thumbnail_size(source) == Size(300, 200)
+
+    @given(st.integers(1, 90_000), st.integers(1, 90_000))
+    def test_max_side_where_mpp_is_unknown(self, width: int, height: int) -> None:
+        size = HsvMask(max_side=2048).thumbnail_size(Nowhere(Box(0, 0, width, height)))
+        assert max(size) == min(2048, max(width, height))
+        assert abs(size.width / width - size.height / height) * min(width, height) <= 0.5 or (
+            min(size) == 1
+        )
+
+    def test_a_thumbnail_too_large_is_refused_before_it_is_made(self) -> None:
+        source = Nowhere(Box(0, 0, 1_048_576, 1_048_576), mpp=0.25)
+        with pytest.raises(LimitError, match=r"slide=a slide.*mask\.mpp=8.*32768x32768"):
+            OtsuMask().generate(source)
+
+    def test_a_slide_without_area_has_no_tissue(self) -> None:
+        source = Picture(glass(20, 30), mpp=0.5, bounds=(5, 5, 0, 0))
+        assert not OtsuMask().generate(source).any()
+
+
+class TestOtsu:
+    @pytest.mark.parametrize("remove_pen", [False, True])
+    @pytest.mark.parametrize("mpp", [None, 8.0])
+    def test_glass_is_empty(self, mpp: float | None, remove_pen: bool) -> None:
+        source = Picture(glass(140, 230), mpp=mpp)
+        assert not OtsuMask(remove_pen=remove_pen).generate(source).any()
+
+    def test_black_with_noise_is_empty(self) -> None:
+        noise = np.random.default_rng(3).integers(0, 25, (90, 120, 3)).astype(np.uint8)
+        assert not OtsuMask(median=1).generate(Picture(noise)).any()
+
+    def test_tissue_of_two_stains_stays_whole(self) -> None:
+        pixels = glass(100, 160)
+        pixels[:] = EOSIN
+        paint(pixels, 40, 20, 50, 60, HAEMATOXYLIN)
+        assert OtsuMask().generate(Picture(pixels)).all()
+
+    def test_pale_tissue_beside_vivid_tissue_stays(self) -> None:
+        pixels = paint(glass(100, 160), 20, 10, 40, 50, (225, 185, 210))
+        paint(pixels, 90, 10, 40, 50, (150, 10, 90))
+        mask = OtsuMask().generate(Picture(pixels))
+        assert share(mask, 22, 12, 36, 46) == 1
+        assert share(mask, 92, 12, 36, 46) == 1
+        assert share(mask, 64, 0, 22, 100) == 0
+
+    def test_a_mask_is_bool_and_as_large_as_the_thumbnail(self) -> None:
+        mask = OtsuMask(max_side=80).generate(Picture(glass(100, 160)))
+        assert mask.dtype == bool
+        assert mask.shape == (50, 80)
+
+    def test_specks_below_the_area_vanish_and_others_stay(self) -> None:
+        pixels = paint(glass(120, 200), 20, 20, 10, 10, EOSIN)
+        paint(pixels, 100, 50, 20, 20, EOSIN)
+        source = Picture(pixels, mpp=8.0)  # 100 px are 0.0064 mm², 400 px 0.0256 mm²
+        for least, kept in ((0.001, 2), (0.01, 1), (0.1, 0), (None, 2)):
+            mask = OtsuMask(median=1, close=1, min_tissue_mm2=least).generate(source)
+            assert len(pieces(mask, corners=True)) == kept, least
+        source = Picture(pixels)  # the pieces are 1/240 and 1/60 of it
+        for fraction, kept in ((1 / 300, 2), (1 / 100, 1), (1 / 50, 0), (None, 2)):
+            mask = OtsuMask(median=1, close=1, min_tissue_fraction=fraction).generate(source)
+            assert len(pieces(mask, corners=True)) == kept, fraction
+
+    def test_holes_below_the_area_are_filled_and_others_stay(self) -> None:
+        pixels = paint(glass(120, 200), 10, 10, 180, 100, EOSIN)
+        paint(pixels, 30, 30, 10, 10, GLASS)
+        paint(pixels, 100, 50, 20, 20, GLASS)
+        source = Picture(pixels, mpp=8.0)
+        for least, holes in ((0.001, 2), (0.01, 1), (0.1, 0), (None, 2)):
+            mask = OtsuMask(median=1, close=1, min_hole_mm2=least).generate(source)
+            assert len(pieces(~mask, corners=False)) == 1 + holes, least
+        source = Picture(pixels)
+        for fraction, holes in ((1 / 300, 2), (1 / 100, 1), (1 / 50, 0), (None, 2)):
+            mask = OtsuMask(median=1, close=1, min_hole_fraction=fraction).generate(source)
+            assert len(pieces(~mask, corners=False)) == 1 + holes, fraction
+
+    def test_an_area_in_mm2_is_the_same_tissue_at_any_mpp(self) -> None:
+        pixels = paint(glass(120, 200), 100, 50, 20, 20, EOSIN)
+        provider = OtsuMask(median=1, close=1, min_tissue_mm2=0.05)
+        # 400 px are 0.0256 mm² at 8 µm and 0.1024 mm² at 16 µm.
+        assert not provider.generate(Picture(pixels, mpp=8.0)).any()
+        assert provider.generate(Picture(pixels, mpp=16.0)).sum() == 400
+        # The same tissue scanned twice as finely gives the same thumbnail.
+        finer = pixels.repeat(2, axis=0).repeat(2, axis=1)
+        assert OtsuMask(min_tissue_mm2=0.02).generate(Picture(finer, mpp=4.0)).sum() > 350
+        assert not provider.generate(Picture(finer, mpp=4.0)).any()
+
+    @given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([None, 8.0]))
+    def test_the_transposed_picture_has_the_transposed_mask(
+        self, seed: int, remove_pen: bool, mpp: float | None
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        pixels = glass(60, 90, seed)
+        inks = (EOSIN, HAEMATOXYLIN, (20, 130, 110), (215, 20, 30), (30, 25, 30), (60, 110, 200))
+        for colour in (*inks, EOSIN):
+            x, y = rng.integers(0, 80), rng.integers(0, 50)
+            paint(pixels, x, y, *rng.integers(1, 40, 2), colour)
+        turned = np.ascontiguousarray(pixels.transpose(1, 0, 2))
+        provider = OtsuMask(remove_pen=remove_pen)
+        mask = provider.generate(Picture(pixels, mpp=mpp))
+        assert np.array_equal(provider.generate(Picture(turned, mpp=mpp)), mask.T)
+
+    @pytest.mark.parametrize(
+        "ink", [(20, 130, 110), (60, 110, 200), (215, 20, 30), (25, 22, 26)], ids=str
+    )
+    def test_pen_is_left_out_on_glass_and_on_tissue(self, ink: tuple[int, int, int]) -> None:
+        pixels = paint(glass(150, 260), 20, 30, 130, 90, EOSIN)
+        paint(pixels, 100, 60, 120, 16, ink)
+        mask = OtsuMask(remove_pen=True).generate(Picture(pixels))
+        assert share(mask, 100, 60, 120, 16) == 0
+        assert share(mask, 22, 32, 70, 86) == 1
+        assert share(mask, 222, 0, 38, 150) == 0
+
+    def test_a_pen_ring_that_could_be_a_hole_stays_out(self) -> None:
+        pixels = paint(glass(150, 260), 20, 30, 130, 90, EOSIN)
+        paint(pixels, 60, 60, 20, 20, (20, 130, 110))
+        provider = OtsuMask(remove_pen=True, min_hole_fraction=0.5, min_tissue_fraction=1e-3)
+        assert share(provider.generate(Picture(pixels)), 60, 60, 20, 20) == 0
+
+    def test_marks_smaller_than_a_speck_are_not_believed(self) -> None:
+        pixels = paint(glass(150, 260), 20, 30, 130, 90, EOSIN)
+        paint(pixels, 60, 60, 8, 8, (25, 22, 26))
+        assert pen_marks(pixels, min_area=55).any()
+        assert not pen_marks(pixels, min_area=70).any()
+
+
+# In pixels of the pictures, (x, y, width, height), chosen by eye.
+REAL = {
+    "tcga-green-pen.png": {
+        "tissue": [
+            (90, 90, 100, 60),
+            (20, 40, 200, 30),
+            (90, 190, 100, 60),
+            (480, 150, 250, 250),
+            (420, 420, 300, 190),
+        ],
+        "glass": [(40, 322, 14, 14), (102, 340, 14, 12)],
+        "pen": [(340, 10, 110, 50), (270, 200, 80, 60), (190, 360, 90, 60), (190, 560, 80, 60)],
+    },
+    "tcga-red-pen.png": {
+        "tissue": [(250, 150, 210, 90), (330, 250, 130, 100), (400, 90, 60, 50)],
+        "glass": [(215, 60, 30, 30), (215, 380, 15, 15), (20, 360, 20, 25)],
+        "pen": [(40, 270, 80, 80), (85, 130, 60, 60), (40, 200, 70, 50), (110, 380, 30, 40)],
+    },
+    "wsi-blue-pen.png": {
+        "tissue": [(62, 76, 18, 10), (95, 22, 18, 16), (14, 68, 20, 6), (128, 80, 10, 7)],
+        "glass": [(140, 5, 15, 40), (60, 122, 80, 10), (112, 98, 30, 30)],
+        "pen": [(152, 67, 22, 7), (152, 104, 8, 28)],
+    },
+    "diagnostic-slide-thumb-rgb.png": {
+        "tissue": [
+            (120, 110, 70, 45),
+            (280, 222, 90, 25),
+            (200, 410, 130, 25),
+            (395, 250, 30, 35),
+            (365, 120, 30, 20),
+        ],
+        "glass": [(120, 5, 80, 20), (430, 20, 35, 60), (2, 60, 12, 120), (20, 510, 430, 12)],
+        "pen": [
+            (115, 40, 40, 12),  # green on glass
+            (250, 30, 30, 10),
+            (100, 488, 55, 12),
+            (452, 290, 10, 35),  # red on glass
+            (412, 115, 10, 35),
+            (165, 452, 20, 8),  # red on tissue
+            (46, 200, 18, 14),
+            (203, 316, 14, 10),  # black on tissue
+            (385, 300, 7, 22),
+            (108, 320, 8, 30),
+        ],
+    },
+    "tcga-lung-rgb.png": {
+        "tissue": [(10, 20, 60, 180), (10, 240, 130, 60), (305, 340, 30, 60), (40, 200, 200, 25)],
+        "glass": [(60, 385, 110, 20), (150, 20, 25, 70)],
+        "pen": [],
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(REAL))
+class TestRealThumbnails:
+    def test_tissue_is_found_and_glass_is_not(self, name: str, shared_slides: Path) -> None:
+        with ImageReader(shared_slides / "thumbs" / name) as source:
+            masks = OtsuMask().generate(source), OtsuMask(remove_pen=True).generate(source)
+        for mask in masks:
+            for box in REAL[name]["tissue"]:
+                assert share(mask, *box) > 0.9, box
+            for box in REAL[name]["glass"]:
+                assert share(mask, *box) < 0.05, box
+
+    def test_pen_counts_as_tissue_unless_removed(self, name: str, shared_slides: Path) -> None:
+        with ImageReader(shared_slides / "thumbs" / name) as source:
+            with_pen, without = (
+                OtsuMask().generate(source),
+                OtsuMask(remove_pen=True).generate(source),
+            )
+        for box in REAL[name]["pen"]:
+            assert share(with_pen, *box) > 0.8, box
+            assert share(without, *box) < 0.05, box
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
+def test_pen_rules_leave_slides_without_pen_alone(name: str, shared_slides: Path) -> None:
+    with OpenSlideReader(shared_slides / name) as source:
+        mask = OtsuMask().generate(source)
+        without = OtsuMask(remove_pen=True).generate(source)
+    assert 0.2 < mask.mean() < 0.8
+    assert (mask & ~without).sum() < 0.001 * mask.sum()
+
+
+class TestHsv:
+    def test_bounds_are_inclusive_in_opencv_units(self) -> None:
+        # OpenCV's HSV of this violet: hue 150 (300 degrees), saturation 204, value 200.
+        pixels = paint(glass(40, 60), 20, 10, 10, 8, (200, 40, 200))
+        exact = HsvMask(hue=(150, 150), saturation=(204, 204), value=(200, 200))
+        assert np.array_equal(
+            np.argwhere(exact.generate(Picture(pixels)))[[0, -1]], [[10, 20], [17, 29]]
+        )
+        for near in ({"hue": (151, 180)}, {"saturation": (205, 255)}, {"value": (0, 199)}):
+            assert not HsvMask(**near).generate(Picture(pixels))[12, 25]
+
+    def test_hues_run_over_the_end(self) -> None:
+        pixels = paint(glass(40, 60), 5, 5, 10, 8, (220, 40, 60))  # hue 177
+        paint(pixels, 25, 5, 10, 8, (220, 60, 40))  # hue 3
+        paint(pixels, 45, 5, 10, 8, (40, 220, 60))  # hue 63
+        mask = HsvMask(hue=(170, 10), saturation=(60, 255)).generate(Picture(pixels))
+        assert [bool(mask[8, x]) for x in (8, 28, 48)] == [True, True, False]
+
+    def test_glass_is_empty_and_specks_and_holes_are_cleaned(self) -> None:
+        assert not HsvMask().generate(Picture(glass(90, 120))).any()
+        pixels = paint(glass(90, 120), 20, 20, 60, 50, EOSIN)
+        paint(pixels, 40, 40, 5, 5, GLASS)
+        paint(pixels, 100, 10, 5, 5, EOSIN)
+        source = Picture(pixels, mpp=8.0)  # 25 px are 0.0016 mm²
+        cleaned = HsvMask().generate(source)
+        assert cleaned.sum() == 60 * 50
+        assert HsvMask(min_tissue_mm2=0.001, min_hole_mm2=None).generate(source).sum() == 60 * 50
+
+
+LOPSIDED = np.zeros((30, 50), np.uint8)
+LOPSIDED[3:9, 20:47] = 1
+SLIDE = Nowhere(Box(11, 7, 500, 300), name="a_{slide}.{0}")
+
+
+def saved(folder: Path, image: Image.Image, name: str = "mask.png") -> str:
+    image.save(folder / name)
+    return str(folder / name)
+
+
+class TestFile:
+    @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+    @pytest.mark.parametrize(
+        "image",
+        [
+            Image.fromarray(LOPSIDED),
+            Image.fromarray(LOPSIDED * 255),
+            Image.fromarray(LOPSIDED.astype(bool)),
+            Image.fromarray(np.stack([LOPSIDED * 255] * 3, axis=2)),
+            Image.fromarray(np.stack([LOPSIDED * v for v in (200, 0, 90)], axis=2)),
+            Image.fromarray(LOPSIDED * 255).convert("P"),
+        ],
+        ids=["0-1", "0-255", "bool", "rgb", "colour", "palette"],
+    )
+    def test_two_values_are_a_mask(self, image: Image.Image, suffix: str, tmp_path: Path) -> None:
+        mask = FileMask(saved(tmp_path, image, f"mask.{suffix}")).generate(SLIDE)
+        assert mask.dtype == bool
+        assert np.array_equal(mask, LOPSIDED != 0)
+
+    @pytest.mark.parametrize("kind", [np.uint16, np.int32])
+    def test_so_are_wide_greys_and_opaque_colours(self, kind: type, tmp_path: Path) -> None:
+        wide = FileMask(saved(tmp_path, Image.fromarray(LOPSIDED.astype(kind) * 300), "w.tif"))
+        assert np.array_equal(wide.generate(SLIDE), LOPSIDED != 0)
+        opaque = Image.fromarray(LOPSIDED * 255).convert("RGBA")
+        assert np.array_equal(FileMask(saved(tmp_path, opaque)).generate(SLIDE), LOPSIDED != 0)
+
+    def test_a_palette_counts_by_its_colours(self, tmp_path: Path) -> None:
+        image = Image.fromarray(1 - LOPSIDED)
+        image.putpalette([255, 255, 255, 0, 0, 0])
+        assert np.array_equal(FileMask(saved(tmp_path, image)).generate(SLIDE), LOPSIDED != 0)
+
+    @pytest.mark.parametrize("value", [0, 255])
+    def test_one_value_is_a_mask(self, value: int, tmp_path: Path) -> None:
+        path = saved(tmp_path, Image.fromarray(np.full_like(LOPSIDED, value)))
+        assert FileMask(path).generate(SLIDE).all() == (value > 0)
+        assert FileMask(path).generate(SLIDE).any() == (value > 0)
+
+    @pytest.mark.parametrize(
+        ("image", "words"),
+        [
+            (Image.fromarray(LOPSIDED + np.eye(30, 50, dtype=np.uint8) * 3), "values 0, 1, 3"),
+            (Image.fromarray(LOPSIDED + 1), "values 1, 2; .* one of them 0"),
+            (Image.fromarray(np.arange(1500).reshape(30, 50).astype(np.uint8)), r"7, … \(256 in"),
+            (Image.fromarray(np.stack([LOPSIDED + 4] * 3, axis=2)), r"\(4, 4, 4\), \(5, 5, 5\)"),
+            (Image.fromarray(LOPSIDED * 255).convert("LA"), None),
+            (Image.fromarray(np.stack([LOPSIDED * 255] * 4, axis=2)), "transparent"),
+            (Image.fromarray(LOPSIDED.astype(np.float32)), "pixels of kind F"),
+            (Image.fromarray(np.stack([LOPSIDED] * 4, axis=2), "CMYK"), "pixels of kind CMYK"),
+        ],
+        ids=["three", "no zero", "many", "colours", "grey-alpha", "clear", "float", "cmyk"],
+    )
+    def test_anything_else_is_refused_in_words(
+        self, image: Image.Image, words: str | None, tmp_path: Path
+    ) -> None:
+        mask = FileMask(saved(tmp_path, image, "mask.tif"))
+        if words is None:
+            assert np.array_equal(mask.generate(SLIDE), LOPSIDED != 0)
+            return
+        with pytest.raises(MaskError, match=words) as caught:
+            mask.generate(SLIDE)
+        assert "mask.tif" in str(caught.value)
+        assert "save it as an 8-bit grey PNG" in str(caught.value)
+
+    def test_more_colours_than_worth_counting(self, tmp_path: Path) -> None:
+        colours = np.random.default_rng(1).integers(0, 256, (30, 50, 3)).astype(np.uint8)
+        with pytest.raises(MaskError, match="more than 256 colours"):
+            FileMask(saved(tmp_path, Image.fromarray(colours))).generate(SLIDE)
+
+    def test_the_greys_that_jpeg_makes_are_refused(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, Image.fromarray(LOPSIDED * 255), "mask.jpg")
+        with pytest.raises(MaskError, match=r"has the values 0, 1, .*JPEG"):
+            FileMask(path).generate(SLIDE)
+
+    def test_the_slides_name_is_put_in_as_it_is(self, tmp_path: Path) -> None:
+        saved(tmp_path, Image.fromarray(LOPSIDED), "a_{slide}.{0}-mask{x}.png")
+        assert FileMask(f"{tmp_path}/{{slide}}-mask{{x}}.png").generate(SLIDE).any()
+
+    def test_a_missing_mask_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(MaskError, match=r"there is no mask .*/a_\{slide\}\.\{0\}\.png"):
+            FileMask(f"{tmp_path}/{{slide}}.png").generate(SLIDE)
+
+    @pytest.mark.parametrize("content", [b"", b"no image at all", None])
+    def test_what_is_no_image_is_refused(self, content: bytes | None, tmp_path: Path) -> None:
+        path = tmp_path / "mask.png"
+        if content is None:  # cut short
+            noise = np.random.default_rng(2).integers(0, 2, (300, 500)).astype(np.uint8)
+            Image.fromarray(noise * 255).save(path)
+            content = path.read_bytes()[:2000]
+        path.write_bytes(content)
+        with pytest.raises(MaskError, match=r"mask\.png is not an image that Pillow reads"):
+            FileMask(str(path)).generate(SLIDE)
+
+    def test_a_folder_is_no_mask(self, tmp_path: Path) -> None:
+        with pytest.raises(MaskError, match="is not an image"):
+            FileMask(str(tmp_path)).generate(SLIDE)
+
+    def test_too_many_pixels_are_refused_before_decoding(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, Image.fromarray(LOPSIDED))
+        assert FileMask(path, max_pixels=1500).generate(SLIDE).any()
+        with pytest.raises(LimitError, match=r"50x30 .*mask\.max_pixels=1_499"):
+            FileMask(path, max_pixels=1499).generate(SLIDE)
+        # A GIF of a few bytes that says it has 65535 x 65535 pixels.
+        bomb = tmp_path / "bomb.gif"
+        Image.fromarray(LOPSIDED).save(bomb)
+        content = bytearray(bomb.read_bytes())
+        content[6:10] = struct.pack("<HH", 65535, 65535)
+        bomb.write_bytes(content)
+        with pytest.raises(LimitError, match=r"bomb\.gif"):
+            FileMask(str(bomb)).generate(Nowhere(Box(0, 0, 9, 9)))
+
+    def test_the_shape_must_be_that_of_the_bounded_area(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, Image.fromarray(np.ascontiguousarray(LOPSIDED.T)))
+        with pytest.raises(MaskError, match=r"is 30x50, .* 500x300 at \(11, 7\)"):
+            FileMask(path).generate(SLIDE)
+
+    def test_two_percent_or_one_mask_pixel_are_allowed(self) -> None:
+        assert fits(Size(1000, 600), Size(50_000, 30_500))
+        assert not fits(Size(1000, 600), Size(50_000, 31_000))
+        assert fits(Size(5, 3), Size(4600, 3000))  # 4.6 pixels, rounded
+        assert not fits(Size(5, 3), Size(3000, 3000))
+
+    @given(*[st.integers(1, 5000)] * 2, st.floats(0.002, 1))
+    def test_an_area_reduced_to_whole_pixels_fits(self, w: int, h: int, scale: float) -> None:
+        mask = Size(max(1, round(w * scale)), max(1, round(h * scale)))
+        if min(w, h) * scale >= 1:
+            assert fits(mask, Size(w, h))
+        assert fits(mask, Size(w, h)) == fits(Size(*mask[::-1]), Size(h, w))
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("build", "words"),
+        [
+            (lambda: OtsuMask(median=4), r"mask\.median=4: must be an odd number"),
+            (lambda: OtsuMask(close=0), r"mask\.close=0: must be an odd number"),
+            (lambda: OtsuMask(close=-1), r"mask\.close=-1"),
+            (lambda: OtsuMask(median=2.5), r"mask\.median=2\.5"),
+            (lambda: OtsuMask(median="big"), r"mask\.median='big'"),
+            (lambda: OtsuMask(mpp=0), r"mask\.mpp=0: must be a positive number"),
+            (lambda: OtsuMask(mpp=float("nan")), r"mask\.mpp=nan"),
+            (lambda: HsvMask(mpp=True), r"mask\.mpp=True"),
+            (lambda: HsvMask(max_side=0), r"mask\.max_side=0"),
+            (lambda: HsvMask(min_tissue_mm2=-0.1), r"mask\.min_tissue_mm2=-0\.1.*null"),
+            (lambda: OtsuMask(min_hole_mm2=float("inf")), r"mask\.min_hole_mm2=inf"),
+            (lambda: OtsuMask(min_tissue_fraction=1.5), r"mask\.min_tissue_fraction=1\.5.*most 1"),
+            (lambda: OtsuMask(min_hole_fraction="x"), r"mask\.min_hole_fraction='x'"),
+            (lambda: OtsuMask(saturation=(40, 15)), r"mask\.saturation=\[40, 15\]"),
+            (lambda: OtsuMask(saturation=40), r"mask\.saturation=40: give a pair"),
+            (lambda: OtsuMask(remove_pen="yes"), r"mask\.remove_pen='yes'"),
+            (lambda: HsvMask(hue=(0, 181)), r"mask\.hue\[1\]=181"),
+            (lambda: HsvMask(hue=[1, 2, 3]), r"mask\.hue=\[1, 2, 3\]"),
+            (lambda: HsvMask(value=(-1, 255)), r"mask\.value\[0\]=-1"),
+            (lambda: HsvMask(saturation=(200, 100)), r"mask\.saturation=\[200, 100\]"),
+            (lambda: FileMask(""), r"mask\.path=''"),
+            (lambda: FileMask(None), r"mask\.path=None"),
+            (lambda: FileMask("m.png", max_pixels=0), r"mask\.max_pixels=0"),
+            (lambda: FileMask("m.png", max_pixels=10**9), r"mask\.max_pixels=1000000000"),
+        ],
+    )
+    def test_nonsense_is_refused_by_name(self, build, words: str) -> None:
+        with pytest.raises(ConfigError, match=words):
+            build()
+
+    def test_lists_become_tuples(self) -> None:
+        assert HsvMask(hue=[150, 10]) == HsvMask(hue=(150, 10))
+        assert hash(OtsuMask(saturation=[10, 30])) == hash(OtsuMask(saturation=(10, 30)))
+
+    @pytest.mark.parametrize("provider", [AllTissue(), OtsuMask(), HsvMask(), FileMask("m.png")])
+    def test_providers_are_frozen(self, provider) -> None:
+        with pytest.raises(FrozenInstanceError):
+            provider.mpp = 4.0
+
+
+def test_opencv_waits_until_a_mask_is_wanted() -> None:
+    code = "import sys, tiler.masks; print('cv2' in sys.modules, 'PIL' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,203 @@
+"""What is done is never done twice and never stale."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from command import read_csv, tiler
+from PIL import Image
+
+NAME = "CMU-1-Small-Region"
+
+
+@pytest.fixture
+def slide(tmp_path: Path, shared_slides: Path) -> Path:
+    return Path(shutil.copy(shared_slides / f"{NAME}.svs", tmp_path / f"{NAME}.svs"))
+
+
+def run(folder: Path, *arguments: str, code: int = 0) -> list[str]:
+    """Run with small images and give back the lines that say what was redone or done."""
+    result = tiler(
+        "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=128",
+        "exporter=[csv,images]", "out=out", *arguments, cwd=folder,
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    return [line for line in result.stderr.splitlines() if "redone" in line or "/1]" in line]
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file of the slides with its bytes and the time it was written."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted((folder / "out/slides").rglob("*"))
+        if path.is_file()
+    }
+
+
+def contents(files: dict[str, tuple[bytes, int]]) -> dict[str, bytes]:
+    return {name: content for name, (content, _) in files.items()}
+
+
+def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
+    assert len(run(tmp_path)) == 1
+    before = tree(tmp_path)
+    assert len(before) > 20
+    assert run(tmp_path) == []
+    assert tree(tmp_path) == before
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["status"] == "done"
+    assert json.loads((tmp_path / "out/run.json").read_text())["reused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("threshold=0.3", "threshold was 0.5, now 0.3"),
+        ("tile.size=100", "tile.size was 128, now 100"),
+        ("reader.mpp=0.5", "reader.mpp was not set, now 0.5"),
+        ("exporter.images.extension=jpg", "exporter.images.extension was png, now jpg"),
+        ("mask=none", "mask._target_ was tiler.masks.OtsuMask, now tiler.masks.AllTissue"),
+    ],
+)
+def test_a_setting_that_shapes_output_redoes_and_says_why(
+    tmp_path: Path, slide: Path, setting: str, words: str
+) -> None:
+    run(tmp_path)
+    lines = run(tmp_path, setting)
+    assert len(lines) == 2
+    assert words in lines[0]
+    assert run(tmp_path, setting) == []
+
+
+def test_the_folder_is_never_a_mixture(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    run(tmp_path, "tile.size=100")
+    names = [path.name for path in (tmp_path / f"out/slides/{NAME}/tiles").iterdir()]
+    assert names
+    assert all("_w100_h100_" in name for name in names)
+
+
+@pytest.mark.parametrize("setting", ["engine=processes", "exporter.images.threads=1", "name=x"])
+def test_a_setting_that_does_not_shape_output_does_nothing(
+    tmp_path: Path, slide: Path, setting: str
+) -> None:
+    run(tmp_path)
+    assert run(tmp_path, setting) == []
+
+
+def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    before = tree(tmp_path)
+    result = tiler(
+        "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=256",
+        "exporter=[csv,images]", "out=out", "on_change=refuse", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 5
+    assert "tile.size was 128, now 256" in result.stderr
+    assert "on_change=redo" in result.stderr
+    assert tree(tmp_path) == before
+
+
+def tile(folder: Path) -> Path:
+    return sorted((folder / f"out/slides/{NAME}/tiles").iterdir())[3]
+
+
+def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    before = contents(tree(tmp_path))
+    path = tile(tmp_path)
+    path.unlink()
+    lines = run(tmp_path)
+    assert f"{path.name} is missing" in lines[0]
+    assert contents(tree(tmp_path)) == before
+
+
+def test_a_truncated_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    before = contents(tree(tmp_path))
+    path = tile(tmp_path)
+    os.truncate(path, 10)
+    lines = run(tmp_path)
+    assert path.name in lines[0]
+    assert "10 bytes" in lines[0]
+    assert contents(tree(tmp_path)) == before
+
+
+def test_a_flipped_byte_is_seen_by_hash_alone(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    before = contents(tree(tmp_path))
+    path = tile(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert run(tmp_path) == []
+    assert "sha256" in run(tmp_path, "verify=hash")[0]
+    assert contents(tree(tmp_path)) == before
+
+
+def test_verify_none_looks_at_no_file(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    tile(tmp_path).unlink()
+    assert run(tmp_path, "verify=none") == []
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe"])
+def test_a_damaged_record_redoes_the_slide(tmp_path: Path, slide: Path, garbage: bytes) -> None:
+    run(tmp_path)
+    before = contents(tree(tmp_path))
+    (tmp_path / f"out/slides/{NAME}/record.json").write_bytes(garbage)
+    assert "record is missing or damaged" in run(tmp_path)[0]
+    assert contents(tree(tmp_path)) == before
+
+
+def test_a_replaced_slide_is_redone(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    facts = slide.stat()
+    data = bytearray(slide.read_bytes())
+    data[-2000] ^= 1  # in the last piece, which the fingerprint covers
+    slide.write_bytes(data)
+    os.utime(slide, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert "fingerprint differs" in run(tmp_path)[0]
+
+
+def test_a_changed_mask_file_is_noticed(tmp_path: Path, slide: Path) -> None:
+    mask = Image.new("1", (222, 297), 1)
+    mask.save(tmp_path / f"{NAME}.png")
+    arguments = ["mask=file", "mask.path='{slide}.png'"]
+    run(tmp_path, *arguments)
+    assert run(tmp_path, *arguments) == []
+    mask.paste(0, (0, 0, 100, 297))
+    mask.save(tmp_path / f"{NAME}.png")
+    assert "mask file differs" in run(tmp_path, *arguments)[0]
+
+
+def test_a_wrong_hash_of_the_slide_is_named(tmp_path: Path, slide: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"path,expected_sha256\n{NAME}.svs,{'0' * 64}\n")
+    result = tiler("slides=table", "slides.table=t.csv", "out=out", cwd=tmp_path)
+    assert result.returncode == 3
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert "sha256" in row["reason"]
+    assert not list((tmp_path / "out/slides").iterdir())
+
+
+def test_the_record_accounts_for_every_tile_and_file(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    folder = tmp_path / f"out/slides/{NAME}"
+    record = json.loads((folder / "record.json").read_text())
+    counts = record["counts"]
+    assert counts["planned"] == counts["written"] + counts["filtered"] + counts["failed"]
+    assert counts["written"] == len(list((folder / "tiles").iterdir()))
+    files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert {file["name"] for file in record["files"]} == files - {"record.json"}
+
+
+def test_events_tell_the_story(tmp_path: Path, slide: Path) -> None:
+    run(tmp_path)
+    run(tmp_path, "threshold=0.3")
+    lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert events == ["started", "slide", "ended", "redo", "started", "slide", "ended"]

@@ -1,0 +1,197 @@
+"""Workers that die, hang or are told to stop, and engines that agree to the byte."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import read_csv, tiler
+
+NAME = "CMU-1-Small-Region"
+HERE = Path(__file__).parent
+FAULTY = {
+    "TILER_TARGETS": "faulty",
+    "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
+}
+COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=400", "mask=none",
+          "exporter=[csv,images]", "out=out"]  # fmt: skip
+READER = "reader._target_=faulty.FaultyReader"
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shared_slides: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    shutil.copy(shared_slides / f"{NAME}.svs", tmp_path / "good.svs")
+    return tmp_path
+
+
+def slides(folder: Path, *names: str) -> None:
+    for name in names:
+        os.link(folder / "good.svs", folder / f"in/{name}.svs")
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in (out / "slides").rglob("*")
+        if path.is_file()
+    }
+
+
+def statuses(folder: Path) -> dict[str, tuple[str, str]]:
+    rows = read_csv(folder / "out/slides.csv")
+    return {row["slide_id"]: (row["status"], row["reason"]) for row in rows}
+
+
+def alive(marker: Path) -> list[int]:
+    """Processes whose command or folder is that of a run in ``marker``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == marker and process.name != str(os.getpid()):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_engines_write_the_same_bytes(folder: Path) -> None:
+    slides(folder, "a", "b", "c")
+    trees = []
+    for engine in (["engine=serial"], ["engine=processes", "engine.workers=1"],
+                   ["engine=processes", "engine.workers=3"]):  # fmt: skip
+        result = tiler(*COMMON, *engine, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        trees.append(outputs(folder / "out"))
+        shutil.rmtree(folder / "out")
+    assert trees[0] == trees[1] == trees[2]
+    assert len(trees[0]) > 100
+
+
+def test_a_dead_worker_costs_its_slide_alone(folder: Path) -> None:
+    slides(folder, "a", "killed", "b", "aborts", "c")
+    result = tiler(*COMMON, READER, "engine=processes", "engine.workers=2", cwd=folder, env=FAULTY)
+    assert result.returncode == 3
+    found = statuses(folder)
+    assert {name: status for name, (status, _) in found.items()} == {
+        "a": "done", "b": "done", "c": "done", "killed": "failed", "aborts": "failed",
+    }  # fmt: skip
+    assert "signal 9" in found["killed"][1]
+    assert "signal 6" in found["aborts"][1]
+    assert result.stderr.count("tried once more") == 2
+    assert "BrokenProcessPool" not in result.stderr
+    assert {p.name for p in (folder / "out/slides").iterdir()} == {"a", "b", "c"}
+    assert not (folder / "out/.partial").exists()
+
+
+def test_a_death_that_does_not_come_again_costs_nothing(folder: Path) -> None:
+    slides(folder, "a", "b")
+    result = tiler(
+        *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=processes", cwd=folder,
+        env={**FAULTY, "DIED_ALREADY": str(folder / "mark")},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "tried once more" in result.stderr
+    assert {status for status, _ in statuses(folder).values()} == {"done"}
+
+
+def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
+    slides(folder, "a", "hangs", "b")
+    result = tiler(*COMMON, READER, "engine=processes", "engine.timeout=2", cwd=folder, env=FAULTY)
+    assert result.returncode == 3
+    found = statuses(folder)
+    assert found["a"][0] == found["b"][0] == "done"
+    assert "no progress for 2 s" in found["hangs"][1]
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str) -> None:
+    slides(folder, "a")
+    shutil.copy(folder / "good.svs", folder / "in/swapped.svs")
+    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    assert result.returncode == 3
+    found = statuses(folder)
+    assert found["a"][0] == "done"
+    assert "changed while it was read" in found["swapped"][1]
+    assert not (folder / "out/slides/swapped").exists()
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_a_bug_costs_one_slide_and_shows(folder: Path, engine: str) -> None:
+    slides(folder, "a", "buggy")
+    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    assert result.returncode == 1
+    assert statuses(folder)["a"][0] == "done"
+    assert "nobody foresaw this" in statuses(folder)["buggy"][1]
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_everything_and_a_rerun_finishes(
+    folder: Path, engine: str, number: signal.Signals, code: int
+) -> None:
+    slides(folder, "a", "slow1", "slow2")
+    command = [sys.executable, "-m", "tiler", *COMMON, READER, f"engine={engine}"]
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[1/3] a done" in line:
+            break
+    time.sleep(0.5)
+    process.send_signal(number)
+    rest = process.communicate(timeout=5)[1]
+    assert process.returncode == code
+    assert "re-run to resume" in rest
+    assert alive(folder) == []
+    assert not (folder / "out/.partial").exists()
+    assert statuses(folder)["a"][0] == "done"
+    assert statuses(folder)["slow2"][0] == "interrupted"
+
+    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
+    assert result.returncode == 0, result.stderr
+    assert "1 of 3 slides are done already" in result.stderr
+
+
+def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
+    slides(folder, "hangs")
+    command = [sys.executable, "-m", "tiler", *COMMON, READER, "engine=processes"]
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 30
+        while len(alive(folder)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(alive(folder)) >= 3
+        process.kill()
+    deadline = time.monotonic() + 5
+    while alive(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(folder) == []
+
+
+def test_one_run_per_folder(folder: Path) -> None:
+    slides(folder, "slow1")
+    command = [sys.executable, "-m", "tiler", *COMMON, READER]
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while not (folder / "out/events.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    result = tiler(*COMMON, cwd=folder)
+    assert result.returncode == 5
+    for word in ("E_LOCKED", f"pid {process.pid}", "host", "since"):
+        assert word in result.stderr
+    assert process.wait(timeout=60) == 0
+    assert statuses(folder)["slow1"][0] == "done"

@@ -1,0 +1,144 @@
+"""The same tasks on dask.distributed: a local cluster, a running one, or Slurm jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tiler.errors import ConfigError, WorkerError
+from tiler.runner.tasks import Desk, Task, attempt
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_desk: Desk | None = None
+
+
+@dataclass
+class DaskEngine:
+    """Workers of dask.distributed, each doing one task at a time.
+
+    A task whose worker is lost goes to another one by itself; results are small, so nothing else
+    is lost with it.
+
+    Parameters
+    ----------
+    workers
+        How many worker processes (local) or Slurm jobs (``slurm``) to keep; for a local cluster
+        one per core if None. With ``address`` it only says how much to have under way.
+    address
+        Of a scheduler that runs already, such as ``tcp://node17:8786``.
+    slurm
+        Arguments of ``dask_jobqueue.SLURMCluster`` (queue, cores, memory, walltime …); jobs that
+        are cancelled are replaced.
+    retries
+        How often a task is tried again after its worker was lost.
+
+    Raises
+    ------
+    ConfigError
+        When a value makes no sense, or the extra ``tiler[dask]`` is not installed.
+    """
+
+    workers: int | None = None
+    address: str | None = None
+    slurm: dict[str, Any] | None = None
+    retries: int = 2
+    _client: Client = field(init=False, repr=False)
+    _cluster: Any = field(init=False, repr=False, default=None)
+    _tasks: dict[str, Task] = field(init=False, repr=False, default_factory=dict)
+    _futures: dict[str, Future] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"engine.workers={self.workers}: must be at least 1")
+        if self.retries < 0:
+            raise ConfigError(f"engine.retries={self.retries}: must be 0 or more")
+        if self.address is not None and self.slurm is not None:
+            raise ConfigError("engine.address and engine.slurm exclude each other")
+        if self.slurm is not None and self.workers is None:
+            raise ConfigError("engine.workers is not set: how many Slurm jobs may there be?")
+        try:
+            import distributed  # noqa: F401
+        except ImportError:
+            raise ConfigError(
+                "engine=dask needs the extra tiler[dask]: pip install 'tiler[dask]'"
+            ) from None
+
+    @property
+    def slots(self) -> int:
+        """One per worker that there is, or is to be."""
+        known = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return max(1, known, self.workers or 0)
+
+    def submit(self, task: Task) -> None:
+        """Hand the task to the scheduler."""
+        future = self._client.submit(_attempt, task, pure=False, retries=self.retries)
+        self._tasks[future.key], self._futures[future.key] = task, future
+
+    def next(self) -> tuple[Task, object]:
+        """Wait for any task."""
+        from distributed import as_completed
+
+        future = next(iter(as_completed(self._futures.values())))
+        task = self._tasks.pop(future.key)
+        del self._futures[future.key]
+        try:
+            return task, future.result()
+        except Exception as error:  # whatever dask raises when it gave a task up
+            return task, WorkerError(task.job.slide_id, f"dask gave up: {error}")
+
+    def __enter__(self) -> DaskEngine:
+        from distributed import Client
+
+        # Dask tells of every connection that closes; what matters comes back as a result.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        target = self.address if self.address is not None else self._start_cluster()
+        self._client = Client(target)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.cancel(list(self._futures.values()))
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _start_cluster(self) -> Any:
+        if self.slurm is None:
+            from distributed import LocalCluster
+
+            self._cluster = LocalCluster(
+                n_workers=self.workers, threads_per_worker=1, dashboard_address=":0"
+            )
+        else:
+            self._cluster = _slurm_cluster(self.slurm, self.workers or 1)
+        return self._cluster
+
+
+def _slurm_cluster(arguments: Mapping[str, Any], jobs: int) -> Any:
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise ConfigError(
+            "engine.slurm needs the extra tiler[dask]: pip install 'tiler[dask]'"
+        ) from None
+    cluster = SLURMCluster(**arguments)
+    # A minimum as large as the maximum makes adapt() replace every job that is cancelled.
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+    return cluster
+
+
+def _attempt(task: Task) -> object:
+    """Run a task at this worker's desk."""
+    global _desk
+    if _desk is None:
+        _desk = Desk()
+    return attempt(task, _desk)
