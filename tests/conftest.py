@@ -1,4 +1,4 @@
-"""What all tests share: real slides where they exist, and slides made of arrays where they do not."""
+"""What all tests share: the real slides, where they exist, and slides made of arrays."""
 
 from __future__ import annotations
 

@@ -24,24 +24,26 @@ def exact_coverage(mask: np.ndarray, left, top, right, bottom) -> Fraction:
 def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> np.ndarray:
     """Area mean of pixels, not rounded: float64 (height, width, 3).
 
-    Output pixel (i, j) covers left + i * scale to left + (i + 1) * scale across, and so on down.
+    Output pixel (i, j) covers left + i * scale to left + (i + 1) * scale across, and so on down;
+    ``scale`` may be a pair, across and down.
     """
-    width, height = shape
+    (width, height), (across, down) = shape, scale if isinstance(scale, tuple) else (scale, scale)
 
-    def weights(start, count: int, of: int) -> np.ndarray:
-        edges = np.array([float(start + i * scale) for i in range(count + 1)])[:, None]
+    def weights(start, step, count: int, of: int) -> np.ndarray:
+        edges = np.array([float(start + i * step) for i in range(count + 1)])[:, None]
         pixel = np.arange(of)
         return np.clip(np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel), 0, None)
 
     first_row, first_column = math.floor(top), math.floor(left)
-    rows = math.ceil(top + height * scale) - first_row
-    columns = math.ceil(left + width * scale) - first_column
+    rows = math.ceil(top + height * down) - first_row
+    columns = math.ceil(left + width * across) - first_column
     crop = pixels[first_row : first_row + rows, first_column : first_column + columns]
+    assert min(first_row, first_column) >= 0, "the box must lie inside"
     assert crop.shape[:2] == (rows, columns), "the box must lie inside"
-    down = weights(top - first_row, height, rows)
-    across = weights(left - first_column, width, columns)
-    means = np.einsum("ry,yxc->rxc", down, crop.astype(np.float64))
-    return np.einsum("cx,rxk->rck", across, means) / float(scale * scale)
+    vertical = weights(top - first_row, down, height, rows)
+    horizontal = weights(left - first_column, across, width, columns)
+    means = np.einsum("ry,yxc->rxc", vertical, crop.astype(np.float64))
+    return np.einsum("cx,rxk->rck", horizontal, means) / float(across * down)
 
 
 def axis_twin(low: Fraction, high: Fraction, size: int, stride: Fraction, edge: str) -> list[int]:

@@ -116,6 +116,13 @@ class TestCleaning:
         result[:] = ~result
         assert np.array_equal(mask, before)
 
+    def test_specks_go_before_holes_are_filled(self) -> None:
+        ring = np.zeros((6, 8), bool)
+        ring[1:4, 2:5] = True
+        ring[2, 3] = False
+        assert not clean(ring, 9, 2).any()
+        assert clean(ring, 8, 2).sum() == 9
+
     def test_a_tiny_slide_without_tissue_is_no_hole(self) -> None:
         assert not clean(np.zeros((3, 5), bool), 0, 1000).any()
 
@@ -178,6 +185,21 @@ class TestOtsu:
         assert share(mask, 22, 12, 36, 46) == 1
         assert share(mask, 92, 12, 36, 46) == 1
         assert share(mask, 64, 0, 22, 100) == 0
+
+    @pytest.mark.parametrize("pen", [False, True])
+    def test_pale_tissue_is_found_by_itself_and_beside_pen(self, pen: bool) -> None:
+        pixels = paint(glass(100, 160), 20, 10, 40, 50, (238, 212, 228))  # saturation 28
+        if pen:
+            paint(pixels, 80, 10, 60, 80, (20, 130, 110))
+        mask = OtsuMask(remove_pen=pen).generate(Picture(pixels))
+        assert share(mask, 22, 12, 36, 46) == 1
+        assert share(mask, 65, 0, 95, 100) == 0
+
+    def test_a_speck_that_only_pen_makes_large_goes(self) -> None:
+        pixels = paint(glass(150, 260), 100, 60, 120, 16, (20, 130, 110))
+        paint(pixels, 140, 77, 7, 7, EOSIN)
+        provider = OtsuMask(remove_pen=True, min_tissue_fraction=1e-3)
+        assert not provider.generate(Picture(pixels)).any()
 
     def test_a_mask_is_bool_and_as_large_as_the_thumbnail(self) -> None:
         mask = OtsuMask(max_side=80).generate(Picture(glass(100, 160)))
@@ -246,7 +268,7 @@ class TestOtsu:
         assert share(mask, 22, 32, 70, 86) == 1
         assert share(mask, 222, 0, 38, 150) == 0
 
-    def test_a_pen_ring_that_could_be_a_hole_stays_out(self) -> None:
+    def test_pen_inside_tissue_is_not_filled_as_a_hole(self) -> None:
         pixels = paint(glass(150, 260), 20, 30, 130, 90, EOSIN)
         paint(pixels, 60, 60, 20, 20, (20, 130, 110))
         provider = OtsuMask(remove_pen=True, min_hole_fraction=0.5, min_tissue_fraction=1e-3)
@@ -301,7 +323,7 @@ REAL = {
             (46, 200, 18, 14),
             (203, 316, 14, 10),  # black on tissue
             (385, 300, 7, 22),
-            (108, 320, 8, 30),
+            (108, 330, 7, 22),
         ],
     },
     "tcga-lung-rgb.png": {
@@ -499,7 +521,7 @@ class TestFile:
 
     def test_two_percent_or_one_mask_pixel_are_allowed(self) -> None:
         assert fits(Size(1000, 600), Size(50_000, 30_500))
-        assert not fits(Size(1000, 600), Size(50_000, 31_000))
+        assert not fits(Size(1000, 600), Size(50_000, 30_750))
         assert fits(Size(5, 3), Size(4600, 3000))  # 4.6 pixels, rounded
         assert not fits(Size(5, 3), Size(3000, 3000))
 

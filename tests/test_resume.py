@@ -22,7 +22,7 @@ def slide(tmp_path: Path, shared_slides: Path) -> Path:
 def run(folder: Path, *arguments: str, code: int = 0) -> list[str]:
     """Run with small images and give back the lines that say what was redone or done."""
     result = tiler(
-        "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=128",
+        "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=64",
         "exporter=[csv,images]", "out=out", *arguments, cwd=folder,
     )  # fmt: skip
     assert result.returncode == code, result.stderr
@@ -57,7 +57,7 @@ def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
     ("setting", "words"),
     [
         ("threshold=0.3", "threshold was 0.5, now 0.3"),
-        ("tile.size=100", "tile.size was 128, now 100"),
+        ("tile.size=50", "tile.size was 64, now 50"),
         ("reader.mpp=0.5", "reader.mpp was not set, now 0.5"),
         ("exporter.images.extension=jpg", "exporter.images.extension was png, now jpg"),
         ("mask=none", "mask._target_ was tiler.masks.OtsuMask, now tiler.masks.AllTissue"),
@@ -75,10 +75,10 @@ def test_a_setting_that_shapes_output_redoes_and_says_why(
 
 def test_the_folder_is_never_a_mixture(tmp_path: Path, slide: Path) -> None:
     run(tmp_path)
-    run(tmp_path, "tile.size=100")
+    run(tmp_path, "tile.size=50")
     names = [path.name for path in (tmp_path / f"out/slides/{NAME}/tiles").iterdir()]
     assert names
-    assert all("_w100_h100_" in name for name in names)
+    assert all("_w50_h50_" in name for name in names)
 
 
 @pytest.mark.parametrize("setting", ["engine=processes", "exporter.images.threads=1", "name=x"])
@@ -97,7 +97,7 @@ def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Pa
         "exporter=[csv,images]", "out=out", "on_change=refuse", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 5
-    assert "tile.size was 128, now 256" in result.stderr
+    assert "tile.size was 64, now 256" in result.stderr
     assert "on_change=redo" in result.stderr
     assert tree(tmp_path) == before
 

@@ -133,14 +133,13 @@ def _not_black(image: Image.Image, path: Path, slide: str) -> Mask:
         raise MaskError(
             slide, f"mask {path} has transparent pixels, which may mean either; {_WAY_OUT}"
         )
-    rgb = np.asarray(rgba.convert("RGB"))
     found = rgba.getcolors(_COUNTED)  # None where there are more
     if found is None:
         raise MaskError(slide, f"mask {path} has more than {_COUNTED} colours; {_WAY_OUT}")
     colours = sorted(colour[:3] for _, colour in found if isinstance(colour, tuple))
     if len(colours) > 2 or (len(colours) == 2 and colours[0] != (0, 0, 0)):
         raise MaskError(slide, _refusal(path, colours))
-    return np.asarray(rgb.any(axis=2))
+    return np.asarray(np.asarray(rgba)[..., :3].any(axis=2))
 
 
 def _refusal(path: Path, found: Sequence[object]) -> str:

@@ -71,7 +71,7 @@ def pen_marks(pixels: Pixels, min_area: float) -> Mask:
     numpy.ndarray
         bool (h, w), True = pen.
     """
-    hsv = to_hsv(np.asarray(cv2.medianBlur(pixels, 3), dtype=np.uint8))
+    hsv = to_hsv(pixels)
     marks = np.zeros(hsv.shape[:2], dtype=bool)
     for ink in INKS:
         core = within(hsv, *ink.core)

@@ -17,7 +17,7 @@ class Engine(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many tasks it can have under way without any waiting for a worker."""
+        """How many tasks it wants under way, so that no worker ever waits for one."""
 
     def submit(self, task: Task) -> None:
         """Take a task."""

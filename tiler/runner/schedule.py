@@ -95,8 +95,8 @@ class Schedule:
                 again.append(ended)
 
     def _fill(self, fresh: deque[SlideJob], again: deque[SlideJob]) -> None:
-        """Give the engine as much as it can have under way, and a little in store."""
-        while self._under_way < self._engine.slots + 1:
+        """Give the engine as much as it wants to have under way."""
+        while self._under_way < self._engine.slots:
             if not self._ready:
                 if fresh:
                     self._begin(fresh.popleft(), alone=False)

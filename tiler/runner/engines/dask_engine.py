@@ -70,9 +70,9 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """One per worker that there is, or is to be."""
+        """Two per worker that there is, or is to be: one on its way while the other is done."""
         known = len(self._client.scheduler_info(n_workers=-1)["workers"])
-        return max(1, known, self.workers or 0)
+        return 2 * max(1, known, self.workers or 0)
 
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""

@@ -47,7 +47,11 @@ class ProcessEngine:
 
     @property
     def slots(self) -> int:
-        """One per worker."""
+        """One per worker and one in store."""
+        return self._count + 1
+
+    @property
+    def _count(self) -> int:
         return self.workers or os.cpu_count() or 1
 
     def submit(self, task: Task) -> None:
@@ -65,7 +69,7 @@ class ProcessEngine:
     def __enter__(self) -> ProcessEngine:
         self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
         self._workers = [
-            _Worker(self._tasks, self._results, self.timeout) for _ in range(self.slots)
+            _Worker(self._tasks, self._results, self.timeout) for _ in range(self._count)
         ]
         return self
 

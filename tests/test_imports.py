@@ -1,0 +1,129 @@
+"""The direction of imports, read from the source, and what starting up must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiler
+
+PACKAGE = Path(tiler.__file__).parent
+ADAPTERS = {"readers", "masks", "exporters", "slides"}
+ROOMS = [
+    {"errors"},
+    {"files"},
+    {"geometry"},
+    {"resolution"},
+    {"spec"},
+    {"regions"},
+    {"grid"},
+    {"protocols"},
+    ADAPTERS,
+    {"extractor"},
+    {"runner"},
+    {"config"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    """The top-level room that a source file belongs to."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(path: Path) -> list[str]:
+    """Every module that a file imports, anywhere in it: ``tiler.grid``, ``cv2``, …"""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide their direction"
+            found.append(node.module or "")
+            if node.module == "tiler":
+                found += [f"tiler.{alias.name}" for alias in node.names]
+    return found
+
+
+def roots_of(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+def test_the_reading_of_imports_sees_something():
+    assert len(SOURCES) > 20
+    assert "tiler.resolution" in imports_of(PACKAGE / "regions.py")
+    assert "tiler.exporters.tables" in imports_of(PACKAGE / "extractor.py"), "also in functions"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    room = room_of(path)
+    assert room in FLOOR, f"{path.name} has no place in the house: give it one above"
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] != "tiler" or name == "tiler" or parts[1] == "__version__":
+            continue
+        other = parts[1]
+        if other == room:
+            continue
+        assert other in FLOOR, f"{path.name} imports {name}, which is no room"
+        assert FLOOR[other] < FLOOR[room], f"{room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_stay_in_their_rooms(path):
+    room, roots = room_of(path), roots_of(path)
+    if room != "readers":
+        assert "openslide" not in roots
+    if room != "masks" and path != PACKAGE / "readers" / "area.py":
+        assert "cv2" not in roots
+    if room not in ("cli", "config"):
+        assert not roots & {"hydra", "omegaconf"}
+
+
+def test_the_core_needs_numpy_alone():
+    core = {"errors", "files", "geometry", "resolution", "spec", "regions", "grid", "protocols"}
+    for path in SOURCES:
+        if room_of(path) in core | {"extractor"}:
+            foreign = roots_of(path) - set(sys.stdlib_module_names) - {"tiler", "numpy"}
+            assert foreign == set(), path
+
+
+def test_the_package_imports_nothing_when_it_is_imported():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    modules = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert modules <= {"__future__", "importlib", "typing"}
+
+
+HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs")
+
+
+@pytest.mark.parametrize("module", ["tiler", "tiler.cli", "tiler.readers", "tiler.exporters"])
+def test_starting_up_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in tiler.__all__:
+        assert getattr(tiler, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing_like_this"):
+        _ = tiler.nothing_like_this
+
+
+@pytest.mark.parametrize("package", ["readers", "exporters", "masks", "slides"])
+def test_every_adapter_is_there(package):
+    module = __import__(f"tiler.{package}", fromlist=["__all__"])
+    assert module.__all__
+    for name in module.__all__:
+        assert callable(getattr(module, name))

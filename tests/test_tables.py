@@ -1,0 +1,130 @@
+"""Coordinates as CSV and JSON: what other tools read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiler import MPP, Level, Magnification, RegionMaskSpec, RegionSpec
+from tiler.errors import ConfigError
+from tiler.exporters import CsvExporter, JsonExporter
+from tiler.exporters.tables import csv_text, json_text, write_csv, write_json
+
+COLUMNS = ["slide", "x", "y", "width", "height", "resolution", "ratio"]
+COLUMNS += ["x0", "y0", "width0", "height0"]
+
+REGIONS = [
+    RegionSpec((7, 3), (20, 30), MPP(0.5), 1 / 3, 2.0),
+    RegionSpec((27, 3), (20, 30), MPP(0.5), 0.1, 2.0),
+    RegionSpec((-4, 33), (20, 30), MPP(0.5), 1, 2.0),
+]
+
+
+def test_the_columns_are_those_that_scripts_rely_on():
+    lines = csv_text("S1", REGIONS).splitlines()
+    assert lines == [
+        "slide,x,y,width,height,resolution,ratio,x0,y0,width0,height0",
+        "S1,7,3,20,30,mpp_0.5,0.3333333333333333,14,6,40,60",
+        "S1,27,3,20,30,mpp_0.5,0.1,54,6,40,60",
+        "S1,-4,33,20,30,mpp_0.5,1.0,-8,66,40,60",
+    ]
+
+
+def test_the_objects_have_the_same_keys_in_the_same_order():
+    objects = json.loads(json_text("S1", REGIONS, 2))
+    assert [list(o) for o in objects] == [COLUMNS] * 3
+    rows = list(csv.reader(csv_text("S1", REGIONS).splitlines()))[1:]
+    assert [[str(v) for v in o.values()] for o in objects] == rows
+
+
+REGION = st.builds(
+    RegionSpec,
+    st.tuples(st.integers(-999, 10**7), st.integers(-999, 10**7)),
+    st.tuples(st.integers(1, 9999), st.integers(1, 9999)),
+    st.one_of(
+        st.builds(Level, st.integers(0, 9)),
+        st.builds(MPP, st.floats(0.05, 20)),
+        st.builds(Magnification, st.floats(0.5, 80)),
+    ),
+    st.floats(0, 1),
+    st.floats(1, 300),
+)
+
+
+@given(slide=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), region=REGION)
+def test_a_row_read_back_is_the_same_tile(slide, region, tmp_path_factory):
+    box = region.box0
+    expected = [slide, *region.location, *region.shape, region.resolution.token, region.ratio, *box]
+    assert list(json.loads(json_text(slide, [region], None))[0].values()) == expected
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / "row.csv"
+    path.write_bytes(csv_text(slide, [region]).encode())
+    with path.open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["slide"] == slide
+    assert float(row["ratio"]) == region.ratio
+    assert row["resolution"] == region.resolution.token
+    whole = [int(row[name]) for name in COLUMNS if name not in ("slide", "resolution", "ratio")]
+    assert whole == [*region.location, *region.shape, *box]
+
+
+@pytest.mark.parametrize("indent", [0, None])
+def test_an_indent_of_0_or_none_is_compact(indent):
+    text = json_text("S1", REGIONS, indent)
+    assert text.count("\n") == 1
+    assert ": " not in text
+    assert text.startswith('[{"slide":"S1","x":7,')
+    assert json.loads(text) == json.loads(json_text("S1", REGIONS, 4))
+    assert json_text("S1", REGIONS, 4).splitlines()[1] == "    {"
+
+
+def test_masks_are_not_written():
+    mask = np.ones((3, 5), bool)
+    region = RegionMaskSpec((7, 3), (20, 30), MPP(0.5), 1 / 3, 2.0, mask, (0, 0, 5, 3))
+    assert csv_text("S1", [region]) == csv_text("S1", REGIONS[:1])
+    assert json_text("S1", [region], 2) == json_text("S1", REGIONS[:1], 2)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_json])
+def test_missing_parents_are_made_and_nothing_else_is_left(tmp_path, write):
+    path = write(tmp_path / "a" / "b", "S 1,é", REGIONS)
+    assert path.parent == tmp_path / "a" / "b"
+    assert path.stem == "S 1,é"
+    assert list(path.parent.iterdir()) == [path]
+    before = path.read_bytes()
+    assert write(tmp_path / "a" / "b", "S 1,é", REGIONS).read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [write_csv, write_json])
+def test_a_name_never_leads_out_of_the_folder(tmp_path, write):
+    with pytest.raises(ConfigError, match="plain name"):
+        write(tmp_path / "in", "../out", REGIONS)
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("exporter", [CsvExporter(), JsonExporter(indent=0)])
+def test_exporters_report_the_file_they_wrote(tmp_path, exporter):
+    source = SimpleNamespace(name="S1")
+    report = exporter.export(source, REGIONS, np.ones((1, 1), bool), tmp_path)
+    (written,) = report.files
+    data = (tmp_path / written.name).read_bytes()
+    assert written.size == len(data) > 100
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert report.failed == ()
+    assert not exporter.per_tile
+    # A slide without tiles still has its table: only the class refuses to write one.
+    exporter.export(source, [], np.ones((1, 1), bool), tmp_path)
+
+
+def test_a_negative_indent_is_named():
+    with pytest.raises(ConfigError, match="indent=-1"):
+        JsonExporter(indent=-1)
