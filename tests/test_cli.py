@@ -58,7 +58,19 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
     folder = tmp_path / "tiles/slides" / SMALL
     rows = read_csv(folder / f"{SMALL}.csv")
     assert list(rows[0])[:11] == (
-        ["slide", "x", "y", "width", "height", "resolution", "ratio", "x0", "y0", "width0", "height0"]
+        [
+            "slide",
+            "x",
+            "y",
+            "width",
+            "height",
+            "resolution",
+            "ratio",
+            "x0",
+            "y0",
+            "width0",
+            "height0",
+        ]
     )
     objects = json.loads((folder / f"{SMALL}.json").read_text())
     assert [o["ratio"] for o in objects] == [float(row["ratio"]) for row in rows]

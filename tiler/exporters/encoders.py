@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import partial
+
 import numpy as np
 
 from tiler.errors import ConfigError

@@ -49,7 +49,11 @@ def open_slide(
     """
     path = Path(path)
     look(path, name or path.stem)
-    plain = openslide.OpenSlide.detect_format(path) is None and _starts_like_an_image(path)
+    plain = (
+        openslide.OpenSlide.detect_format(path) is None
+        and path.suffix.lower() != ".mrxs"  # begins like a JPEG even when the slide is incomplete
+        and _starts_like_an_image(path)
+    )
     if plain:
         return ImageReader(
             path,

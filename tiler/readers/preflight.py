@@ -51,6 +51,11 @@ def diagnosis(path: Path, message: str) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(64)
+    if path.suffix.lower() == ".mrxs" and not (path.with_suffix("") / "Slidedat.ini").is_file():
+        return (
+            f"{path.name}: the MIRAX slide's data folder {path.stem!r} beside it is missing or has"
+            " no Slidedat.ini; copy the folder too"
+        )
     if head.startswith(_TIFF):
         return _tiff_diagnosis(path, head, size) or f"{path.name}: {message}"
     if head.lstrip()[:1] in (b"<", b"%", b"{") or _is_text(head):

@@ -154,7 +154,7 @@ class _Run:
         if not todo:
             return
         with progress(len(todo)) as bar, self._engine as engine:
-            for row in Schedule(engine, self._out, bar).rows(todo):
+            for row in Schedule(engine, self._out, bar, self._events).rows(todo):
                 self._rows[row.slide_id] = row
                 bar.slide(row)
                 self._events.add("slide", **asdict(row))

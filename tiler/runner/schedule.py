@@ -15,6 +15,7 @@ from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, 
 from tiler.files import inside, make_folder
 from tiler.protocols import FailedTile, WrittenFile
 from tiler.runner.engine import Engine
+from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.progress import Progress
 from tiler.runner.slide import chunks
@@ -56,10 +57,11 @@ class Schedule:
     A slide whose worker died is tried once more when nothing else runs.
     """
 
-    def __init__(self, engine: Engine, out: Path, bar: Progress) -> None:
+    def __init__(self, engine: Engine, out: Path, bar: Progress, events: Events) -> None:
         self._engine = engine
         self._out = out
         self._bar = bar
+        self._events = events
         self._ready: deque[Task] = deque()
         self._slides: dict[str, _Slide] = {}
         self._under_way = 0
@@ -137,6 +139,9 @@ class Schedule:
             assert isinstance(result, Piece)
             slide.files += result.files
             slide.failed += result.failed
+            for tile in result.failed:
+                x, y = tile.region.location
+                self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
             slide.pieces_left -= 1
             self._bar.tiles(len(task.regions))
         else:
@@ -163,4 +168,6 @@ class Schedule:
             return slide.job
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
-        return SlideRow(slide.job.slide_id, "failed", str(slide.error), seconds=seconds)
+        known = slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}
+        outcome = {"status": "failed", "reason": str(slide.error), "kept": 0, "coverage": None}
+        return SlideRow(**{**known, **outcome}, seconds=seconds)  # type: ignore[arg-type]
