@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test check format clean
 
 demo: .venv/.installed
-	$(BIN)/tiler 'exporter=[csv,images,overview]' out=outputs/demo
+	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
 
 test: .venv/.test
 	$(BIN)/python -m pytest

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tiler import MPP, TileExtractor, TileSpec, open_slide
 from tiler.masks import OtsuMask
-from tiler.slides import demo
+from tiler.slides import demo_slide
 
 
 def main() -> None:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else demo()[0].path
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else demo_slide()[0].path
     out = Path(sys.argv[2] if len(sys.argv) > 2 else "outputs/example")
 
     # 256-px tiles at half a micron per pixel, at least half of each on tissue.

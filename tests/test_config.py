@@ -19,7 +19,7 @@ from tiler.errors import ConfigError
 
 NEEDED = {
     "slides": {"files": ["slides.paths=nowhere.svs"], "table": ["slides.table={table}"]},
-    "mask": {"file": ["mask.path=masks/{{slide}}.png"]},
+    "mask": {"file": ["mask.path='masks/{{slide}}.png'"]},
 }
 OPTIONS = sorted(
     (file.parent.relative_to(conf_folder()).as_posix(), file.stem)
@@ -86,7 +86,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
         (["exporter=[images]", "exporter.images.quality=0"], ["quality", "0"]),
         (["exporter=[]"], ["exporter", "at least one"]),
         (["mask._target_=os.remove"], ["mask._target_", "os.remove", "TILER_TARGETS"]),
-        (["mask._target_=tiler.files.os.remove"], ["mask._target_", "TILER_TARGETS"]),
+        (["mask._target_=tiler.files.Path"], ["mask._target_", "TILER_TARGETS"]),
         (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such thing"]),
         (["slides=files"], ["slides.paths", "not set"]),
         (["out=outputs/${nowhere}"], ["nowhere"]),

@@ -323,6 +323,23 @@ def test_a_padded_tile_meets_the_decimal_threshold_it_lies_inside_by(extent, siz
     ) == (extent // size)
 
 
+@pytest.mark.parametrize(
+    ("mpp", "target", "extent", "count"),
+    [(0.25, 1.1, 14784, 15), (0.3, 0.7, 4704, 9), (0.3, 1.1, 7392, 9), (0.3, 1.3, 2912, 3)],
+)
+@pytest.mark.parametrize("edge", ["drop", "pad", "shift"])
+@pytest.mark.parametrize("corner", [(0, 0), (4400, 2100)])
+def test_a_slide_of_exactly_n_tiles_has_n(mpp, target, extent, count, edge, corner):
+    # Divided as floats, each of these extents is a little less than whole tiles.
+    bounds = (*(c * extent for c in corner), extent, extent * 2)
+    slide = facts(10**9, 10**9, bounds=bounds, mpp=mpp)
+    found = TileExtractor(
+        TileSpec(224, resolution=MPP(target), edge=edge), mask_threshold=1
+    ).extract(slide)
+    assert len(found) == count * count * 2
+    assert found[0].box0[:2] == bounds[:2]
+
+
 def test_pixels_and_microns_that_say_the_same_agree():
     slide = facts(5000, 3300, mpp=0.499)
     pixels = TileSpec((300, 200), (250, 170), MPP(0.8), edge="pad")

@@ -182,6 +182,13 @@ def test_aligned_coverage_is_pixel_counting_to_the_bit(mask, x):
             assert got[j, i] == np.count_nonzero(mask[top:bottom, left:right]) / 21
 
 
+@pytest.mark.parametrize("dust", [4e-16, -4e-16, 3e-13, -3e-13])
+def test_float_dust_on_an_edge_changes_no_bit(dust):
+    mask = np.random.default_rng(5).random((40, 60)) < 0.37
+    x, y = lattice(20, 3, 3), lattice(5, 7, 7)
+    assert np.array_equal(coverage(mask, x * (1 + dust), y * (1 - dust)), coverage(mask, x, y))
+
+
 @given(mask=MASKS, x=cells(), y=cells(3))
 def test_coverage_laws(mask, x, y):
     width = mask.shape[1]

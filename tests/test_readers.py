@@ -32,7 +32,9 @@ TINT = (200, 30, 77)
     y=st.integers(-30, 40),
     width=st.integers(1, 30),
     height=st.integers(1, 30),
-    scale=st.builds(Fraction, st.integers(1000, 9000), st.sampled_from([1000, 499, 768])),
+    scale=st.sampled_from([1000, 499, 768]).flatmap(
+        lambda d: st.integers(d, 9 * d).map(lambda n: Fraction(n, d))
+    ),
 )
 def test_a_region_is_the_exact_area_mean_and_background_beyond(
     fake_reader, x, y, width, height, scale
@@ -90,6 +92,22 @@ def test_bounded_coordinates_count_from_the_scanned_area(fake_reader, resolution
 
 
 @pytest.mark.parametrize(
+    ("mpp", "target", "bounds", "corner"),
+    [
+        (0.1, 0.3, (3, 6), (1, 2)),
+        (0.499, 1.0, (499, 998), (250, 499)),
+        (0.2, 0.7, (7, 35), (2, 10)),
+    ],
+)
+def test_float_dust_does_not_move_the_corner_of_the_bounds(
+    fake_reader, mpp, target, bounds, corner
+):
+    slide = fake_reader(np.tile(NOISE, (12, 5, 1)), bounds=(*bounds, 60, 40), mpp=mpp)
+    bounded = slide.read_region((0, 0), (5, 4), MPP(target))
+    assert np.array_equal(bounded, slide.read_region(corner, (5, 4), MPP(target), bounded=False))
+
+
+@pytest.mark.parametrize(
     ("downsample", "level"),
     [(1, 0), (2, 0), (3.9, 0), (4 / 1.019, 1), (4, 1), (5, 1), (15.5, 1), (16, 2), (99, 2)],
 )
@@ -104,7 +122,9 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(fake_reader, downsample,
     assert (got == shades[level]).all()
 
 
-@pytest.mark.parametrize("target", [1.0, 1.3, 2.0, 3.7, 4.0, 4.016, 6.5, 8.1])
+@pytest.mark.parametrize(
+    "target", [0.985, 1.0, 1.015, 1.3, 1.97, 2.03, 3.7, 3.93, 4.016, 4.07, 6.5]
+)
 def test_no_other_scale_is_ever_returned(fake_reader, target):
     # A ramp: the mean over any box is its value at the centre, whatever level it is read from.
     ramps = []
@@ -113,8 +133,10 @@ def test_no_other_scale_is_ever_returned(fake_reader, target):
         grid = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 0.0), axis=2)
         ramps.append(np.rint(grid).astype(np.uint8))
     slide = fake_reader(*ramps, mpp=1.0)
-    got = slide.read_region((3, 5), (11, 9), MPP(target)).astype(float)
-    columns, rows = np.arange(3, 14) + 0.5, np.arange(5, 14) + 0.5
+    # In the far corner, where a scale 2 % off is four pixels off.
+    left, top = int(248 / target) - 11, int(240 / target) - 9
+    got = slide.read_region((left, top), (11, 9), MPP(target)).astype(float)
+    columns, rows = left + np.arange(11) + 0.5, top + np.arange(9) + 0.5
     # Rounded when a level was made and when it was read, and a step within a level's pixel.
     assert np.abs(got[..., 0] - (columns * target - 0.5)).max() <= 1.5
     assert np.abs(got[..., 1].T - (rows * target - 0.5)).max() <= 1.5
@@ -153,6 +175,15 @@ def test_a_thumbnail_is_the_whole_bounded_area(fake_reader, size):
     assert got.shape == (size[1], size[0], 3)
     exact = exact_mean(NOISE, 37, 14, (Fraction(80, size[0]), Fraction(60, size[1])), size)
     assert np.abs(got - exact).max() <= 0.5 + 2e-3
+
+
+def test_a_thumbnail_is_read_from_the_level_that_is_fine_enough(fake_reader):
+    level1 = NOISE[:60, :96]
+    slide = fake_reader(np.zeros((240, 384, 3), np.uint8), level1, bounds=(40, 20, 300, 200))
+    got = slide.thumbnail((37, 24))
+    exact = exact_mean(level1, 10, 5, (Fraction(75, 37), Fraction(50, 24)), (37, 24))
+    assert np.abs(got - exact).max() <= 0.5 + 2e-3
+    assert (slide.thumbnail((150, 60)) == 0).all(), "across it needs level 0"
 
 
 def test_a_thumbnail_in_strips_is_the_same(fake_reader, monkeypatch):

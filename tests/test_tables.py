@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, Magnification, RegionMaskSpec, RegionSpec
@@ -58,6 +59,7 @@ REGION = st.builds(
 )
 
 
+@example(slide="carriage\rreturn", region=REGIONS[0])
 @given(slide=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), region=REGION)
 def test_a_row_read_back_is_the_same_tile(slide, region, tmp_path_factory):
     box = region.box0
@@ -101,6 +103,14 @@ def test_missing_parents_are_made_and_nothing_else_is_left(tmp_path, write):
     before = path.read_bytes()
     assert write(tmp_path / "a" / "b", "S 1,é", REGIONS).read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_name_that_is_no_utf_8_comes_back_as_it_was(tmp_path):
+    name = os.fsdecode(b"\xff\xfe-slide")
+    with write_csv(tmp_path, name, REGIONS).open(errors="surrogateescape", newline="") as file:
+        assert {row["slide"] for row in csv.DictReader(file)} == {name}
+    objects = json.loads(write_json(tmp_path, name, REGIONS).read_text(encoding="ascii"))
+    assert {item["slide"] for item in objects} == {name}
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json])

@@ -91,12 +91,19 @@ def _run(config: DictConfig) -> tuple[int, str]:
         result = run(plan.jobs, out, plan.engine, {**_facts(), "config": plan.plain}, plan.policy)
         return result.exit_code, ""
     except TilerError as error:
+        _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         return _complain(error), str(error)
     except Exception as error:
         if HydraConfig.get().mode is RunMode.RUN:
             raise
         log.exception("a bug in tiler: please report it with this text")
         return 1, repr(error)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leave nothing behind: Hydra made the folder before the configuration was looked at."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _facts() -> dict[str, Any]:
@@ -116,10 +123,11 @@ def _facts() -> dict[str, Any]:
 def _record_failure(code: int, error: str) -> None:
     import json
 
-    from tiler.files import write_whole
+    from tiler.files import inside, make_folder, write_whole
 
     text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
-    write_whole(Path(HydraConfig.get().runtime.output_dir, "run.json"), text.encode())
+    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
+    write_whole(inside(folder, "run.json"), text.encode())
 
 
 def _complain(error: TilerError) -> int:

@@ -28,7 +28,7 @@ def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) 
     DestinationError
         When the destination cannot be written.
     """
-    partial = path.with_name(f".{os.getpid()}.{digest(path.name.encode())[:12]}.partial")
+    partial = path.with_name(f".{os.getpid()}.{digest(os.fsencode(path.name))[:12]}.partial")
     write_plain(partial, data, durable=durable)
     try:
         partial.replace(path)

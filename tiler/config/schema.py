@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Config:
     resolution: Any = MISSING
     tile: Any = MISSING
     mask: Any = MISSING
-    exporter: Any = MISSING
+    exporter: dict[str, Any] = field(default_factory=dict)
     engine: Any = MISSING
     name: str = "run"
     out: str = "outputs/run"

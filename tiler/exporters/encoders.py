@@ -1,52 +1,84 @@
-"""Tile images as bytes."""
+"""Tile images as bytes, encoded in memory: a library that writes files itself may fail silently."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from tiler.errors import ConfigError
+from tiler.exporters.png import png_bytes
 from tiler.protocols import Pixels
+
+EXTENSIONS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
+SUBSAMPLINGS = ("420", "422", "444")
+COMPRESSIONS = (0, 1, 2, 3, "pillow")
+
+Encoder = Callable[[Pixels], bytes]
+"""Turns uint8 RGB (h, w, 3) into a file's bytes; pickles, and may be called from many threads."""
 
 
 def make_encoder(
-    extension: str = "png", quality: int = 90, subsampling: str = "420", compression: int | str = 1
-) -> Callable[[Pixels], bytes]:
+    extension: str = "png",
+    quality: int = 90,
+    subsampling: str = "420",
+    compression: int | str = 1,
+) -> Encoder:
+    """Choose an encoder; the same pixels always give the same bytes, and nothing but pixels.
+
+    Parameters
+    ----------
+    extension
+        ``png`` and ``tiff`` (deflated) are lossless; ``jpeg`` and ``webp`` are not. ``jpg`` and
+        ``tif`` are other spellings.
+    quality
+        1 to 100, for jpeg and webp.
+    subsampling
+        Chroma of jpeg: ``420``, ``422`` or ``444``.
+    compression
+        Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+
+    Raises
+    ------
+    ConfigError
+        When a value is none of these, naming it.
+    """
+    _check("extension", extension, EXTENSIONS)
+    _check("subsampling", subsampling, SUBSAMPLINGS)
+    _check("compression", compression, COMPRESSIONS)
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+        raise ConfigError(f"exporter.images.quality={quality!r}: must be a number from 1 to 100")
     if extension == "png":
-        return _png
+        if compression == "pillow":
+            return partial(_by_pillow, kind="PNG", optimize=True)
+        return partial(png_bytes, level=int(compression))
     if extension in ("jpg", "jpeg"):
         return partial(_jpeg, quality=quality, subsampling=subsampling)
-    raise ConfigError(f"exporter.images.extension={extension}: choose png")
+    if extension == "webp":
+        return partial(_by_pillow, kind="WEBP", quality=quality)
+    return partial(_by_pillow, kind="TIFF", compression="tiff_adobe_deflate")
 
 
-def _jpeg(x: Pixels, quality: int, subsampling: str) -> bytes:
+def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices or isinstance(value, bool):
+        listed = ", ".join(map(str, choices))
+        raise ConfigError(f"exporter.images.{field}={value!r}: choose one of {listed}")
+
+
+def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:
     import simplejpeg
 
-    return simplejpeg.encode_jpeg(
-        np.ascontiguousarray(x), quality=quality, colorsubsampling=subsampling
+    data: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels), quality=quality, colorsubsampling=subsampling, fastdct=False
     )
+    return data
 
 
-def _chunk(t: bytes, d: bytes) -> bytes:
-    return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(d, zlib.crc32(t)))
+def _by_pillow(pixels: Pixels, kind: str, **options: object) -> bytes:
+    from PIL import Image
 
-
-def _png(x: Pixels) -> bytes:
-    from isal import isal_zlib
-
-    h, w, _ = x.shape
-    f = x.reshape(h, -1)
-    b = np.empty((h, 1 + 3 * w), np.uint8)
-    b[:, 0] = 2
-    b[0, 1:] = f[0]
-    np.subtract(f[1:], f[:-1], out=b[1:, 1:])
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0))
-        + _chunk(b"IDAT", isal_zlib.compress(b, 1))
-        + _chunk(b"IEND", b"")
-    )
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, kind, **options)
+    return file.getvalue()

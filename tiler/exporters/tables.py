@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tiler.errors import ConfigError
 from tiler.files import digest, inside, make_folder, write_whole
@@ -50,7 +51,9 @@ def rows(slide: str, regions: Iterable[RegionSpec]) -> list[_Row]:
 def csv_text(slide: str, regions: Iterable[RegionSpec]) -> str:
     """A slide's table; a ratio read back from it is the same float."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # The csv module leaves a lone carriage return bare, and readers would end the row there.
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "\r" in slide else csv.QUOTE_MINIMAL
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
     writer.writerow(COLUMNS)
     writer.writerows(rows(slide, regions))  # the csv module writes floats by repr
     return text.getvalue()
@@ -67,7 +70,8 @@ def json_text(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> 
 def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:
     """Write ``<folder>/<slide>.csv`` and return its path."""
     path = inside(make_folder(folder), f"{slide}.csv")
-    write_whole(path, csv_text(slide, regions).encode())
+    # A file name that is no UTF-8 goes back to its own bytes.
+    write_whole(path, csv_text(slide, regions).encode(errors="surrogateescape"))
     return path
 
 
@@ -76,7 +80,8 @@ def write_json(
 ) -> Path:
     """Write ``<folder>/<slide>.json`` and return its path."""
     path = inside(make_folder(folder), f"{slide}.json")
-    write_whole(path, json_text(slide, regions, indent).encode())
+    # The same, written as JSON's own escape of it.
+    write_whole(path, json_text(slide, regions, indent).encode(errors="backslashreplace"))
     return path
 
 

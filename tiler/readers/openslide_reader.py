@@ -106,25 +106,24 @@ class OpenSlideReader(LevelReader):
         return _over(np.asarray(image), self.facts.background)
 
     def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
-        """Read, once more on a fresh handle if that fails: a network may have hiccuped."""
+        """Read, once more by a handle of its own if that fails.
+
+        The failure may be another thread's: one error closes a handle to everybody.
+        """
         slide = self._slide
         try:
             return slide.read_region(location, level, (size.width, size.height))
         except openslide.OpenSlideError:
-            fresh = self._reopen(slide)
-        try:
-            return fresh.read_region(location, level, (size.width, size.height))
-        except openslide.OpenSlideError:
-            self._reopen(fresh)
-            raise
+            self._replace(slide)
+        with openslide.OpenSlide(self.path) as own:
+            return own.read_region(location, level, (size.width, size.height))
 
-    def _reopen(self, broken: openslide.OpenSlide) -> openslide.OpenSlide:
-        """Replace a handle that failed: OpenSlide refuses everything after one error."""
+    def _replace(self, broken: openslide.OpenSlide) -> None:
+        """Open a new handle for what remains, unless another thread has done so."""
         with self._lock:
             if self._slide is broken:
                 self._slide = openslide.OpenSlide(self.path)
                 self.reopened += 1
-            return self._slide
 
 
 def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:

@@ -169,5 +169,10 @@ class Schedule:
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
         known = slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}
-        outcome = {"status": "failed", "reason": str(slide.error), "kept": 0, "coverage": None}
+        outcome = {
+            "status": "failed",
+            "reason": " ".join(str(slide.error).split()),
+            "kept": 0,
+            "coverage": None,
+        }
         return SlideRow(**{**known, **outcome}, seconds=seconds)  # type: ignore[arg-type]

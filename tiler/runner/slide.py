@@ -11,7 +11,7 @@ from tiler.extractor import TileExtractor
 from tiler.geometry import Box
 from tiler.protocols import FailedTile, Mask, WSIReader
 from tiler.regions import RegionSpec
-from tiler.resolution import Level
+from tiler.resolution import Resolution
 from tiler.runner.job import SlideJob
 
 CHUNK = 256
@@ -45,10 +45,10 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
     SlideError
         When the slide cannot be read or does not have the wanted resolution.
     """
-    probe(reader)
+    resolution = job.extractor.tile_spec.resolution
+    probe(reader, resolution)
     extractor = copy.copy(job.extractor)
     regions = extractor.extract(reader)
-    resolution = job.extractor.tile_spec.resolution
     row: dict[str, object] = {
         "slide_id": job.slide_id,
         "status": "done" if regions else "done_empty",
@@ -68,10 +68,15 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
     return SlidePlan(regions, extractor.mask_, row)
 
 
-def probe(reader: WSIReader) -> None:
-    """Read one pixel, so that a slide that opens but cannot be read never counts as done."""
-    lowest = len(reader.level_dimensions) - 1
-    reader.read_region((0, 0), (1, 1), Level(lowest))
+def probe(reader: WSIReader, resolution: Resolution) -> None:
+    """Read one pixel, so that a slide that opens but cannot be read never counts as done.
+
+    Raises
+    ------
+    SlideError
+        When it cannot, or the target is finer than the scan.
+    """
+    reader.read_region((0, 0), (1, 1), resolution)
 
 
 def chunks(regions: Sequence[RegionSpec]) -> Iterator[Sequence[RegionSpec]]:

@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tiler.slides.demo import demo
+    from tiler.slides.demo import demo_slide
     from tiler.slides.files import find_slides
     from tiler.slides.table import read_table
 
 _HOMES = {
-    "demo": "tiler.slides.demo",
+    "demo_slide": "tiler.slides.demo",
     "find_slides": "tiler.slides.files",
     "read_table": "tiler.slides.table",
 }
 
-__all__ = ["demo", "find_slides", "read_table"]
+__all__ = ["demo_slide", "find_slides", "read_table"]
 
 
 def __getattr__(name: str) -> Any:

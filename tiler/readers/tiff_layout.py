@@ -1,0 +1,174 @@
+"""Where the native tiles of a TIFF lie, and whether they can be read without OpenSlide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.errors import LimitError, OpenError
+from tiler.geometry import Size
+from tiler.readers.tiff_codecs import Coding, unknown_coding
+
+
+class UnfitError(OpenError):
+    """Not a file that ``TiffReader`` vouches for; OpenSlide may well read it."""
+
+
+@dataclass(frozen=True, eq=False)
+class NativeLevel:
+    """One level of a tiled TIFF.
+
+    Attributes
+    ----------
+    size
+        Pixels of the level that count; the tiles may reach beyond.
+    coding
+        How each tile is stored, its size among it.
+    columns
+        Tiles in a row.
+    offsets, byte_counts
+        int64 (tiles,), row by row: where the bytes of a tile begin and how many they are. A tile of
+        0 bytes was not scanned.
+    """
+
+    size: Size
+    coding: Coding
+    columns: int
+    offsets: npt.NDArray[np.int64]
+    byte_counts: npt.NDArray[np.int64]
+
+
+# Tags of TIFF 6.0, its Technical Notes 1 and 2, and SGI's ImageDepth
+_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANES, _PREDICTOR = 266, 274, 277, 284, 317
+_TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS = 322, 323, 324, 325
+_SAMPLE_FORMAT, _TABLES, _DEPTH = 339, 347, 32997
+
+_ORDINARY = {
+    _BITS: (8, "bits per sample"),
+    _SAMPLES: (3, "samples per pixel"),
+    _PLANES: (1, "planar configuration"),
+    _SAMPLE_FORMAT: (1, "sample format"),
+    _FILL_ORDER: (1, "fill order"),
+    _ORIENTATION: (1, "orientation"),
+    _DEPTH: (1, "image depth"),
+}
+"""Tags that must have this value wherever they are given, and their names for people."""
+
+_DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # of the tags that are not ordinary when absent
+
+
+def is_tiled(page: Any) -> bool:
+    """Whether a tifffile page is stored in tiles."""
+    return _TILE_WIDTH in page.tags and _OFFSETS in page.tags
+
+
+def is_reduced(page: Any) -> bool:
+    """Whether a tifffile page says that it is a smaller version of another (NewSubfileType)."""
+    return bool(page.tags.valueof(_SUBFILE_TYPE, 0) & 1)
+
+
+def native_level(page: Any, slide: str) -> NativeLevel:
+    """The tiles of a tifffile page.
+
+    Raises
+    ------
+    UnfitError
+        When it is not 8-bit RGB in tiles of a known coding, with the reason.
+    """
+
+    def number(tag: int, default: int | None = None) -> int:
+        value = page.tags.valueof(tag, default)
+        if not isinstance(value, int) or value < 0:
+            raise UnfitError(slide, f"TIFF tag {tag} is {value!r}, not a number")
+        return int(value)
+
+    for tag, (usual, name) in _ORDINARY.items():
+        value = page.tags.valueof(tag, _DEFAULTS.get(tag, usual))
+        if set(value if isinstance(value, tuple) else (value,)) != {usual}:
+            raise UnfitError(slide, f"{name} {value}, not {usual}")
+    size = Size(number(_WIDTH), number(_HEIGHT))
+    coding = Coding(
+        tile=Size(number(_TILE_WIDTH), number(_TILE_HEIGHT)),
+        compression=number(_COMPRESSION, 1),
+        photometric=number(_PHOTOMETRIC),
+        predictor=number(_PREDICTOR, 1),
+        tables=page.tags.valueof(_TABLES, None),
+    )
+    if not (min(size) and min(coding.tile)):
+        raise UnfitError(slide, f"a level of {size.width}x{size.height} in tiles of {coding.tile}")
+    if reason := unknown_coding(coding):
+        raise UnfitError(slide, reason)
+    columns, rows = (-(-of // by) for of, by in zip(size, coding.tile, strict=True))
+    offsets, byte_counts = (_numbers(page, tag, slide) for tag in (_OFFSETS, _BYTE_COUNTS))
+    if not columns * rows == len(offsets) == len(byte_counts):
+        raise UnfitError(
+            slide,
+            f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} byte counts",
+        )
+    return NativeLevel(size, coding, columns, offsets, byte_counts)
+
+
+def check_limits(
+    levels: Sequence[NativeLevel], slide: str, max_pixels: int, max_tile_bytes: int
+) -> None:
+    """Refuse sizes that nobody could hold, before anything of them is allocated.
+
+    Raises
+    ------
+    LimitError
+        When level 0, or a native tile of any level, is larger.
+    """
+    width, height = levels[0].size
+    if width * height > max_pixels:
+        raise LimitError(
+            slide,
+            f"{width}x{height} pixels are more than reader.max_pixels={max_pixels}; raise it if"
+            " the slide is real",
+        )
+    for index, level in enumerate(levels):
+        across, down = level.coding.tile
+        if 3 * across * down > max_tile_bytes:
+            raise LimitError(
+                slide,
+                f"a tile of level {index}, {across}x{down}, needs {3 * across * down:,} bytes,"
+                f" more than reader.max_tile_bytes={max_tile_bytes}; raise it if memory allows",
+            )
+
+
+def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) -> None:
+    """Refuse a file none of whose tiles of some level lie within it.
+
+    Raises
+    ------
+    OpenError
+        Naming the first such tile. A file that has lost some tiles costs only those.
+    """
+    for index, level in enumerate(levels):
+        stored = np.flatnonzero(level.byte_counts)
+        if not len(stored):
+            continue
+        ends = level.offsets[stored].astype(np.float64) + level.byte_counts[stored]
+        if (ends > file_size).all():
+            raise OpenError(slide, beyond_the_end(index, int(stored[0]), level, file_size))
+
+
+def beyond_the_end(index: int, tile: int, level: NativeLevel, file_size: int) -> str:
+    """What to say of a tile whose bytes are not all there."""
+    return (
+        f"tile {tile} of level {index} ends beyond the end of the file:"
+        f" {level.byte_counts[tile]:,} bytes from {level.offsets[tile]:,}, but the file has"
+        f" {file_size:,}; copy the slide again"
+    )
+
+
+def _numbers(page: Any, tag: int, slide: str) -> npt.NDArray[np.int64]:
+    values = page.tags.valueof(tag, ())
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=np.int64))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions") from error

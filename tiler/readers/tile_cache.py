@@ -1,0 +1,74 @@
+"""Decoded native tiles, kept while there is room, and decoded once however many ask."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from tiler.protocols import Pixels
+
+
+class TileCache:
+    """The most recently used tiles, up to a number of bytes. Safe to share between threads.
+
+    Parameters
+    ----------
+    limit
+        Bytes of pixels to hold; with 0 nothing is held. The newest tile stays even if it alone is
+        larger, since it had to be decoded anyway: memory is at most ``limit`` or that one tile.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.made = 0
+        self._tiles: OrderedDict[Hashable, Pixels] = OrderedDict()
+        self._underway: dict[Hashable, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Pixels]) -> Pixels:
+        """The tile of this key: held, or made now. Not to be written to.
+
+        When several threads ask for the same tile, one makes it and the others wait. If that
+        fails, each of them tries for itself and gets an error of its own.
+        """
+        while True:
+            with self._guard:
+                tile = self._tiles.get(key)
+                if tile is not None:
+                    self._tiles.move_to_end(key)
+                    return tile
+                turn = self._underway.get(key)
+                if turn is None:
+                    turn = self._underway[key] = threading.Lock()
+                    turn.acquire()
+                    break
+            with turn:
+                pass  # whoever makes it is done: look again
+        try:
+            tile = make()
+            tile.flags.writeable = False
+            with self._guard:
+                self.made += 1
+                self._hold(key, tile)
+            return tile
+        finally:
+            with self._guard:
+                del self._underway[key]
+            turn.release()
+
+    def clear(self) -> None:
+        """Let go of all tiles."""
+        with self._guard:
+            self._tiles.clear()
+            self.size = 0
+
+    def _hold(self, key: Hashable, tile: Pixels) -> None:
+        if not self.limit:
+            return
+        self._tiles[key] = tile
+        self.size += tile.nbytes
+        while self.size > self.limit and len(self._tiles) > 1:
+            _, oldest = self._tiles.popitem(last=False)
+            self.size -= oldest.nbytes

@@ -1,0 +1,123 @@
+"""A slide for everybody: drawn on the spot, so that nothing has to be downloaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tiler.errors import ConfigError
+from tiler.files import make_folder
+from tiler.geometry import Box, Size
+from tiler.protocols import Pixels, SlideEntry
+from tiler.slides.painter import paint
+
+SIZE = Size(4864, 3584)
+MPP = 0.25
+_TILE = 256
+_STEP = 4  # downsample from level to level
+_PAINTER = "tiler demo slide, painter 1"  # raised when the picture changes: old files are redrawn
+
+
+def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
+    """The demo slide ``<folder>/demo.svs``, drawn if it is not there yet.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept; created if need be.
+    """
+    path = make_folder(Path(folder)) / "demo.svs"
+    if not _is_current(path):
+        write_demo_slide(path)
+    return [SlideEntry(path)]
+
+
+def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
+    """Write a synthetic slide as a tiled pyramid that OpenSlide takes for an Aperio one.
+
+    One row of tiles is held at a time, and the levels below the first.
+
+    Parameters
+    ----------
+    path
+        The file; it appears whole or not at all.
+    size
+        Width and height of level 0 in pixels.
+    mpp
+        What the file says of its scale, in microns per pixel; the magnification follows.
+    """
+    import tifffile
+
+    if min(size) < _TILE:
+        raise ConfigError(f"size={tuple(size)}: a demo slide has at least {_TILE} pixels a side")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shapes = [size]
+    while min(shapes[-1]) // _STEP >= _TILE // 2:
+        shapes.append(Size(shapes[-1].width // _STEP, shapes[-1].height // _STEP))
+    strips = _painted(size)
+    with tifffile.TiffWriter(partial, bigtiff=size.width * size.height > 1 << 31) as tiff:
+        for shape in shapes:
+            below: list[Pixels] = []
+            tiff.write(
+                _tiles(_keeping_reduced(strips, below)),
+                shape=(shape.height, shape.width, 3),
+                dtype=np.uint8,
+                tile=(_TILE, _TILE),
+                photometric="rgb",
+                subsampling=(2, 2),
+                compression="jpeg",
+                compressionargs={"level": 85},
+                description=_description(size, shape, mpp),
+                subfiletype=0 if shape == size else 1,
+                metadata=None,
+                software=False,
+            )
+            picture = np.concatenate(below)
+            strips = (picture[top : top + _TILE] for top in range(0, len(picture), _TILE))
+    partial.replace(path)
+    return path
+
+
+def _painted(size: Size) -> Iterator[Pixels]:
+    """Level 0 in strips of one row of tiles."""
+    for top in range(0, size.height, _TILE):
+        yield paint(Box(0, top, size.width, min(_TILE, size.height - top)), size)
+
+
+def _keeping_reduced(strips: Iterator[Pixels], below: list[Pixels]) -> Iterator[Pixels]:
+    """Pass strips on, and keep each one reduced for the level below."""
+    for strip in strips:
+        height, width = strip.shape[0] // _STEP, strip.shape[1] // _STEP
+        whole = strip[: height * _STEP, : width * _STEP].astype(np.float32)
+        blocks = whole.reshape(height, _STEP, width, _STEP, 3)
+        below.append(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
+        yield strip
+
+
+def _tiles(strips: Iterator[Pixels]) -> Iterator[Pixels]:
+    """Whole tiles of each strip, the last ones filled up with their own edge."""
+    for strip in strips:
+        height, width, _ = strip.shape
+        rest = ((0, _TILE - height), (0, -width % _TILE), (0, 0))
+        padded = np.pad(strip, rest, mode="edge")
+        for left in range(0, width, _TILE):
+            yield np.ascontiguousarray(padded[:, left : left + _TILE])
+
+
+def _description(size: Size, shape: Size, mpp: float) -> str:
+    """What OpenSlide recognises an Aperio slide by, and reads its scale from."""
+    return (
+        f"Aperio format, {_PAINTER}\r\n{size.width}x{size.height} -> {shape.width}x{shape.height}"
+        f" ({_TILE}x{_TILE}) JPEG Q=85|AppMag = {10 / mpp:g}|MPP = {mpp:g}"
+    )
+
+
+def _is_current(path: Path) -> bool:
+    """Whether the file is there and was drawn by this painter."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _PAINTER.encode() in file.read()
