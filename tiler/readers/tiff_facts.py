@@ -1,9 +1,11 @@
-"""What a tiled TIFF says of itself: by OpenSlide where it opens the file, else by its tags."""
+"""What a tiled TIFF says of itself: through OpenSlide if that sees all of it, else by its tags."""
 
 from __future__ import annotations
 
+import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,24 @@ from tiler.readers.tiff_layout import NativeLevel, UnfitError, is_reduced, is_ti
 from tiler.resolution import agreed_mpp
 
 _VENDORS = ("aperio", "generic-tiff", "philips")
-"""OpenSlide's formats whose levels are each one page of tiles side by side."""
+"""OpenSlide's formats whose levels are each one page, its tiles side by side."""
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 283, 296
 _MICRONS = {2: 25400.0, 3: 10000.0}  # of a ResolutionUnit: inch, centimetre
 _OME_MICRONS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+
+Found = tuple[float | None, str]
+"""A number and its text, or None and why there is none."""
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """What the directories of a file say, kept after it is closed."""
+
+    levels: tuple[NativeLevel, ...]
+    in_subifds: bool
+    values: Mapping[str, Any]
+    ome_xml: str | None
 
 
 def survey(
@@ -42,26 +56,166 @@ def survey(
             raise UnfitError(slide, f"{path.name} is not a TIFF")
     vendor = openslide.OpenSlide.detect_format(path)
     if vendor not in _VENDORS:
-        raise UnfitError(slide, f"{path.name}: the format is {vendor or 'not known'}")
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            first = tiff.pages.first
-            smaller = [*first.pages] if tiff.is_ome and first.subifds else []
-            pages = [first, *smaller] if smaller else _levels_of(vendor, tiff, slide)
-            levels = tuple(native_level(page, slide) for page in pages)
-            own = _own_facts(first, levels, mpp, magnification, tiff.ome_metadata)
-    except tifffile.TiffFileError as error:
-        raise UnfitError(slide, f"{path.name}: {error}") from error
-    if smaller:
-        _check_pyramid(levels, slide)
-        return own, levels
+        raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
+    tags = _read_tags(path, slide, vendor)
+    if tags.in_subifds:
+        _check_pyramid(tags.levels, slide)
+        return _own_facts(tags, mpp, magnification), tags.levels
     try:
         with openslide.OpenSlide(path) as peer:
             facts = _facts(peer, mpp, magnification)
     except openslide.OpenSlideError as error:
         if "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
-        return own, levels
-    return facts, _matched(levels, facts, vendor, slide)
+        return _own_facts(tags, mpp, magnification), tags.levels
+    return facts, _matched(tags.levels, facts, vendor, slide)
+
+
+def _read_tags(path: Path, slide: str, vendor: str) -> _Tags:
+    import tifffile
+
+    # It says on stderr what it finds odd; whoever wants to know sets up logging.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            first = tiff.pages.first
+            smaller = list(first.pages) if tiff.is_ome and first.subifds else []
+            pages = [first, *smaller] if smaller else _levels_among(tiff.pages, vendor)
+            return _Tags(
+                levels=tuple(native_level(page, slide) for page in pages),
+                in_subifds=bool(smaller),
+                values={tag.name: tag.value for tag in first.tags if tag.count < 1 << 16},
+                ome_xml=tiff.ome_metadata,
+            )
+    except tifffile.TiffFileError as error:
+        raise UnfitError(slide, f"{path.name}: {error}") from error
+
+
+def _levels_among(pages: Any, vendor: str) -> list[Any]:
+    """The pages that OpenSlide takes for levels, in its order."""
+    tiled = [page for page in pages if is_tiled(page)]
+    if vendor != "generic-tiff":
+        return tiled
+    levels = [page for page in tiled if page.index == 0 or is_reduced(page)]
+    return sorted(levels, key=lambda page: -page.tags.valueof("ImageWidth"))
+
+
+def _matched(
+    levels: Sequence[NativeLevel], facts: Facts, vendor: str, slide: str
+) -> tuple[NativeLevel, ...]:
+    """The levels with the sizes that OpenSlide gives them, one page for each.
+
+    Philips pads its levels to whole tiles, and OpenSlide cuts that off.
+    """
+    sizes = facts.level_dimensions
+    alike = len(levels) == len(sizes) and all(
+        size == level.size
+        or (
+            vendor == "philips"
+            and size.width <= level.size.width
+            and size.height <= level.size.height
+        )
+        for size, level in zip(sizes, levels, strict=False)
+    )
+    if not alike or (vendor == "generic-tiff" and len({size.width for size in sizes}) < len(sizes)):
+        raise UnfitError(slide, f"its pages are not the levels that OpenSlide sees, {sizes}")
+    if (
+        vendor == "aperio"
+        and len(levels) > 1
+        and any((~level.byte_counts.astype(bool)).any() for level in levels)
+    ):
+        # OpenSlide paints them from the next finer level, and tiles above them as well.
+        raise UnfitError(slide, "a pyramid with missing tiles")
+    return tuple(replace(level, size=size) for level, size in zip(levels, sizes, strict=True))
+
+
+def _check_pyramid(levels: Sequence[NativeLevel], slide: str) -> None:
+    """Refuse levels that are not smaller and smaller versions of the first."""
+    width, height = levels[0].size
+    for finer, level in zip(levels, levels[1:], strict=False):
+        across, down = level.size
+        # Both sides are rounded, at each step: up to 2 pixels away from the same ratio.
+        skewed = abs(width * down - height * across) > 2 * (width + height)
+        if skewed or across >= finer.size.width or down >= finer.size.height:
+            raise UnfitError(slide, f"its levels are no pyramid: {[tuple(v.size) for v in levels]}")
+
+
+def _own_facts(tags: _Tags, mpp: float | None, magnification: float | None) -> Facts:
+    sizes = tuple(level.size for level in tags.levels)
+    width, height = sizes[0]
+    key, found_mpp = "tiff.XResolution", _mpp_of_tags(tags.values)
+    power_key, found_power = "", (None, "a TIFF without OME-XML names no objective")
+    if tags.ome_xml is not None:
+        in_xml, found_power = _scale_in_ome(tags.ome_xml, sizes[0])
+        power_key = "OME NominalMagnification"
+        if in_xml is not None:
+            key, found_mpp = "OME PhysicalSizeX", in_xml
+    known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)
+    known_power, power_note = resolve("magnification", magnification, found_power, power_key)
+    return Facts(
+        level_dimensions=sizes,
+        level_downsamples=tuple((width / w + height / h) / 2 for w, h in sizes),
+        bounds=Box(0, 0, width, height),
+        mpp=known_mpp,
+        magnification=known_power,
+        provenance={"mpp": mpp_note, "magnification": power_note},
+        properties={
+            f"tiff.{name}": str(value)
+            for name, value in tags.values.items()
+            if isinstance(value, str | int | float)
+        },
+    )
+
+
+def _mpp_of_tags(values: Mapping[str, Any]) -> Found:
+    unit = values.get("ResolutionUnit", 2)
+    if unit not in _MICRONS:
+        return None, "the TIFF's resolution has no unit"
+    try:
+        pair = [n / d for n, d in (values["XResolution"], values["YResolution"])]
+        return agreed_mpp(*(_MICRONS[unit] / per_unit for per_unit in pair))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None, "the TIFF has no XResolution and YResolution"
+
+
+def _scale_in_ome(xml: str, size: Size) -> tuple[Found | None, Found]:
+    """The mpp, None if there is no word of it, and the objective's power of the first image."""
+    try:
+        root = ET.fromstring(xml)
+    except ET.ParseError as error:
+        return (None, f"the OME-XML is broken: {error}"), (None, "the OME-XML is broken")
+    image = root.find("{*}Image")
+    pixels = None if image is None else image.find("{*}Pixels")
+    if image is None or pixels is None:
+        return None, (None, "the OME-XML has no image")
+    if (pixels.get("SizeX"), pixels.get("SizeY")) != (str(size.width), str(size.height)):
+        return (None, "the first image in the OME-XML is not this one"), (None, "")
+    return _mpp_in_ome(pixels), _power_in_ome(root, image)
+
+
+def _mpp_in_ome(pixels: ET.Element) -> Found | None:
+    if pixels.get("PhysicalSizeX") is None or pixels.get("PhysicalSizeY") is None:
+        return None
+    sizes = []
+    for axis in "XY":
+        text = pixels.get(f"PhysicalSize{axis}", "")
+        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        try:
+            sizes.append(float(text) * _OME_MICRONS[unit])
+        except (KeyError, ValueError):
+            return None, f"the OME-XML's PhysicalSize{axis} {text!r} {unit} is no length"
+    return agreed_mpp(*sizes)
+
+
+def _power_in_ome(root: ET.Element, image: ET.Element) -> Found:
+    settings = image.find("{*}ObjectiveSettings")
+    for objective in root.iterfind(".//{*}Objective"):
+        if settings is not None and objective.get("ID") == settings.get("ID"):
+            text = objective.get("NominalMagnification", "")
+            try:
+                power = float(text)
+            except ValueError:
+                continue
+            if 0 < power < float("inf"):
+                return power, text
+    return None, "the OME-XML names no objective for the image"

@@ -1,0 +1,156 @@
+"""Tiled TIFF slides without OpenSlide in the way: each native tile is decoded once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tiler.errors import ConfigError, ReadError
+from tiler.geometry import Size, is_number
+from tiler.protocols import Pixels
+from tiler.readers.base import LevelReader
+from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.preflight import look
+from tiler.readers.tiff_codecs import DECODE_ERRORS, Decode, decoder
+from tiler.readers.tiff_facts import survey
+from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_layout import (
+    NativeLevel,
+    UnfitError,
+    beyond_the_end,
+    check_limits,
+    check_presence,
+)
+from tiler.readers.tile_cache import TileCache
+
+CACHE_BYTES = 128 << 20
+"""Decoded native tiles held by default: 680 of 256 x 256."""
+
+_FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
+
+
+class TiffReader(LevelReader):
+    """A slide in a tiled TIFF: Aperio SVS, generic and BigTIFF, Philips, OME-TIFF with SubIFDs.
+
+    Pixels of level 0 are OpenSlide's to the bit for JPEG and lossless compressions; JPEG 2000 with
+    subsampled chroma (Aperio 33003) differs by at most 1. Other levels are read at whole pixels of
+    their own, where OpenSlide, which counts in level-0 pixels, blends neighbours wherever the
+    downsample is not a whole number: there, identity is not claimed.
+
+    Safe to use from several threads.
+
+    Parameters
+    ----------
+    path
+        The slide's file.
+    name
+        Its name in outputs; the file's stem if None.
+    mpp
+        Microns per level-0 pixel, instead of what the file says.
+    magnification
+        Objective power of level 0, instead of what the file says.
+    allow_upsampling
+        Whether a target finer than level 0 may be enlarged from it.
+    max_pixels
+        Slides that claim more pixels on level 0 are refused.
+    max_tile_bytes
+        Slides whose own tiles would take more memory are refused.
+    scaled_decode
+        Whether JPEG tiles are decoded at 1/2, 1/4 or 1/8 by libjpeg when the target is so much
+        coarser than the level. Faster, and close to the area mean, but not identical to it.
+    cache_bytes
+        Memory for decoded native tiles, which neighbouring regions share.
+
+    Raises
+    ------
+    UnfitError
+        When the file is not one to vouch for, with the reason; OpenSlide may well read it.
+    OpenError
+        When there is no file, or none of the tiles of a level lie within it.
+    LimitError
+        When the slide or its own tiles are larger than allowed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        mpp: float | None = None,
+        magnification: float | None = None,
+        allow_upsampling: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        max_tile_bytes: int = MAX_TILE_BYTES,
+        scaled_decode: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        if not is_number(cache_bytes) or cache_bytes < 0:
+            raise ConfigError(f"reader.cache_bytes={cache_bytes!r}: must be a number >= 0")
+        path = Path(path)
+        slide = path.stem if name is None else name
+        look(path, slide)
+        facts, levels = survey(path, slide, mpp, magnification)
+        check_limits(levels, slide, max_pixels, max_tile_bytes)
+        self._levels = list(levels)
+        self._decoders = [decoder(level.coding) for level in levels]
+        self._scaled = self._add_scaled() if scaled_decode else {}
+        self._cache = TileCache(cache_bytes)
+        self._max_tile_bytes = max_tile_bytes
+        super().__init__(path, name, facts, allow_upsampling)
+        self._file = TileFile(path)
+        try:
+            check_presence(levels, slide, self._file.size)
+            self._probe(len(levels))
+        except Exception:
+            self._file.close()
+            raise
+
+    @property
+    def native_tiles_decoded(self) -> int:
+        """How many native tiles were decoded so far, each time one was."""
+        return self._cache.made
+
+    @property
+    def reopened(self) -> int:
+        """How often the file had to be opened again because reading failed."""
+        return self._file.reopened
+
+    def close(self) -> None:
+        """Close the file and let go of the cache; closing twice is harmless."""
+        self._file.close()
+        self._cache.clear()
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        native = self._levels[level]
+        width, height = native.coding.tile
+        left, top = max(x, 0), max(y, 0)
+        right = min(x + size.width, native.size.width)
+        bottom = min(y + size.height, native.size.height)
+        out = np.empty((size.height, size.width, 3), np.uint8)
+        if (right - left, bottom - top) != size:
+            out[:] = self.facts.background
+        for row in range(top // height, -(-bottom // height)):
+            y0 = row * height
+            up, down = max(top, y0), min(bottom, y0 + height)
+            for column in range(left // width, -(-right // width)):
+                x0 = column * width
+                start, stop = max(left, x0), min(right, x0 + width)
+                there = out[up - y : down - y, start - x : stop - x]
+                tile = row * native.columns + column
+                if not native.byte_counts[tile]:
+                    there[:] = self.facts.background
+                    continue
+                try:
+                    pixels = self._cache.get((level, tile), lambda: self._decode(level, tile))  # noqa
+                except _Damaged as error:
+                    raise ReadError(
+                        self.name,
+                        f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",
+                        level,
+                        x,
+                        y,
+                    ) from error
+                there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
+        return out
