@@ -8,7 +8,7 @@ demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
 
 test: .venv/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: .venv/.dev
 	$(BIN)/ruff check .

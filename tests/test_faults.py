@@ -427,3 +427,87 @@ def test_i33_a_mirax_without_its_folder_names_what_is_missing(tmp_path: Path) ->
 
     with pytest.raises(OpenError, match=r"data folder 'slide'"):
         open_slide(tmp_path / "slide.mrxs")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "options"),
+    [
+        ((96, 128, 3), np.uint16, {"photometric": "rgb"}),
+        ((96, 128), np.float32, {"photometric": "minisblack"}),
+        ((96, 128, 5), np.uint8, {"photometric": "minisblack", "planarconfig": "contig"}),
+    ],
+)
+def test_i22_depth_that_openslide_hides_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], kind: type, options: dict[str, str]
+) -> None:
+    path = tmp_path / "deep.tiff"
+    tifffile.imwrite(path, np.ones(shape, kind), tile=(32, 32), compression="deflate", **options)
+    assert opened(path).count("E_") >= 1
+
+
+def test_i18_an_mpp_at_odds_with_the_power_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "odd.svs"
+    description = "Aperio Image Library v11\r\n128x96 (32x32) JPEG|AppMag = 5|MPP = 0.25"
+    tifffile.imwrite(
+        path, np.zeros((96, 128, 3), np.uint8), tile=(32, 32), compression="jpeg",
+        photometric="rgb", description=description, metadata=None,
+    )  # fmt: skip
+    with OpenSlideReader(path) as reader:
+        assert reader.mpp == 0.25
+        assert reader.magnification == 5
+        assert "at odds with the objective power 5" in reader.provenance["mpp"]
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "lzw", "deflate"])
+def test_i21_the_last_partial_tiles_are_right(tmp_path: Path, compression: str) -> None:
+    random = np.random.default_rng(3)
+    pixels = np.kron(random.integers(60, 200, (13, 18, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    pixels = pixels[:97, :139]
+    path = tmp_path / "partial.tiff"
+    tifffile.imwrite(path, pixels, tile=(32, 32), compression=compression, photometric="rgb")
+    with OpenSlideReader(path) as reader:
+        seen = reader.read_region((0, 0), (139, 97), Level(0))
+    assert np.abs(seen.astype(int) - tifffile.imread(path)).max() <= (
+        2 if "jpeg" in compression else 0
+    )
+
+
+def test_f29_a_hiccup_of_the_source_is_read_again(
+    shared_slides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, calls = openslide.OpenSlide.read_region, []
+
+    def flapping(self, location, level, size):
+        calls.append(location)
+        if len(calls) == 1:
+            raise openslide.OpenSlideError("Input/output error")
+        return right(self, location, level, size)
+
+    with OpenSlideReader(shared_slides / f"{NAME}.svs") as reader:
+        expected = reader.read_region((0, 0), (50, 40), Level(0))
+        monkeypatch.setattr(openslide.OpenSlide, "read_region", flapping)
+        np.testing.assert_array_equal(reader.read_region((0, 0), (50, 40), Level(0)), expected)
+        assert reader.reopened == 1
+
+
+def test_i10_a_wide_slide_of_one_level_is_masked_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiler.readers.base._STRIP_BYTES", 200_000)
+    pixels = np.random.default_rng(1).integers(0, 255, (600, 900, 3)).astype(np.uint8)
+    path = tmp_path / "wide.tiff"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="deflate", photometric="rgb")
+    with OpenSlideReader(path) as reader:
+        largest = 0
+        whole = reader._read_level
+
+        def noted(level, x, y, size):
+            nonlocal largest
+            largest = max(largest, size.width * size.height * 3)
+            return whole(level, x, y, size)
+
+        monkeypatch.setattr(reader, "_read_level", noted)
+        seen = reader.thumbnail((90, 60))
+    expected = pixels.reshape(60, 10, 90, 10, 3).mean(axis=(1, 3))
+    assert np.abs(seen - expected).max() <= 0.5 + 1e-9
+    assert largest < 250_000

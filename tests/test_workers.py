@@ -195,3 +195,23 @@ def test_one_run_per_folder(folder: Path) -> None:
         assert word in result.stderr
     assert process.wait(timeout=60) == 0
     assert statuses(folder)["slow1"][0] == "done"
+
+
+def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra tiler[dask] is not installed")
+    slides(folder, "a", "b")
+    assert tiler(*COMMON, cwd=folder).returncode == 0
+    expected = outputs(folder / "out")
+    shutil.rmtree(folder / "out")
+    result = tiler(
+        *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=dask", "engine.workers=2",
+        cwd=folder, env={**FAULTY, "DIED_ALREADY": str(folder / "mark")},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert (folder / "mark").exists()
+    found = outputs(folder / "out")
+    assert set(found) == set(expected)
+    records = {name for name in found if name.endswith("record.json")}  # another reader's name
+    assert {n: found[n] for n in found.keys() - records} == {
+        n: expected[n] for n in expected.keys() - records
+    }

@@ -17,6 +17,7 @@ TARGETS_VARIABLE = "TILER_TARGETS"
 """Environment variable: further packages, comma-separated, that ``_target_`` may name."""
 
 _HYDRA_KEYS = ("_target_", "_partial_")
+_ANY = "**"
 _GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
 
 
@@ -60,10 +61,12 @@ def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
         return [f"{key}._target_={node['_target_']}: {error}"]
     parameters = _parameters(target)
     given = _GIVEN_BY_TILER.get(key, set())
-    names = [name for name in parameters if name not in given]
+    names = [name for name in parameters if name not in given and name != _ANY]
     problems = []
     for name, value in node.items():
         if name in _HYDRA_KEYS:
+            continue
+        if name not in names and _ANY in parameters:
             continue
         if name not in names:
             problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
@@ -105,10 +108,13 @@ def _inside(name: str, packages: Sequence[str]) -> bool:
 
 
 def _parameters(target: Any) -> dict[str, Any]:
-    """The names that a callable takes, each with its type hint."""
+    """The names that a callable takes, each with its type hint; ``_ANY`` if it takes all."""
     function = target.__init__ if inspect.isclass(target) else target
     hints = typing.get_type_hints(function)
-    return {name: hints.get(name, Any) for name in inspect.signature(target).parameters}
+    return {
+        _ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
+        for name, parameter in inspect.signature(target).parameters.items()
+    }
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -15,8 +16,12 @@ from tiler.errors import LimitError, OpenError, ReadError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
-from tiler.readers.preflight import diagnosis, look
+from tiler.readers.preflight import check_depth, diagnosis, look
 from tiler.readers.selftest import check_openslide
+
+log = logging.getLogger("tiler")
+
+_MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
 
 MAX_PIXELS = 400_000_000_000
 """Level-0 pixels that a slide may claim by default: some ten times the largest scans."""
@@ -75,6 +80,8 @@ class OpenSlideReader(LevelReader):
         try:
             facts = _facts(slide, mpp, magnification)
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
+            if facts.properties.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
+                check_depth(path, name or path.stem)
         except Exception:
             slide.close()
             raise
@@ -149,6 +156,9 @@ def _facts(slide: openslide.OpenSlide, mpp: float | None, magnification: float |
         _power(properties, vendor),
         openslide.PROPERTY_NAME_OBJECTIVE_POWER,
     )
+    if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
+        mpp_note += f"; at odds with the objective power {known_power:g}"
+        log.warning("mpp %g is at odds with the objective power %g", known_mpp, known_power)
     return Facts(
         level_dimensions=tuple(Size(*d) for d in slide.level_dimensions),
         level_downsamples=tuple(float(d) for d in slide.level_downsamples),

@@ -64,6 +64,27 @@ def diagnosis(path: Path, message: str) -> str:
     return f"{path.name}: not recognised as a slide ({size:,} bytes; OpenSlide: {message})"
 
 
+def check_depth(path: Path, name: str) -> None:
+    """Refuse a TIFF whose depth OpenSlide would hide by making 8-bit RGBA of it.
+
+    Raises
+    ------
+    OpenError
+        When it has more than 8 bits per sample, or more than 4 samples per pixel.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        bits, samples = page.bitspersample, page.samplesperpixel
+    if bits > 8 or samples > 4:
+        raise OpenError(
+            name,
+            f"E_DEPTH: {path.name} has {bits} bits per sample and {samples} samples per pixel;"
+            " tiler reads 8-bit grey, RGB or RGBA: convert it first",
+        )
+
+
 def _is_text(head: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and b"\0" not in head
 

@@ -13,11 +13,10 @@ from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
-from tiler.readers.tiff_codecs import DECODE_ERRORS, Decode, decoder
+from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder
 from tiler.readers.tiff_facts import survey
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import (
-    NativeLevel,
     UnfitError,
     beyond_the_end,
     check_limits,
@@ -102,7 +101,7 @@ class TiffReader(LevelReader):
         self._file = TileFile(path)
         try:
             check_presence(levels, slide, self._file.size)
-            self._probe(len(levels))
+            self._probe()
         except Exception:
             self._file.close()
             raise
@@ -124,7 +123,7 @@ class TiffReader(LevelReader):
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         native = self._levels[level]
-        width, height = native.coding.tile
+        width, height = native.tile
         left, top = max(x, 0), max(y, 0)
         right = min(x + size.width, native.size.width)
         bottom = min(y + size.height, native.size.height)
@@ -143,14 +142,118 @@ class TiffReader(LevelReader):
                     there[:] = self.facts.background
                     continue
                 try:
-                    pixels = self._cache.get((level, tile), lambda: self._decode(level, tile))  # noqa
-                except _Damaged as error:
-                    raise ReadError(
-                        self.name,
-                        f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",
-                        level,
-                        x,
-                        y,
-                    ) from error
+                    pixels = self._cache.get((level, tile), self._decode)
+                except _DamagedTileError as error:
+                    what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
+                    raise ReadError(self.name, what, level, x, y) from error
                 there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
         return out
+
+    def _read_area(
+        self,
+        level: int,
+        left: float,
+        top: float,
+        scale_x: float,
+        size: Size,
+        scale_y: float | None = None,
+    ) -> Pixels:
+        scale_y = scale_x if scale_y is None else scale_y
+        factor = self._factor(level, scale_x, scale_y)
+        return super()._read_area(
+            self._scaled[level, factor] if factor > 1 else level,
+            left / factor,
+            top / factor,
+            scale_x / factor,
+            size,
+            scale_y / factor,
+        )
+
+    def _factor(self, level: int, scale_x: float, scale_y: float) -> int:
+        """By how much to have libjpeg reduce a level that is to be reduced by these scales."""
+        for factor in _FACTORS:
+            # Whole scales stay whole: 3 is 3, not 2 and then 1.5, which is slower and blurs.
+            spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))
+            if (level, factor) in self._scaled and factor <= min(scale_x, scale_y) and not spoils:
+                return factor
+        return 1
+
+    def _add_scaled(self) -> dict[tuple[int, int], int]:
+        """Levels that are not in the file: JPEG tiles at 1/2, 1/4 and 1/8, where they stay whole.
+
+        Returns
+        -------
+        dict
+            From the level in the file and the factor to the index among ``_levels``.
+        """
+        added = {}
+        for index, native in enumerate(tuple(self._levels)):
+            tile = native.tile
+            for factor in _FACTORS:
+                if not native.coding.is_jpeg or tile.width % factor or tile.height % factor:
+                    continue
+                added[index, factor] = len(self._levels)
+                self._levels.append(
+                    replace(native, size=_part(native.size, factor), tile=_part(tile, factor))
+                )
+                self._decoders.append(decoder(native.coding, factor))
+        return added
+
+    def _decode(self, key: tuple[int, int]) -> Pixels:
+        """One native tile, by level and number."""
+        level, tile = key
+        native = self._levels[level]
+        offset, count = int(native.offsets[tile]), int(native.byte_counts[tile])
+        if not 0 <= offset <= offset + count <= self._file.size:
+            raise _DamagedTileError(beyond_the_end(native, tile, self._file.size))
+        try:
+            if count > self._max_tile_bytes:
+                raise ValueError(f"its {count:,} bytes are more than reader.max_tile_bytes")
+            data = self._file.read(offset, count)
+            if len(data) < count:
+                raise ValueError(f"{len(data):,} bytes instead of {count:,}: the file has shrunk")
+            return self._decoders[level](data)
+        except (*DECODE_ERRORS, OSError) as error:
+            row, column = divmod(tile, native.columns)
+            raise _DamagedTileError(
+                f"native tile {tile} (column {column}, row {row}) at byte {offset:,}: {error}"
+            ) from error
+
+    def _probe(self) -> None:
+        """Refuse a level of which three tiles in different places cannot be decoded."""
+        for level in range(len(self.level_dimensions)):
+            native = self._levels[level]
+            stored = np.flatnonzero(native.byte_counts)
+            errors = []
+            for tile in stored[[0, len(stored) // 2, -1]] if len(stored) else ():
+                try:
+                    self._decode((level, int(tile)))
+                    break
+                except (_DamagedTileError, ImportError) as error:  # a codec may not be built in
+                    errors.append(error)
+            else:
+                if errors:
+                    raise UnfitError(self.name, f"level {level}: {errors[0]}")
+
+
+class _DamagedTileError(Exception):
+    """A native tile cannot be had, and why."""
+
+
+def _part(size: Size, factor: int) -> Size:
+    return Size(-(-size.width // factor), -(-size.height // factor))
+
+
+def vouch(path: str | Path) -> str | None:
+    """Why ``TiffReader`` does not read a file; None if it does.
+
+    Raises
+    ------
+    OpenError, LimitError
+        When nothing should read it.
+    """
+    try:
+        TiffReader(path).close()
+    except UnfitError as error:
+        return error.what
+    return None

@@ -106,16 +106,23 @@ def _jpeg_decoder(coding: Coding, factor: int) -> Decode:
 
     width, height = coding.tile
     tables = b"" if coding.tables is None else _segments(coding.tables, only=_TABLES)[0]
-    # OpenSlide takes the colours from the TIFF, whatever the stream says: an Adobe marker says so.
-    transform = bytes([coding.photometric == YCBCR])
-    head = _SOI + tables + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + transform
+    colours = "YCbCr" if coding.photometric == YCBCR else "RGB"
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([colours == "YCbCr"])
     shape = (height // factor, width // factor, 3)
 
-    def decode(data: bytes) -> Pixels:
+    def complete(data: bytes) -> bytes:
+        """With the tables, and a marker for the colours in place of all others."""
         segments, rest = _segments(data, without=_COLOUR_MARKERS)
-        stream = b"".join((head, segments, data[rest:]))
+        return b"".join((_SOI, tables, adobe, segments, data[rest:]))
+
+    def decode(data: bytes) -> Pixels:
+        stream = complete(data) if tables else data
         found = simplejpeg.decode_jpeg_header(stream)  # before memory is taken for it
-        if found[:3] not in ((height, width, "RGB"), (height, width, "YCbCr")):
+        if found[2] != colours and stream is data:
+            # OpenSlide takes the colours from the TIFF, whatever the stream says.
+            stream = complete(data)
+            found = simplejpeg.decode_jpeg_header(stream)
+        if found[:3] != (height, width, colours):
             raise ValueError(f"a JPEG of {found[1]}x{found[0]} {found[2]}, not {width}x{height}")
         pixels: Pixels = simplejpeg.decode_jpeg(
             stream,

@@ -6,6 +6,7 @@ import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _read_tags(path: Path, slide: str, vendor: str) -> _Tags:
     try:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages.first
-            smaller = list(first.pages) if tiff.is_ome and first.subifds else []
+            smaller = list(first.pages or ()) if tiff.is_ome and first.subifds else []
             pages = [first, *smaller] if smaller else _levels_among(tiff.pages, vendor)
             return _Tags(
                 levels=tuple(native_level(page, slide) for page in pages),
@@ -132,7 +133,7 @@ def _matched(
 def _check_pyramid(levels: Sequence[NativeLevel], slide: str) -> None:
     """Refuse levels that are not smaller and smaller versions of the first."""
     width, height = levels[0].size
-    for finer, level in zip(levels, levels[1:], strict=False):
+    for finer, level in pairwise(levels):
         across, down = level.size
         # Both sides are rounded, at each step: up to 2 pixels away from the same ratio.
         skewed = abs(width * down - height * across) > 2 * (width + height)
@@ -144,10 +145,10 @@ def _own_facts(tags: _Tags, mpp: float | None, magnification: float | None) -> F
     sizes = tuple(level.size for level in tags.levels)
     width, height = sizes[0]
     key, found_mpp = "tiff.XResolution", _mpp_of_tags(tags.values)
-    power_key, found_power = "", (None, "a TIFF without OME-XML names no objective")
+    power_key = "OME NominalMagnification"
+    found_power: Found = (None, "a TIFF without OME-XML names no objective")
     if tags.ome_xml is not None:
         in_xml, found_power = _scale_in_ome(tags.ome_xml, sizes[0])
-        power_key = "OME NominalMagnification"
         if in_xml is not None:
             key, found_mpp = "OME PhysicalSizeX", in_xml
     known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)

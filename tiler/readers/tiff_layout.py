@@ -26,8 +26,10 @@ class NativeLevel:
     ----------
     size
         Pixels of the level that count; the tiles may reach beyond.
+    tile
+        Pixels of a tile.
     coding
-        How each tile is stored, its size among it.
+        How each tile is stored.
     columns
         Tiles in a row.
     offsets, byte_counts
@@ -36,6 +38,7 @@ class NativeLevel:
     """
 
     size: Size
+    tile: Size
     coding: Coding
     columns: int
     offsets: npt.NDArray[np.int64]
@@ -108,9 +111,9 @@ def native_level(page: Any, slide: str) -> NativeLevel:
     if not columns * rows == len(offsets) == len(byte_counts):
         raise UnfitError(
             slide,
-            f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} byte counts",
+            f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} sizes",
         )
-    return NativeLevel(size, coding, columns, offsets, byte_counts)
+    return NativeLevel(size, coding.tile, coding, columns, offsets, byte_counts)
 
 
 def check_limits(
@@ -131,7 +134,7 @@ def check_limits(
             " the slide is real",
         )
     for index, level in enumerate(levels):
-        across, down = level.coding.tile
+        across, down = level.tile
         if 3 * across * down > max_tile_bytes:
             raise LimitError(
                 slide,
@@ -154,13 +157,14 @@ def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) ->
             continue
         ends = level.offsets[stored].astype(np.float64) + level.byte_counts[stored]
         if (ends > file_size).all():
-            raise OpenError(slide, beyond_the_end(index, int(stored[0]), level, file_size))
+            lost = beyond_the_end(level, int(stored[0]), file_size)
+            raise OpenError(slide, f"level {index}: {lost}")
 
 
-def beyond_the_end(index: int, tile: int, level: NativeLevel, file_size: int) -> str:
+def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
     """What to say of a tile whose bytes are not all there."""
     return (
-        f"tile {tile} of level {index} ends beyond the end of the file:"
+        f"native tile {tile} ends beyond the end of the file:"
         f" {level.byte_counts[tile]:,} bytes from {level.offsets[tile]:,}, but the file has"
         f" {file_size:,}; copy the slide again"
     )

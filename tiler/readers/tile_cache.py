@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from tiler.protocols import Pixels
+
+Key = tuple[int, int]
+"""A level and the number of a tile in it."""
 
 
 class TileCache:
@@ -23,11 +26,11 @@ class TileCache:
         self.limit = limit
         self.size = 0
         self.made = 0
-        self._tiles: OrderedDict[Hashable, Pixels] = OrderedDict()
-        self._underway: dict[Hashable, threading.Lock] = {}
+        self._tiles: OrderedDict[Key, Pixels] = OrderedDict()
+        self._underway: dict[Key, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Pixels]) -> Pixels:
+    def get(self, key: Key, make: Callable[[Key], Pixels]) -> Pixels:
         """The tile of this key: held, or made now. Not to be written to.
 
         When several threads ask for the same tile, one makes it and the others wait. If that
@@ -47,7 +50,7 @@ class TileCache:
             with turn:
                 pass  # whoever makes it is done: look again
         try:
-            tile = make()
+            tile = make(key)
             tile.flags.writeable = False
             with self._guard:
                 self.made += 1
@@ -64,7 +67,7 @@ class TileCache:
             self._tiles.clear()
             self.size = 0
 
-    def _hold(self, key: Hashable, tile: Pixels) -> None:
+    def _hold(self, key: Key, tile: Pixels) -> None:
         if not self.limit:
             return
         self._tiles[key] = tile
