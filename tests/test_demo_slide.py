@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiler.errors import DestinationError
 from tiler.geometry import Box, Size
 from tiler.masks import OtsuMask
 from tiler.readers import OpenSlideReader
+from tiler.slides import demo
 from tiler.slides.demo import SIZE, demo_slide, write_demo_slide
 from tiler.slides.painter import paint
 
@@ -27,6 +30,16 @@ def test_blocks_meet_without_seams(data: st.DataObject) -> None:
     np.testing.assert_array_equal(
         paint(Box(x, y, width, height), SLIDE), WHOLE[y : y + height, x : x + width]
     )
+
+
+def test_faint_tissue_far_from_its_piece_is_there_in_small_blocks_too() -> None:
+    slide, corner = Size(1063, 1391), Box(704, 128, 96, 64)  # ragged edges reach far out here
+    whole = paint(corner, slide)
+    assert whole[..., 1].min() < 220 < 238 < whole[..., 1].max(), "no edge of tissue here"
+    for y in range(0, corner.height, 4):
+        for x in range(0, corner.width, 4):
+            block = paint(Box(corner.x + x, corner.y + y, 4, 4), slide)
+            np.testing.assert_array_equal(block, whole[y : y + 4, x : x + 4])
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +89,38 @@ def test_a_slide_of_another_painter_is_drawn_again(
     entry.path.write_bytes(entry.path.read_bytes().replace(b"painter 1", b"painter 0"))
     demo_slide(str(tmp_path))
     assert b"painter 1" in entry.path.read_bytes()
+    entry.path.write_bytes(entry.path.read_bytes().replace(b"painter 1\r", b"painter 12\r"))
+    demo_slide(str(tmp_path))
+    assert b"painter 12" not in entry.path.read_bytes()
+
+
+def test_level_zero_is_as_painted_and_level_one_its_average_of_four_by_four(tmp_path: Path) -> None:
+    size = Size(1290, 907)  # more than is painted at once, and no multiple of a tile or of 4
+    path = write_demo_slide(tmp_path / "demo.svs", size)
+    grey = paint(Box(0, 0, *size), size).mean(axis=2)
+    with openslide.OpenSlide(path) as opened:
+        assert opened.level_dimensions == (size, (322, 226))
+        whole = np.asarray(opened.read_region((0, 0), 0, size).convert("RGB")).mean(axis=2)
+        level = np.asarray(opened.read_region((0, 0), 1, (322, 226)).convert("RGB")).mean(axis=2)
+    for left in (0, demo._BLOCK):
+        there, painted = whole[:, left:], grey[:, left:]
+        assert np.std(there - painted) < 0.85 * np.std(there[:, 1:] - painted[:, :-1])
+    grey = grey[:904, :1288]
+    error = np.std(level - grey.reshape(226, 4, 322, 4).mean(axis=(1, 3)))
+    # JPEG blurs it, but it is nearer to the average than to any one pixel of the 4 x 4.
+    others = [np.std(level - grey[i::4, j::4]) for i in range(4) for j in range(4)]
+    assert error < 0.85 * min(others)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(box: Box, size: Size) -> np.ndarray:
+        if box.y > 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return paint(box, size)
+
+    monkeypatch.setattr(demo, "paint", fill_up)
+    with pytest.raises(DestinationError, match=r"ENOSPC.*demo\.svs"):
+        write_demo_slide(tmp_path / "demo.svs", Size(600, 700))
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides"}
 ROOMS = [
     {"errors"},
-    {"files"},
+    {"files", "threads"},
     {"geometry"},
     {"resolution"},
     {"spec"},

@@ -18,7 +18,13 @@ from PIL import Image
 
 from tiler import MPP, Level, Magnification
 from tiler.errors import ConfigError, LimitError, OpenError, ReadError, ResolutionError
-from tiler.readers import ImageReader, OpenSlideReader, base, open_slide, openslide_reader
+from tiler.readers import (
+    ImageReader,
+    OpenSlideReader,
+    base,
+    open_slide,
+    openslide_reader,
+)
 
 NOISE = np.random.default_rng(3).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 TINT = (200, 30, 77)

@@ -20,8 +20,9 @@ FAULTY = {
     "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
 }
 COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=400", "mask=none",
-          "exporter=[csv,images]", "out=out"]  # fmt: skip
+          "exporter=[csv,images]", "reader=openslide", "out=out"]  # fmt: skip
 READER = "reader._target_=faulty.FaultyReader"
+"""Goes with ``reader=openslide``, whose keys it takes."""
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 

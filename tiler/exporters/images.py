@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from tiler.exporters.encoders import make_encoder
 from tiler.files import digest, inside, make_folder, write_plain, write_whole
 from tiler.protocols import Exported, FailedTile, Mask, Pixels, WrittenFile, WSIReader
 from tiler.regions import RegionSpec
+from tiler.threads import default_threads
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -44,7 +44,8 @@ class ImagesExporter:
     compression
         Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     threads
-        How many tiles are worked on at once; one per core if None.
+        How many tiles are worked on at once in one process; if None one per core, or what the
+        engine allows each of its workers.
     """
 
     extension: str = "png"
@@ -80,7 +81,7 @@ class ImagesExporter:
             write_plain(inside(tiles, name), data)
             return WrittenFile(f"{FOLDER}/{name}", len(data), digest(data))
 
-        done = list(in_order(one, regions, self.threads or os.cpu_count() or 1))
+        done = list(in_order(one, regions, self.threads or default_threads()))
         return Exported(
             files=tuple(item for item in done if isinstance(item, WrittenFile)),
             failed=tuple(item for item in done if isinstance(item, FailedTile)),

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from tiler.readers.auto import open_slide
     from tiler.readers.image import ImageReader
     from tiler.readers.openslide_reader import OpenSlideReader
+    from tiler.readers.tiff import TiffReader
 
 _HOMES = {
     "open_slide": "tiler.readers.auto",
     "ImageReader": "tiler.readers.image",
     "OpenSlideReader": "tiler.readers.openslide_reader",
+    "TiffReader": "tiler.readers.tiff",
 }
 
-__all__ = ["ImageReader", "OpenSlideReader", "open_slide"]
+__all__ = ["ImageReader", "OpenSlideReader", "TiffReader", "open_slide"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import openslide
@@ -10,8 +11,13 @@ from tiler.protocols import WSIReader
 from tiler.readers.image import ImageReader
 from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES, OpenSlideReader
 from tiler.readers.preflight import look
+from tiler.readers.tiff import CACHE_BYTES, TiffReader
+from tiler.readers.tiff_layout import UnfitError
+
+log = logging.getLogger("tiler")
 
 _PLAIN_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_slide(
@@ -23,11 +29,15 @@ def open_slide(
     allow_upsampling: bool = False,
     max_pixels: int = MAX_PIXELS,
     max_tile_bytes: int = MAX_TILE_BYTES,
+    scaled_decode: bool = False,
+    cache_bytes: int = CACHE_BYTES,
 ) -> WSIReader:
-    """Open a slide with OpenSlide, or a PNG or JPEG that is no slide as a plain image.
+    """Open a slide with the fastest reader that can vouch for it.
 
-    OpenSlide is asked first because some slide files begin like images (MIRAX like a JPEG).
-    Plain TIFFs are not guessed at: ``reader=image`` takes them.
+    A tiled TIFF goes to ``TiffReader``; what that one cannot vouch for and all other formats to
+    OpenSlide; a PNG or JPEG that is no slide is a plain image. OpenSlide is asked before that,
+    because some slide files begin like images (MIRAX like a JPEG). Plain TIFFs are not guessed
+    at: ``reader=image`` takes them.
 
     Parameters
     ----------
@@ -40,7 +50,9 @@ def open_slide(
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
     max_pixels, max_tile_bytes
-        Limits of ``OpenSlideReader``; a plain image has its own.
+        Limits of the slide readers; a plain image has its own.
+    scaled_decode, cache_bytes
+        See ``TiffReader``.
 
     Raises
     ------
@@ -49,12 +61,29 @@ def open_slide(
     """
     path = Path(path)
     look(path, name or path.stem)
-    plain = (
-        openslide.OpenSlide.detect_format(path) is None
-        and path.suffix.lower() != ".mrxs"  # begins like a JPEG even when the slide is incomplete
-        and _starts_like_an_image(path)
-    )
-    if plain:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(_TIFFS):
+        try:
+            return TiffReader(
+                path,
+                name=name,
+                mpp=mpp,
+                magnification=magnification,
+                allow_upsampling=allow_upsampling,
+                max_pixels=max_pixels,
+                max_tile_bytes=max_tile_bytes,
+                scaled_decode=scaled_decode,
+                cache_bytes=cache_bytes,
+            )
+        except UnfitError as error:
+            log.debug("OpenSlide reads it, because: %s", error)
+    # A MIRAX file begins like a JPEG even when the rest of the slide is missing.
+    elif (
+        head.startswith(_PLAIN_IMAGES)
+        and path.suffix.lower() != ".mrxs"
+        and openslide.OpenSlide.detect_format(path) is None
+    ):
         return ImageReader(
             path,
             name=name,
@@ -71,8 +100,3 @@ def open_slide(
         max_pixels=max_pixels,
         max_tile_bytes=max_tile_bytes,
     )
-
-
-def _starts_like_an_image(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8).startswith(_PLAIN_IMAGES)

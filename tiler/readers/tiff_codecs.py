@@ -71,6 +71,8 @@ def unknown_coding(coding: Coding) -> str | None:
     allowed = (_NO_PREDICTOR, _HORIZONTAL) if coding.compression in _BYTE_CODECS else (1,)
     if coding.predictor not in allowed and not (coding.is_jpeg or _is_image(coding)):
         return f"predictor {coding.predictor} is not one it knows"
+    if coding.tables is not None and coding.tables[:2] != _SOI:
+        return f"its JPEGTables begin with {coding.tables[:4].hex()}"
     return None
 
 
@@ -198,29 +200,43 @@ def _image_decoder(coding: Coding) -> Decode:
     width, height = coding.tile
     codec = getattr(imagecodecs, _IMAGE_CODECS[coding.compression])
 
+    ycbcr = coding.compression == _APERIO_YCBCR
+    wavelets = _IMAGE_CODECS[coding.compression] == "jpeg2k_decode"
+
     def decode(data: bytes) -> Pixels:
+        subsampled = wavelets and _has_subsampled_chroma(data, allowed=ycbcr)
         pixels = np.empty((height, width, 3), np.uint8)
         codec(data, out=pixels)  # refuses an image of any other size before decoding it
-        if coding.compression == _APERIO_YCBCR and not _converted_by_openjpeg(data):
-            return _from_ycbcr(pixels)
-        return pixels
+        # Subsampled chroma tells imagecodecs that it is YCbCr, and it converts by itself.
+        return _from_ycbcr(pixels) if ycbcr and not subsampled else pixels
 
     return decode
 
 
-def _converted_by_openjpeg(data: bytes) -> bool:
-    """Whether a codestream has subsampled chroma, which marks it as YCbCr for OpenJPEG.
+def _has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
+    """Whether the colours of a JPEG 2000 codestream are coarser than its brightness.
 
-    XRsiz and YRsiz of the second component lie at bytes 46 and 47 (ITU-T T.800, A.5.1).
+    XRsiz and YRsiz of three components lie from byte 42 on, after Ssiz (ITU-T T.800, A.5.1).
+
+    Raises
+    ------
+    ValueError
+        When they are, and must not be; or in a way that is not known.
     """
-    across, down = data[46], data[47]
-    if across == 1 and down != 1:
-        raise ValueError(f"chroma at 1/{down} of the rows alone is not supported")
-    return across != 1
+    if not data.startswith(b"\xff\x4f\xff\x51"):
+        if allowed:
+            raise ValueError(f"no JPEG 2000 codestream: it begins with {data[:4].hex()}")
+        return False  # in a box, which says what the colours are
+    first, second, third = (tuple(data[at : at + 2]) for at in (43, 46, 49))
+    if first != (1, 1) or second != third or second not in ((1, 1), (2, 1), (2, 2)):
+        raise ValueError(f"components subsampled by {first}, {second} and {third}")
+    if second != (1, 1) and not allowed:
+        raise ValueError(f"RGB subsampled by {second}")
+    return second != (1, 1)
 
 
 def _from_ycbcr(pixels: Pixels) -> Pixels:
-    """YCbCr to RGB in the fixed point of libjpeg and OpenSlide (JFIF 1.02: 16 binary digits)."""
+    """YCbCr to RGB, rounded as OpenSlide rounds."""
     luma = pixels[..., 0].astype(np.int16)
     blue, red = pixels[..., 1], pixels[..., 2]
     rgb = np.stack(
@@ -234,9 +250,10 @@ def _from_ycbcr(pixels: Pixels) -> Pixels:
     return np.clip(rgb, 0, 255).astype(np.uint8)
 
 
+# R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb (JFIF 1.02), each product
+# rounded: to 1/65536 for green, whose two are added before they are rounded to whole numbers.
 _CHROMA = np.arange(-128, 128)
-_HALF = 1 << 15
-_RED_OF_CR = ((round(1.402 * 65536) * _CHROMA + _HALF) >> 16).astype(np.int16)
-_BLUE_OF_CB = ((round(1.772 * 65536) * _CHROMA + _HALF) >> 16).astype(np.int16)
-_GREEN_OF_CR = (-round(0.71414 * 65536) * _CHROMA).astype(np.int32)
-_GREEN_OF_CB = (-round(0.34414 * 65536) * _CHROMA + _HALF).astype(np.int32)
+_RED_OF_CR = np.rint(1.402 * _CHROMA).astype(np.int16)
+_BLUE_OF_CB = np.rint(1.772 * _CHROMA).astype(np.int16)
+_GREEN_OF_CR = np.rint(-0.71414 * 65536 * _CHROMA).astype(np.int32)
+_GREEN_OF_CB = np.rint((0.5 - 0.34414 * _CHROMA) * 65536).astype(np.int32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +15,33 @@ import openslide
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, resolve
 from tiler.readers.openslide_reader import _facts
-from tiler.readers.tiff_layout import NativeLevel, UnfitError, is_reduced, is_tiled, native_level
+from tiler.readers.tiff_layout import (
+    NativeLevel,
+    Tags,
+    UnfitError,
+    is_reduced,
+    is_tiled,
+    native_level,
+)
 from tiler.resolution import agreed_mpp
 
 _VENDORS = ("aperio", "generic-tiff", "philips")
 """OpenSlide's formats whose levels are each one page, its tiles side by side."""
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296  # tags of TIFF 6.0
+_NAMES = {
+    270: "ImageDescription",
+    271: "Make",
+    272: "Model",
+    _X_RESOLUTION: "XResolution",
+    _Y_RESOLUTION: "YResolution",
+    _RESOLUTION_UNIT: "ResolutionUnit",
+    305: "Software",
+    306: "DateTime",
+}
+"""Tags that are passed on as properties."""
+
 _MICRONS = {2: 25400.0, 3: 10000.0}  # of a ResolutionUnit: inch, centimetre
 _OME_MICRONS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
@@ -30,12 +50,11 @@ Found = tuple[float | None, str]
 
 
 @dataclass(frozen=True)
-class _Tags:
-    """What the directories of a file say, kept after it is closed."""
+class _Directories:
+    """What a TIFF says of itself, kept after it is closed."""
 
-    levels: tuple[NativeLevel, ...]
-    in_subifds: bool
-    values: Mapping[str, Any]
+    pages: tuple[Tags, ...]
+    subifds: tuple[Tags, ...]  # of the first page
     ome_xml: str | None
 
 
@@ -58,47 +77,54 @@ def survey(
     vendor = openslide.OpenSlide.detect_format(path)
     if vendor not in _VENDORS:
         raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
-    tags = _read_tags(path, slide, vendor)
-    if tags.in_subifds:
-        _check_pyramid(tags.levels, slide)
-        return _own_facts(tags, mpp, magnification), tags.levels
+    read = _read_directories(path, slide)
+    if read.ome_xml is not None and read.subifds:
+        levels = [native_level(tags, slide) for tags in (read.pages[0], *read.subifds)]
+        _check_pyramid(levels, slide)
+        return _own_facts(read, levels, mpp, magnification), tuple(levels)
+    levels = _levels_among(read.pages, vendor, slide)
     try:
         with openslide.OpenSlide(path) as peer:
             facts = _facts(peer, mpp, magnification)
-    except openslide.OpenSlideError as error:
+    except (openslide.OpenSlideError, KeyError) as error:  # KeyError: a property without a name
         if "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
-        return _own_facts(tags, mpp, magnification), tags.levels
-    return facts, _matched(tags.levels, facts, vendor, slide)
+        _check_pyramid(levels, slide)
+        return _own_facts(read, levels, mpp, magnification), tuple(levels)
+    return facts, _matched(levels, facts, vendor, slide)
 
 
-def _read_tags(path: Path, slide: str, vendor: str) -> _Tags:
+def _read_directories(path: Path, slide: str) -> _Directories:
     import tifffile
 
     # It says on stderr what it finds odd; whoever wants to know sets up logging.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         with tifffile.TiffFile(path) as tiff:
-            first = tiff.pages.first
-            smaller = list(first.pages or ()) if tiff.is_ome and first.subifds else []
-            pages = [first, *smaller] if smaller else _levels_among(tiff.pages, vendor)
-            return _Tags(
-                levels=tuple(native_level(page, slide) for page in pages),
-                in_subifds=bool(smaller),
-                values={tag.name: tag.value for tag in first.tags if tag.count < 1 << 16},
+            return _Directories(
+                pages=tuple(_tags_of(page) for page in tiff.pages),
+                subifds=tuple(_tags_of(page) for page in tiff.pages.first.pages or ()),
                 ome_xml=tiff.ome_metadata,
             )
-    except tifffile.TiffFileError as error:
-        raise UnfitError(slide, f"{path.name}: {error}") from error
+    except Exception as error:  # it trusts what it reads, so that damage may raise anything
+        raise UnfitError(
+            slide, f"{path.name}: its TIFF directories are damaged: {error}"
+        ) from error
 
 
-def _levels_among(pages: Any, vendor: str) -> list[Any]:
-    """The pages that OpenSlide takes for levels, in its order."""
-    tiled = [page for page in pages if is_tiled(page)]
-    if vendor != "generic-tiff":
-        return tiled
-    levels = [page for page in tiled if page.index == 0 or is_reduced(page)]
-    return sorted(levels, key=lambda page: -page.tags.valueof("ImageWidth"))
+def _tags_of(page: Any) -> Tags:
+    return {tag.code: tag.value for tag in page.tags}
+
+
+def _levels_among(pages: Sequence[Tags], vendor: str, slide: str) -> list[NativeLevel]:
+    """The levels that OpenSlide sees, in its order."""
+    generic = vendor == "generic-tiff"
+    levels = [
+        native_level(tags, slide)
+        for index, tags in enumerate(pages)
+        if is_tiled(tags) and (index == 0 or is_reduced(tags) or not generic)
+    ]
+    return sorted(levels, key=lambda level: -level.size.width) if generic else levels
 
 
 def _matched(
@@ -141,14 +167,19 @@ def _check_pyramid(levels: Sequence[NativeLevel], slide: str) -> None:
             raise UnfitError(slide, f"its levels are no pyramid: {[tuple(v.size) for v in levels]}")
 
 
-def _own_facts(tags: _Tags, mpp: float | None, magnification: float | None) -> Facts:
-    sizes = tuple(level.size for level in tags.levels)
+def _own_facts(
+    read: _Directories,
+    levels: Sequence[NativeLevel],
+    mpp: float | None,
+    magnification: float | None,
+) -> Facts:
+    sizes = tuple(level.size for level in levels)
     width, height = sizes[0]
-    key, found_mpp = "tiff.XResolution", _mpp_of_tags(tags.values)
+    key, found_mpp = "tiff.XResolution", _mpp_of_tags(read.pages[0])
     power_key = "OME NominalMagnification"
     found_power: Found = (None, "a TIFF without OME-XML names no objective")
-    if tags.ome_xml is not None:
-        in_xml, found_power = _scale_in_ome(tags.ome_xml, sizes[0])
+    if read.ome_xml is not None:
+        in_xml, found_power = _scale_in_ome(read.ome_xml, sizes[0])
         if in_xml is not None:
             key, found_mpp = "OME PhysicalSizeX", in_xml
     known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)
@@ -161,22 +192,25 @@ def _own_facts(tags: _Tags, mpp: float | None, magnification: float | None) -> F
         magnification=known_power,
         provenance={"mpp": mpp_note, "magnification": power_note},
         properties={
-            f"tiff.{name}": str(value)
-            for name, value in tags.values.items()
-            if isinstance(value, str | int | float)
+            f"tiff.{_NAMES[code]}": str(value)
+            for code, value in read.pages[0].items()
+            if code in _NAMES
         },
     )
 
 
-def _mpp_of_tags(values: Mapping[str, Any]) -> Found:
-    unit = values.get("ResolutionUnit", 2)
+def _mpp_of_tags(tags: Tags) -> Found:
+    unit = tags.get(_RESOLUTION_UNIT, 2)
     if unit not in _MICRONS:
         return None, "the TIFF's resolution has no unit"
-    try:
-        pair = [n / d for n, d in (values["XResolution"], values["YResolution"])]
-        return agreed_mpp(*(_MICRONS[unit] / per_unit for per_unit in pair))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None, "the TIFF has no XResolution and YResolution"
+    per_unit = []
+    for tag in (_X_RESOLUTION, _Y_RESOLUTION):
+        match tags.get(tag):
+            case (int(above), int(below)) if above and below:
+                per_unit.append(above / below)
+            case _:
+                return None, "the TIFF has no XResolution and YResolution"
+    return agreed_mpp(*(_MICRONS[unit] / value for value in per_unit))
 
 
 def _scale_in_ome(xml: str, size: Size) -> tuple[Found | None, Found]:
@@ -184,13 +218,15 @@ def _scale_in_ome(xml: str, size: Size) -> tuple[Found | None, Found]:
     try:
         root = ET.fromstring(xml)
     except ET.ParseError as error:
-        return (None, f"the OME-XML is broken: {error}"), (None, "the OME-XML is broken")
+        broken = f"the OME-XML is broken: {error}"
+        return (None, broken), (None, broken)
     image = root.find("{*}Image")
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
         return None, (None, "the OME-XML has no image")
     if (pixels.get("SizeX"), pixels.get("SizeY")) != (str(size.width), str(size.height)):
-        return (None, "the first image in the OME-XML is not this one"), (None, "")
+        other = "the first image in the OME-XML has another size"
+        return (None, other), (None, other)
     return _mpp_in_ome(pixels), _power_in_ome(root, image)
 
 

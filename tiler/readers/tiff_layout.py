@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,9 @@ import numpy.typing as npt
 from tiler.errors import LimitError, OpenError
 from tiler.geometry import Size
 from tiler.readers.tiff_codecs import Coding, unknown_coding
+
+Tags = Mapping[int, object]
+"""A directory of a TIFF: the value of each tag by its code."""
 
 
 class UnfitError(OpenError):
@@ -65,55 +67,61 @@ _ORDINARY = {
 _DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # of the tags that are not ordinary when absent
 
 
-def is_tiled(page: Any) -> bool:
-    """Whether a tifffile page is stored in tiles."""
-    return _TILE_WIDTH in page.tags and _OFFSETS in page.tags
+def is_tiled(tags: Tags) -> bool:
+    """Whether a directory is of an image stored in tiles."""
+    return _TILE_WIDTH in tags and _OFFSETS in tags
 
 
-def is_reduced(page: Any) -> bool:
-    """Whether a tifffile page says that it is a smaller version of another (NewSubfileType)."""
-    return bool(page.tags.valueof(_SUBFILE_TYPE, 0) & 1)
+def is_reduced(tags: Tags) -> bool:
+    """Whether a directory calls itself a smaller version of another (NewSubfileType)."""
+    kind = tags.get(_SUBFILE_TYPE, 0)
+    return isinstance(kind, int) and bool(kind & 1)
 
 
-def native_level(page: Any, slide: str) -> NativeLevel:
-    """The tiles of a tifffile page.
+def native_level(tags: Tags, slide: str) -> NativeLevel:
+    """The tiles that a directory describes.
 
     Raises
     ------
     UnfitError
-        When it is not 8-bit RGB in tiles of a known coding, with the reason.
+        When they are not 8-bit RGB in a known coding, with the reason.
     """
 
     def number(tag: int, default: int | None = None) -> int:
-        value = page.tags.valueof(tag, default)
+        value = tags.get(tag, default)
         if not isinstance(value, int) or value < 0:
             raise UnfitError(slide, f"TIFF tag {tag} is {value!r}, not a number")
         return int(value)
 
     for tag, (usual, name) in _ORDINARY.items():
-        value = page.tags.valueof(tag, _DEFAULTS.get(tag, usual))
-        if set(value if isinstance(value, tuple) else (value,)) != {usual}:
+        value = tags.get(tag, _DEFAULTS.get(tag, usual))
+        items = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(item, int) and item == usual for item in items):
             raise UnfitError(slide, f"{name} {value}, not {usual}")
     size = Size(number(_WIDTH), number(_HEIGHT))
+    tile = Size(number(_TILE_WIDTH), number(_TILE_HEIGHT))
+    if not (min(size) and min(tile)):
+        raise UnfitError(slide, f"a level of {tuple(size)} pixels in tiles of {tuple(tile)}")
+    tables = tags.get(_TABLES)
+    if not isinstance(tables, bytes | None):
+        raise UnfitError(slide, "its JPEGTables are not bytes")
     coding = Coding(
-        tile=Size(number(_TILE_WIDTH), number(_TILE_HEIGHT)),
+        tile=tile,
         compression=number(_COMPRESSION, 1),
         photometric=number(_PHOTOMETRIC),
         predictor=number(_PREDICTOR, 1),
-        tables=page.tags.valueof(_TABLES, None),
+        tables=tables,
     )
-    if not (min(size) and min(coding.tile)):
-        raise UnfitError(slide, f"a level of {size.width}x{size.height} in tiles of {coding.tile}")
     if reason := unknown_coding(coding):
         raise UnfitError(slide, reason)
-    columns, rows = (-(-of // by) for of, by in zip(size, coding.tile, strict=True))
-    offsets, byte_counts = (_numbers(page, tag, slide) for tag in (_OFFSETS, _BYTE_COUNTS))
+    columns, rows = (-(-of // by) for of, by in zip(size, tile, strict=True))
+    offsets, byte_counts = (_numbers(tags, tag, slide) for tag in (_OFFSETS, _BYTE_COUNTS))
     if not columns * rows == len(offsets) == len(byte_counts):
         raise UnfitError(
             slide,
             f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} sizes",
         )
-    return NativeLevel(size, coding.tile, coding, columns, offsets, byte_counts)
+    return NativeLevel(size, tile, coding, columns, offsets, byte_counts)
 
 
 def check_limits(
@@ -170,9 +178,11 @@ def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
     )
 
 
-def _numbers(page: Any, tag: int, slide: str) -> npt.NDArray[np.int64]:
-    values = page.tags.valueof(tag, ())
+def _numbers(tags: Tags, tag: int, slide: str) -> npt.NDArray[np.int64]:
     try:
-        return np.atleast_1d(np.asarray(values, dtype=np.int64))
+        numbers = np.atleast_1d(np.asarray(tags.get(tag, ()), dtype=np.int64))
     except (OverflowError, TypeError, ValueError) as error:
         raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions") from error
+    if numbers.ndim != 1:
+        raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions")
+    return numbers

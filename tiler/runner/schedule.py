@@ -18,7 +18,7 @@ from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.progress import Progress
-from tiler.runner.slide import chunks
+from tiler.runner.slide import pieces
 from tiler.runner.tasks import (
     FinishTask,
     Piece,
@@ -126,15 +126,15 @@ class Schedule:
             assert isinstance(result, Planned)
             slide.planned = result
             plan = result.plan
-            pieces: list[Task] = [
+            parts: list[Task] = [
                 TilesTask(job, name, piece, slide.partial)
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
-                for piece in chunks(plan.regions)
+                for piece in pieces(plan.regions)
             ]
-            self._bar.planned(sum(len(p.regions) for p in pieces if isinstance(p, TilesTask)))
-            slide.pieces_left = len(pieces)
-            self._ready.extendleft(reversed(pieces))
+            self._bar.planned(sum(len(p.regions) for p in parts if isinstance(p, TilesTask)))
+            slide.pieces_left = len(parts)
+            self._ready.extendleft(reversed(parts))
         elif isinstance(task, TilesTask):
             assert isinstance(result, Piece)
             slide.files += result.files
@@ -149,7 +149,8 @@ class Schedule:
             slide.row = result
             return
         if not slide.pieces_left:
-            files, failed = tuple(slide.files), tuple(slide.failed)
+            files = tuple(slide.files)
+            failed = tuple(sorted(slide.failed, key=lambda t: t.region.location[::-1]))
             assert slide.planned is not None
             self._ready.appendleft(
                 FinishTask(job, slide.planned, files, failed, slide.partial, slide.final)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,11 @@ from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 from tiler.runner.job import SlideJob
 
-CHUNK = 256
-"""Tiles in a piece of work: large enough to amortise it, small enough to share it out."""
+_PIECE_TILES = 128
+"""A piece of work has at least so many tiles, so that what it costs to hand out is little."""
+
+_BLOCK_TILES = 16
+"""A block is so many tiles wide and high: its native tiles are decoded while they are at hand."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,21 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
     reader.read_region((0, 0), (1, 1), resolution)
 
 
-def chunks(regions: Sequence[RegionSpec]) -> Iterator[Sequence[RegionSpec]]:
-    """The regions in pieces of work."""
-    for start in range(0, len(regions), CHUNK):
-        yield regions[start : start + CHUNK]
+def pieces(regions: Sequence[RegionSpec]) -> Iterator[list[RegionSpec]]:
+    """The regions in pieces of work: square blocks of the slide, small ones put together."""
+
+    def block(region: RegionSpec) -> tuple[int, int]:
+        (x, y), (width, height) = region.location, region.shape
+        return y // (_BLOCK_TILES * height), x // (_BLOCK_TILES * width)
+
+    piece: list[RegionSpec] = []
+    for _, tiles in itertools.groupby(sorted(regions, key=block), key=block):
+        piece += tiles
+        if len(piece) >= _PIECE_TILES:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
 
 
 def settle(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.files import make_folder
+from tiler.files import destination_error, make_folder
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, SlideEntry
 from tiler.slides.painter import paint
@@ -17,6 +17,7 @@ from tiler.slides.painter import paint
 SIZE = Size(4864, 3584)
 MPP = 0.25
 _TILE = 256
+_BLOCK = 1024  # pixels painted at once: small, so that empty glass is skipped
 _STEP = 4  # downsample from level to level
 _PAINTER = "tiler demo slide, painter 1"  # raised when the picture changes: old files are redrawn
 
@@ -38,7 +39,8 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
 def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
     """Write a synthetic slide as a tiled pyramid that OpenSlide takes for an Aperio one.
 
-    One row of tiles is held at a time, and the levels below the first.
+    Of level 0 one row of tiles is held at a time; each other level is held whole until it is
+    written.
 
     Parameters
     ----------
@@ -48,19 +50,38 @@ def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
         Width and height of level 0 in pixels.
     mpp
         What the file says of its scale, in microns per pixel; the magnification follows.
-    """
-    import tifffile
 
+    Raises
+    ------
+    ConfigError
+        When the size is smaller than one tile.
+    DestinationError
+        When the file cannot be written; no part of it stays.
+    """
     if min(size) < _TILE:
         raise ConfigError(f"size={tuple(size)}: a demo slide has at least {_TILE} pixels a side")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        _write_pyramid(partial, size, mpp)
+        partial.replace(path)
+    except OSError as error:
+        raise destination_error(error, path) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _write_pyramid(path: Path, size: Size, mpp: float) -> None:
+    """Write the levels one after the other, each reduced from the one before as that passes."""
+    import tifffile
+
     shapes = [size]
     while min(shapes[-1]) // _STEP >= _TILE // 2:
         shapes.append(Size(shapes[-1].width // _STEP, shapes[-1].height // _STEP))
     strips = _painted(size)
-    with tifffile.TiffWriter(partial, bigtiff=size.width * size.height > 1 << 31) as tiff:
+    with tifffile.TiffWriter(path, bigtiff=size.width * size.height > 1 << 31) as tiff:
         for shape in shapes:
-            below: list[Pixels] = []
+            below = np.empty((shape.height // _STEP, shape.width // _STEP, 3), np.uint8)
             tiff.write(
                 _tiles(_keeping_reduced(strips, below)),
                 shape=(shape.height, shape.width, 3),
@@ -75,25 +96,33 @@ def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
                 metadata=None,
                 software=False,
             )
-            picture = np.concatenate(below)
-            strips = (picture[top : top + _TILE] for top in range(0, len(picture), _TILE))
-    partial.replace(path)
-    return path
+            strips = _strips(below)
 
 
 def _painted(size: Size) -> Iterator[Pixels]:
     """Level 0 in strips of one row of tiles."""
     for top in range(0, size.height, _TILE):
-        yield paint(Box(0, top, size.width, min(_TILE, size.height - top)), size)
+        height = min(_TILE, size.height - top)
+        lefts = range(0, size.width, _BLOCK)
+        blocks = [Box(left, top, min(_BLOCK, size.width - left), height) for left in lefts]
+        yield np.concatenate([paint(block, size) for block in blocks], axis=1)
 
 
-def _keeping_reduced(strips: Iterator[Pixels], below: list[Pixels]) -> Iterator[Pixels]:
-    """Pass strips on, and keep each one reduced for the level below."""
+def _strips(picture: Pixels) -> Iterator[Pixels]:
+    """A picture in strips of one row of tiles."""
+    for top in range(0, len(picture), _TILE):
+        yield picture[top : top + _TILE]
+
+
+def _keeping_reduced(strips: Iterator[Pixels], below: Pixels) -> Iterator[Pixels]:
+    """Pass strips on, and fill ``below``, the next level, with their averages over 4 x 4."""
+    top = 0
     for strip in strips:
         height, width = strip.shape[0] // _STEP, strip.shape[1] // _STEP
         whole = strip[: height * _STEP, : width * _STEP].astype(np.float32)
         blocks = whole.reshape(height, _STEP, width, _STEP, 3)
-        below.append(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
+        below[top : top + height] = np.rint(blocks.mean(axis=(1, 3)))
+        top += height
         yield strip
 
 
@@ -120,4 +149,4 @@ def _is_current(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return _PAINTER.encode() in file.read()
+        return f"{_PAINTER}\r\n".encode() in file.read()

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from tiler.errors import ConfigError, WorkerError
 from tiler.runner.tasks import Task
+from tiler.threads import VARIABLE
 
 
 @dataclass
@@ -51,6 +52,11 @@ class ProcessEngine:
         return self._count + 1
 
     @property
+    def _threads(self) -> int:
+        """Threads for each worker: together as many as there are cores."""
+        return max(1, (os.cpu_count() or 1) // self._count)
+
+    @property
     def _count(self) -> int:
         return self.workers or os.cpu_count() or 1
 
@@ -69,7 +75,8 @@ class ProcessEngine:
     def __enter__(self) -> ProcessEngine:
         self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
         self._workers = [
-            _Worker(self._tasks, self._results, self.timeout) for _ in range(self._count)
+            _Worker(self._tasks, self._results, self.timeout, self._threads)
+            for _ in range(self._count)
         ]
         return self
 
@@ -93,10 +100,12 @@ class _Worker:
         tasks: queue.SimpleQueue[Task | None],
         results: queue.SimpleQueue[tuple[Task, object]],
         timeout: float,
+        threads: int,
     ) -> None:
-        self._tasks, self._results, self._timeout = tasks, results, timeout
+        self._tasks, self._results = tasks, results
+        self._timeout, self._threads = timeout, threads
         self._ended = False
-        self._process = _spawn()
+        self._process = _spawn(self._threads)
         threading.Thread(target=self._feed, daemon=True).start()
 
     def kill(self) -> None:
@@ -131,7 +140,7 @@ class _Worker:
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             code = process.wait()
             if not self._ended:
-                self._process = _spawn()
+                self._process = _spawn(self._threads)
             if hung.is_set():
                 what = f"no progress for {self._timeout:g} s; the worker was killed"
             else:
@@ -141,11 +150,12 @@ class _Worker:
             timer.cancel()
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _spawn(threads: int) -> subprocess.Popen[bytes]:
     start = "from tiler.runner.engines.worker import main; main()"
     # The same search path as here, so that the worker imports what this process would.
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    environment = {**os.environ, VARIABLE: str(threads)}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
 def _cause(code: int) -> str:
