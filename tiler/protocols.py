@@ -108,6 +108,16 @@ class WSIReader(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class NativeTiles(Protocol):
+    """A reader that can hand out a slide's own tiles as they are stored."""
+
+    def native_jpeg(
+        self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
+    ) -> bytes:
+        """The JPEG file of the native tile that a box coincides with; else a ``SlideError``."""
+
+
 @dataclass(frozen=True)
 class SlideEntry:
     """A slide that somebody asked for.

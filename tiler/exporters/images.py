@@ -8,11 +8,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from zlib import crc32
 
-from tiler.errors import ConfigError, ReadError
+from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import make_encoder
 from tiler.files import digest, inside, make_folder, write_plain, write_whole
-from tiler.protocols import Exported, FailedTile, Mask, Pixels, WrittenFile, WSIReader
+from tiler.protocols import (
+    Exported,
+    FailedTile,
+    Mask,
+    NativeTiles,
+    Pixels,
+    WrittenFile,
+    WSIReader,
+)
 from tiler.regions import RegionSpec
 from tiler.threads import default_threads
 
@@ -43,6 +52,11 @@ class ImagesExporter:
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
         Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+    passthrough
+        Write the slide's own JPEG tiles without decoding them, where tiles coincide with them:
+        the only lossless export as JPEG. Damage inside them goes unseen.
+    shard
+        Spread the files over so many subfolders; 0 for none.
     threads
         How many tiles are worked on at once in one process; if None one per core, or what the
         engine allows each of its workers.
@@ -52,12 +66,21 @@ class ImagesExporter:
     quality: int = 90
     subsampling: str = "420"
     compression: int | str = 1
+    passthrough: bool = False
+    shard: int = 0
     threads: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subsampling", str(self.subsampling))  # YAML reads 420 as a number
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"exporter.images.threads={self.threads}: must be at least 1")
+        if self.passthrough and self.extension not in ("jpg", "jpeg"):
+            raise ConfigError(
+                f"exporter.images.passthrough=true with extension={self.extension}: the slide's own"
+                " tiles are JPEG: set exporter.images.extension=jpg"
+            )
+        if not 0 <= self.shard <= 65536:
+            raise ConfigError(f"exporter.images.shard={self.shard}: must lie between 0 and 65536")
         self._encoder()
 
     @property
@@ -69,23 +92,44 @@ class ImagesExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write one image per region; regions that cannot be read are reported, not written."""
-        encode, tiles = self._encoder(), make_folder(folder / FOLDER)
+        make, tiles = self._maker(source), self._folders(folder)
 
         def one(region: RegionSpec) -> WrittenFile | FailedTile:
             try:
-                pixels = _read(source, region)
+                data = make(region)
             except ReadError as error:
                 return FailedTile(region, error.what)
             name = tile_name(source.name, region, self.extension)
-            data = encode(pixels)
-            write_plain(inside(tiles, name), data)
-            return WrittenFile(f"{FOLDER}/{name}", len(data), digest(data))
+            path = inside(tiles[crc32(name.encode()) % len(tiles)], name)
+            write_plain(path, data)
+            return WrittenFile(path.relative_to(folder).as_posix(), len(data), digest(data))
 
         done = list(in_order(one, regions, self.threads or default_threads()))
         return Exported(
             files=tuple(item for item in done if isinstance(item, WrittenFile)),
             failed=tuple(item for item in done if isinstance(item, FailedTile)),
         )
+
+    def _maker(self, source: WSIReader) -> Callable[[RegionSpec], bytes]:
+        """What turns a region into a file's bytes."""
+        if not self.passthrough:
+            encode = self._encoder()
+            return lambda region: encode(_read(source, region))
+        if not isinstance(source, NativeTiles):
+            raise SlideError(
+                source.name,
+                "exporter.images.passthrough needs a tiled TIFF that reader=tiff can read;"
+                f" {type(source).__name__} read this one: set exporter.images.passthrough=false",
+            )
+        return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
+
+    def _folders(self, folder: Path) -> list[Path]:
+        """The folders that files are spread over by a hash of their names."""
+        tiles = make_folder(folder / FOLDER)
+        if not self.shard:
+            return [tiles]
+        width = len(f"{self.shard - 1:x}")
+        return [make_folder(inside(tiles, f"{i:0{width}x}")) for i in range(self.shard)]
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(self.extension, self.quality, self.subsampling, self.compression)

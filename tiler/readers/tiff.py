@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tiler.errors import ConfigError, ReadError
+from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.geometry import Size, is_number
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
-from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder
+from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder, jpeg_stream
 from tiler.readers.tiff_facts import survey
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import (
@@ -23,6 +23,7 @@ from tiler.readers.tiff_layout import (
     check_presence,
 )
 from tiler.readers.tile_cache import TileCache
+from tiler.resolution import Resolution
 
 CACHE_BYTES = 128 << 20
 """Decoded native tiles held by default: 680 of 256 x 256."""
@@ -199,21 +200,71 @@ class TiffReader(LevelReader):
                 self._decoders.append(decoder(native.coding, factor))
         return added
 
-    def _decode(self, key: tuple[int, int]) -> Pixels:
-        """One native tile, by level and number."""
-        level, tile = key
+    def native_jpeg(
+        self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
+    ) -> bytes:
+        """The JPEG stream of the native tile of level 0 that a box coincides with.
+
+        It is completed with what it takes to be a file of its own, and not decoded: damage inside
+        it goes unseen.
+
+        Parameters
+        ----------
+        location, shape, resolution
+            As in ``read_region``, counted from the slide's corner.
+
+        Raises
+        ------
+        SlideError
+            When the box is not just one JPEG tile of level 0.
+        ReadError
+            When the tile's bytes cannot be had.
+        """
+        native = self._levels[0]
+        (x, y), (width, height) = location, native.tile
+        column, row = x // width, y // height
+        fits = (
+            native.coding.is_jpeg
+            and resolution.downsample(self) == 1
+            and tuple(shape) == tuple(native.tile)
+            and (x % width, y % height) == (0, 0)
+            and 0 <= x <= native.size.width - width
+            and 0 <= y <= native.size.height - height
+        )
+        if not fits or not native.byte_counts[tile := row * native.columns + column]:
+            raise SlideError(
+                self.name,
+                f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
+                f" tiles; use resolution=level resolution.value=0 tile.size=[{width},{height}]"
+                " on a slide of JPEG tiles, or passthrough=false",
+            )
+        try:
+            return jpeg_stream(native.coding)(self._stored(0, tile))
+        except (*DECODE_ERRORS, OSError, _DamagedTileError) as error:
+            what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
+            raise ReadError(self.name, what, 0, x, y) from error
+
+    def _stored(self, level: int, tile: int) -> bytes:
+        """The bytes of a native tile as they are in the file."""
         native = self._levels[level]
         offset, count = int(native.offsets[tile]), int(native.byte_counts[tile])
         if not 0 <= offset <= offset + count <= self._file.size:
             raise _DamagedTileError(beyond_the_end(native, tile, self._file.size))
+        if count > self._max_tile_bytes:
+            raise ValueError(f"its {count:,} bytes are more than reader.max_tile_bytes")
+        data = self._file.read(offset, count)
+        if len(data) < count:
+            raise ValueError(f"{len(data):,} bytes instead of {count:,}: the file has shrunk")
+        return data
+
+    def _decode(self, key: tuple[int, int]) -> Pixels:
+        """One native tile, by level and number."""
+        level, tile = key
         try:
-            if count > self._max_tile_bytes:
-                raise ValueError(f"its {count:,} bytes are more than reader.max_tile_bytes")
-            data = self._file.read(offset, count)
-            if len(data) < count:
-                raise ValueError(f"{len(data):,} bytes instead of {count:,}: the file has shrunk")
-            return self._decoders[level](data)
+            return self._decoders[level](self._stored(level, tile))
         except (*DECODE_ERRORS, OSError) as error:
+            native = self._levels[level]
+            offset = int(native.offsets[tile])
             row, column = divmod(tile, native.columns)
             raise _DamagedTileError(
                 f"native tile {tile} (column {column}, row {row}) at byte {offset:,}: {error}"

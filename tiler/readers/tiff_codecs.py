@@ -103,21 +103,25 @@ _TABLES = {0xC4, 0xDB}  # Huffman and quantization
 _COLOUR_MARKERS = {0xE0, 0xEE}  # APP0 of JFIF, APP14 of Adobe
 
 
-def _jpeg_decoder(coding: Coding, factor: int) -> Decode:
+def jpeg_stream(coding: Coding) -> Callable[[bytes], bytes]:
+    """What makes a tile's bytes a JPEG file of its own that any program shows in the right colours.
+
+    The function that is returned adds the tables that all tiles share, and a marker for the
+    colours, where the bytes do without; it raises ``ValueError`` when they are not such a tile.
+    """
     import simplejpeg
 
     width, height = coding.tile
     tables = b"" if coding.tables is None else _segments(coding.tables, only=_TABLES)[0]
     colours = "YCbCr" if coding.photometric == YCBCR else "RGB"
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([colours == "YCbCr"])
-    shape = (height // factor, width // factor, 3)
 
     def complete(data: bytes) -> bytes:
         """With the tables, and a marker for the colours in place of all others."""
         segments, rest = _segments(data, without=_COLOUR_MARKERS)
         return b"".join((_SOI, tables, adobe, segments, data[rest:]))
 
-    def decode(data: bytes) -> Pixels:
+    def whole(data: bytes) -> bytes:
         stream = complete(data) if tables else data
         found = simplejpeg.decode_jpeg_header(stream)  # before memory is taken for it
         if found[2] != colours and stream is data:
@@ -126,8 +130,20 @@ def _jpeg_decoder(coding: Coding, factor: int) -> Decode:
             found = simplejpeg.decode_jpeg_header(stream)
         if found[:3] != (height, width, colours):
             raise ValueError(f"a JPEG of {found[1]}x{found[0]} {found[2]}, not {width}x{height}")
+        return stream
+
+    return whole
+
+
+def _jpeg_decoder(coding: Coding, factor: int) -> Decode:
+    import simplejpeg
+
+    whole = jpeg_stream(coding)
+    shape = (coding.tile.height // factor, coding.tile.width // factor, 3)
+
+    def decode(data: bytes) -> Pixels:
         pixels: Pixels = simplejpeg.decode_jpeg(
-            stream,
+            whole(data),
             fastdct=False,
             fastupsample=False,
             min_height=shape[0],

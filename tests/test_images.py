@@ -1,0 +1,125 @@
+"""Tile images: passed through, spread over folders, and native tiles decoded once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+from PIL import Image
+
+from tiler import Level, TileExtractor, TileSpec
+from tiler.errors import ConfigError, SlideError
+from tiler.exporters import ImagesExporter
+from tiler.readers import OpenSlideReader, TiffReader
+from tiler.runner.slide import pieces
+from tiler.slides.demo import Size, write_demo_slide
+
+NO_MASK = np.zeros((0, 0), bool)
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_slide(tmp_path_factory.mktemp("slide") / "painted.svs", Size(2100, 1400))
+
+
+@pytest.fixture(params=["painted", "real"])
+def slide(request: pytest.FixtureRequest) -> tuple[Path, int]:
+    if request.param == "painted":
+        return request.getfixturevalue("painted"), 256
+    return request.getfixturevalue("shared_slides") / "CMU-1-Small-Region.svs", 240
+
+
+def test_passthrough_files_show_openslides_pixels(slide: tuple[Path, int], tmp_path: Path) -> None:
+    path, size = slide
+    exporter = ImagesExporter(extension="jpg", passthrough=True)
+    with TiffReader(path) as reader:
+        regions = TileExtractor(TileSpec(size, resolution=Level(0))).extract(reader)
+        done = exporter.export(reader, regions, NO_MASK, tmp_path)
+        assert reader.native_tiles_decoded <= 1  # the one that opening looks at
+    assert len(done.files) == len(regions) > 20
+    with openslide.OpenSlide(path) as opened:
+        for region, file in zip(regions, done.files, strict=True):
+            expected = opened.read_region(region.location, 0, (size, size)).convert("RGB")
+            with Image.open(tmp_path / file.name) as image:
+                np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+@pytest.mark.parametrize(("tile", "stride"), [(250, 250), (512, 512), (256, 128)])
+def test_passthrough_refuses_what_is_no_native_tile(
+    painted: Path, tmp_path: Path, tile: int, stride: int
+) -> None:
+    exporter = ImagesExporter(extension="jpg", passthrough=True)
+    with TiffReader(painted) as reader:
+        regions = TileExtractor(TileSpec(tile, stride, Level(0))).extract(reader)
+        with pytest.raises(SlideError, match="passthrough") as caught:
+            exporter.export(reader, regions, NO_MASK, tmp_path)
+        assert "tile.size=[256,256]" in str(caught.value)
+
+
+def test_passthrough_needs_a_reader_that_can(painted: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="passthrough=true with extension=png"):
+        ImagesExporter(passthrough=True)
+    exporter = ImagesExporter(extension="jpg", passthrough=True)
+    with OpenSlideReader(painted) as reader:
+        regions = TileExtractor(TileSpec(256, resolution=Level(0))).extract(reader)
+        with pytest.raises(SlideError, match="OpenSlideReader"):
+            exporter.export(reader, regions, NO_MASK, tmp_path)
+
+
+def test_files_are_spread_over_folders(painted: Path, tmp_path: Path) -> None:
+    with TiffReader(painted) as reader:
+        regions = TileExtractor(TileSpec(128, resolution=Level(0))).extract(reader)
+        done = ImagesExporter(shard=20).export(reader, regions, NO_MASK, tmp_path)
+        flat = ImagesExporter().export(reader, regions, NO_MASK, tmp_path / "flat")
+    folders = {Path(file.name).parent.name for file in done.files}
+    assert len(folders) == 20
+    assert all(len(name) == 2 for name in folders)
+    assert {(Path(f.name).name, f.sha256) for f in done.files} == {
+        (Path(f.name).name, f.sha256) for f in flat.files
+    }
+    for file in done.files:
+        assert (tmp_path / file.name).stat().st_size == file.size
+
+
+def decoded(path: Path, spec: TileSpec) -> int:
+    """Native tiles decoded to export a slide piece by piece, as a run does."""
+    exporter = ImagesExporter(extension="jpg", threads=2)
+    with TiffReader(path) as reader:
+        before = reader.native_tiles_decoded
+        for piece in pieces(TileExtractor(spec).extract(reader)):
+            for region in piece:
+                reader.read_region(region.location, region.shape, region.resolution, bounded=False)
+        assert exporter.per_tile
+        return reader.native_tiles_decoded - before
+
+
+def test_overlap_costs_no_decoding(painted: Path) -> None:
+    apart = decoded(painted, TileSpec(256, 256, Level(0)))
+    overlapping = decoded(painted, TileSpec(256, 128, Level(0)))
+    assert apart == (2100 // 256) * (1400 // 256)
+    assert overlapping <= 1.1 * apart
+
+
+def test_pieces_are_the_regions_once_each_in_blocks(painted: Path) -> None:
+    with TiffReader(painted) as reader:
+        regions = TileExtractor(TileSpec(16, resolution=Level(0))).extract(reader)
+    parts = list(pieces(regions))
+    assert len(parts) > 10
+    assert all(len(part) >= 128 for part in parts[:-1])
+    assert sorted(r.location for part in parts for r in part) == sorted(r.location for r in regions)
+
+
+def test_jpeg_quality_reaches_the_files(painted: Path, tmp_path: Path) -> None:
+    sizes = []
+    with TiffReader(painted) as reader:
+        regions = TileExtractor(TileSpec(512, resolution=Level(0))).extract(reader)[:2]
+        for quality in (30, 90):
+            folder = tmp_path / str(quality)
+            exporter = ImagesExporter(extension="jpg", quality=quality)
+            (first, _) = exporter.export(reader, regions, NO_MASK, folder).files
+            sizes.append(first.size)
+            assert Image.open(io.BytesIO((folder / first.name).read_bytes())).size == (512, 512)
+    assert sizes[0] < sizes[1]
