@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench clean
 
 demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
@@ -18,6 +18,9 @@ check: .venv/.dev
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf .venv outputs multirun build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from tiler.config.build import build
-from tiler.config.multirun import job_folder, register_resolver
-from tiler.config.schema import conf_folder, register_schema
+from tiler.config.folder import conf_folder
+from tiler.config.multirun import job_folder, register_resolvers
+from tiler.config.schema import register_schema
 from tiler.config.validate import allowed_target, problems_in
 from tiler.errors import ConfigError
 
@@ -32,7 +33,7 @@ OPTIONS = sorted(
 def _hydra() -> Iterator[None]:
     GlobalHydra.instance().clear()
     register_schema()
-    register_resolver()
+    register_resolvers()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         yield
 

@@ -105,7 +105,7 @@ def limited(folder: Path, limit: int, *arguments: str) -> subprocess.CompletedPr
 
     return subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-         "from tiler.cli import main; main()", *arguments],
+         "from tiler.entry import main; main()", *arguments],
         cwd=folder, capture_output=True, text=True, preexec_fn=lower, check=False, timeout=120,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ ROOMS = [
     {"runner"},
     {"config"},
     {"cli"},
+    {"entry"},
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

@@ -120,6 +120,10 @@ VARIANTS = {
         "photometric": "ycbcr",
         "data": with_adobe(jpeg("422"), 0),
     },
+    "fill bytes before a marker": {
+        "compression": "jpeg",
+        "data": lambda t: jpeg("420")(t).replace(b"\xff\xc0\x00\x11", b"\xff\xff\xff\xc0\x00\x11"),
+    },
     "tables apart, YCbCr": {
         "compression": "jpeg",
         "photometric": "ycbcr",
@@ -286,6 +290,12 @@ def test_resolutions_that_say_nothing_of_the_glass_are_not_believed(
         assert "override" in slide.provenance["mpp"]
 
 
+def test_a_resolution_in_inches_is_understood(tmp_path):
+    scale = {"resolution": (101_600, 101_600), "resolutionunit": "INCH"}
+    with TiffReader(write(tmp_path / "a.tif", PYRAMID[0], compression="webp", **scale)) as slide:
+        assert slide.mpp == 0.25
+
+
 def ome(path: Path, *levels: np.ndarray, **metadata) -> Path:
     with tifffile.TiffWriter(path, ome=True) as tiff:
         for index, level in enumerate(levels):
@@ -436,6 +446,17 @@ def test_scaled_decoding_is_close_to_the_area_mean(smooth, target):
             exact.read_region((60, 40), (50, 30), Level(0)),
             fast.read_region((60, 40), (50, 30), Level(0)),
         )
+
+
+@pytest.mark.parametrize("target", [2, 3.7, 4, 8])
+def test_scaled_decoding_keeps_what_is_sharp(tmp_path, target):
+    options = {"compression": "jpeg", "subsampling": (1, 1), "compressionargs": {"level": 95}}
+    path = write(tmp_path / "a.tif", PYRAMID[0], **options)
+    with TiffReader(path, mpp=1) as exact, TiffReader(path, mpp=1, scaled_decode=True) as fast:
+        shape = int(256 / target) - 1, int(192 / target) - 1
+        a, b = (r.read_region((0, 0), shape, MPP(target)).astype(int) for r in (exact, fast))
+        assert a.std() > 20
+        assert np.abs(a - b).mean() < 2
 
 
 def test_scaled_decoding_is_off_by_default_and_keeps_whole_scales_whole(smooth):

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from itertools import product
 
 import numpy as np
@@ -20,6 +21,7 @@ from test_tiff_reader import APERIO, PYRAMID, TILE, jpeg, picture, write
 
 from tiler import Level
 from tiler.errors import LimitError, OpenError, ReadError
+from tiler.readers import tiff_file
 from tiler.readers.openslide_reader import OpenSlideReader
 from tiler.readers.tiff import TiffReader, vouch
 from tiler.readers.tiff_layout import UnfitError
@@ -67,26 +69,28 @@ def test_a_damaged_tile_fails_alone_and_is_named(shared_slides, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("compression", "options"),
+    ("compression", "options", "words"),
     [
-        ("jpeg", {}),
-        ("lzw", {}),
-        ("deflate", {"predictor": True}),
-        ("zstd", {}),
-        ("webp", {"compressionargs": {"lossless": True}}),
-        ("jpegxl", {}),
-        ("jpeg2000", {}),
-        (None, {}),
+        ("jpeg", {}, "Premature end of JPEG file"),
+        ("lzw", {}, r"bytes of pixels instead of 9,216"),
+        ("deflate", {"predictor": True}, "libdeflate"),
+        ("zstd", {}, "ZSTD_decompress"),
+        ("webp", {"compressionargs": {"lossless": True}}, "WebP"),
+        ("jpegxl", {}, "JXL"),
+        ("jpeg2000", {}, "opj_"),
+        (None, {}, "4,608 bytes of pixels instead of 9,216"),
     ],
 )
-def test_half_a_tile_is_no_tile(tmp_path, compression, options):
+def test_half_a_tile_is_no_tile(tmp_path, compression, options, words):
     path = write(tmp_path / "a.tif", PYRAMID[0], compression=compression, **options)
     with TiffReader(path) as slide:
         good = slide.read_region((0, 0), (308, 236), Level(0))
         half = int(slide._levels[0].byte_counts[6]) // 2
     overwrite(path, 6, count=half)
     with TiffReader(path) as slide:
-        with pytest.raises(ReadError, match=r"native tile 6 \(column 1, row 1\) at byte [\d,]+: "):
+        with pytest.raises(
+            ReadError, match=rf"tile 6 \(column 1, row 1\) at byte [\d,]+: .*{words}"
+        ):
             slide.read_region((60, 40), (30, 30), Level(0))
         assert np.array_equal(slide.read_region((128, 0), (180, 236), Level(0)), good[:, 128:])
 
@@ -118,6 +122,17 @@ def test_tiles_beyond_the_end_of_the_file_cost_only_themselves(tmp_path):
             slide.read_region((128, 144), (30, 30), Level(0))
         with pytest.raises(ReadError, match=words):
             slide.read_region((190, 130), (3, 15), Level(0))
+
+
+def test_a_tile_of_more_bytes_than_allowed_is_not_read(tmp_path):
+    path = write(tmp_path / "a.tif", PYRAMID[0], compression=None)
+    overwrite(path, 6, count=9217)
+    with TiffReader(path, max_tile_bytes=9216) as slide:
+        with pytest.raises(
+            ReadError, match=r"its 9,217 bytes are more than reader\.max_tile_bytes"
+        ):
+            slide.read_region((64, 48), TILE, Level(0))
+        assert np.array_equal(slide.read_region((0, 0), TILE, Level(0)), PYRAMID[0][:48, :64])
 
 
 def test_a_slide_none_of_whose_tiles_are_there_does_not_open(shared_slides, tmp_path):
@@ -160,11 +175,21 @@ def test_a_failed_read_is_tried_once_more_on_a_fresh_handle(tmp_path, monkeypatc
     slide.close()
 
 
+class SlowFile(FileIO):
+    """Lets other threads in between finding the place and reading."""
+
+    def seek(self, *arguments):
+        place = super().seek(*arguments)
+        time.sleep(0.001)
+        return place
+
+
 def test_where_there_is_no_pread_the_pixels_are_the_same(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(tiff_file, "FileIO", SlowFile)
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="lzw")
-    with TiffReader(path) as slide, ThreadPoolExecutor(3) as threads:
-        boxes = [(x, y) for y in range(0, 200, 9) for x in range(0, 280, 21)]
+    with TiffReader(path, cache_bytes=0) as slide, ThreadPoolExecutor(3) as threads:
+        boxes = [(x, y) for y in range(0, 200, 29) for x in range(0, 280, 21)]
         found = threads.map(lambda at: slide.read_region(at, (21, 9), Level(0)), boxes)
         for (x, y), pixels in zip(boxes, found, strict=True):
             assert np.array_equal(pixels, PYRAMID[0][y : y + 9, x : x + 21])

@@ -1,6 +1,6 @@
 """``python -m tiler``."""
 
-from tiler.cli import main
+from tiler.entry import main
 
 if __name__ == "__main__":
     main()

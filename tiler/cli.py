@@ -15,26 +15,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-import tiler
-from tiler.config.multirun import current_sweep, launched_sweep, register_resolver, swept_values
-from tiler.config.schema import conf_folder, register_schema
+from tiler.config.folder import conf_folder
+from tiler.config.multirun import current_sweep, launched_sweep, register_resolvers, swept_values
+from tiler.config.schema import register_schema
 from tiler.errors import ConfigError, TilerError
 
 log = logging.getLogger("tiler")
 
 
-def main() -> None:
-    """Run the command and end the process with its exit code."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"tiler {tiler.__version__}")
-        return
+def run_command() -> int:
+    """Compose the configuration of the command line, run it and give back the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
-    register_resolver()
-    sys.exit(_command())
-
-
-def _command() -> int:
+    register_resolvers()
     try:
         code = _compose_and_run()
     except KeyboardInterrupt:

@@ -15,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from tiler.config.folder import help_text
+
 _VARIABLE = "TILER_SWEEP"
 _MAX_NAME = 120
 
@@ -49,9 +51,10 @@ def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
     return {key: values[key] for key in sweep.keys if key in values}
 
 
-def register_resolver() -> None:
-    """Make ``tiler_job_folder`` known to OmegaConf: a job's overrides as a plain folder name."""
+def register_resolvers() -> None:
+    """Make known to OmegaConf what the configuration asks for: a job's folder, and the help."""
     OmegaConf.register_new_resolver("tiler_job_folder", job_folder, replace=True)
+    OmegaConf.register_new_resolver("tiler_help", help_text, replace=True)
 
 
 def job_folder(overrides: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -56,10 +55,3 @@ class Config:
 def register_schema() -> None:
     """Make the schema known to Hydra as the first entry of the defaults list."""
     ConfigStore.instance().store(name="tiler_schema", node=Config)
-
-
-def conf_folder() -> Path:
-    """The folder of the configuration: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"

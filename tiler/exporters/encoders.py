@@ -81,6 +81,9 @@ def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
 def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:
     import simplejpeg
 
+    # Below quality 96, libjpeg-turbo takes its fast DCT here whatever fastdct says: simplejpeg
+    # never asks for the accurate one. On tissue that adds 0.4 % to the error at quality 90 and
+    # 4:2:0, but up to a quarter at 95 and 4:4:4.
     data: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels), quality=quality, colorsubsampling=subsampling, fastdct=False
     )

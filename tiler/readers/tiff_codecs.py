@@ -263,7 +263,8 @@ def _from_ycbcr(pixels: Pixels) -> Pixels:
         ],
         axis=-1,
     )
-    return np.clip(rgb, 0, 255).astype(np.uint8)
+    pixels_rgb: Pixels = np.clip(rgb, 0, 255).astype(np.uint8)
+    return pixels_rgb
 
 
 # R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb (JFIF 1.02), each product
