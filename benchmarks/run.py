@@ -110,13 +110,13 @@ def png_and_jpeg(big: Path, folder: Path, rounds: int) -> dict[str, object]:
     return results
 
 
-def passthrough(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
+def passthrough(slide: Path, folder: Path, rounds: int) -> dict[str, object]:
     out = folder / "through"
     common = [*LEVEL0, "tile.size=256", *JPEG, *TWO]
     found = medians(
         {
-            "encoded": (tiler(mid, out, *common), out),
-            "passed through": (tiler(mid, out, *common, "exporter.images.passthrough=true"), out),
+            "encoded": (tiler(slide, out, *common), out),
+            "passed through": (tiler(slide, out, *common, "exporter.images.passthrough=true"), out),
         },
         rounds,
     )
@@ -165,8 +165,11 @@ def engines(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     out = folder / "engines"
     common = [*LEVEL0, "tile.size=512", *PNG]
     alone = [*common, "engine=serial", "exporter.images.threads=1"]
+    peer_reader = "reader=openslide"
     found = medians(
         {
+            "openslide, serial, one thread": (tiler(mid, out, *alone, peer_reader), out),
+            "openslide, processes, 2 workers": (tiler(mid, out, *common, *TWO, peer_reader), out),
             "serial, one thread": (tiler(mid, out, *alone), out),
             "serial": (tiler(mid, out, *common, "engine=serial"), out),
             "processes, 2 workers": (tiler(mid, out, *common, *TWO), out),
@@ -174,8 +177,10 @@ def engines(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
         rounds,
     )
     two = found["processes, 2 workers"]
+    slow = found["openslide, serial, one thread"] / found["openslide, processes, 2 workers"]
     return {
         "seconds": found,
+        "reader=openslide: times faster than one thread": slow,
         "times faster than one thread": found["serial, one thread"] / two,
         "times faster than threads": found["serial"] / two,
     }
@@ -282,7 +287,7 @@ def main() -> None:
         "coordinates": lambda: coordinates(yardstick(folder, half), folder, rounds),
         "decoding": lambda: decoding(yardstick(folder, half)),
         "engines": lambda: engines(yardstick(folder, half), folder, rounds),
-        "passthrough": lambda: passthrough(yardstick(folder, half), folder, rounds),
+        "passthrough": lambda: passthrough(yardstick(folder, big), folder, rounds),
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
         "memory": lambda: memory(folder),

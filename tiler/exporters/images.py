@@ -100,9 +100,9 @@ class ImagesExporter:
             except ReadError as error:
                 return FailedTile(region, error.what)
             name = tile_name(source.name, region, self.extension)
-            path = inside(tiles[crc32(name.encode()) % len(tiles)], name)
-            write_plain(path, data)
-            return WrittenFile(path.relative_to(folder).as_posix(), len(data), digest(data))
+            below = tiles[crc32(name.encode()) % len(tiles)]
+            write_plain(inside(folder / below, name), data)
+            return WrittenFile(f"{below}/{name}", len(data), digest(data))
 
         done = list(in_order(one, regions, self.threads or default_threads()))
         return Exported(
@@ -123,13 +123,15 @@ class ImagesExporter:
             )
         return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
-    def _folders(self, folder: Path) -> list[Path]:
-        """The folders that files are spread over by a hash of their names."""
-        tiles = make_folder(folder / FOLDER)
-        if not self.shard:
-            return [tiles]
-        width = len(f"{self.shard - 1:x}")
-        return [make_folder(inside(tiles, f"{i:0{width}x}")) for i in range(self.shard)]
+    def _folders(self, folder: Path) -> list[str]:
+        """The folders that files are spread over by a hash of their names, below the slide's."""
+        names = [FOLDER]
+        if self.shard:
+            width = len(f"{self.shard - 1:x}")
+            names = [f"{FOLDER}/{i:0{width}x}" for i in range(self.shard)]
+        for name in names:
+            make_folder(folder / name)
+        return names
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(self.extension, self.quality, self.subsampling, self.compression)

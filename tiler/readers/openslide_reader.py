@@ -12,7 +12,7 @@ import numpy as np
 import openslide
 from PIL.Image import Image
 
-from tiler.errors import LimitError, OpenError, ReadError
+from tiler.errors import ConfigError, LimitError, OpenError, ReadError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
@@ -78,10 +78,17 @@ class OpenSlideReader(LevelReader):
         except openslide.OpenSlideError as error:
             raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
         try:
-            facts = _facts(slide, mpp, magnification)
+            facts = facts_of(slide, mpp, magnification)
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
             if facts.properties.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
                 check_depth(path, name or path.stem)
+        except ConfigError:
+            slide.close()
+            raise
+        except ValueError as error:
+            slide.close()
+            what = f"{path.name}: its metadata are malformed: {error}"
+            raise OpenError(name or path.stem, what) from error
         except Exception:
             slide.close()
             raise
@@ -139,8 +146,16 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _facts(slide: openslide.OpenSlide, mpp: float | None, magnification: float | None) -> Facts:
-    properties: Mapping[str, str] = dict(slide.properties)
+def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float | None) -> Facts:
+    """What an open slide says of itself, with what the configuration says instead.
+
+    Raises
+    ------
+    ValueError
+        When its bounds or its background are no numbers.
+    """
+    # OpenSlide lists properties without a name, and then cannot give them.
+    properties = {key: slide.properties[key] for key in slide.properties if key}
     vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     found_mpp = mpp_pair(
         properties.get(openslide.PROPERTY_NAME_MPP_X),

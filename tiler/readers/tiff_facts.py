@@ -14,7 +14,7 @@ import openslide
 
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, resolve
-from tiler.readers.openslide_reader import _facts
+from tiler.readers.openslide_reader import facts_of
 from tiler.readers.tiff_layout import (
     NativeLevel,
     Tags,
@@ -85,8 +85,8 @@ def survey(
     levels = _levels_among(read.pages, vendor, slide)
     try:
         with openslide.OpenSlide(path) as peer:
-            facts = _facts(peer, mpp, magnification)
-    except (openslide.OpenSlideError, KeyError) as error:  # KeyError: a property without a name
+            facts = facts_of(peer, mpp, magnification)
+    except (openslide.OpenSlideError, ValueError) as error:
         if "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
         _check_pyramid(levels, slide)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,12 @@ class Record:
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record, flushed to the disk."""
     content = {
-        **asdict(record),
+        **asdict(replace(record, files=())),  # asdict copies deeply: not a million files
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
-        "files": sorted((asdict(file) for file in record.files), key=lambda file: file["name"]),
+        "files": [vars(file) for file in sorted(record.files, key=attrgetter("name"))],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
+    text = json.dumps(content, ensure_ascii=False)  # without indent it is written by C, not Python
     data = text.encode(errors="surrogateescape") + b"\n"
     write_whole(inside(folder, NAME), data, durable=True)
 
