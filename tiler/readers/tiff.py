@@ -25,8 +25,8 @@ from tiler.readers.tiff_layout import (
 from tiler.readers.tile_cache import TileCache
 from tiler.resolution import Resolution
 
-CACHE_BYTES = 128 << 20
-"""Decoded native tiles held by default: 680 of 256 x 256."""
+CACHE_BYTES = 32 << 20
+"""Decoded native tiles held by default: 170 of 256 x 256. More only leaves the processor's cache."""
 
 _FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
 

@@ -15,11 +15,12 @@ from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 from tiler.runner.job import SlideJob
 
-_PIECE_TILES = 128
+_PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
 
-_BLOCK_TILES = 16
-"""A block is so many tiles wide and high: its native tiles are decoded while they are at hand."""
+_BLOCK_TILES = 8
+_BLOCK_PIXELS = 4096
+"""A block is at most so many tiles and pixels wide and high: its native tiles stay at hand."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,11 @@ def pieces(regions: Sequence[RegionSpec]) -> Iterator[list[RegionSpec]]:
 
     def block(region: RegionSpec) -> tuple[int, int]:
         (x, y), (width, height) = region.location, region.shape
-        return y // (_BLOCK_TILES * height), x // (_BLOCK_TILES * width)
+        down, across = (
+            length * max(1, min(_BLOCK_TILES, _BLOCK_PIXELS // length))
+            for length in (height, width)
+        )
+        return y // down, x // across
 
     piece: list[RegionSpec] = []
     for _, tiles in itertools.groupby(sorted(regions, key=block), key=block):

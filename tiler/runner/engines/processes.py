@@ -20,6 +20,9 @@ from tiler.errors import ConfigError, WorkerError
 from tiler.runner.tasks import Task
 from tiler.threads import VARIABLE
 
+_KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+"""For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
+
 
 @dataclass
 class ProcessEngine:
@@ -154,7 +157,7 @@ def _spawn(threads: int) -> subprocess.Popen[bytes]:
     start = "from tiler.runner.engines.worker import main; main()"
     # The same search path as here, so that the worker imports what this process would.
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
-    environment = {**os.environ, VARIABLE: str(threads)}
+    environment = {**_KEEP_BUFFERS, **os.environ, VARIABLE: str(threads)}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 

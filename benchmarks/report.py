@@ -1,0 +1,58 @@
+"""Print the results of run.py as the table of docs/performance.md.
+
+usage: python benchmarks/report.py outputs/bench/results.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def rows(results):
+    """What was asked, what was measured."""
+    both, reduced = results["png_and_jpeg"], results["reduced"]
+    png, jpeg, engines = both["png"], both["jpeg"], results["engines"]
+    through, start = results["passthrough"], results["coordinates"]
+    peaks = results["memory"]["peak MB"]
+    yield (
+        "PNG, 512 px: times faster than the obvious script",
+        png["times faster than obvious"],
+        "≥ 8",
+    )
+    yield "PNG: time against the floor", png["time against floor"], "≤ 1.3"
+    yield "PNG: bytes against Pillow's", png["bytes against obvious"], "≤ 1.3"
+    yield "JPEG: times faster than the obvious script", jpeg["times faster than obvious"], "≥ 3.5"
+    yield "JPEG: time against the floor", jpeg["time against floor"], "≤ 1.3"
+    yield "passthrough: times faster than encoding", through["times faster"], "≥ 4"
+    yield "mpp 0.5: times faster than the script", reduced["times faster than script"], "≥ 5"
+    yield "mpp 0.5: mean difference, grey values", reduced["mean absolute difference"], "< 0.5"
+    yield "scaled decode: times faster again", reduced["scaled decode, times faster again"], "≥ 1.3"
+    yield (
+        "stride of half a tile: native tiles decoded",
+        results["decoding"]["overlap against none"],
+        "≤ 1.1",
+    )
+    yield (
+        "coordinates: seconds over Hydra's start-up",
+        start["coordinates over hydra's start-up, seconds"],
+        "≤ 0.3",
+    )
+    yield "--help: time against a bare Hydra program's", start["help against bare"], "≤ 1.3"
+    yield (
+        "two processes against one thread, reader=openslide",
+        engines["reader=openslide: times faster than one thread"],
+        "≥ 1.7",
+    )
+    yield (
+        "two processes against one thread, reader=auto",
+        engines["times faster than one thread"],
+        "",
+    )
+    for size, peak in peaks.items():
+        yield f"peak memory of a process at {size}, MB", peak, "< 400"
+
+
+if __name__ == "__main__":
+    print("| what | measured | wanted |\n|---|---|---|")
+    for what, value, wanted in rows(json.loads(Path(sys.argv[1]).read_text())):
+        print(f"| {what} | {value:.2f} | {wanted} |")
