@@ -26,7 +26,7 @@ from tiler.readers.tile_cache import TileCache
 from tiler.resolution import Resolution
 
 CACHE_BYTES = 32 << 20
-"""Decoded native tiles held by default: 170 of 256 x 256. More only leaves the processor's cache."""
+"""Decoded native tiles held by default: 170 of 256 x 256; more only leave the CPU's cache."""
 
 _FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
 
