@@ -154,8 +154,7 @@ def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float
     ValueError
         When its bounds or its background are no numbers.
     """
-    # OpenSlide lists properties without a name, and then cannot give them.
-    properties = {key: slide.properties[key] for key in slide.properties if key}
+    properties = _properties(slide)
     vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     found_mpp = mpp_pair(
         properties.get(openslide.PROPERTY_NAME_MPP_X),
@@ -184,6 +183,17 @@ def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float
         properties=properties,
         background=_background(properties),
     )
+
+
+def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
+    """All properties that can be had: OpenSlide lists some names that it cannot look up."""
+    found = {}
+    for key in slide.properties:
+        try:
+            found[key] = slide.properties[key]
+        except KeyError:
+            continue
+    return found
 
 
 def check_limits(

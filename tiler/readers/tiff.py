@@ -131,6 +131,8 @@ class TiffReader(LevelReader):
         out = np.empty((size.height, size.width, 3), np.uint8)
         if (right - left, bottom - top) != size:
             out[:] = self.facts.background
+        if left >= right or top >= bottom:
+            return out
         for row in range(top // height, -(-bottom // height)):
             y0 = row * height
             up, down = max(top, y0), min(bottom, y0 + height)
