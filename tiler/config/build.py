@@ -18,6 +18,7 @@ from tiler.config.validate import nearest, problems_in
 from tiler.errors import ConfigError
 from tiler.extractor import TileExtractor
 from tiler.protocols import SlideEntry
+from tiler.resolution import Level
 from tiler.runner.engine import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.job import SlideJob
@@ -108,7 +109,9 @@ def _parts(config: DictConfig, plain: Mapping[str, Any]) -> dict[str, Any]:
         except ConfigError as error:
             problems.append(str(error))
     try:
-        resolution = made.get("resolution") or _any_resolution()
+        resolution = made.get("resolution") or Level(
+            0
+        )  # so that a wrong one does not hide the tile's
         spec = _made(config, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
             spec, mask_provider=made.get("mask"), mask_threshold=config.threshold
@@ -136,13 +139,6 @@ def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
     settings["exporter"].get("images", {}).pop("threads", None)
     return settings
-
-
-def _any_resolution() -> Any:
-    """Stands in for a resolution that is wrong itself, so that the tile is looked at too."""
-    from tiler.resolution import Level
-
-    return Level(0)
 
 
 def _made(config: DictConfig, key: str, **how: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
 from tiler.files import inside, make_folder
-from tiler.protocols import FailedTile, WrittenFile
+from tiler.protocols import Exported, FailedTile, WrittenFile
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
@@ -21,7 +21,6 @@ from tiler.runner.progress import Progress
 from tiler.runner.slide import pieces
 from tiler.runner.tasks import (
     FinishTask,
-    Piece,
     Planned,
     PlanTask,
     Task,
@@ -136,7 +135,7 @@ class Schedule:
             slide.pieces_left = len(parts)
             self._ready.extendleft(reversed(parts))
         elif isinstance(task, TilesTask):
-            assert isinstance(result, Piece)
+            assert isinstance(result, Exported)
             slide.files += result.files
             slide.failed += result.failed
             for tile in result.failed:

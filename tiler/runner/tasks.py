@@ -12,7 +12,7 @@ import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import FailedTile, Mask, WrittenFile, WSIReader
+from tiler.protocols import Exported, FailedTile, Mask, WrittenFile, WSIReader
 from tiler.regions import RegionSpec
 from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
 from tiler.runner.job import SlideJob
@@ -73,14 +73,6 @@ class PlanTask:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What came of some tiles of one exporter."""
-
-    files: tuple[WrittenFile, ...]
-    failed: tuple[FailedTile, ...]
-
-
-@dataclass(frozen=True)
 class TilesTask:
     """Write some tiles of a slide into its partial folder."""
 
@@ -89,13 +81,11 @@ class TilesTask:
     regions: Sequence[RegionSpec]
     folder: Path
 
-    def run(self, desk: Desk) -> Piece:
+    def run(self, desk: Desk) -> Exported:
         """Export the regions."""
         reader = desk.reader(self.job)
-        done = self.job.exporters[self.exporter].export(
-            reader, self.regions, NO_MASK, make_folder(self.folder)
-        )
-        return Piece(done.files, done.failed)
+        exporter = self.job.exporters[self.exporter]
+        return exporter.export(reader, self.regions, NO_MASK, make_folder(self.folder))
 
 
 @dataclass(frozen=True)
