@@ -14,6 +14,7 @@ from tiler import Level, TileExtractor, TileSpec
 from tiler.errors import ConfigError, SlideError
 from tiler.exporters import ImagesExporter
 from tiler.readers import OpenSlideReader, TiffReader
+from tiler.regions import packed
 from tiler.runner.slide import pieces
 from tiler.slides.demo import Size, write_demo_slide
 
@@ -89,7 +90,7 @@ def decoded(path: Path, spec: TileSpec) -> int:
     exporter = ImagesExporter(extension="jpg", threads=2)
     with TiffReader(path) as reader:
         before = reader.native_tiles_decoded
-        for piece in pieces(TileExtractor(spec).extract(reader)):
+        for piece in pieces(*packed(TileExtractor(spec).extract(reader))):
             for region in piece:
                 reader.read_region(region.location, region.shape, region.resolution, bounded=False)
         assert exporter.per_tile
@@ -106,7 +107,7 @@ def test_overlap_costs_no_decoding(painted: Path) -> None:
 def test_pieces_are_the_regions_once_each_in_blocks(painted: Path) -> None:
     with TiffReader(painted) as reader:
         regions = TileExtractor(TileSpec(16, resolution=Level(0))).extract(reader)
-    parts = list(pieces(regions))
+    parts = list(pieces(*packed(regions)))
     assert len(parts) > 10
     assert all(len(part) >= 64 for part in parts[:-1])
     assert sorted(r.location for part in parts for r in part) == sorted(r.location for r in regions)

@@ -23,6 +23,7 @@ ROOMS = [
     {"grid"},
     {"protocols"},
     ADAPTERS,
+    {"stages"},
     {"extractor"},
     {"runner"},
     {"config"},

@@ -22,6 +22,8 @@ from tiler import (
     TileSpec,
 )
 from tiler.errors import ConfigError, ReadError, ResolutionError, SlideError, TilerError
+from tiler.geometry import Size
+from tiler.regions import Regions, packed
 from tiler.resolution import ReadPlan, agreed_mpp, plan_read
 
 SCAN = SimpleNamespace(
@@ -364,3 +366,40 @@ def test_errors_survive_the_way_from_a_worker():
     assert isinstance(error, SlideError)
     assert isinstance(error, TilerError)
     assert str(error).startswith("E_READ slide=S1: bad tile")
+
+
+@given(
+    st.lists(st.tuples(st.integers(-9, 900), st.integers(-9, 900), st.floats(0, 1)), max_size=30),
+    st.integers(0, 29),
+)
+def test_packed_regions_are_the_regions(tiles, cut):
+    regions = [RegionSpec((x, y), (7, 5), MPP(0.5), ratio, 2.0005) for x, y, ratio in tiles]
+    parts = packed(regions)
+    assert [region for part in parts for region in part] == regions
+    for part in parts:
+        assert [part[i] for i in range(len(part))] == regions
+        assert part[cut:] == regions[cut:]
+        assert part.boxes0().tolist() == [list(region.box0) for region in regions]
+        assert pickle.loads(pickle.dumps(part)) == regions
+
+
+def test_packing_keeps_the_order_of_unlike_regions():
+    unlike = [
+        RegionSpec((x, 3), (size, 5), resolution, 0.5)
+        for x, size, resolution in [
+            (0, 7, MPP(0.5)),
+            (9, 7, MPP(0.5)),
+            (4, 6, MPP(0.5)),
+            (4, 7, Level(1)),
+        ]
+    ]
+    parts = packed(unlike)
+    assert [len(part) for part in parts] == [2, 1, 1]
+    assert [region for part in parts for region in part] == unlike
+
+
+def test_packed_regions_refuse_what_a_region_refuses():
+    with pytest.raises(ConfigError, match="ratio"):
+        Regions(np.zeros((1, 2), np.int64), np.array([1.5]), Size(7, 5), Level(0))
+    with pytest.raises(ConfigError, match="downsample"):
+        Regions(np.zeros((1, 2), np.int64), np.array([0.5]), Size(7, 5), Level(0)).boxes0()

@@ -1,171 +1,31 @@
-"""``TileExtractor``: a slide and a wish in, a list of tiles out.
-
-Its work is four functions, each readable and testable alone: ``reference_level``,
-``scale_mask``, ``scale_tile`` and ``walk_grid``. The reference frame is that of the pyramid's
-lowest level, counted from the corner of the slide's bounds: mask and tiles meet there as
-fractional numbers, and neither is ever resampled or rounded to its pixels.
-"""
+"""``TileExtractor``: a slide and a wish in, a list of tiles out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ConfigError, MaskError, SlideError
-from tiler.geometry import Box, Extent, Point, Size, is_number
-from tiler.grid import Floats, Ints, axis_origins, coverage, product, settled
+from tiler.errors import ConfigError
+from tiler.geometry import is_number
+from tiler.grid import Floats
 from tiler.protocols import Mask, MaskProvider, WSIReader
-from tiler.regions import RegionMaskSpec, RegionSpec
-from tiler.resolution import Resolution
-from tiler.spec import Edge, MeasurementUnit, TileSpec
-
-_SNAP = 1e-6  # target pixels; a slide of exactly n tiles must not lose one to float dust
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The pyramid's lowest level, as the common ruler of mask and tiles.
-
-    Attributes
-    ----------
-    level
-        Its index.
-    downsample
-        Target pixels per reference pixel.
-    target_downsample
-        Level-0 pixels per target pixel.
-    """
-
-    level: int
-    downsample: float
-    target_downsample: float
-
-
-@dataclass(frozen=True)
-class ScaledMask:
-    """A mask and its place in the reference frame of the bounded area.
-
-    ``per_pixel`` is the number of mask pixels per reference pixel, across and down.
-    """
-
-    mask: Mask
-    per_pixel: Extent
-
-
-@dataclass(frozen=True)
-class ScaledTile:
-    """A tile's size and stride: whole and exact target pixels, and the reference frame.
-
-    ``stride`` may be fractional when it came from microns.
-    """
-
-    size: Size
-    stride: Extent
-    reference_size: Extent
-    reference_stride: Extent
-
-
-@dataclass(frozen=True)
-class Cells:
-    """All grid cells of a slide.
-
-    Attributes
-    ----------
-    origins
-        int64 (N, 2): x, y in absolute target pixels, row by row.
-    ratios
-        float64 (N,): mask coverage.
-    footprints
-        float64 (N, 4): left, top, right, bottom of each cell in mask pixels.
-    """
-
-    origins: Ints
-    ratios: Floats
-    footprints: Floats
-
-
-def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
-    """Stage 1: the lowest-resolution level and its downsample relative to the target."""
-    target = resolution.downsample(source)
-    downsamples = source.level_downsamples
-    level = max(range(len(downsamples)), key=lambda i: downsamples[i])
-    return Reference(level, downsamples[level] / target, target)
-
-
-def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Reference) -> ScaledMask:
-    """Stage 2: the mask, or an all-tissue one, stretched over the bounded area.
-
-    Raises
-    ------
-    MaskError
-        When the mask is not a two-dimensional array with pixels in it.
-    """
-    array = np.ones((1, 1), bool) if mask is None else np.asarray(mask) != 0
-    if array.ndim != 2 or not array.size:
-        raise MaskError(source.name, f"a mask has two dimensions; this one has shape {array.shape}")
-    height, width = array.shape
-    reference_downsample = reference.downsample * reference.target_downsample
-    across = max(source.bounds.width, 1) / reference_downsample
-    down = max(source.bounds.height, 1) / reference_downsample
-    return ScaledMask(array, Extent(width / across, height / down))
-
-
-def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> ScaledTile:
-    """Stage 3: size and stride from pixels or microns into target and reference pixels.
-
-    Raises
-    ------
-    ValueError
-        When the unit is neither pixels nor microns.
-    SlideError
-        When a size in microns is less than a pixel of this slide.
-    """
-    if spec.unit is MeasurementUnit.PIXELS:
-        factor = 1.0
-    elif spec.unit is MeasurementUnit.UM:
-        factor = 1 / spec.resolution.mpp(source)
-    else:
-        raise ConfigError(f"tile.unit={spec.unit!r}: must be pixels or um")
-    size = Size(round(spec.size.width * factor), round(spec.size.height * factor))
-    stride = Extent(spec.stride.width * factor, spec.stride.height * factor)
-    if min(size) < 1 or min(stride) < 1:
-        raise SlideError(
-            source.name,
-            f"tile.size={tuple(spec.size)} and tile.stride={tuple(spec.stride)} {spec.unit.value}"
-            f" come out below one pixel at {spec.resolution.token}; choose larger ones",
-        )
-    per = reference.downsample
-    return ScaledTile(
-        size,
-        stride,
-        Extent(size.width / per, size.height / per),
-        Extent(stride.width / per, stride.height / per),
-    )
-
-
-def walk_grid(
-    source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
-) -> Cells:
-    """Stage 4: every grid cell and its exact mask coverage."""
-    area = _target_area(source.bounds, reference.target_downsample, edge)
-    x = axis_origins(area.width, tile.size.width, tile.stride.width, edge) + area.x
-    y = axis_origins(area.height, tile.size.height, tile.stride.height, edge) + area.y
-    columns = _footprints(
-        x, tile.reference_size.width, source.bounds.x, mask.per_pixel.width, reference
-    )
-    rows = _footprints(
-        y, tile.reference_size.height, source.bounds.y, mask.per_pixel.height, reference
-    )
-    ratios = coverage(mask.mask, columns, rows)
-    corners = product(np.arange(len(x)), np.arange(len(y)))
-    left, top = columns[corners[:, 0]], rows[corners[:, 1]]
-    footprints = np.stack([left[:, 0], top[:, 0], left[:, 1], top[:, 1]], axis=1)
-    return Cells(product(x, y), ratios.ravel(), footprints)
+from tiler.regions import RegionMaskSpec, Regions, RegionSpec
+from tiler.spec import TileSpec
+from tiler.stages import (
+    Cells,
+    as_mask,
+    reference_level,
+    scale_mask,
+    scale_tile,
+    survivors,
+    walk_grid,
+)
 
 
 class TileExtractor:
@@ -237,12 +97,10 @@ class TileExtractor:
         TileExtractor
             Itself, so that ``extractor.fit(source).extract()`` chains.
         """
-        reference = reference_level(source, self.tile_spec.resolution)
-        self._scaled_mask = scale_mask(self._mask_of(source), source, reference)
-        self._reference = reference
+        reference_level(source, self.tile_spec.resolution)  # refused before a mask is made
+        self.mask_ = self.make_mask(source)
         self.source_ = source
         self.slide_name_ = source.name
-        self.mask_ = self._scaled_mask.mask
         self.region_specs_ = []
         self.candidates_ = 0
         self.best_ratio_ = 0.0
@@ -264,13 +122,41 @@ class TileExtractor:
         if source is not None:
             self.fit(source)
         slide = self._fitted()
-        tile = scale_tile(self.tile_spec, slide, self._reference)
-        cells = walk_grid(slide, self._reference, self._scaled_mask, tile, self.tile_spec.edge)
-        kept = np.flatnonzero(cells.ratios >= self.mask_threshold)
-        self.candidates_ = len(cells.ratios)
+        cells = self.walk(slide, self.mask_)
+        self.candidates_ = cells.ratios.size
         self.best_ratio_ = float(cells.ratios.max(initial=0.0))
-        self.region_specs_ = [self._region(cells, i, tile.size) for i in kept.tolist()]
+        regions = self.choose(slide, cells)
+        self.region_specs_ = self._with_masks(regions, cells) if self.include_mask else [*regions]
         return self.region_specs_
+
+    def make_mask(self, source: WSIReader) -> Mask:
+        """A slide's mask by provider, static mask or, without either, all tissue: bool (h, w).
+
+        Raises
+        ------
+        MaskError
+            When it is not a two-dimensional array with pixels in it.
+        """
+        if self.mask_provider is None:
+            return as_mask(self.mask, source.name)
+        if not (source.bounds.width and source.bounds.height):
+            return np.zeros((1, 1), bool)  # nothing was scanned, so there is nothing to look at
+        return as_mask(self.mask_provider.generate(source), source.name)
+
+    def walk(self, source: WSIReader, mask: Mask) -> Cells:
+        """Every grid cell of a slide and its coverage by a mask: the four stages in a row."""
+        spec = self.tile_spec
+        reference = reference_level(source, spec.resolution)
+        scaled = scale_mask(mask, source, reference)
+        return walk_grid(source, reference, scaled, scale_tile(spec, source, reference), spec.edge)
+
+    def choose(self, source: WSIReader, cells: Cells) -> Regions:
+        """The cells of a slide that reach the threshold."""
+        resolution = self.tile_spec.resolution
+        reference = reference_level(source, resolution)
+        size = scale_tile(self.tile_spec, source, reference).size
+        downsample = reference.target_downsample
+        return survivors(cells, self.mask_threshold, size, resolution, downsample)
 
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:
         """Fit to a slide and extract its tiles."""
@@ -353,13 +239,6 @@ class TileExtractor:
         chosen = self._chosen(regions)
         return save_tiles(self._fitted(), chosen, Path(output_dir), max_workers, extension)
 
-    def _mask_of(self, source: WSIReader) -> npt.ArrayLike | None:
-        if self.mask_provider is None:
-            return self.mask
-        if not (source.bounds.width and source.bounds.height):
-            return np.zeros((1, 1), bool)  # nothing was scanned, so there is nothing to look at
-        return self.mask_provider.generate(source)
-
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):
             raise RuntimeError("TileExtractor is not fitted: call fit(source) first")
@@ -377,43 +256,24 @@ class TileExtractor:
             for region in chosen
         ]
 
-    def _region(self, cells: Cells, index: int, size: Size) -> RegionSpec:
-        location = Point(*cells.origins[index].tolist())
-        resolution = self.tile_spec.resolution
-        downsample, ratio = self._reference.target_downsample, float(cells.ratios[index])
-        if not self.include_mask:
-            return RegionSpec(location, size, resolution, ratio, downsample)
-        piece, footprint = _mask_piece(self.mask_, cells.footprints[index])
-        return RegionMaskSpec(location, size, resolution, ratio, downsample, piece, footprint)
+    def _with_masks(self, regions: Regions, cells: Cells) -> list[RegionSpec]:
+        """Regions that carry their own pieces of the mask."""
+        kept = np.argwhere(cells.ratios >= self.mask_threshold).tolist()
+        return [
+            RegionMaskSpec(
+                **vars(region),
+                **_mask_piece(self.mask_, cells.columns[column], cells.rows[row]),
+            )
+            for region, (row, column) in zip(regions, kept, strict=True)
+        ]
 
 
-def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:
-    """The bounded area in whole target pixels: inside it, or around it when padding."""
-    inside = edge is not Edge.PAD
-    sign = 1 if inside else -1
-    low, high = (np.ceil, np.floor) if inside else (np.floor, np.ceil)
-    x, y = (int(low(v / downsample - sign * _SNAP)) for v in (bounds.x, bounds.y))
-    right = int(high((bounds.x + bounds.width) / downsample + sign * _SNAP))
-    bottom = int(high((bounds.y + bounds.height) / downsample + sign * _SNAP))
-    return Box(x, y, max(0, right - x), max(0, bottom - y))
-
-
-def _footprints(
-    origins: Ints, length: float, corner: int, per_pixel: float, reference: Reference
-) -> Floats:
-    """Begin and end of each cell of one axis in mask pixels: float64 (n, 2)."""
-    start = origins / reference.downsample - corner / (
-        reference.downsample * reference.target_downsample
-    )
-    return settled(np.stack([start, start + length], axis=1) * per_pixel)
-
-
-def _mask_piece(mask: Mask, footprint: Floats) -> tuple[Mask, tuple[float, float, float, float]]:
-    """The mask pixels that a footprint touches, and the footprint in them."""
-    x0, y0, x1, y1 = footprint.tolist()
+def _mask_piece(mask: Mask, column: Floats, row: Floats) -> dict[str, Any]:
+    """The mask pixels that a cell touches, and its footprint in them."""
+    (x0, x1), (y0, y1) = column.tolist(), row.tolist()
     left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
     piece = np.zeros((bottom - top, right - left), bool)
     inside = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     at_y, at_x = max(-top, 0), max(-left, 0)
     piece[at_y : at_y + inside.shape[0], at_x : at_x + inside.shape[1]] = inside
-    return piece, (x0 - left, y0 - top, x1 - x0, y1 - y0)
+    return {"mask": piece, "footprint": (x0 - left, y0 - top, x1 - x0, y1 - y0)}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, starmap
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -115,3 +118,102 @@ class RegionMaskSpec(RegionSpec):
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+
+@dataclass(frozen=True, eq=False)
+class Regions(Sequence[RegionSpec]):
+    """Tiles of one shape as arrays: small to keep and to send, made into objects one by one.
+
+    Parameters
+    ----------
+    locations
+        int64 (N, 2): x, y as in ``RegionSpec.location``.
+    ratios
+        float64 (N,).
+    shape, resolution, downsample
+        The same for all of them, as in ``RegionSpec``.
+    """
+
+    locations: npt.NDArray[np.int64]
+    ratios: npt.NDArray[np.float64]
+    shape: Size
+    resolution: Resolution
+    downsample: float | None = None
+
+    def __post_init__(self) -> None:
+        for index in (0, -1)[: len(self.ratios)]:  # the others differ in their numbers alone
+            RegionSpec(
+                self.locations[index].tolist(),
+                self.shape,
+                self.resolution,
+                float(self.ratios[index]),
+                self.downsample,
+            )
+
+    def __len__(self) -> int:
+        return len(self.ratios)
+
+    @overload
+    def __getitem__(self, index: int) -> RegionSpec: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Regions: ...
+
+    def __getitem__(self, index: int | slice) -> RegionSpec | Regions:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        x, y = self.locations[index].tolist()
+        return self._region((x, y), float(self.ratios[index]))
+
+    def __iter__(self) -> Iterator[RegionSpec]:
+        return starmap(
+            self._region, zip(self.locations.tolist(), self.ratios.tolist(), strict=True)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def take(self, chosen: npt.NDArray[np.generic]) -> Regions:
+        """Those at some indices, or where a boolean array says so."""
+        return Regions(
+            self.locations[chosen],
+            self.ratios[chosen],
+            self.shape,
+            self.resolution,
+            self.downsample,
+        )
+
+    def boxes0(self) -> npt.NDArray[np.int64]:
+        """``RegionSpec.box0`` of all of them: int64 (N, 4), x, y, width, height."""
+        if self.downsample is None:
+            raise ConfigError("box0 needs the downsample, which these regions do not carry")
+        first, last = (
+            np.rint(corner * self.downsample).astype(np.int64)
+            for corner in (self.locations, self.locations + self.shape)
+        )
+        return np.concatenate([first, last - first], axis=1)
+
+    def _region(self, location: tuple[int, int], ratio: float) -> RegionSpec:
+        region = object.__new__(RegionSpec)  # what its constructor would check was checked for all
+        region.__dict__.update(
+            location=Point(*location),
+            shape=self.shape,
+            resolution=self.resolution,
+            ratio=ratio,
+            downsample=self.downsample,
+        )
+        return region
+
+
+def packed(regions: Iterable[RegionSpec]) -> list[Regions]:
+    """Any regions as arrays, in their order: one ``Regions`` per stretch of the same shape."""
+    if isinstance(regions, Regions):
+        return [regions]
+    groups = groupby(regions, key=lambda r: (r.shape, r.resolution, r.downsample))
+    parts: list[Regions] = []
+    for (shape, resolution, downsample), group in groups:
+        tiles = list(group)
+        locations = np.array([tile.location for tile in tiles], np.int64)
+        ratios = np.array([tile.ratio for tile in tiles], np.float64)
+        parts.append(Regions(locations, ratios, shape, resolution, downsample))
+    return parts

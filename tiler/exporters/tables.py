@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from tiler.errors import ConfigError
 from tiler.files import digest, inside, make_folder, write_whole
 from tiler.protocols import Exported, Mask, WrittenFile, WSIReader
-from tiler.regions import RegionSpec
+from tiler.regions import RegionSpec, packed
 
 COLUMNS = (
     "slide",
@@ -33,19 +33,14 @@ COLUMNS = (
 _Row = tuple[str, int, int, int, int, str, float, int, int, int, int]
 
 
-def rows(slide: str, regions: Iterable[RegionSpec]) -> list[_Row]:
+def rows(slide: str, regions: Iterable[RegionSpec]) -> Iterator[_Row]:
     """One tuple per tile, in the order of ``COLUMNS``."""
-    return [
-        (
-            slide,
-            *region.location,
-            *region.shape,
-            region.resolution.token,
-            region.ratio,
-            *region.box0,
-        )
-        for region in regions
-    ]
+    for part in packed(regions):
+        width, height = part.shape
+        token = part.resolution.token
+        locations, boxes0 = part.locations.tolist(), part.boxes0().tolist()
+        for (x, y), ratio, box0 in zip(locations, part.ratios.tolist(), boxes0, strict=True):
+            yield (slide, x, y, width, height, token, ratio, *box0)
 
 
 def csv_text(slide: str, regions: Iterable[RegionSpec]) -> str:
@@ -67,22 +62,26 @@ def json_text(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> 
     return text + "\n"
 
 
+def csv_bytes(slide: str, regions: Iterable[RegionSpec]) -> bytes:
+    """A slide's table as a file; a name that is no UTF-8 goes back to its own bytes."""
+    return csv_text(slide, regions).encode(errors="surrogateescape")
+
+
+def json_bytes(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> bytes:
+    """A slide's array as a file; a name that is no UTF-8 is written as JSON's own escapes."""
+    return json_text(slide, regions, indent).encode(errors="backslashreplace")
+
+
 def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:
     """Write ``<folder>/<slide>.csv`` and return its path."""
-    path = inside(make_folder(folder), f"{slide}.csv")
-    # A file name that is no UTF-8 goes back to its own bytes.
-    write_whole(path, csv_text(slide, regions).encode(errors="surrogateescape"))
-    return path
+    return _write(folder, f"{slide}.csv", csv_bytes(slide, regions))
 
 
 def write_json(
     folder: Path, slide: str, regions: Iterable[RegionSpec], indent: int | None = 2
 ) -> Path:
     """Write ``<folder>/<slide>.json`` and return its path."""
-    path = inside(make_folder(folder), f"{slide}.json")
-    # The same, written as JSON's own escape of it.
-    write_whole(path, json_text(slide, regions, indent).encode(errors="backslashreplace"))
-    return path
+    return _write(folder, f"{slide}.json", json_bytes(slide, regions, indent))
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class CsvExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the table of ``regions``."""
-        return _written(write_csv(folder, source.name, regions))
+        return _exported(folder, f"{source.name}.csv", csv_bytes(source.name, regions))
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,16 @@ class JsonExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the array of ``regions``."""
-        return _written(write_json(folder, source.name, regions, self.indent))
+        data = json_bytes(source.name, regions, self.indent)
+        return _exported(folder, f"{source.name}.json", data)
 
 
-def _written(path: Path) -> Exported:
-    data = path.read_bytes()
-    return Exported((WrittenFile(path.name, len(data), digest(data)),))
+def _write(folder: Path, name: str, data: bytes) -> Path:
+    path = inside(make_folder(folder), name)
+    write_whole(path, data)
+    return path
+
+
+def _exported(folder: Path, name: str, data: bytes) -> Exported:
+    _write(folder, name, data)
+    return Exported((WrittenFile(name, len(data), digest(data)),))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from tiler.errors import ReadError
 from tiler.extractor import TileExtractor
 from tiler.geometry import Box
+from tiler.grid import Floats
 from tiler.protocols import FailedTile, Mask, WSIReader
-from tiler.regions import RegionSpec
+from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.runner.job import SlideJob
 
@@ -37,7 +38,7 @@ class SlidePlan:
         What is already known of the slide's row.
     """
 
-    regions: list[RegionSpec]
+    regions: Regions
     mask: Mask
     row: dict[str, object] = field(default_factory=dict)
 
@@ -50,17 +51,19 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
     SlideError
         When the slide cannot be read or does not have the wanted resolution.
     """
-    resolution = job.extractor.tile_spec.resolution
+    extractor = job.extractor
+    resolution = extractor.tile_spec.resolution
     probe(reader, resolution)
-    extractor = copy.copy(job.extractor)
-    regions = extractor.extract(reader)
+    mask = extractor.make_mask(reader)
+    cells = extractor.walk(reader, mask)
+    regions = extractor.choose(reader, cells)
     row: dict[str, object] = {
         "slide_id": job.slide_id,
         "status": "done" if regions else "done_empty",
-        "reason": "" if regions else _why_empty(extractor, reader.bounds),
-        "candidates": extractor.candidates_,
+        "reason": "" if regions else _why_empty(extractor, reader.bounds, mask, cells.ratios),
+        "candidates": cells.ratios.size,
         "kept": len(regions),
-        "coverage": sum(r.ratio for r in regions) / len(regions) if regions else None,
+        "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
         "requested": resolution.token,
         "downsample": resolution.downsample(reader),
         "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
@@ -70,7 +73,7 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
         "magnification_source": reader.provenance["magnification"],
         "reader": type(reader).__name__,
     }
-    return SlidePlan(regions, extractor.mask_, row)
+    return SlidePlan(regions, mask, row)
 
 
 def probe(reader: WSIReader, resolution: Resolution) -> None:
@@ -84,30 +87,25 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
     reader.read_region((0, 0), (1, 1), resolution)
 
 
-def pieces(regions: Sequence[RegionSpec]) -> Iterator[list[RegionSpec]]:
+def pieces(regions: Regions) -> Iterator[Regions]:
     """The regions in pieces of work: square blocks of the slide, small ones put together."""
-
-    def block(region: RegionSpec) -> tuple[int, int]:
-        (x, y), (width, height) = region.location, region.shape
-        down, across = (
-            length * max(1, min(_BLOCK_TILES, _BLOCK_PIXELS // length))
-            for length in (height, width)
-        )
-        return y // down, x // across
-
-    piece: list[RegionSpec] = []
-    for _, tiles in itertools.groupby(sorted(regions, key=block), key=block):
-        piece += tiles
-        if len(piece) >= _PIECE_TILES:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+    across, down = (
+        length * max(1, min(_BLOCK_TILES, _BLOCK_PIXELS // length)) for length in regions.shape
+    )
+    columns, rows = regions.locations[:, 0] // across, regions.locations[:, 1] // down
+    order = np.lexsort((columns, rows))  # stable: row by row within a block
+    columns, rows = columns[order], rows[order]
+    new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
+    start = 0
+    for end in [*(np.flatnonzero(new_block) + 1).tolist(), len(regions)]:
+        if end - start >= _PIECE_TILES or start < end == len(regions):
+            yield regions.take(order[start:end])
+            start = end
 
 
 def settle(
     job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
-) -> tuple[list[RegionSpec], dict[str, object]]:
+) -> tuple[Regions, dict[str, object]]:
     """Decide what tiles that could not be read mean: the regions that stay, and the row.
 
     Raises
@@ -120,8 +118,8 @@ def settle(
     count = f"{len(failed)} of {len(plan.regions)} tiles unreadable"
     if job.on_bad_tile == "fail":
         raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
-    bad = {tile.region for tile in failed}
-    kept = [region for region in plan.regions if region not in bad]
+    bad = {tile.region.location for tile in failed}
+    kept = plan.regions.take(np.array([r.location not in bad for r in plan.regions]))
     too_many = len(failed) > job.max_bad_fraction * len(plan.regions)
     row = {
         **plan.row,
@@ -133,15 +131,15 @@ def settle(
     return kept, row
 
 
-def _why_empty(extractor: TileExtractor, bounds: Box) -> str:
+def _why_empty(extractor: TileExtractor, bounds: Box, mask: Mask, ratios: Floats) -> str:
     spec = extractor.tile_spec
     if not (bounds.width and bounds.height):
         return "the slide's bounds are empty"
-    if not extractor.candidates_:
+    if not ratios.size:
         return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
-    if not extractor.mask_.any():
-        return f"mask: no tissue on the slide ({extractor.candidates_} candidates)"
+    if not mask.any():
+        return f"mask: no tissue on the slide ({ratios.size} candidates)"
     return (
         f"threshold: no tile reaches {extractor.mask_threshold}; the best of"
-        f" {extractor.candidates_} has {extractor.best_ratio_:.4f}"
+        f" {ratios.size} has {ratios.max():.4f}"
     )

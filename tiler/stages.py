@@ -1,0 +1,209 @@
+"""The four stages of an extraction, each a function that can be read and tested alone.
+
+The reference frame is that of the pyramid's lowest level, counted from the corner of the slide's
+bounds: mask and tiles meet there as fractional numbers, and neither is ever resampled or rounded
+to its pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.errors import ConfigError, MaskError, SlideError
+from tiler.geometry import Box, Extent, Size
+from tiler.grid import Floats, Ints, axis_origins, coverage, product, settled
+from tiler.protocols import Mask, WSIReader
+from tiler.regions import Regions
+from tiler.resolution import Resolution
+from tiler.spec import Edge, MeasurementUnit, TileSpec
+
+_SNAP = 1e-6  # target pixels; a slide of exactly n tiles must not lose one to float dust
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The pyramid's lowest level, as the common ruler of mask and tiles.
+
+    Attributes
+    ----------
+    level
+        Its index.
+    downsample
+        Target pixels per reference pixel.
+    target_downsample
+        Level-0 pixels per target pixel.
+    """
+
+    level: int
+    downsample: float
+    target_downsample: float
+
+
+@dataclass(frozen=True)
+class ScaledMask:
+    """A mask and its place in the reference frame of the bounded area.
+
+    ``per_pixel`` is the number of mask pixels per reference pixel, across and down.
+    """
+
+    mask: Mask
+    per_pixel: Extent
+
+
+@dataclass(frozen=True)
+class ScaledTile:
+    """A tile's size and stride: whole and exact target pixels, and the reference frame.
+
+    ``stride`` may be fractional when it came from microns.
+    """
+
+    size: Size
+    stride: Extent
+    reference_size: Extent
+    reference_stride: Extent
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All grid cells of a slide: the product of two axes.
+
+    Attributes
+    ----------
+    x, y
+        int64 (nx,) and (ny,): where columns and rows of cells begin, in absolute target pixels.
+    columns, rows
+        float64 (nx, 2) and (ny, 2): where they begin and end, in mask pixels.
+    ratios
+        float64 (ny, nx): mask coverage.
+    """
+
+    x: Ints
+    y: Ints
+    columns: Floats
+    rows: Floats
+    ratios: Floats
+
+    @property
+    def origins(self) -> Ints:
+        """Corners x, y of all cells, row by row: int64 (N, 2)."""
+        return product(self.x, self.y)
+
+
+def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
+    """Stage 1: the lowest-resolution level and its downsample relative to the target."""
+    target = resolution.downsample(source)
+    downsamples = source.level_downsamples
+    level = max(range(len(downsamples)), key=lambda i: downsamples[i])
+    return Reference(level, downsamples[level] / target, target)
+
+
+def as_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
+    """Any array as a mask, non-zero = tissue; None is tissue all over.
+
+    Raises
+    ------
+    MaskError
+        When it is not two-dimensional, or has no pixels.
+    """
+    array = np.ones((1, 1), bool) if mask is None else np.asarray(mask) != 0
+    if array.ndim != 2 or not array.size:
+        raise MaskError(slide, f"a mask has two dimensions; this one has shape {array.shape}")
+    return array
+
+
+def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Reference) -> ScaledMask:
+    """Stage 2: the mask, or an all-tissue one, stretched over the bounded area.
+
+    Raises
+    ------
+    MaskError
+        When the mask is not a two-dimensional array with pixels in it.
+    """
+    array = as_mask(mask, source.name)
+    height, width = array.shape
+    reference_downsample = reference.downsample * reference.target_downsample
+    across = max(source.bounds.width, 1) / reference_downsample
+    down = max(source.bounds.height, 1) / reference_downsample
+    return ScaledMask(array, Extent(width / across, height / down))
+
+
+def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> ScaledTile:
+    """Stage 3: size and stride from pixels or microns into target and reference pixels.
+
+    Raises
+    ------
+    ValueError
+        When the unit is neither pixels nor microns.
+    SlideError
+        When a size in microns is less than a pixel of this slide.
+    """
+    if spec.unit is MeasurementUnit.PIXELS:
+        factor = 1.0
+    elif spec.unit is MeasurementUnit.UM:
+        factor = 1 / spec.resolution.mpp(source)
+    else:
+        raise ConfigError(f"tile.unit={spec.unit!r}: must be pixels or um")
+    size = Size(round(spec.size.width * factor), round(spec.size.height * factor))
+    stride = Extent(spec.stride.width * factor, spec.stride.height * factor)
+    if min(size) < 1 or min(stride) < 1:
+        raise SlideError(
+            source.name,
+            f"tile.size={tuple(spec.size)} and tile.stride={tuple(spec.stride)} {spec.unit.value}"
+            f" come out below one pixel at {spec.resolution.token}; choose larger ones",
+        )
+    per = reference.downsample
+    return ScaledTile(
+        size,
+        stride,
+        Extent(size.width / per, size.height / per),
+        Extent(stride.width / per, stride.height / per),
+    )
+
+
+def walk_grid(
+    source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
+) -> Cells:
+    """Stage 4: every grid cell and its exact mask coverage."""
+    area = _target_area(source.bounds, reference.target_downsample, edge)
+    x = axis_origins(area.width, tile.size.width, tile.stride.width, edge) + area.x
+    y = axis_origins(area.height, tile.size.height, tile.stride.height, edge) + area.y
+    columns = _footprints(
+        x, tile.reference_size.width, source.bounds.x, mask.per_pixel.width, reference
+    )
+    rows = _footprints(
+        y, tile.reference_size.height, source.bounds.y, mask.per_pixel.height, reference
+    )
+    return Cells(x, y, columns, rows, coverage(mask.mask, columns, rows))
+
+
+def survivors(
+    cells: Cells, threshold: float, size: Size, resolution: Resolution, downsample: float
+) -> Regions:
+    """The end of stage 4: the cells that reach the threshold, row by row."""
+    rows, columns = np.nonzero(cells.ratios >= threshold)
+    locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
+    return Regions(locations, cells.ratios[rows, columns], size, resolution, downsample)
+
+
+def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:
+    """The bounded area in whole target pixels: inside it, or around it when padding."""
+    inside = edge is not Edge.PAD
+    sign = 1 if inside else -1
+    low, high = (np.ceil, np.floor) if inside else (np.floor, np.ceil)
+    x, y = (int(low(v / downsample - sign * _SNAP)) for v in (bounds.x, bounds.y))
+    right = int(high((bounds.x + bounds.width) / downsample + sign * _SNAP))
+    bottom = int(high((bounds.y + bounds.height) / downsample + sign * _SNAP))
+    return Box(x, y, max(0, right - x), max(0, bottom - y))
+
+
+def _footprints(
+    origins: Ints, length: float, corner: int, per_pixel: float, reference: Reference
+) -> Floats:
+    """Begin and end of each cell of one axis in mask pixels: float64 (n, 2)."""
+    start = origins / reference.downsample - corner / (
+        reference.downsample * reference.target_downsample
+    )
+    return settled(np.stack([start, start + length], axis=1) * per_pixel)
