@@ -190,6 +190,7 @@ def decoding(mid: Path) -> dict[str, object]:
     """Native tiles decoded, counted, for tiles that overlap by half and ones that do not."""
     from tiler import Level, TileExtractor, TileSpec
     from tiler.readers import TiffReader
+    from tiler.regions import packed
     from tiler.runner.slide import pieces
 
     counts = {}
@@ -197,7 +198,7 @@ def decoding(mid: Path) -> dict[str, object]:
         with TiffReader(mid) as reader:
             before = reader.native_tiles_decoded
             regions = TileExtractor(TileSpec(512, stride, Level(0))).extract(reader)
-            for piece in pieces(regions):
+            for piece in pieces(*packed(regions)):
                 for r in piece:
                     reader.read_region(r.location, r.shape, r.resolution, bounded=False)
             counts[stride] = reader.native_tiles_decoded - before

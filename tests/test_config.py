@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +176,15 @@ def test_long_job_folders_stay_apart() -> None:
     one, other = (job_folder("tile.size=" + "1" * 300 + end) for end in "ab")
     assert one != other
     assert len(one) < 140
+
+
+def test_a_job_reaches_a_worker_without_hydra(tmp_path: Path) -> None:
+    job = build(composed(f"slides.folder={tmp_path}/demo", "exporter=[csv,json,images]")).jobs[0]
+    source = (
+        "import pickle, sys; job = pickle.load(sys.stdin.buffer); job.open_reader;"
+        "print(*{name.split('.')[0] for name in sys.modules} & {'hydra', 'omegaconf', 'yaml'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], input=pickle.dumps(job), capture_output=True, check=True
+    )
+    assert done.stdout.split() == []

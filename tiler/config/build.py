@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import yaml
@@ -125,13 +126,18 @@ def _parts(config: DictConfig, plain: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise ConfigError("\n".join(problems))
     return {
-        "open_reader": made["reader"],
+        "open_reader": _plain_partial(made["reader"]),
         "extractor": extractor,
         "exporters": dict(made["exporter"]),
         "settings": _shaping(plain),
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }
+
+
+def _plain_partial(made: Any) -> Any:
+    """A partial without Hydra's wrapper, which would have every worker import Hydra."""
+    return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
 
 
 def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_ha
 from tiler.runner.job import SlideJob
 from tiler.runner.record import Counts, Record, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
-from tiler.runner.versions import versions
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
 """What exporters that work tile by tile get: a whole mask would travel with every piece."""
@@ -125,6 +124,8 @@ class FinishTask:
         record = Record(
             job.slide_id, row, source, job.input_hashes(), job.settings, counts, dropped, files
         )
+        from tiler.runner.versions import versions  # slow to load: the first tiles need not wait
+
         write_record(folder, record, versions())
         publish(folder, self.final)
         return row
