@@ -78,9 +78,9 @@ def _run(config: DictConfig) -> tuple[int, str]:
         sweep = current_sweep()
         if sweep and {"out", "name"} & set(sweep.keys):
             raise ConfigError("out and name cannot be swept: jobs get folders of their own")
-        plan = build(config)
-        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
         out = Path(HydraConfig.get().runtime.output_dir)
+        plan = build(config, Path(HydraConfig.get().sweep.dir) if sweep else out)
+        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
         result = run(plan.jobs, out, plan.engine, {**_facts(), "config": plan.plain}, plan.policy)
         return result.exit_code, ""
     except TilerError as error:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -65,8 +66,15 @@ class Plan:
     plain: dict[str, Any]
 
 
-def build(config: DictConfig) -> Plan:
+def build(config: DictConfig, root: Path | None = None) -> Plan:
     """Validate a configuration, find its slides and make a job for each.
+
+    Parameters
+    ----------
+    config
+        As Hydra composed it.
+    root
+        The folder of the run, or of the sweep that it is part of: the place of its cache.
 
     Raises
     ------
@@ -78,7 +86,7 @@ def build(config: DictConfig) -> Plan:
     problems = problems_in(plain, known)
     if problems:
         raise ConfigError("\n".join(problems))
-    common = _parts(config, plain)
+    common = {**_parts(config, plain), "cache": _cache_folder(plain["cache"], root)}
     engine: Engine = _made(config, "engine")
     entries: list[SlideEntry] = one_per_series(_made(config, "slides"))
     ids = assign_ids(entries)
@@ -92,7 +100,7 @@ def _job(entry: SlideEntry, slide_id: str, config: DictConfig, common: dict[str,
     parts = common
     if entry.overrides:
         try:
-            parts = _parts(*_overridden(config, entry.overrides))
+            parts = {**common, **_parts(*_overridden(config, entry.overrides))}
         except ConfigError as error:
             raise ConfigError(f"slides.table: {entry.path.name}: {error}") from error
     return SlideJob(
@@ -133,6 +141,14 @@ def _parts(config: DictConfig, plain: Mapping[str, Any]) -> dict[str, Any]:
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }
+
+
+def _cache_folder(wish: str | None, root: Path | None) -> Path | None:
+    """Absolute, so that every worker finds it; None for none."""
+    if wish is not None and wish.casefold() in ("off", "false"):  # YAML reads off as false
+        return None
+    folder = Path(wish) if wish else root / ".cache" if root else None
+    return folder.absolute() if folder else None
 
 
 def _plain_partial(made: Any) -> Any:

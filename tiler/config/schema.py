@@ -50,6 +50,7 @@ class Config:
     max_bad_fraction: float = 0.0
     verify: Verify = Verify.size
     on_change: OnChange = OnChange.redo
+    cache: str | None = None
 
 
 def register_schema() -> None:

@@ -36,6 +36,8 @@ class SlideJob:
         With ``drop``: the share of unreadable tiles up to which a slide still counts as done.
     expected_sha256
         What the file's hash has to be, where the user said so.
+    cache
+        The folder of masks and grids that settings share; None for none.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class SlideJob:
     on_bad_tile: str = "fail"
     max_bad_fraction: float = 0.0
     expected_sha256: str | None = None
+    cache: Path | None = None
 
     def input_hashes(self) -> dict[str, str]:
         """SHA-256 of the files beside the slide that shape its output, by their names."""
@@ -66,11 +69,15 @@ class SlideRow:
     slide_id, status, reason
         Status is ``done``, ``done_empty`` or ``failed``; the reason says why it is not ``done``.
     candidates, kept
-        Grid cells looked at, and tiles that passed.
+        Grid cells looked at, and tiles that were written.
+    below_threshold
+        Cells with too little tissue.
     dropped
         Tiles that passed but could not be read.
     coverage
         Mean tissue share of the tiles kept.
+    tissue_mm2
+        Area of the mask, where the mpp is known.
     requested
         The resolution that was asked for.
     downsample
@@ -81,6 +88,8 @@ class SlideRow:
         Of level 0, and where each came from or why it is not known.
     reader
         What read the slide.
+    bytes
+        Of all files written for it.
     seconds
         Time spent on it.
     """
@@ -90,8 +99,10 @@ class SlideRow:
     reason: str = ""
     candidates: int = 0
     kept: int = 0
+    below_threshold: int = 0
     dropped: int = 0
     coverage: float | None = None
+    tissue_mm2: float | None = None
     requested: str = ""
     downsample: float | None = None
     effective_mpp: float | None = None
@@ -100,4 +111,5 @@ class SlideRow:
     magnification: float | None = None
     magnification_source: str = ""
     reader: str = ""
+    bytes: int = 0
     seconds: float = field(default=0.0, compare=False)

@@ -9,8 +9,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tiler.files import digest, inside, write_whole
-from tiler.protocols import WrittenFile
+from tiler.protocols import Mask, WrittenFile
 from tiler.runner.fingerprint import Fingerprint
 
 NAME = "record.json"
@@ -61,6 +63,8 @@ class Record:
         SHA-256 of other files that shaped the output, such as a mask, by name.
     settings
         The configuration that shapes the output.
+    mask
+        Of its mask: the key that it is cached under, the SHA-256 of its pixels, width and height.
     counts
         The accounting of its tiles.
     dropped
@@ -74,10 +78,18 @@ class Record:
     source: Fingerprint
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
+    mask: Mapping[str, Any]
     counts: Counts
     dropped: Sequence[Mapping[str, Any]]
     files: Sequence[WrittenFile]
     output_version: int = OUTPUT_VERSION
+
+
+def mask_facts(mask: Mask, key: str) -> dict[str, Any]:
+    """What a record says of a mask, (h, w), without holding it."""
+    height, width = mask.shape
+    sha256 = digest(np.packbits(mask).tobytes())
+    return {"key": key, "sha256": sha256, "width": width, "height": height}
 
 
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
@@ -103,6 +115,7 @@ def read_record(folder: Path) -> Record | None:
             source=Fingerprint(**content["source"]),
             inputs=content["inputs"],
             settings=content["settings"],
+            mask=content["mask"],
             counts=Counts(**content["counts"]),
             dropped=content["dropped"],
             files=[WrittenFile(**file) for file in content["files"]],

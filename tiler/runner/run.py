@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 from tiler.errors import ConfigError, LockedError
 from tiler.files import make_folder
+from tiler.runner.cache import prune
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
@@ -104,6 +107,7 @@ class _Run:
         self._events = Events(out)
         self._rows: dict[str, SlideRow] = {}
         self._reused = 0
+        self._shared: Counter[str] = Counter()
         self._table_written = time.monotonic()
 
     def go(self) -> RunResult:
@@ -154,7 +158,9 @@ class _Run:
         if not todo:
             return
         with progress(len(todo)) as bar, self._engine as engine:
-            for row in Schedule(engine, self._out, bar, self._events).rows(todo):
+            schedule = Schedule(engine, self._out, bar, self._events)
+            self._shared = schedule.shared
+            for row in schedule.rows(todo):
                 self._rows[row.slide_id] = row
                 bar.slide(row)
                 self._events.add("slide", **asdict(row))
@@ -167,9 +173,21 @@ class _Run:
             code = 3
         if any(row.reason.startswith("E_BUG") for row in rows):
             code = 1
-        write_run(self._out, {**self._facts, "reused": self._reused}, rows, code)
+        cache = self._cache_facts()
+        write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
         self._events.add("ended", exit_code=code)
         return RunResult(tuple(rows), code)
+
+    def _cache_facts(self) -> dict[str, Any]:
+        """Where the cache lies, from the run's folder, and what it was good for."""
+        folders = {job.cache for job in self._jobs if job.cache is not None}
+        for folder in folders:
+            prune(folder)
+        if self._shared:
+            counted = ", ".join(f"{count} {what}" for what, count in sorted(self._shared.items()))
+            log.info("%s", counted)
+        where = [os.path.relpath(folder, self._out) for folder in folders]
+        return {"folder": where[0] if where else None, **self._shared}
 
     def _write_table(self) -> list[SlideRow]:
         """Write ``slides.csv``: the slides' rows in the order they were asked for."""

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.progress import Progress
-from tiler.runner.slide import pieces
+from tiler.runner.slide import SlidePlan, pieces
 from tiler.runner.tasks import (
     FinishTask,
     Planned,
@@ -54,6 +54,11 @@ class Schedule:
 
     Pieces of slides that are already begun come first, so that few slides are open at a time.
     A slide whose worker died is tried once more when nothing else runs.
+
+    Attributes
+    ----------
+    shared
+        How many masks and grids were made, and how many were in the cache.
     """
 
     def __init__(self, engine: Engine, out: Path, bar: Progress, events: Events) -> None:
@@ -64,6 +69,7 @@ class Schedule:
         self._ready: deque[Task] = deque()
         self._slides: dict[str, _Slide] = {}
         self._under_way = 0
+        self.shared: Counter[str] = Counter()
 
     def rows(self, jobs: Sequence[SlideJob]) -> Iterator[SlideRow]:
         """Tile the slides; each one's row as it ends.
@@ -125,6 +131,7 @@ class Schedule:
             assert isinstance(result, Planned)
             slide.planned = result
             plan = result.plan
+            self._tell_of_cache(job.slide_id, plan)
             parts: list[Task] = [
                 TilesTask(job, name, piece, slide.partial)
                 for name, exporter in job.exporters.items()
@@ -154,6 +161,13 @@ class Schedule:
             self._ready.appendleft(
                 FinishTask(job, slide.planned, files, failed, slide.partial, slide.final)
             )
+
+    def _tell_of_cache(self, slide_id: str, plan: SlidePlan) -> None:
+        self.shared.update(f"{what}s made" for what in plan.made)
+        self.shared.update(f"{what}s reused" for what in ("mask", "grid") if what not in plan.made)
+        for note in plan.notes:
+            log.warning("slide=%s %s", slide_id, note)
+            self._events.add("cache", slide=slide_id, note=note)
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
         """The row of a slide that has ended, its job if it is to be tried again, else None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tiler.protocols import FailedTile, Mask, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.runner.job import SlideJob
+from tiler.runner.shared import shared_work
 
 _PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
@@ -34,13 +35,22 @@ class SlidePlan:
         The tiles that passed.
     mask
         The slide's mask, for exporters that draw it.
+    mask_key
+        What the mask is cached under.
     row
         What is already known of the slide's row.
+    made
+        What could not be taken from the cache, of ``mask`` and ``grid``.
+    notes
+        What is to be said of cached entries that could not be used.
     """
 
     regions: Regions
     mask: Mask
-    row: dict[str, object] = field(default_factory=dict)
+    mask_key: str
+    row: dict[str, object]
+    made: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
@@ -54,8 +64,8 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
     extractor = job.extractor
     resolution = extractor.tile_spec.resolution
     probe(reader, resolution)
-    mask = extractor.make_mask(reader)
-    cells = extractor.walk(reader, mask)
+    shared = shared_work(job, reader)
+    mask, cells = shared.mask, shared.cells
     regions = extractor.choose(reader, cells)
     row: dict[str, object] = {
         "slide_id": job.slide_id,
@@ -63,7 +73,9 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
         "reason": "" if regions else _why_empty(extractor, reader.bounds, mask, cells.ratios),
         "candidates": cells.ratios.size,
         "kept": len(regions),
+        "below_threshold": cells.ratios.size - len(regions),
         "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
+        "tissue_mm2": _tissue_mm2(mask, reader),
         "requested": resolution.token,
         "downsample": resolution.downsample(reader),
         "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
@@ -73,7 +85,15 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
         "magnification_source": reader.provenance["magnification"],
         "reader": type(reader).__name__,
     }
-    return SlidePlan(regions, mask, row)
+    return SlidePlan(regions, mask, shared.mask_key, row, shared.made, shared.notes)
+
+
+def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:
+    """The area of a mask's tissue: its share of the bounded area."""
+    if reader.mpp is None:
+        return None
+    area_mm2 = reader.bounds.width * reader.bounds.height * (reader.mpp / 1000) ** 2
+    return round(float(mask.mean()) * area_mm2, 6)
 
 
 def probe(reader: WSIReader, resolution: Resolution) -> None:

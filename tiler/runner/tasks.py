@@ -16,7 +16,7 @@ from tiler.protocols import Exported, FailedTile, Mask, WrittenFile, WSIReader
 from tiler.regions import RegionSpec
 from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
 from tiler.runner.job import SlideJob
-from tiler.runner.record import Counts, Record, read_record, write_record
+from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
@@ -121,8 +121,17 @@ class FinishTask:
         ]
         _check_whole(folder, files)
         sync_tree(folder)
+        row = {**row, "bytes": sum(file.size for file in files)}
         record = Record(
-            job.slide_id, row, source, job.input_hashes(), job.settings, counts, dropped, files
+            slide_id=job.slide_id,
+            row=row,
+            source=source,
+            inputs=job.input_hashes(),
+            settings=job.settings,
+            mask=mask_facts(plan.mask, plan.mask_key),
+            counts=counts,
+            dropped=dropped,
+            files=files,
         )
         from tiler.runner.versions import versions  # slow to load: the first tiles need not wait
 

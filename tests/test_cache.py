@@ -1,0 +1,206 @@
+"""The cache: the same numbers with it and without, and never trusted further than its checksum."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import tiler
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tiler.geometry import Size
+from tiler.runner.cache import key_of, load, prune, store
+from tiler.slides.demo import write_demo_slide
+
+LEVEL0 = ["resolution=level", "resolution.value=0"]
+SWEEP = ["-m", "threshold=0.1,0.5", "tile.size=200,300", *LEVEL0]
+DTYPES = st.sampled_from([np.dtype(kind) for kind in ("?", "<i8", "<f8", "u1")])
+ARRAYS = st.dictionaries(
+    st.sampled_from(["mask", "x", "ratios"]),
+    DTYPES.flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(max_dims=3, min_side=0))),
+)
+
+
+@given(ARRAYS)
+def test_what_is_stored_is_loaded(tmp_path_factory: pytest.TempPathFactory, arrays) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    store(folder, "k", arrays)
+    found = load(folder, "k")
+    assert found is not None
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+    assert load(folder, "other") is None
+
+
+@given(st.data())
+def test_any_damage_is_seen(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    store(folder, "k", {"mask": np.eye(9) > 0, "x": np.arange(5)})
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        path.write_bytes(whole[:at])
+    else:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+    with pytest.raises(ValueError, match=r"damaged|version"):
+        load(folder, "k")
+
+
+def test_the_keys_of_like_facts_are_the_same() -> None:
+    assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 1.5})
+
+
+def test_room_is_made_by_what_was_not_used_for_longest(tmp_path: Path) -> None:
+    for age, key in enumerate(["new", "used", "old", "oldest"]):
+        store(tmp_path, key, {"x": np.arange(100)})
+        os.utime(tmp_path / f"{key}.arrays", (10**9 - age, 10**9 - age))
+    size = (tmp_path / "new.arrays").stat().st_size
+    load(tmp_path, "oldest")
+    prune(tmp_path, 3 * size)
+    assert {path.stem for path in tmp_path.iterdir()} == {"new", "used", "oldest"}
+    prune(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
+    prune(tmp_path / "nowhere", 0)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store(tmp_path / "file" / "cache", "k", {"x": np.arange(3)})
+    assert load(tmp_path, "k") is None
+
+
+def outputs(sweep: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(sweep)): path.read_bytes()
+        for path in sweep.rglob("slides/**/*")
+        if path.is_file()
+    }
+
+
+def cache_counts(sweep: Path) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for record in sweep.glob("*/run.json"):
+        for what, count in json.loads(record.read_text())["cache"].items():
+            if what != "folder":
+                total[what] = total.get(what, 0) + count
+    return total
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The keys that name a small painted slide."""
+    slide = write_demo_slide(tmp_path_factory.mktemp("slide") / "painted.tiff", Size(1600, 1100))
+    return ["slides=files", f"slides.paths={slide}"]
+
+
+@pytest.fixture(scope="module")
+def plain(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that was made without a cache."""
+    folder = tmp_path_factory.mktemp("plain")
+    assert tiler(*SWEEP, *slides, "cache=off", "out=sweep", cwd=folder).returncode == 0
+    assert not list(folder.rglob(".cache"))
+    assert cache_counts(folder / "sweep") == {"masks made": 4, "grids made": 4}
+    return folder / "sweep"
+
+
+def test_a_sweep_makes_each_mask_and_each_grid_once(
+    slides: list[str], plain: Path, tmp_path: Path
+) -> None:
+    done = tiler(*SWEEP, *slides, "out=sweep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "sweep") == outputs(plain)
+    assert cache_counts(tmp_path / "sweep") == {
+        "masks made": 1,
+        "masks reused": 3,
+        "grids made": 2,
+        "grids reused": 2,
+    }
+    assert "masks reused" in done.stderr
+    assert len(list((tmp_path / "sweep/.cache").iterdir())) == 3
+
+
+def test_two_sweeps_that_fill_one_cache_at_once_agree(
+    slides: list[str], plain: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tiler", *SWEEP, *slides, f"cache={tmp_path}/shared"]
+    running = [
+        subprocess.Popen([*command, f"out={name}"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        for name in ("one", "two")
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    for name in ("one", "two"):
+        assert outputs(tmp_path / name) == outputs(plain)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "older", "empty"])
+def test_bad_entries_are_made_anew_and_said(
+    slides: list[str], plain: Path, tmp_path: Path, harm: str
+) -> None:
+    command = [*SWEEP, *slides, "out=sweep"]
+    assert tiler(*command, cwd=tmp_path).returncode == 0
+    for path in (tmp_path / "sweep/.cache").iterdir():
+        data = bytearray(path.read_bytes())
+        if harm == "flipped":
+            data[-20] ^= 1
+        elif harm == "older":
+            data[: data.index(b"\n")] = b"tiler-cache-0"
+        keep = {"cut": len(data) // 2, "empty": 0}.get(harm, len(data))
+        path.write_bytes(data[:keep])
+    for job in (tmp_path / "sweep").glob("*/slides"):
+        shutil.rmtree(job)
+    again = tiler(*command, cwd=tmp_path)
+    assert again.returncode == 0
+    assert outputs(tmp_path / "sweep") == outputs(plain)
+    assert "the cached mask is" in again.stderr
+    assert "the cached grid is" in again.stderr
+    assert cache_counts(tmp_path / "sweep")["masks made"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "made"),
+    [
+        ("threshold=0.9", set()),
+        ("exporter=[json]", set()),
+        ("tile.stride=100", {"grids made"}),
+        ("tile.edge=pad", {"grids made"}),
+        ("resolution=mpp", {"grids made"}),
+        ("mask.saturation=[10,200]", {"grids made", "masks made"}),
+        ("mask.close=9", {"grids made", "masks made"}),
+        ("reader.mpp=0.3", {"grids made", "masks made"}),
+        ("mask=none", {"grids made", "masks made"}),
+    ],
+)
+def test_only_what_depends_on_a_setting_is_made_anew(
+    slides: list[str], tmp_path: Path, setting: str, made: set[str]
+) -> None:
+    common = [*slides, *LEVEL0, "tile.size=200", "out=run", f"cache={tmp_path}/cache"]
+    assert tiler(*common, cwd=tmp_path).returncode == 0
+    other = [word for word in common if setting != "resolution=mpp" or word not in LEVEL0]
+    done = tiler(*other, setting, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert {what for what in record["cache"] if what.endswith("made")} == made
+
+
+def test_another_slide_under_the_same_name_is_another_mask(
+    slides: list[str], tmp_path: Path
+) -> None:
+    slide = Path(shutil.copy(slides[1].partition("=")[2], tmp_path / "a.tiff"))
+    common = ["slides=files", "slides.paths=a.tiff", *LEVEL0, "out=run"]
+    assert tiler(*common, cwd=tmp_path).returncode == 0
+    slide.write_bytes(slide.read_bytes() + bytes(1))
+    assert tiler(*common, cwd=tmp_path).returncode == 0
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["cache"]["masks made"] == 1

@@ -1,0 +1,108 @@
+"""Work that settings share: a slide's mask, and how much of it every grid cell holds.
+
+Both depend on few of the settings, so a sweep over the others finds them in the cache.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+import tiler
+from tiler.protocols import Mask, WSIReader
+from tiler.runner.cache import Arrays, key_of, load, store
+from tiler.runner.fingerprint import fingerprint
+from tiler.runner.job import SlideJob
+from tiler.runner.versions import versions
+from tiler.stages import Cells
+
+_SHAPING = ("readers", "masks", "grid.py", "stages.py", "geometry.py", "resolution.py")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A slide's mask and grid, and where they came from.
+
+    Attributes
+    ----------
+    mask, cells
+        As of ``TileExtractor.make_mask`` and ``walk``.
+    mask_key
+        What the mask is kept under.
+    made
+        What was not in the cache, of ``mask`` and ``grid``.
+    notes
+        What is to be said of entries that could not be used.
+    """
+
+    mask: Mask
+    cells: Cells
+    mask_key: str
+    made: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def shared_work(job: SlideJob, reader: WSIReader) -> Shared:
+    """Find or make the mask and the grid of a slide."""
+    made: list[str] = []
+    notes: list[str] = []
+
+    def kept(what: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        if job.cache is not None:
+            try:
+                found = load(job.cache, key)
+            except ValueError as error:
+                notes.append(f"the cached {what} {error}: made anew")
+                found = None
+            if found is not None:
+                return found
+        arrays = make()
+        made.append(what)
+        if job.cache is not None:
+            store(job.cache, key, arrays)
+        return arrays
+
+    extractor = job.extractor
+    mask_key = key_of(_mask_facts(job))
+    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(reader)})["mask"]
+    grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
+    cells = Cells(**kept("grid", grid_key, lambda: vars(extractor.walk(reader, mask))))
+    return Shared(mask, cells, mask_key, tuple(made), tuple(notes))
+
+
+def _mask_facts(job: SlideJob) -> dict[str, object]:
+    """All that a mask depends on."""
+    provider, array = job.extractor.mask_provider, job.extractor.mask
+    return {
+        "slide": asdict(fingerprint(job.path)),
+        "reader": job.settings.get("reader"),
+        "mask": job.settings.get("mask"),
+        "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
+        "inputs": job.input_hashes(),
+        "code": [_code_version(), _source_of(type(provider).__module__)],
+    }
+
+
+@cache
+def _code_version() -> str:
+    """The versions of what makes masks and grids: our own code and the libraries under it."""
+    package = Path(tiler.__file__).parent
+    total = sha256(repr(versions()).encode())
+    for name in _SHAPING:
+        place = package / name
+        for path in [place] if place.is_file() else sorted(place.glob("*.py")):
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+@cache
+def _source_of(module: str) -> str:
+    """A digest of the file that a mask provider is written in."""
+    file = getattr(sys.modules[module], "__file__", None)
+    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
