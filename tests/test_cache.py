@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import tiler
+from command import complaint, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -204,3 +204,71 @@ def test_another_slide_under_the_same_name_is_another_mask(
     assert tiler(*common, cwd=tmp_path).returncode == 0
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["cache"]["masks made"] == 1
+
+
+LINKED = ["exporter=[csv,images]", "exporter.images.link=true", "tile.size=64", *LEVEL0]
+
+
+def inodes(folder: Path) -> dict[int, int]:
+    """The files below a folder by their inodes: bytes."""
+    return {path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("shard", [0, 7])
+def test_ten_thresholds_cost_little_more_than_one(
+    slides: list[str], tmp_path: Path, shard: int
+) -> None:
+    common = [*slides, *LINKED, "tile.size=128", f"exporter.images.shard={shard}"]
+    thresholds = ",".join(f"{i / 10}" for i in range(10))
+    assert tiler("-m", *common, f"threshold={thresholds}", "out=s", cwd=tmp_path).returncode == 0
+    assert tiler(*common, "threshold=0.0", "out=one", "cache=off", "exporter.images.link=false",
+                 cwd=tmp_path).returncode == 0  # fmt: skip
+    jobs = sorted((tmp_path / "s").glob("*/slides"))
+    assert len(jobs) == 10
+    kept = [len(list(job.rglob("*.png"))) for job in jobs]
+    assert kept[0] > 90
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] < kept[0]
+    one = sum(inodes(tmp_path / "one").values())
+    assert sum(inodes(tmp_path / "s").values()) < 1.3 * one
+    for job in jobs:
+        plain = ["cache=off", "exporter.images.link=false", f"threshold={job.parent.name[-3:]}"]
+        assert tiler(*common, *plain, "out=plain", cwd=tmp_path).returncode == 0
+        assert outputs(job.parent) == outputs(tmp_path / "plain")
+        if job in jobs[2:]:
+            break
+
+
+def test_twins_that_are_gone_or_changed_are_written_again(
+    slides: list[str], tmp_path: Path
+) -> None:
+    common = [*slides, *LINKED, f"cache={tmp_path}/cache"]
+    assert tiler(*common, "out=a", cwd=tmp_path).returncode == 0
+    first, second, *_ = sorted((tmp_path / "a").rglob("*.png"))
+    first.unlink()
+    second.write_bytes(b"cut")
+    assert tiler(*common, "threshold=0.4", "out=b", cwd=tmp_path).returncode == 0
+    assert tiler(*common, "threshold=0.4", "out=c", "cache=off", "exporter.images.link=false",
+                 cwd=tmp_path).returncode == 0  # fmt: skip
+    assert outputs(tmp_path / "b") == outputs(tmp_path / "c")
+    shared = inodes(tmp_path / "a").keys() & inodes(tmp_path / "b").keys()
+    assert len(shared) > 100
+
+
+@pytest.mark.parametrize(
+    "other", ["exporter.images.compression=2", "resolution.value=1", "reader=openslide"]
+)
+def test_other_pixels_or_files_are_never_linked(
+    slides: list[str], tmp_path: Path, other: str
+) -> None:
+    common = [*slides, *LINKED, f"cache={tmp_path}/cache"]
+    assert tiler(*common, "out=a", cwd=tmp_path).returncode == 0
+    assert tiler(*common, other, "out=b", cwd=tmp_path).returncode == 0
+    assert list((tmp_path / "b").rglob("*.png"))
+    assert not inodes(tmp_path / "a").keys() & inodes(tmp_path / "b").keys()
+
+
+def test_linking_needs_the_cache(slides: list[str], tmp_path: Path) -> None:
+    refused = tiler(*slides, *LINKED, "cache=off", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "exporter.images.link" in complaint(refused)

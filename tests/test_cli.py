@@ -186,7 +186,7 @@ def test_a_sweep_gives_folders_and_one_table(
         "out=sweep", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    jobs = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    jobs = sorted(path.name for path in (tmp_path / "sweep").glob("[!.]*/"))
     assert len(jobs) == 4
     assert all("threshold=" in job and "resolution.value=" in job for job in jobs)
     rows = read_csv(tmp_path / "sweep/sweep.csv")

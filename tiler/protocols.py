@@ -200,3 +200,19 @@ class Exporter(Protocol):
 
         An exporter that works tile by tile gets an empty mask, (0, 0).
         """
+
+
+@runtime_checkable
+class LinksFiles(Protocol):
+    """An exporter of one file per tile that may link what another job wrote already."""
+
+    @property
+    def link(self) -> bool:
+        """Whether it is to."""
+
+    @property
+    def encoding(self) -> Mapping[str, object]:
+        """Everything that its files' bytes depend on, beside the pixels."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""

@@ -131,6 +131,9 @@ def _parts(config: DictConfig, plain: Mapping[str, Any]) -> dict[str, Any]:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
     if not problems and not made["exporter"]:
         problems.append("exporter=[]: choose at least one of csv, json, images, overview")
+    linking = (plain["exporter"].get("images") or {}).get("link")
+    if linking and _cache_folder(plain["cache"], Path()) is None:
+        problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if problems:
         raise ConfigError("\n".join(problems))
     return {
@@ -159,7 +162,8 @@ def _plain_partial(made: Any) -> Any:
 def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide what is written; the number of threads, for one, does not."""
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
-    settings["exporter"].get("images", {}).pop("threads", None)
+    for key in ("threads", "link"):
+        settings["exporter"].get("images", {}).pop(key, None)
     return settings
 
 

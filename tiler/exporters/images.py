@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
@@ -57,6 +58,9 @@ class ImagesExporter:
         the only lossless export as JPEG. Damage inside them goes unseen.
     shard
         Spread the files over so many subfolders; 0 for none.
+    link
+        Give tiles that another job with the same cache wrote already a second name (a hard link)
+        instead of a second file. Who edits one edits both.
     threads
         How many tiles are worked on at once in one process; if None one per core, or what the
         engine allows each of its workers.
@@ -68,6 +72,7 @@ class ImagesExporter:
     compression: int | str = 1
     passthrough: bool = False
     shard: int = 0
+    link: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -92,15 +97,16 @@ class ImagesExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write one image per region; regions that cannot be read are reported, not written."""
-        make, tiles = self._maker(source), self._folders(folder)
+        make = self._maker(source)
+        for name in self._folders():
+            make_folder(folder / name)
 
         def one(region: RegionSpec) -> WrittenFile | FailedTile:
             try:
                 data = make(region)
             except ReadError as error:
                 return FailedTile(region, error.what)
-            name = tile_name(source.name, region, self.extension)
-            below = tiles[crc32(name.encode()) % len(tiles)]
+            below, name = self._place(source.name, region)
             write_plain(inside(folder / below, name), data)
             return WrittenFile(f"{below}/{name}", len(data), digest(data))
 
@@ -123,15 +129,28 @@ class ImagesExporter:
             )
         return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
-    def _folders(self, folder: Path) -> list[str]:
-        """The folders that files are spread over by a hash of their names, below the slide's."""
-        names = [FOLDER]
-        if self.shard:
-            width = len(f"{self.shard - 1:x}")
-            names = [f"{FOLDER}/{i:0{width}x}" for i in range(self.shard)]
-        for name in names:
-            make_folder(folder / name)
-        return names
+    @property
+    def encoding(self) -> dict[str, object]:
+        """Everything that a file's bytes depend on, beside the tile's pixels."""
+        aside = {"shard", "link", "threads"}
+        return {name: value for name, value in asdict(self).items() if name not in aside}
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+        return "/".join(self._place(slide, region))
+
+    def _place(self, slide: str, region: RegionSpec) -> tuple[str, str]:
+        """The folder and the name of a tile's file; folders are chosen by a hash of the name."""
+        name = tile_name(slide, region, self.extension)
+        folders = self._folders()
+        return folders[crc32(os.fsencode(name)) % len(folders)], name
+
+    def _folders(self) -> list[str]:
+        """The folders that files are spread over, below the slide's."""
+        if not self.shard:
+            return [FOLDER]
+        width = len(f"{self.shard - 1:x}")
+        return [f"{FOLDER}/{i:0{width}x}" for i in range(self.shard)]
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(self.extension, self.quality, self.subsampling, self.compression)

@@ -22,7 +22,7 @@ from tiler.runner.job import SlideJob
 from tiler.runner.versions import versions
 from tiler.stages import Cells
 
-_SHAPING = ("readers", "masks", "grid.py", "stages.py", "geometry.py", "resolution.py")
+_SHAPING = ("readers", "masks", "exporters", "grid.py", "stages.py", "geometry.py", "resolution.py")
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,13 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
         "mask": job.settings.get("mask"),
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
         "inputs": job.input_hashes(),
-        "code": [_code_version(), _source_of(type(provider).__module__)],
+        "code": [code_version(), _source_of(type(provider).__module__)],
     }
 
 
 @cache
-def _code_version() -> str:
-    """The versions of what makes masks and grids: our own code and the libraries under it."""
+def code_version() -> str:
+    """The versions of what makes masks, grids and tiles: our own code and the libraries."""
     package = Path(tiler.__file__).parent
     total = sha256(repr(versions()).encode())
     for name in _SHAPING:

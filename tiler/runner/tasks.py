@@ -5,17 +5,18 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import Exported, FailedTile, Mask, WrittenFile, WSIReader
-from tiler.regions import RegionSpec
+from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WrittenFile, WSIReader
+from tiler.regions import Regions
 from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
 from tiler.runner.job import SlideJob
+from tiler.runner.links import Twins, find_twins, link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
 
@@ -29,6 +30,7 @@ class Desk:
     def __init__(self) -> None:
         self._reader: WSIReader | None = None
         self._key: tuple[Path, str] | None = None
+        self._twins: Twins | None = None
 
     def reader(self, job: SlideJob) -> WSIReader:
         """The open reader of a job's slide."""
@@ -39,11 +41,17 @@ class Desk:
             self._key = key
         return self._reader
 
+    def twins(self, job: SlideJob, exporter: LinksFiles) -> Twins:
+        """The tiles of a job's slide that can be linked."""
+        if self._twins is None:
+            self._twins = find_twins(job, exporter)
+        return self._twins
+
     def close(self) -> None:
         """Close what is open."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._key = None
+        self._reader = self._key = self._twins = None
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,19 @@ class TilesTask:
 
     job: SlideJob
     exporter: str
-    regions: Sequence[RegionSpec]
+    regions: Regions
     folder: Path
 
     def run(self, desk: Desk) -> Exported:
         """Export the regions."""
         reader = desk.reader(self.job)
         exporter = self.job.exporters[self.exporter]
-        return exporter.export(reader, self.regions, NO_MASK, make_folder(self.folder))
+        folder, regions, linked = make_folder(self.folder), self.regions, list[WrittenFile]()
+        if isinstance(exporter, LinksFiles) and exporter.link:
+            twins = desk.twins(self.job, exporter)
+            linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
+        done = exporter.export(reader, regions, NO_MASK, folder)
+        return replace(done, files=(*linked, *done.files))
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,9 @@ class FinishTask:
 
         write_record(folder, record, versions())
         publish(folder, self.final)
+        for exporter in job.exporters.values():
+            if isinstance(exporter, LinksFiles) and exporter.link:
+                remember(job, exporter, regions, files, self.final)
         return row
 
     def _already_published(self) -> dict[str, object] | None:
