@@ -69,12 +69,15 @@ def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     result = tiler(
         "-m", *COMMON, "tracker=jsonl", "hydra/launcher=submitit_local", "out=sweep",
-        "slides._target_=faulty.deadly_slides,tiler.slides.find_slides", cwd=tmp_path, env=env,
+        "slides._target_=tiler.slides.find_slides,faulty.deadly_slides", cwd=tmp_path, env=env,
     )  # fmt: skip
     assert result.returncode == 3, result.stderr
     assert "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("E_WORKER")]
     assert ".submitit" in line
+    (row,) = read_csv(tmp_path / "sweep/sweep.csv")
+    assert row["status"] == "done"
+    assert row["slides._target_"] == "tiler.slides.find_slides"
     assert (tmp_path / "sweep/tracking.jsonl").read_text().count('"status": "failed"') == 1
 
 

@@ -73,9 +73,10 @@ def _compose_and_run() -> int:
     except Exception as error:
         if not type(error).__module__.startswith("submitit."):
             raise
+        what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
         _say(
-            f"E_WORKER: a job of the sweep died: {str(error).splitlines()[0]} Others may still run;"
-            " their output is in .submitit of the sweep's folder; run again to resume"
+            f"E_WORKER: a job of the sweep died, others may still run: {what}; what jobs say is in"
+            " .submitit of the sweep's folder; run again to resume"
         )
         return 3
     return 0

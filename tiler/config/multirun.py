@@ -120,11 +120,6 @@ def check_launcher(launcher: str, engine: str) -> None:
 class SweepCallback(Callback):
     """Tells each job which keys are swept, before the first one starts."""
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrive in the process of a launcher: what the configuration asks for is not there yet."""
-        self.__dict__.update(state)
-        register_resolvers()
-
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
