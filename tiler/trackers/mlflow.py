@@ -19,7 +19,6 @@ from tiler.protocols import RunStatus
 _MODULES = ("mlflow", "sqlalchemy", "alembic")
 _MAX_VALUE = 6000
 _MAX_KEY = 250
-_MAX_BATCH = 100
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # what is tiled here is nobody else's business
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone must not hold up a run
@@ -64,8 +63,7 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         entities = [Param(fitting_key(key), fitting(value)) for key, value in parameters.items()]
-        for first in range(0, len(entities), _MAX_BATCH):
-            self._client.log_batch(self._run, params=entities[first : first + _MAX_BATCH])
+        self._client.log_batch(self._run, params=entities)  # the client sends 100 at a time
         return self._run
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
