@@ -46,7 +46,7 @@ class Listener:
     def _hear(self, *what) -> None:
         self.told.append(what)
         if what[0] in self.failing:
-            raise OSError(f"{what[0]} failed\nand more")
+            raise OSError(f"{what[0]} failed\nand more") from ValueError("the cause")
 
     def start(self, name, parameters, parent):
         self._hear("start", name, dict(parameters), parent)
@@ -181,7 +181,7 @@ def test_a_failure_is_said_once_in_one_line(
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == (1 if failing else 0)
     for line in said:
-        assert f"OSError: {failing[0]} failed;" in line
+        assert f"OSError: {failing[0]} failed (ValueError: the cause);" in line
         assert "\n" not in line
 
 

@@ -51,14 +51,18 @@ class Guarded:
             return call()
         except Exception as error:  # of any library, any server, any disk: none may cost a slide
             if not self._failed:
-                what = (str(error).splitlines() or [""])[0]
-                log.warning(
-                    "tracker: %s: %s; tracking is incomplete, the run goes on",
-                    type(error).__name__,
-                    what,
-                )
+                log.warning("tracker: %s; tracking is incomplete, the run goes on", _said(error))
             self._failed = True
             return None
+
+
+def _said(error: BaseException) -> str:
+    """An error in one line, with what is at the bottom of it."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    line = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return line if root is error else f"{line} ({type(root).__name__}: {root})"
 
 
 class Tracking:

@@ -121,8 +121,8 @@ def _client(uri: str) -> Any:
         os.environ.setdefault(key, value)
     from mlflow.tracking import MlflowClient
 
-    # Its errors reach us as exceptions and are said once, in a line.
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    for library in ("mlflow", "urllib3"):  # their errors reach us as exceptions and are said once
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return MlflowClient(uri)
 
 
