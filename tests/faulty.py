@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tiler.geometry import Size
-from tiler.protocols import Pixels
+from tiler.protocols import Pixels, SlideEntry
 from tiler.readers import OpenSlideReader
 
 
@@ -51,3 +51,9 @@ class MeasuringReader(OpenSlideReader):
         files = len(list(Path("/proc/self/fd").iterdir()))
         with Path(os.environ["MEASURED"]).open("a") as log:
             log.write(f"{pages * os.sysconf('SC_PAGE_SIZE')} {files}\n")
+
+
+def deadly_slides(paths: str) -> list[SlideEntry]:
+    """Kills the process that looks for slides."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []

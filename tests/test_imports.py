@@ -12,7 +12,7 @@ import pytest
 import tiler
 
 PACKAGE = Path(tiler.__file__).parent
-ADAPTERS = {"readers", "masks", "exporters", "slides"}
+ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors"},
     {"files", "threads"},
@@ -88,6 +88,8 @@ def test_heavy_libraries_stay_in_their_rooms(path):
         assert "cv2" not in roots
     if room not in ("cli", "config"):
         assert not roots & {"hydra", "omegaconf"}
+    if room != "trackers":
+        assert not roots & {"mlflow", "sqlalchemy"}
 
 
 def test_the_core_needs_numpy_alone():
@@ -104,7 +106,7 @@ def test_the_package_imports_nothing_when_it_is_imported():
     assert modules <= {"__future__", "importlib", "typing"}
 
 
-HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs")
+HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs", "mlflow", "sqlalchemy")
 
 
 @pytest.mark.parametrize("module", ["tiler", "tiler.cli", "tiler.readers", "tiler.exporters"])
@@ -123,7 +125,7 @@ def test_every_public_name_is_there():
         _ = tiler.nothing_like_this
 
 
-@pytest.mark.parametrize("package", ["readers", "exporters", "masks", "slides"])
+@pytest.mark.parametrize("package", ["readers", "exporters", "masks", "slides", "trackers"])
 def test_every_adapter_is_there(package):
     module = __import__(f"tiler.{package}", fromlist=["__all__"])
     assert module.__all__

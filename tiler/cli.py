@@ -16,9 +16,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.folder import conf_folder
-from tiler.config.multirun import current_sweep, launched_sweep, register_resolvers, swept_values
+from tiler.config.multirun import (
+    Refused,
+    check_launcher,
+    current_sweep,
+    launched_sweep,
+    register_resolvers,
+    swept_values,
+)
 from tiler.config.schema import register_schema
-from tiler.errors import ConfigError, TilerError
+from tiler.errors import TilerError
 
 log = logging.getLogger("tiler")
 
@@ -36,6 +43,7 @@ def run_command() -> int:
     if sweep is None or sweep.folder is None:
         return code
     from tiler.runner.sweep import read_jobs, worst, write_sweep
+    from tiler.runner.tracking import end_sweep
 
     jobs = read_jobs(sweep.folder, sweep.sweep_id)
     if jobs:
@@ -44,7 +52,10 @@ def run_command() -> int:
             if job.run["exit_code"]:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         _say(f"{len(jobs)} jobs; the sweep's table is {path}")
-    return worst([code, *(job.run["exit_code"] for job in jobs)])
+    code = worst([code, *(job.run["exit_code"] for job in jobs)])
+    if sweep.tracker:
+        end_sweep(sweep.tracker, sweep.folder, jobs, code)
+    return code
 
 
 def _compose_and_run() -> int:
@@ -52,11 +63,22 @@ def _compose_and_run() -> int:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
     except TilerError as error:
         return _complain(error)
+    except Refused as refusal:
+        return _complain(refusal.error)
     except (HydraException, OmegaConfBaseException) as error:
         from tiler.config.explain import explain
 
         _say(f"E_CONFIG: {explain(error, _all_keys())}")
         return 2
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):
+            raise
+        what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
+        _say(
+            f"E_WORKER: a job of the sweep died, others may still run: {what}; what jobs say is in"
+            " .submitit of the sweep's folder; run again to resume"
+        )
+        return 3
     return 0
 
 
@@ -72,16 +94,22 @@ def _job(config: DictConfig) -> None:
 def _run(config: DictConfig) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
     from tiler.config.build import build
+    from tiler.config.tracking import parameters
     from tiler.runner.run import run
+    from tiler.runner.tracking import tracked
 
     try:
         sweep = current_sweep()
-        if sweep and {"out", "name"} & set(sweep.keys):
-            raise ConfigError("out and name cannot be swept: jobs get folders of their own")
         out = Path(HydraConfig.get().runtime.output_dir)
         plan = build(config, Path(HydraConfig.get().sweep.dir) if sweep else out)
+        if sweep:
+            check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
-        result = run(plan.jobs, out, plan.engine, {**_facts(), "config": plan.plain}, plan.policy)
+        facts = {**_facts(), "config": plan.plain}
+        name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
+        with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
+            result = run(plan.jobs, out, plan.engine, facts, plan.policy, tracking)
+            tracking.exit_code = result.exit_code
         return result.exit_code, ""
     except TilerError as error:
         _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))

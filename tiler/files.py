@@ -58,6 +58,26 @@ def write_plain(path: Path, data: bytes | memoryview, *, durable: bool = False) 
         raise destination_error(error, path) from error
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file in one write, which is on the disk before the next thing happens.
+
+    Raises
+    ------
+    DestinationError
+        When the destination cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            if os.write(handle, line + b"\n") <= len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise destination_error(error, path) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the system can."""
     if os.name != "nt":  # Windows cannot open a folder

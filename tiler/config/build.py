@@ -19,7 +19,7 @@ from tiler.config.schema import Config
 from tiler.config.validate import nearest, problems_in
 from tiler.errors import ConfigError
 from tiler.extractor import TileExtractor
-from tiler.protocols import SlideEntry
+from tiler.protocols import SlideEntry, Tracker
 from tiler.resolution import Level
 from tiler.runner.engine import Engine
 from tiler.runner.identity import assign_ids
@@ -63,6 +63,7 @@ class Plan:
     jobs: list[SlideJob]
     engine: Engine
     policy: Policy
+    tracker: Tracker
     plain: dict[str, Any]
 
 
@@ -88,12 +89,28 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
         raise ConfigError("\n".join(problems))
     common = {**_parts(config, plain), "cache": _cache_folder(plain["cache"], root)}
     engine: Engine = _made(config, "engine")
+    tracker: Tracker = _made(config, "tracker")
     entries: list[SlideEntry] = one_per_series(_made(config, "slides"))
     ids = assign_ids(entries)
     jobs = [
         _job(entry, slide_id, config, common) for entry, slide_id in zip(entries, ids, strict=True)
     ]
-    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), plain)
+    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, plain)
+
+
+def build_tracker(config: DictConfig) -> Tracker:
+    """The tracker alone, for the run of a sweep that has no slides of its own.
+
+    Raises
+    ------
+    ConfigError
+        With a line for every mistake in it.
+    """
+    problems = problems_in({"tracker": resolved(config.tracker)}, ["tracker"])
+    if problems:
+        raise ConfigError("\n".join(problems))
+    tracker: Tracker = _made(config, "tracker")
+    return tracker
 
 
 def _job(entry: SlideEntry, slide_id: str, config: DictConfig, common: dict[str, Any]) -> SlideJob:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from tiler.config.validate import nearest
 
+_EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
+
 
 def explain(error: BaseException, keys: Iterable[str]) -> str:
     """The one line that a composition error comes down to, with the nearest key if there is one.
@@ -38,6 +40,10 @@ def explain(error: BaseException, keys: Iterable[str]) -> str:
             r"Available options in '[^']*':(.*?)(?:Config search|$)", _text(error), re.S
         )
         names = " ".join(options.group(1).split()) if options else ""
+        if option.group(1) in _EXTRAS:
+            return (
+                f"{option.group(1)} needs the extra tiler[submitit]: pip install 'tiler[submitit]'"
+            )
         return f"no such option: {option.group(1)}" + (f"; choose one of: {names}" if names else "")
     if type(error).__name__ == "OverrideParseException":
         return (

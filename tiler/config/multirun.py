@@ -4,30 +4,60 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from tiler.config.folder import help_text
+from tiler.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tiler.runner.tracking import Guarded
 
 _VARIABLE = "TILER_SWEEP"
+_PARENT_VARIABLE = "TILER_PARENT_RUN"
 _MAX_NAME = 120
+_UNSWEPT = ("out", "name", "tracker")
+_POOLS = ("ProcessEngine", "DaskEngine")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A multirun: its id, the keys it sweeps, and in the launching process its folder."""
+    """A multirun.
+
+    Attributes
+    ----------
+    sweep_id
+        Unique.
+    keys
+        What it sweeps.
+    parent_run
+        Its own run's id, where a tracker gave one.
+    folder, tracker
+        Where its jobs go and who is told of it; in the launching process alone.
+    """
 
     sweep_id: str
     keys: tuple[str, ...]
+    parent_run: str | None = None
     folder: Path | None = None
+    tracker: Guarded | None = None
+
+
+class Refused(BaseException):
+    """A multirun that is not to begin: Hydra makes a warning of any ``Exception`` of a callback."""
+
+    def __init__(self, error: ConfigError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 _launched: Sweep | None = None
@@ -41,7 +71,8 @@ def launched_sweep() -> Sweep | None:
 def current_sweep() -> Sweep | None:
     """The multirun that this job is part of, if it is."""
     words = os.environ.get(_VARIABLE, "").split()
-    return Sweep(words[0], tuple(words[1:])) if words else None
+    parent = os.environ.get(_PARENT_VARIABLE) or None
+    return Sweep(words[0], tuple(words[1:]), parent) if words else None
 
 
 def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
@@ -65,6 +96,27 @@ def job_folder(overrides: str) -> str:
     return name.strip(". ") or "job"
 
 
+def check_launcher(launcher: str, engine: str) -> None:
+    """Refuse processes that start processes that start processes.
+
+    Parameters
+    ----------
+    launcher, engine
+        What their ``_target_`` names.
+
+    Raises
+    ------
+    ConfigError
+        When the launcher fills the machine with jobs, and the engine would in each of them.
+    """
+    if launcher.endswith(".JoblibLauncher") and engine.endswith(_POOLS):
+        raise ConfigError(
+            f"hydra/launcher=joblib runs a job on every core, and {engine.rpartition('.')[2]} would"
+            " open a pool of workers in each; take engine=serial with it, or"
+            " hydra/launcher=submitit_local"
+        )
+
+
 class SweepCallback(Callback):
     """Tells each job which keys are swept, before the first one starts."""
 
@@ -75,15 +127,63 @@ class SweepCallback(Callback):
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         lines = [*_lines(params), *config.hydra.overrides.task]
         parsed = {o.key_or_group: o for o in parser.parse_overrides(lines)}
-        keys = tuple(key for key, override in parsed.items() if override.is_sweep_override())
-        fixed = [key for key in parsed if key not in keys]
-        sweep_id = uuid.uuid4().hex[:12]
-        _launched = Sweep(sweep_id, keys, Path(config.hydra.sweep.dir))
+        swept = {
+            key: str(override.input_line).partition("=")[2]
+            for key, override in parsed.items()
+            if override.is_sweep_override()
+        }
+        fixed = [key for key in parsed if key not in swept]
+        try:
+            _check(config, swept)
+            _launched = _begun(config, swept)
+        except ConfigError as error:
+            raise Refused(error) from None
+        facts = {
+            _VARIABLE: " ".join([_launched.sweep_id, *swept]),
+            _PARENT_VARIABLE: _launched.parent_run or "",
+        }
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.overrides.hydra += [
                 f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]",
-                f"+hydra.job.env_set.{_VARIABLE}='{' '.join([sweep_id, *keys])}'",
+                *(f"+hydra.job.env_set.{name}={_quoted(text)}" for name, text in facts.items()),
             ]
+
+
+def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
+    unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
+    if unsweepable:
+        raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
+    launcher = config.hydra.launcher._target_
+    if "engine" not in swept:
+        check_launcher(launcher, config.engine._target_)
+    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ConfigError(
+            "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
+            " or take hydra/launcher=submitit_local"
+        )
+
+
+def _begun(config: DictConfig, swept: Mapping[str, str]) -> Sweep:
+    """Begin the sweep's own run: its jobs find database and parent ready, and race for neither."""
+    from tiler.config.build import build_tracker, resolved
+    from tiler.config.tracking import parameters
+    from tiler.runner.tracking import Guarded
+
+    tracker = Guarded(build_tracker(config))
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        plain = resolved(own)
+    except ConfigError:  # what only a job can resolve stays as it is written
+        plain = cast("dict[str, Any]", OmegaConf.to_container(own))
+    parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
+    folder = Path(config.hydra.sweep.dir)
+    return Sweep(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder, tracker)
+
+
+def _quoted(text: str) -> str:
+    """Text as a quoted value of Hydra's grammar."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _lines(params: Mapping[Any, Any]) -> list[str]:

@@ -43,6 +43,7 @@ class Config:
     mask: Any = MISSING
     exporter: dict[str, Any] = field(default_factory=dict)
     engine: Any = MISSING
+    tracker: Any = MISSING
     name: str = "run"
     out: str = "outputs/run"
     threshold: float = 0.5

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tiler.files import destination_error, inside
+from tiler.files import append_line, inside
 
 
 class Events:
@@ -20,12 +20,4 @@ class Events:
         """Append one event with the time and the process."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "pid": os.getpid(), "event": event, **facts})
-        try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(handle, line.encode() + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise destination_error(error, self._path) from error
+        append_line(self._path, line.encode())

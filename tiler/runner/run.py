@@ -24,6 +24,8 @@ from tiler.runner.report import write_run, write_slides
 from tiler.runner.resume import find_done
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
+from tiler.runner.tracking import Tracking
+from tiler.trackers import NoTracker
 
 log = logging.getLogger("tiler")
 
@@ -60,6 +62,7 @@ def run(
     engine: Engine,
     facts: Mapping[str, Any],
     policy: Policy = Policy(),
+    tracking: Tracking | None = None,
 ) -> RunResult:
     """Tile slides into ``out``, leaving alone what is done already.
 
@@ -75,6 +78,8 @@ def run(
         What ``run.json`` is to say of the configuration.
     policy
         How to treat what is there.
+    tracking
+        Is told of every slide; nobody if None.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def run(
     make_folder(out / ".partial")
     with locked(out):
         _sweep_partial(out / ".partial")
-        return _Run(jobs, out, engine, facts, policy).go()
+        return _Run(jobs, out, engine, facts, policy, tracking or Tracking(NoTracker())).go()
 
 
 class _Run:
@@ -101,9 +106,10 @@ class _Run:
         engine: Engine,
         facts: Mapping[str, Any],
         policy: Policy,
+        tracking: Tracking,
     ) -> None:
         self._jobs, self._out, self._engine = jobs, out, engine
-        self._facts, self._policy = facts, policy
+        self._facts, self._policy, self._tracking = facts, policy, tracking
         self._events = Events(out)
         self._rows: dict[str, SlideRow] = {}
         self._reused = 0
@@ -150,6 +156,7 @@ class _Run:
                 " out, or on_change=redo"
             )
         self._reused = len(self._rows)
+        self._tracking.resumed(self._rows.values())
         if self._reused:
             log.info("%d of %d slides are done already", self._reused, len(self._jobs))
         return todo
@@ -164,6 +171,7 @@ class _Run:
                 self._rows[row.slide_id] = row
                 bar.slide(row)
                 self._events.add("slide", **asdict(row))
+                self._tracking.slide(row)
                 if time.monotonic() - self._table_written > _TABLE_EVERY_S:
                     self._write_table()
 

@@ -1,0 +1,137 @@
+"""Sweeps whose jobs are processes of their own: all of them found again, in table and tracker.
+
+``TILER_SWEEP_REPEATS=10 python -m pytest tests/test_launchers.py`` runs the parallel sweep ten
+times, each on a fresh database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from command import complaint, read_csv, tiler
+from hydra.errors import ConfigCompositionException
+from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
+
+from tiler.config.explain import explain
+
+TESTS = Path(__file__).parent
+REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "2"))
+KEPT = {"16": TILES, "32": 6, "48": 2}
+"""Tiles by their size."""
+
+
+@pytest.mark.parametrize("repeat", range(REPEATS))
+def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> None:
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "tile.size=16,32,48", "threshold=0.25,1.0", "tracker=mlflow",
+        "hydra/launcher=submitit_local", "out=sweep", cwd=tmp_path, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "tracker" not in result.stderr
+    assert "6 jobs" in result.stderr
+    rows = read_csv(tmp_path / "sweep/sweep.csv")
+    assert Counter((row["tile.size"], row["status"]) for row in rows) == {
+        (size, "done"): 2 for size in KEPT
+    }
+
+    client = mlflow_client(tmp_path / "sweep/mlflow.db")
+    runs = mlflow_runs(client)
+    assert len(runs) == 7
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert parent.data.params["tile.size"] == "16,32,48"
+    assert parent.data.metrics == {
+        "jobs": 6, "failures": 0, "slides": 6, "tiles": 2 * sum(KEPT.values()),
+    }  # fmt: skip
+    assert "sweep.csv" in files_of(client, parent.info.run_id)
+
+    settings = {(run.data.params["tile.size"], run.data.params["threshold"]) for run in children}
+    assert settings == {(size, threshold) for size in KEPT for threshold in ("0.25", "1.0")}
+    assert {run.info.run_name for run in children} == {row["job"] for row in rows}
+    for run in children:
+        metrics = run.data.metrics
+        assert metrics["tiles"] == KEPT[run.data.params["tile.size"]]
+        assert (metrics["slides"], metrics["failures"]) == (1, 0)
+        assert metrics["tiles_per_s"] == pytest.approx(metrics["tiles"] / metrics["seconds"])
+        (step,) = {point.step for point in client.get_metric_history(run.info.run_id, "tiles")}
+        assert step == 1
+        assert files_of(client, run.info.run_id) == {"run.json", "slides.csv"}
+
+
+def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
+    picture(tmp_path)
+    env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    result = tiler(
+        "-m", *COMMON, "tracker=jsonl", "hydra/launcher=submitit_local", "out=sweep",
+        "slides._target_=tiler.slides.find_slides,faulty.deadly_slides", cwd=tmp_path, env=env,
+    )  # fmt: skip
+    assert result.returncode == 3, result.stderr
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("E_WORKER")]
+    assert ".submitit" in line
+    (row,) = read_csv(tmp_path / "sweep/sweep.csv")
+    assert row["status"] == "done"
+    assert row["slides._target_"] == "tiler.slides.find_slides"
+    assert (tmp_path / "sweep/tracking.jsonl").read_text().count('"status": "failed"') == 1
+
+
+def test_joblib_runs_jobs_that_work_by_themselves(tmp_path: Path) -> None:
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "tile.size=16,32", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        "out=sweep", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = read_csv(tmp_path / "sweep/sweep.csv")
+    assert {row["tile.size"]: int(row["kept"]) for row in rows} == {"16": TILES, "32": 6}
+
+
+@pytest.mark.parametrize("engine", ["processes", "dask"])
+def test_joblib_is_refused_over_a_pool(tmp_path: Path, engine: str) -> None:
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "tile.size=16,32", "hydra/launcher=joblib", f"engine={engine}", "out=sweep",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    line = complaint(result)
+    for word in ("joblib", "pool of workers", "engine=serial", "submitit_local"):
+        assert word in line
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_joblib_is_refused_for_the_one_job_with_a_pool(tmp_path: Path) -> None:
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "engine=serial,processes", "hydra/launcher=joblib", "out=sweep",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    rows = {row["engine"]: row for row in read_csv(tmp_path / "sweep/sweep.csv")}
+    assert rows["serial"]["status"] == "done"
+    assert "pool of workers" in rows["processes"]["reason"]
+
+
+def test_slurm_is_missed_in_one_line(tmp_path: Path) -> None:
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "tile.size=16,32", "hydra/launcher=submitit_slurm", "out=sweep",
+        cwd=tmp_path, env={"PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "no srun" in complaint(result)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_missing_launcher_names_its_extra() -> None:
+    error = ConfigCompositionException(
+        "In 'config': Could not find 'hydra/launcher/submitit_local'\n\n"
+        "Available options in 'hydra/launcher':\n\tbasic\nConfig search path:\n\tprovider=hydra"
+    )
+    assert "pip install 'tiler[submitit]'" in explain(error, [])

@@ -1,0 +1,41 @@
+"""What a tracker is told of a configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The configuration flattened to dotted keys and text; lists of slides by their length.
+
+    Parameters
+    ----------
+    plain
+        Plain containers, interpolations resolved.
+    swept
+        Of a sweep: what stands for the keys that have no one value.
+    """
+    swept = swept or {}
+    tops = tuple(f"{key}." for key in swept)
+    fixed = {
+        key: _text(key, value)
+        for key, value in _leaves(plain)
+        if key not in swept and not key.startswith(tops)
+    }
+    return {**fixed, **swept}
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(key: str, value: Any) -> str:
+    if key.startswith("slides.") and isinstance(value, list):
+        return f"{len(value)} entries"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
