@@ -192,10 +192,13 @@ class _Run:
         for folder in folders:
             prune(folder)
         if self._shared:
-            counted = ", ".join(f"{count} {what}" for what, count in sorted(self._shared.items()))
-            log.info("%s", counted)
+            made = [
+                f"{what}: {self._shared[f'{what} made']} made, {self._shared[f'{what} reused']} reused"
+                for what in ("masks", "grids")
+            ]
+            log.info("%s", "; ".join(made))
         where = [os.path.relpath(folder, self._out) for folder in folders]
-        return {"folder": where[0] if where else None, **self._shared}
+        return {"folder": where[0] if where else None, **+self._shared}
 
     def _write_table(self) -> list[SlideRow]:
         """Write ``slides.csv``: the slides' rows in the order they were asked for."""

@@ -110,9 +110,8 @@ class Tracking:
 
     def _count(self, row: SlideRow) -> None:
         self._totals.update(slides=1, tiles=row.kept, failures=int(row.status == "failed"))
-        tissue = getattr(row, "tissue_mm2", None)  # unknown where the slide's mpp is
-        if tissue is not None:
-            self._tissue = (self._tissue or 0.0) + float(tissue)
+        if row.tissue_mm2 is not None:  # unknown where the slide's mpp is
+            self._tissue = (self._tissue or 0.0) + row.tissue_mm2
 
 
 @contextmanager
