@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.config.folder import conf_folder
 from tiler.config.multirun import (
     Refused,
+    Sweep,
     check_launcher,
     current_sweep,
     launched_sweep,
@@ -42,19 +43,27 @@ def run_command() -> int:
     sweep = launched_sweep()
     if sweep is None or sweep.folder is None:
         return code
-    from tiler.runner.sweep import read_jobs, worst, write_sweep
+    return _end_sweep(sweep, sweep.folder, code)
+
+
+def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
+    """Write what a sweep comes to; the worst exit code of its jobs."""
+    from tiler.runner.contact_sheet import write_contact_sheet
+    from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
     from tiler.runner.tracking import end_sweep
 
-    jobs = read_jobs(sweep.folder, sweep.sweep_id)
+    jobs = read_jobs(folder, sweep.sweep_id)
     if jobs:
-        path = write_sweep(sweep.folder, jobs, sweep.keys)
+        table = write_sweep(folder, jobs, sweep.keys)
+        write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
+        written = [table, write_parquet(table), write_contact_sheet(folder, jobs)]
         for job in jobs:
             if job.run["exit_code"]:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
-        _say(f"{len(jobs)} jobs; the sweep's table is {path}")
+        _say(f"{len(jobs)} jobs; the sweep comes to {', '.join(str(p) for p in written if p)}")
     code = worst([code, *(job.run["exit_code"] for job in jobs)])
     if sweep.tracker:
-        end_sweep(sweep.tracker, sweep.folder, jobs, code)
+        end_sweep(sweep.tracker, folder, jobs, code)
     return code
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -41,8 +41,9 @@ class Sweep:
         What it sweeps.
     parent_run
         Its own run's id, where a tracker gave one.
-    folder, tracker
-        Where its jobs go and who is told of it; in the launching process alone.
+    folder, tracker, overrides
+        Where its jobs go, who is told of it, and the words that define it; in the launching
+        process alone.
     """
 
     sweep_id: str
@@ -50,6 +51,7 @@ class Sweep:
     parent_run: str | None = None
     folder: Path | None = None
     tracker: Guarded | None = None
+    overrides: tuple[str, ...] = ()
 
 
 class Refused(BaseException):
@@ -135,7 +137,7 @@ class SweepCallback(Callback):
         fixed = [key for key in parsed if key not in swept]
         try:
             _check(config, swept)
-            _launched = _begun(config, swept)
+            _launched = _begun(config, swept, lines)
         except ConfigError as error:
             raise Refused(error) from None
         facts = {
@@ -163,7 +165,7 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
         )
 
 
-def _begun(config: DictConfig, swept: Mapping[str, str]) -> Sweep:
+def _begun(config: DictConfig, swept: Mapping[str, str], lines: Sequence[str]) -> Sweep:
     """Begin the sweep's own run: its jobs find database and parent ready, and race for neither."""
     from tiler.config.build import build_tracker, resolved
     from tiler.config.tracking import parameters
@@ -177,7 +179,14 @@ def _begun(config: DictConfig, swept: Mapping[str, str]) -> Sweep:
         plain = cast("dict[str, Any]", OmegaConf.to_container(own))
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     folder = Path(config.hydra.sweep.dir)
-    return Sweep(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder, tracker)
+    return Sweep(
+        sweep_id=uuid.uuid4().hex[:12],
+        keys=tuple(swept),
+        parent_run=parent or None,
+        folder=folder,
+        tracker=tracker,
+        overrides=tuple(lines),
+    )
 
 
 def _quoted(text: str) -> str:

@@ -64,7 +64,8 @@ class Record:
     settings
         The configuration that shapes the output.
     mask
-        Of its mask: the key that it is cached under, the SHA-256 of its pixels, width and height.
+        Of its mask: the key that it is cached under, the SHA-256 of its pixels, width, height;
+        and the key of its coverage of the grid.
     counts
         The accounting of its tiles.
     dropped
@@ -85,11 +86,11 @@ class Record:
     output_version: int = OUTPUT_VERSION
 
 
-def mask_facts(mask: Mask, key: str) -> dict[str, Any]:
+def mask_facts(mask: Mask, key: str, grid_key: str) -> dict[str, Any]:
     """What a record says of a mask, (h, w), without holding it."""
     height, width = mask.shape
     sha256 = digest(np.packbits(mask).tobytes())
-    return {"key": key, "sha256": sha256, "width": width, "height": height}
+    return {"key": key, "sha256": sha256, "width": width, "height": height, "grid": grid_key}
 
 
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:

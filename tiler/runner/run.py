@@ -192,11 +192,12 @@ class _Run:
         for folder in folders:
             prune(folder)
         if self._shared:
-            made = [
-                f"{what}: {self._shared[f'{what} made']} made, {self._shared[f'{what} reused']} reused"
+            counted = [
+                f"{what}: {self._shared[f'{what} made']} made,"
+                f" {self._shared[f'{what} reused']} reused"
                 for what in ("masks", "grids")
             ]
-            log.info("%s", "; ".join(made))
+            log.info("%s", "; ".join(counted))
         where = [os.path.relpath(folder, self._out) for folder in folders]
         return {"folder": where[0] if where else None, **+self._shared}
 

@@ -33,8 +33,8 @@ class Shared:
     ----------
     mask, cells
         As of ``TileExtractor.make_mask`` and ``walk``.
-    mask_key
-        What the mask is kept under.
+    keys
+        What mask and grid are kept under.
     made
         What was not in the cache, of ``mask`` and ``grid``.
     notes
@@ -43,7 +43,7 @@ class Shared:
 
     mask: Mask
     cells: Cells
-    mask_key: str
+    keys: tuple[str, str]
     made: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -73,7 +73,7 @@ def shared_work(job: SlideJob, reader: WSIReader) -> Shared:
     mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(reader)})["mask"]
     grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
     cells = Cells(**kept("grid", grid_key, lambda: vars(extractor.walk(reader, mask))))
-    return Shared(mask, cells, mask_key, tuple(made), tuple(notes))
+    return Shared(mask, cells, (mask_key, grid_key), tuple(made), tuple(notes))
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:

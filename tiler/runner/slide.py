@@ -35,8 +35,8 @@ class SlidePlan:
         The tiles that passed.
     mask
         The slide's mask, for exporters that draw it.
-    mask_key
-        What the mask is cached under.
+    keys
+        What mask and grid are cached under.
     row
         What is already known of the slide's row.
     made
@@ -47,7 +47,7 @@ class SlidePlan:
 
     regions: Regions
     mask: Mask
-    mask_key: str
+    keys: tuple[str, str]
     row: dict[str, object]
     made: tuple[str, ...]
     notes: tuple[str, ...]
@@ -85,7 +85,7 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
         "magnification_source": reader.provenance["magnification"],
         "reader": type(reader).__name__,
     }
-    return SlidePlan(regions, mask, shared.mask_key, row, shared.made, shared.notes)
+    return SlidePlan(regions, mask, shared.keys, row, shared.made, shared.notes)
 
 
 def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:

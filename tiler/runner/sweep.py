@@ -1,17 +1,21 @@
-"""The answer of a multirun: ``sweep.csv``, a row per job and slide."""
+"""The answer of a multirun: ``sweep.csv``, a row per job and slide, and ``sweep.json``."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import tiler
 from tiler.files import inside, write_whole
 from tiler.runner.job import SlideRow
+from tiler.runner.versions import git_state, versions
 
 _WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143, 0)
 
@@ -48,6 +52,54 @@ def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) ->
     path = inside(folder, "sweep.csv")
     write_whole(path, text.getvalue().encode(errors="surrogateescape"))
     return path
+
+
+def write_parquet(table: Path) -> Path | None:
+    """Write a table of ours as Parquet beside itself; None without the extra ``tiler[parquet]``."""
+    if find_spec("pyarrow") is None:
+        return None
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+
+    words = ["job", *(field.name for field in fields(SlideRow) if field.type == "str")]
+    types = {name: pyarrow.string() for name in words}  # a slide named 007 is no number
+    options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    data = io.BytesIO()
+    parquet.write_table(arrow_csv.read_csv(table, convert_options=options), data)
+    path = table.with_suffix(".parquet")
+    write_whole(path, data.getvalue())
+    return path
+
+
+def write_definition(
+    folder: Path, sweep_id: str, overrides: Sequence[str], jobs: Sequence[JobRecord]
+) -> None:
+    """Write ``sweep.json``: what was asked for, with what, and what the jobs shared."""
+    shared: Counter[str] = Counter()
+    for job in jobs:
+        counts = job.run.get("cache", {})
+        shared.update({what: count for what, count in counts.items() if what != "folder"})
+    definition = {
+        "tiler": tiler.__version__,
+        "id": sweep_id,
+        "overrides": list(overrides),
+        "git": git_state(),
+        "versions": versions(),
+        "shared": dict(shared),
+        "jobs": [
+            {
+                "name": job.name,
+                "settings": job.run["sweep"]["settings"],
+                "exit_code": job.run["exit_code"],
+                "error": job.run.get("error"),
+                "counts": job.run.get("counts"),
+            }
+            for job in jobs
+        ],
+    }
+    text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
+    write_whole(inside(folder, "sweep.json"), text.encode(errors="surrogateescape"))
 
 
 def worst(codes: Iterable[int]) -> int:

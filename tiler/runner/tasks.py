@@ -141,7 +141,7 @@ class FinishTask:
             source=source,
             inputs=job.input_hashes(),
             settings=job.settings,
-            mask=mask_facts(plan.mask, plan.mask_key),
+            mask=mask_facts(plan.mask, *plan.keys),
             counts=counts,
             dropped=dropped,
             files=files,

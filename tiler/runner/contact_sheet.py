@@ -1,0 +1,123 @@
+"""``sweep.jpg``: what every job of a sweep kept of its first slides, side by side."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.files import inside, write_whole
+from tiler.grid import Floats
+from tiler.protocols import Mask, Pixels
+from tiler.runner.cache import load
+from tiler.runner.record import Record, read_record
+from tiler.runner.sweep import JobRecord
+from tiler.stages import Cells
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MAX_SLIDES, _MAX_JOBS = 4, 16
+_SIDE, _GAP, _LINE = 220, 12, 14  # pixels
+_GLASS, _TISSUE, _KEPT, _BOTH = (255, 255, 255), (240, 205, 215), (205, 220, 250), (105, 130, 225)
+
+
+def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
+    """Draw the sheet from the sweep's cache; None where that knows none of the slides.
+
+    A row per slide and a column per job: tissue pink, kept tiles blue. Slides beyond the fourth
+    and jobs beyond the sixteenth are in ``sweep.csv`` alone.
+    """
+    shown = jobs[:_MAX_JOBS]
+    slides = list(dict.fromkeys(row["slide_id"] for job in shown for row in job.rows))
+    rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
+    if not any(picture is not None for row in rows for picture, _ in row):
+        return None
+    keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
+    heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
+    path = inside(folder, "sweep.jpg")
+    data = io.BytesIO()
+    _sheet(heads, slides, rows).save(data, "JPEG", quality=88)
+    write_whole(path, data.getvalue())
+    return path
+
+
+def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
+    return [f"{key}={settings[key]}" for key in keys if key in settings]
+
+
+def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[Pixels | None, str]:
+    """A slide as a job saw it, as far as the cache knows, and a line to write below."""
+    found = next((row for row in job.rows if row["slide_id"] == slide), None)
+    if found is None or found["status"] == "failed":
+        return None, "failed" if found else "not there"
+    record = read_record(folder / job.name / "slides" / slide)
+    picture = _drawn(folder / job.name / (job.run["cache"]["folder"] or ""), record)
+    return picture, f"{found['kept']} of {found['candidates']} tiles"
+
+
+def _drawn(cache: Path, record: Record | None) -> Pixels | None:
+    """Mask and kept tiles of a record; None where the cache has lost them."""
+    if record is None:
+        return None
+    try:
+        mask, grid = (load(cache, record.mask[name]) for name in ("key", "grid"))
+    except ValueError:
+        return None
+    if mask is None or grid is None:
+        return None
+    return draw(mask["mask"], Cells(**grid), record.settings["threshold"])
+
+
+def draw(mask: Mask, cells: Cells, threshold: float) -> Pixels:
+    """A mask and the cells that reach a threshold, uint8 (h, w, 3), at most 220 pixels a side."""
+    height, width = mask.shape
+    scale = _SIDE / max(height, width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
+    kept = _union(cells.rows * scale, cells.columns * scale, cells.ratios >= threshold, size)
+    colours = np.array([_GLASS, _TISSUE, _KEPT, _BOTH], np.uint8)
+    return colours[mask[np.ix_(y, x)] + 2 * kept]
+
+
+def _union(
+    rows: Floats, columns: Floats, chosen: npt.NDArray[np.bool_], size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Where any of the chosen cells of a grid lies: corners counted up, then summed."""
+    which_row, which_column = np.nonzero(chosen)
+    top, bottom = np.clip(np.rint(rows[which_row]), 0, size[0]).astype(int).T
+    left, right = np.clip(np.rint(columns[which_column]), 0, size[1]).astype(int).T
+    steps = np.zeros((size[0] + 1, size[1] + 1), np.int64)
+    for y, x, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        np.add.at(steps, (y, x), sign)
+    return steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
+
+
+def _sheet(
+    heads: Sequence[Sequence[str]],
+    slides: Sequence[str],
+    rows: Sequence[Sequence[tuple[Pixels | None, str]]],
+) -> Image:
+    from PIL import Image, ImageDraw
+
+    top = _GAP + _LINE * max(map(len, heads))
+    step = _SIDE + 2 * _LINE + _GAP
+    sheet = Image.new(
+        "RGB", (_GAP + len(heads) * (_SIDE + _GAP), top + len(rows) * step + _GAP), "white"
+    )
+    pen = ImageDraw.Draw(sheet)
+    for column, head in enumerate(heads):
+        x = _GAP + column * (_SIDE + _GAP)
+        for line, text in enumerate(head):
+            pen.text((x, _GAP // 2 + line * _LINE), text, fill="black")
+        for number, row in enumerate(rows):
+            y = top + number * step
+            picture, below = row[column]
+            pen.text((x, y), f"{slides[number]}: {below}", fill="black")
+            if picture is not None:
+                sheet.paste(Image.fromarray(picture), (x, y + _LINE))
+    return sheet
