@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,9 @@ from tiler.config.folder import conf_folder
 from tiler.config.multirun import current_sweep, launched_sweep, register_resolvers, swept_values
 from tiler.config.schema import register_schema
 from tiler.errors import ConfigError, TilerError
+
+if TYPE_CHECKING:
+    from tiler.config.build import Plan
 
 log = logging.getLogger("tiler")
 
@@ -38,13 +42,14 @@ def run_command() -> int:
     from tiler.runner.sweep import read_jobs, worst, write_sweep
 
     jobs = read_jobs(sweep.folder, sweep.sweep_id)
+    budgets = read_jobs(sweep.folder, sweep.sweep_id, "budget.json")
     if jobs:
         path = write_sweep(sweep.folder, jobs, sweep.keys)
         for job in jobs:
             if job.run["exit_code"]:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         _say(f"{len(jobs)} jobs; the sweep's table is {path}")
-    return worst([code, *(job.run["exit_code"] for job in jobs)])
+    return worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
 
 
 def _compose_and_run() -> int:
@@ -71,6 +76,7 @@ def _job(config: DictConfig) -> None:
 
 def _run(config: DictConfig) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
+    before = time.process_time() if HydraConfig.get().mode is RunMode.MULTIRUN else 0.0
     from tiler.config.build import build
     from tiler.runner.run import run
 
@@ -81,7 +87,10 @@ def _run(config: DictConfig) -> tuple[int, str]:
         plan = build(config)
         log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
         out = Path(HydraConfig.get().runtime.output_dir)
-        result = run(plan.jobs, out, plan.engine, {**_facts(), "config": plan.plain}, plan.policy)
+        facts = {**_facts(), "config": plan.plain}
+        if config.dry_run:
+            return _estimate(plan, out, facts, time.process_time() - before), ""
+        result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits)
         return result.exit_code, ""
     except TilerError as error:
         _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
@@ -91,6 +100,19 @@ def _run(config: DictConfig) -> tuple[int, str]:
             raise
         log.exception("a bug in tiler: please report it with this text")
         return 1, repr(error)
+
+
+def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
+    """Print what a run would cost."""
+    from tiler.runner.budget import table
+    from tiler.runner.run import dry_run
+
+    budget = dry_run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, startup)
+    if budget.slides:
+        print(f"{out}\n{table(budget)}", flush=True)
+    if budget.refusal:
+        _say(f"E_CONFIG: {budget.refusal}")
+    return budget.exit_code
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -140,6 +162,7 @@ def _all_keys() -> list[str]:
     folder = conf_folder()
     top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     keys = [key for key in top if key not in ("hydra", "defaults")]
+    keys += [f"limits.{key}" for key in top["limits"]]
     for file in sorted(folder.glob("*/*.yaml")):
         node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         group = file.parent.name

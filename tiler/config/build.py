@@ -22,6 +22,7 @@ from tiler.resolution import Level
 from tiler.runner.engine import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.job import SlideJob
+from tiler.runner.limits import Limits
 from tiler.runner.run import Policy
 from tiler.runner.twins import one_per_series
 
@@ -61,6 +62,7 @@ class Plan:
     jobs: list[SlideJob]
     engine: Engine
     policy: Policy
+    limits: Limits
     plain: dict[str, Any]
 
 
@@ -77,6 +79,7 @@ def build(config: DictConfig) -> Plan:
     problems = problems_in(plain, known)
     if problems:
         raise ConfigError("\n".join(problems))
+    limits = Limits(**plain["limits"])
     common = _parts(config, plain)
     engine: Engine = _made(config, "engine")
     entries: list[SlideEntry] = one_per_series(_made(config, "slides"))
@@ -84,7 +87,7 @@ def build(config: DictConfig) -> Plan:
     jobs = [
         _job(entry, slide_id, config, common) for entry, slide_id in zip(entries, ids, strict=True)
     ]
-    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), plain)
+    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), limits, plain)
 
 
 def _job(entry: SlideEntry, slide_id: str, config: DictConfig, common: dict[str, Any]) -> SlideJob:

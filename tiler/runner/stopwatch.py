@@ -1,0 +1,167 @@
+"""Running a slide on a sample of its tiles, and taking the time of every piece of work."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tiler.protocols import Exported
+from tiler.regions import RegionSpec
+from tiler.runner.engine import Engine
+from tiler.runner.slide import pieces
+from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask, Timed, TimedTask
+
+_BLOCKS = 24
+"""Places that a slide is sampled at: glass, fat and tumour differ severalfold in bytes."""
+
+_LEAST, _MOST = 48, 144
+"""Tiles of a sample: a tenth of the slide's, but no fewer and no more than these."""
+
+_NEAR = 64
+"""Neighbours are looked for among so many before and behind: a block of a piece of work."""
+
+
+def sample(regions: Sequence[RegionSpec], workers: int) -> list[list[RegionSpec]]:
+    """Small blocks of neighbours, spread evenly over the tiles; a share for each worker."""
+    order = list(itertools.chain.from_iterable(pieces(regions)))
+    count = max(_LEAST, min(_MOST, len(order) // 10))
+    if count < len(order):
+        centres = ((2 * i + 1) * len(order) // (2 * _BLOCKS) for i in range(_BLOCKS))
+        found = {i for centre in centres for i in _block(order, centre, count // _BLOCKS)}
+        order = [order[i] for i in sorted(found)]
+    share = math.ceil(len(order) / workers)
+    return [order[i : i + share] for i in range(0, len(order), share or 1)]
+
+
+def _block(order: Sequence[RegionSpec], centre: int, count: int) -> list[int]:
+    """The tiles nearest to one of them: neighbours share the slide's own tiles, as in a run."""
+    x0, y0 = order[centre].location
+
+    def distance(index: int) -> int:
+        x, y = order[index].location
+        return max(abs(x - x0), abs(y - y0))
+
+    near = range(max(0, centre - _NEAR), min(len(order), centre + _NEAR))
+    return sorted(near, key=distance)[:count]
+
+
+@dataclass
+class Sample:
+    """What an exporter did on a slide's sample.
+
+    Attributes
+    ----------
+    tiles, bytes
+        That were written, with what the record says of each file.
+    blocks, first
+        How many blocks there were, and the seconds of the first tile of each.
+    others, rest
+        All other tiles, and their seconds.
+    """
+
+    tiles: int = 0
+    bytes: int = 0
+    blocks: int = 0
+    first: float = 0.0
+    others: int = 0
+    rest: float = 0.0
+
+    def add(self, regions: int, timed: Timed) -> None:
+        """Take in a block of so many regions."""
+        assert isinstance(timed.result, Exported)
+        self.tiles += regions - len(timed.result.failed)
+        self.bytes += sum(
+            file.size + len(json.dumps(vars(file), ensure_ascii=False)) + len(", ")
+            for file in timed.result.files
+        )
+        self.blocks += 1
+        self.first += timed.first
+        self.others += regions - 1
+        self.rest += timed.rest
+
+    def seconds(self, tiles: int) -> float:
+        """Of so many tiles, and of what the first one in each worker paid for."""
+        each = self.rest / self.others if self.others else 0.0
+        return tiles * each + max(0.0, self.first - self.blocks * each)
+
+
+@dataclass
+class Times:
+    """What was measured on a slide.
+
+    Attributes
+    ----------
+    once
+        Seconds for finding its tiles and for finishing it: one task each.
+    pieces
+        How many pieces of work a run would make of its tiles.
+    samples
+        By exporter.
+    """
+
+    once: float = 0.0
+    pieces: int = 0
+    samples: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+
+
+class Stopwatch:
+    """An engine that times its tasks; ``waited`` is how long it took to get going."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._start = time.perf_counter()
+        self.waited = 0.0
+        self.slides: dict[str, Times] = defaultdict(Times)
+
+    @property
+    def slots(self) -> int:
+        """The engine's own."""
+        return self._engine.slots
+
+    @property
+    def at_once(self) -> int:
+        """The engine's own."""
+        return self._engine.at_once
+
+    def submit(self, task: Task) -> None:
+        """Hand the task on, to be timed."""
+        assert not isinstance(task, TimedTask)
+        self._engine.submit(TimedTask(task))
+
+    def next(self) -> tuple[Task, object]:
+        """The next task and its own result."""
+        timed, result = self._engine.next()
+        assert isinstance(timed, TimedTask)
+        if not isinstance(result, Timed):
+            return timed.task, result
+        task = timed.task
+        if not self.slides:
+            self.waited = time.perf_counter() - self._start - result.first
+        if isinstance(task, PlanTask):
+            self.slides[task.job.slide_id] = Times()  # after a worker's death it begins anew
+        times = self.slides[task.job.slide_id]
+        if isinstance(task, TilesTask):
+            times.samples[task.exporter].add(len(task.regions), result)
+        else:
+            times.once += result.first
+        if isinstance(task, FinishTask):
+            times.pieces = sum(1 for _ in pieces(task.planned.plan.regions))
+        return task, result.result
+
+    def __enter__(self) -> Stopwatch:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.__exit__(kind, error, trace)
