@@ -27,8 +27,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("tiler")
 
 
-def run_command() -> int:
-    """Compose the configuration of the command line, run it and give back the exit code."""
+_started = 0.0
+
+
+def run_command(started: float) -> int:
+    """Compose the configuration of the command line, run it and give back the exit code.
+
+    Parameters
+    ----------
+    started
+        ``time.perf_counter()`` when the command began: what came before a run is part of its time.
+    """
+    global _started
+    _started = started
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
     register_resolvers()
@@ -76,7 +87,7 @@ def _job(config: DictConfig) -> None:
 
 def _run(config: DictConfig) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
-    before = time.process_time() if HydraConfig.get().mode is RunMode.MULTIRUN else 0.0
+    started = _started if HydraConfig.get().mode is RunMode.RUN else time.perf_counter()
     from tiler.config.build import build
     from tiler.runner.run import run
 
@@ -89,7 +100,7 @@ def _run(config: DictConfig) -> tuple[int, str]:
         out = Path(HydraConfig.get().runtime.output_dir)
         facts = {**_facts(), "config": plan.plain}
         if config.dry_run:
-            return _estimate(plan, out, facts, time.process_time() - before), ""
+            return _estimate(plan, out, facts, time.perf_counter() - started), ""
         result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits)
         return result.exit_code, ""
     except TilerError as error:

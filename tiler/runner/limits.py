@@ -43,10 +43,10 @@ class Limits:
     def refusal(self, tiles: int, size: int) -> str:
         """Why a run of so many tiles and bytes may not be; empty if it may."""
         over = [
-            (f"{wanted} {unit}", f"{key}={limit}", key)
-            for wanted, unit, key, limit in (
-                (tiles, "tiles", "limits.max_tiles", self.max_tiles),
-                (size, "bytes", "limits.max_bytes", self.max_bytes),
+            (text(wanted) + unit, f"{key}={text(limit)}", key)
+            for wanted, unit, limit, key, text in (
+                (tiles, " tiles", self.max_tiles, "limits.max_tiles", str),
+                (size, "", self.max_bytes, "limits.max_bytes", size_text),
             )
             if limit is not None and wanted > limit
         ]
@@ -54,8 +54,8 @@ class Limits:
             return ""
         wanted, limits, keys = (" and ".join(words) for words in zip(*over, strict=True))
         return (
-            f"the run would write about {wanted}, more than {limits}; raise {keys}, or see with"
-            " dry_run=true which slides it is for"
+            f"the run would write {wanted}, more than {limits}; raise {keys}, or see with"
+            " dry_run=true what each slide would cost"
         )
 
 
@@ -66,9 +66,9 @@ def size_text(size: float) -> str:
     """Bytes for people: ``155.9 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+            return f"{size:.4g} {unit}"
         size /= 1000
-    return f"{size:.1f} TB"
+    return f"{size:.4g} TB"
 
 
 def _bytes(value: object) -> int:

@@ -17,11 +17,17 @@ from tiler.runner.engine import Engine
 from tiler.runner.slide import pieces
 from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask, Timed, TimedTask
 
-_BLOCKS = 24
+_BLOCKS = 72
 """Places that a slide is sampled at: glass, fat and tumour differ severalfold in bytes."""
 
-_LEAST, _MOST = 48, 144
-"""Tiles of a sample: a tenth of the slide's, but no fewer and no more than these."""
+_BLOCK_TILES = 1, 64
+"""Tiles at each place: a tenth of the slide's in all, but no fewer and no more than these."""
+
+_PIXELS = 432 * 512 * 512
+"""Of a sample, so that it takes about a second."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+"""Shifts each place within its share of the tiles: even steps may fall in with the grid's rows."""
 
 _NEAR = 64
 """Neighbours are looked for among so many before and behind: a block of a piece of work."""
@@ -30,10 +36,12 @@ _NEAR = 64
 def sample(regions: Sequence[RegionSpec], workers: int) -> list[list[RegionSpec]]:
     """Small blocks of neighbours, spread evenly over the tiles; a share for each worker."""
     order = list(itertools.chain.from_iterable(pieces(regions)))
-    count = max(_LEAST, min(_MOST, len(order) // 10))
-    if count < len(order):
-        centres = ((2 * i + 1) * len(order) // (2 * _BLOCKS) for i in range(_BLOCKS))
-        found = {i for centre in centres for i in _block(order, centre, count // _BLOCKS)}
+    least, most = _BLOCK_TILES
+    tenth = min(len(order) // 10, _PIXELS // math.prod(order[0].shape)) if order else 0
+    count = max(least, min(most, tenth // _BLOCKS))
+    if count * _BLOCKS < len(order):
+        centres = (int((i + i * _GOLDEN % 1) * len(order) / _BLOCKS) for i in range(_BLOCKS))
+        found = {i for centre in centres for i in _block(order, centre, count)}
         order = [order[i] for i in sorted(found)]
     share = math.ceil(len(order) / workers)
     return [order[i : i + share] for i in range(0, len(order), share or 1)]
