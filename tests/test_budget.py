@@ -45,7 +45,8 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
 def run(folder: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> str:
     """Run on the folder's slides and give back what was printed."""
     result = tiler(
-        *arguments, "slides=files", "slides.paths=in", "resolution=level", "out=out", cwd=folder, env=env,
+        *arguments, "slides=files", "slides.paths=in", "resolution=level", "out=out",
+        cwd=folder, env=env,
     )  # fmt: skip
     assert result.returncode == code, result.stderr
     return result.stdout
