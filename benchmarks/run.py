@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from budget import accuracy
 from PIL import Image
 from slides import repeated, yardstick
 
@@ -240,6 +241,20 @@ def coordinates(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     }
 
 
+def budget(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
+    out = folder / "budget"
+    common = [*LEVEL0, "tile.size=512"]
+    return accuracy(
+        {
+            f"{name}, {engine[0]}": tiler(mid, out, *common, *options, *engine)
+            for name, options in (("png", PNG), ("jpg", JPEG))
+            for engine in (["engine=serial"], TWO)
+        },
+        out,
+        rounds,
+    )
+
+
 def memory(folder: Path) -> dict[str, object]:
     """Peak memory of the largest process of a run, in MB, against the slide's size."""
     peaks = {}
@@ -291,6 +306,7 @@ def main() -> None:
         "passthrough": lambda: passthrough(yardstick(folder, big), folder, rounds),
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
+        "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }
     path = folder / "results.json"

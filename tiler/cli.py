@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,11 +29,25 @@ from tiler.config.multirun import (
 from tiler.config.schema import register_schema
 from tiler.errors import TilerError
 
+if TYPE_CHECKING:
+    from tiler.config.build import Plan
+
 log = logging.getLogger("tiler")
 
 
-def run_command() -> int:
-    """Compose the configuration of the command line, run it and give back the exit code."""
+_started = 0.0
+
+
+def run_command(started: float) -> int:
+    """Compose the configuration of the command line, run it and give back the exit code.
+
+    Parameters
+    ----------
+    started
+        ``time.perf_counter()`` when the command began: what came before a run is part of its time.
+    """
+    global _started
+    _started = started
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
     register_resolvers()
@@ -53,6 +68,7 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     from tiler.runner.tracking import end_sweep
 
     jobs = read_jobs(folder, sweep.sweep_id)
+    budgets = read_jobs(folder, sweep.sweep_id, "budget.json")
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
         write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
@@ -61,7 +77,7 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
             if job.run["exit_code"]:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         _say(f"{len(jobs)} jobs; the sweep comes to {', '.join(str(p) for p in written if p)}")
-    code = worst([code, *(job.run["exit_code"] for job in jobs)])
+    code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
     if sweep.tracker:
         end_sweep(sweep.tracker, folder, jobs, code)
     return code
@@ -102,6 +118,7 @@ def _job(config: DictConfig) -> None:
 
 def _run(config: DictConfig) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
+    started = _started if HydraConfig.get().mode is RunMode.RUN else time.perf_counter()
     from tiler.config.build import build
     from tiler.config.tracking import parameters
     from tiler.runner.run import run
@@ -113,11 +130,13 @@ def _run(config: DictConfig) -> tuple[int, str]:
         plan = build(config, Path(HydraConfig.get().sweep.dir) if sweep else out)
         if sweep:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
-        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
         facts = {**_facts(), "config": plan.plain}
+        if config.dry_run:
+            return _estimate(plan, out, facts, time.perf_counter() - started), ""
+        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
         name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
         with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
-            result = run(plan.jobs, out, plan.engine, facts, plan.policy, tracking)
+            result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
             tracking.exit_code = result.exit_code
         return result.exit_code, ""
     except TilerError as error:
@@ -128,6 +147,19 @@ def _run(config: DictConfig) -> tuple[int, str]:
             raise
         log.exception("a bug in tiler: please report it with this text")
         return 1, repr(error)
+
+
+def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
+    """Print what a run would cost."""
+    from tiler.runner.budget import table
+    from tiler.runner.run import dry_run
+
+    budget = dry_run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, startup)
+    if budget.slides:
+        print(f"{out}\n{table(budget)}", flush=True)
+    if budget.refusal:
+        _say(f"E_CONFIG: {budget.refusal}")
+    return budget.exit_code
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -177,6 +209,7 @@ def _all_keys() -> list[str]:
     folder = conf_folder()
     top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     keys = [key for key in top if key not in ("hydra", "defaults")]
+    keys += [f"limits.{key}" for key in top["limits"]]
     for file in sorted(folder.glob("*/*.yaml")):
         node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         group = file.parent.name

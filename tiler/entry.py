@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
+    started = time.perf_counter()
     match sys.argv[1:]:
         case ["--version"]:
             from tiler import __version__
@@ -19,4 +21,4 @@ def main() -> None:
         case _:
             from tiler.cli import run_command
 
-            sys.exit(run_command())
+            sys.exit(run_command(started))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -204,7 +204,9 @@ class Exporter(Protocol):
 
 @runtime_checkable
 class LinksFiles(Protocol):
-    """An exporter of one file per tile that may link what another job wrote already."""
+    """An exporter of one file per tile that may link what another job wrote: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def link(self) -> bool:

@@ -24,6 +24,7 @@ from tiler.resolution import Level
 from tiler.runner.engine import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.job import SlideJob
+from tiler.runner.limits import Limits
 from tiler.runner.run import Policy
 from tiler.runner.twins import one_per_series
 
@@ -64,6 +65,7 @@ class Plan:
     engine: Engine
     policy: Policy
     tracker: Tracker
+    limits: Limits
     plain: dict[str, Any]
 
 
@@ -87,6 +89,7 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
     problems = problems_in(plain, known)
     if problems:
         raise ConfigError("\n".join(problems))
+    limits = Limits(**plain["limits"])
     common = {**_parts(config, plain), "cache": _cache_folder(plain["cache"], root)}
     engine: Engine = _made(config, "engine")
     tracker: Tracker = _made(config, "tracker")
@@ -95,7 +98,7 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
     jobs = [
         _job(entry, slide_id, config, common) for entry, slide_id in zip(entries, ids, strict=True)
     ]
-    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, plain)
+    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
 
 
 def build_tracker(config: DictConfig) -> Tracker:

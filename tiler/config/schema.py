@@ -33,6 +33,14 @@ class OnChange(Enum):
 
 
 @dataclass
+class LimitsConfig:
+    """What a run may write at most."""
+
+    max_tiles: int | None = None
+    max_bytes: Any = None
+
+
+@dataclass
 class Config:
     """The whole configuration; a group is whatever its ``_target_`` takes."""
 
@@ -52,6 +60,8 @@ class Config:
     verify: Verify = Verify.size
     on_change: OnChange = OnChange.redo
     cache: str | None = None
+    dry_run: bool = False
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
 
 
 def register_schema() -> None:

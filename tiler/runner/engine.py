@@ -19,6 +19,10 @@ class Engine(Protocol):
     def slots(self) -> int:
         """How many tasks it wants under way, so that no worker ever waits for one."""
 
+    @property
+    def at_once(self) -> int:
+        """How many tasks it works on at the same time."""
+
     def submit(self, task: Task) -> None:
         """Take a task."""
 

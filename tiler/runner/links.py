@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,6 +105,15 @@ def remember(
             "sha256": np.array([twin.sha256.encode() for twin in known.values()]),
         }
         store(job.cache, _key(job, exporter), arrays)
+
+
+def without_links(job: SlideJob) -> SlideJob:
+    """A job that neither links tiles nor notes them for others: of files that will not stay."""
+    exporters: dict[str, Any] = dict(job.exporters)
+    for name, exporter in exporters.items():
+        if isinstance(exporter, LinksFiles):
+            exporters[name] = replace(exporter, link=False)
+    return replace(job, exporters=exporters)
 
 
 def _key(job: SlideJob, exporter: LinksFiles) -> str:

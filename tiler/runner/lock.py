@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,10 +13,34 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tiler.errors import LockedError
-from tiler.files import destination_error, inside, write_whole
+from tiler.errors import ConfigError, LockedError
+from tiler.files import destination_error, inside, make_folder, write_whole
 
 _HOLDER = ".lock-holder.json"
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Have a run's folder to oneself, with an empty folder ``.partial`` in it for the time.
+
+    Raises
+    ------
+    ConfigError
+        When links inside ``out`` could lead writes and removals anywhere.
+    DestinationError, LockedError
+        When ``out`` cannot be written, or another run holds it.
+    """
+    for name in ("slides", ".partial"):
+        if (out / name).is_symlink():
+            raise ConfigError(f"{out / name} is a symbolic link; tiler only writes real folders")
+    partial = make_folder(out / ".partial")
+    with locked(out):
+        for leftover in partial.iterdir():  # of runs that are no more: the lock says so
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tiler.errors import ConfigError, LockedError
 from tiler.files import make_folder
+from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.cache import prune
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
-from tiler.runner.lock import locked
+from tiler.runner.limits import NO_LIMITS, Limits
+from tiler.runner.lock import held
 from tiler.runner.progress import progress
 from tiler.runner.report import write_run, write_slides
 from tiler.runner.resume import find_done
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
+from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.tracking import Tracking
 from tiler.trackers import NoTracker
 
@@ -62,6 +64,7 @@ def run(
     engine: Engine,
     facts: Mapping[str, Any],
     policy: Policy = Policy(),
+    limits: Limits = NO_LIMITS,
     tracking: Tracking | None = None,
 ) -> RunResult:
     """Tile slides into ``out``, leaving alone what is done already.
@@ -78,22 +81,50 @@ def run(
         What ``run.json`` is to say of the configuration.
     policy
         How to treat what is there.
+    limits
+        What it may write at most: looked at before anything is written.
     tracking
         Is told of every slide; nobody if None.
 
     Raises
     ------
+    ConfigError
+        When it would write more.
     DestinationError
         When ``out`` cannot be written: nothing more is tried.
     LockedError
         When another run uses it, or it was made with other settings and those are refused.
     """
-    _refuse_links(out)
-    make_folder(out / "slides")
-    make_folder(out / ".partial")
-    with locked(out):
-        _sweep_partial(out / ".partial")
-        return _Run(jobs, out, engine, facts, policy, tracking or Tracking(NoTracker())).go()
+    with held(out):
+        return _Run(jobs, out, engine, facts, policy, Events(out), tracking).go(limits)
+
+
+def dry_run(
+    jobs: Sequence[SlideJob],
+    out: Path,
+    engine: Engine,
+    facts: Mapping[str, Any],
+    policy: Policy = Policy(),
+    limits: Limits = NO_LIMITS,
+    startup: float = 0.0,
+) -> Budget:
+    """Find out what ``run`` would write and how long it would take; write ``budget.json`` alone.
+
+    Parameters
+    ----------
+    jobs, out, engine, facts, policy, limits
+        As for ``run``; what it would refuse is refused here too.
+    startup
+        Seconds that the command took to get here, for the run will take them too.
+
+    Raises
+    ------
+    DestinationError, LockedError
+        As ``run`` does.
+    """
+    with held(out):
+        events = Events(out / ".partial")  # not the folder's story: it goes with the samples
+        return _Run(jobs, out, engine, facts, policy, events).estimate(limits, startup)
 
 
 class _Run:
@@ -106,33 +137,47 @@ class _Run:
         engine: Engine,
         facts: Mapping[str, Any],
         policy: Policy,
-        tracking: Tracking,
+        events: Events,
+        tracking: Tracking | None = None,
     ) -> None:
         self._jobs, self._out, self._engine = jobs, out, engine
-        self._facts, self._policy, self._tracking = facts, policy, tracking
-        self._events = Events(out)
+        self._facts, self._policy, self._events = facts, policy, events
+        self._tracking = tracking or Tracking(NoTracker())
+        self._sample_folder = out / ".partial" / "sample"
         self._rows: dict[str, SlideRow] = {}
         self._reused = 0
         self._shared: Counter[str] = Counter()
         self._table_written = time.monotonic()
 
-    def go(self) -> RunResult:
+    def go(self, limits: Limits) -> RunResult:
         """Do what is not done, and report, also when the run is cut short."""
         code = 0
         try:
             with interruptible():
                 todo = self._todo()
                 self._events.add("started", slides=len(self._jobs), todo=len(todo))
-                self._tile(todo)
+                self._tile(todo, limits)
         except Interrupted as stop:
             code = stop.exit_code
             pending = len(self._jobs) - len(self._rows)
             log.warning(
                 "interrupted; %d done, %d pending; re-run to resume", len(self._rows), pending
             )
-        finally:
-            shutil.rmtree(self._out / ".partial", ignore_errors=True)
         return self._report(code)
+
+    def estimate(self, limits: Limits, startup: float) -> Budget:
+        """What ``go`` would cost."""
+        try:
+            with interruptible():
+                todo, found = self._todo(), Budget()
+                if todo:
+                    with Stopwatch(self._engine) as watch:
+                        found = estimate(todo, watch, self._sample_folder)
+        except Interrupted as stop:
+            return Budget(exit_code=stop.exit_code)
+        budget = replace(found, seconds=startup + found.seconds).concluded(self._jobs, limits)
+        write_budget(self._out, self._facts, budget)
+        return budget
 
     def _todo(self) -> list[SlideJob]:
         """The jobs whose slides are not done yet."""
@@ -147,7 +192,7 @@ class _Run:
             if found.settings_changed:
                 changed.append(f"{job.slide_id}: {found.why_not}")
             if found.why_not:
-                log.warning("slide=%s redone: %s", job.slide_id, found.why_not)
+                log.warning("slide=%s to be redone: %s", job.slide_id, found.why_not)
                 self._events.add("redo", slide=job.slide_id, why=found.why_not)
         if changed and self._policy.on_change == "refuse":
             raise LockedError(
@@ -161,10 +206,21 @@ class _Run:
             log.info("%d of %d slides are done already", self._reused, len(self._jobs))
         return todo
 
-    def _tile(self, todo: Sequence[SlideJob]) -> None:
+    def _tile(self, todo: Sequence[SlideJob], limits: Limits) -> None:
         if not todo:
             return
-        with progress(len(todo)) as bar, self._engine as engine:
+        with self._engine as engine:
+            if limits:
+                budget = estimate(todo, Stopwatch(engine), self._sample_folder)
+                refusal = limits.refusal(budget.tiles, budget.bytes)
+                if refusal:
+                    self._events.add("refused", why=refusal)
+                    raise ConfigError(refusal)
+            self._work(todo, engine)
+
+    def _work(self, todo: Sequence[SlideJob], engine: Engine) -> None:
+        make_folder(self._out / "slides")
+        with progress(len(todo)) as bar:
             schedule = Schedule(engine, self._out, bar, self._events)
             self._shared = schedule.shared
             for row in schedule.rows(todo):
@@ -211,16 +267,3 @@ class _Run:
         write_slides(self._out, rows)
         self._table_written = time.monotonic()
         return rows
-
-
-def _refuse_links(out: Path) -> None:
-    """A link inside ``out`` could lead writes and removals anywhere."""
-    for name in ("slides", ".partial"):
-        if (out / name).is_symlink():
-            raise ConfigError(f"{out / name} is a symbolic link; tiler only writes real folders")
-
-
-def _sweep_partial(folder: Path) -> None:
-    """Remove what runs left behind that are no more: the lock says that none is alive."""
-    for leftover in folder.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True)

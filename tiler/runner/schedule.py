@@ -7,13 +7,14 @@ import os
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
 from tiler.files import inside, make_folder
 from tiler.protocols import Exported, FailedTile, WrittenFile
+from tiler.regions import Regions
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
@@ -29,6 +30,9 @@ from tiler.runner.tasks import (
 )
 
 log = logging.getLogger("tiler")
+
+Cut = Callable[[Regions], Iterable[Regions]]
+"""What shares a slide's tiles out into pieces of work."""
 
 
 @dataclass
@@ -55,15 +59,29 @@ class Schedule:
     Pieces of slides that are already begun come first, so that few slides are open at a time.
     A slide whose worker died is tried once more when nothing else runs.
 
+    Parameters
+    ----------
+    engine
+        Does the work.
+    out
+        Finished slides appear in its folder ``slides``.
+    bar, events
+        Are told of what happens.
+    cut
+        Which tiles are written, and in which pieces.
+
     Attributes
     ----------
     shared
         How many masks and grids were made, and how many were in the cache.
     """
 
-    def __init__(self, engine: Engine, out: Path, bar: Progress, events: Events) -> None:
+    def __init__(
+        self, engine: Engine, out: Path, bar: Progress, events: Events, cut: Cut = pieces
+    ) -> None:
         self._engine = engine
         self._out = out
+        self._cut = cut
         self._bar = bar
         self._events = events
         self._ready: deque[Task] = deque()
@@ -136,7 +154,7 @@ class Schedule:
                 TilesTask(job, name, piece, slide.partial)
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
-                for piece in pieces(plan.regions)
+                for piece in self._cut(plan.regions)
             ]
             self._bar.planned(sum(len(p.regions) for p in parts if isinstance(p, TilesTask)))
             slide.pieces_left = len(parts)

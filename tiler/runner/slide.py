@@ -10,7 +10,7 @@ import numpy as np
 from tiler.errors import ReadError
 from tiler.extractor import TileExtractor
 from tiler.geometry import Box
-from tiler.grid import Floats
+from tiler.grid import Floats, Ints
 from tiler.protocols import FailedTile, Mask, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution
@@ -109,18 +109,28 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
 
 def pieces(regions: Regions) -> Iterator[Regions]:
     """The regions in pieces of work: square blocks of the slide, small ones put together."""
+    order = in_blocks(regions)
+    columns, rows = _blocks(order)
+    new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
+    start = 0
+    for end in [*(np.flatnonzero(new_block) + 1).tolist(), len(order)]:
+        if end - start >= _PIECE_TILES or start < end == len(order):
+            yield order[start:end]
+            start = end
+
+
+def in_blocks(regions: Regions) -> Regions:
+    """The regions block by block, row by row within each: neighbours share native tiles."""
+    columns, rows = _blocks(regions)
+    return regions.take(np.lexsort((columns, rows)))  # stable
+
+
+def _blocks(regions: Regions) -> tuple[Ints, Ints]:
+    """The column and the row of blocks that each region begins in."""
     across, down = (
         length * max(1, min(_BLOCK_TILES, _BLOCK_PIXELS // length)) for length in regions.shape
     )
-    columns, rows = regions.locations[:, 0] // across, regions.locations[:, 1] // down
-    order = np.lexsort((columns, rows))  # stable: row by row within a block
-    columns, rows = columns[order], rows[order]
-    new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
-    start = 0
-    for end in [*(np.flatnonzero(new_block) + 1).tolist(), len(regions)]:
-        if end - start >= _PIECE_TILES or start < end == len(regions):
-            yield regions.take(order[start:end])
-            start = end
+    return regions.locations[:, 0] // across, regions.locations[:, 1] // down
 
 
 def settle(

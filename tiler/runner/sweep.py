@@ -29,10 +29,10 @@ class JobRecord:
     rows: list[dict[str, str]]
 
 
-def read_jobs(folder: Path, sweep_id: str) -> list[JobRecord]:
-    """The jobs of one sweep, in the order of their numbers."""
+def read_jobs(folder: Path, sweep_id: str, name: str = "run.json") -> list[JobRecord]:
+    """The jobs of one sweep that left such a file, in the order of their numbers."""
     jobs = []
-    for record in folder.glob("*/run.json"):
+    for record in folder.glob(f"*/{name}"):
         run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
         if run.get("sweep", {}).get("id") == sweep_id:
             jobs.append(JobRecord(record.parent.name, run, _rows(record.parent / "slides.csv")))

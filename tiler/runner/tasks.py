@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -173,7 +174,40 @@ def _check_whole(folder: Path, files: Sequence[WrittenFile]) -> None:
             )
 
 
-Task = PlanTask | TilesTask | FinishTask
+@dataclass(frozen=True)
+class Timed:
+    """A task's result and its seconds: ``first`` for what went ahead, ``rest`` for the others."""
+
+    result: object
+    first: float
+    rest: float
+
+
+@dataclass(frozen=True)
+class TimedTask:
+    """A task and how long it takes; of several tiles, one goes ahead and pays for the imports."""
+
+    task: PlanTask | TilesTask | FinishTask
+
+    @property
+    def job(self) -> SlideJob:
+        """The task's job."""
+        return self.task.job
+
+    def run(self, desk: Desk) -> Timed:
+        """Run the task and take the time."""
+        task, start = self.task, time.perf_counter()
+        if not isinstance(task, TilesTask):
+            return Timed(task.run(desk), time.perf_counter() - start, 0.0)
+        one = replace(task, regions=task.regions[:1]).run(desk)
+        middle = time.perf_counter()
+        others = replace(task, regions=task.regions[1:]).run(desk)
+        sync_tree(task.folder)  # a run flushes all of its tiles, so that grows with them
+        both = Exported(one.files + others.files, one.failed + others.failed)
+        return Timed(both, middle - start, time.perf_counter() - middle)
+
+
+Task = PlanTask | TilesTask | FinishTask | TimedTask
 
 
 def _check_unchanged(job: SlideJob, before: FileState) -> None:

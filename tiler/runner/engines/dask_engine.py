@@ -71,8 +71,13 @@ class DaskEngine:
     @property
     def slots(self) -> int:
         """Two per worker that there is, or is to be: one on its way while the other is done."""
+        return 2 * self.at_once
+
+    @property
+    def at_once(self) -> int:
+        """One per worker that there is, or is to be."""
         known = len(self._client.scheduler_info(n_workers=-1)["workers"])
-        return 2 * max(1, known, self.workers or 0)
+        return max(1, known, self.workers or 0)
 
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""

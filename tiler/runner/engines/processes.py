@@ -55,6 +55,11 @@ class ProcessEngine:
         return self._count + 1
 
     @property
+    def at_once(self) -> int:
+        """One per worker."""
+        return self._count
+
+    @property
     def _threads(self) -> int:
         """Threads for each worker: together as many as there are cores."""
         return max(1, (os.cpu_count() or 1) // self._count)

@@ -21,6 +21,11 @@ class SerialEngine:
         """One."""
         return 1
 
+    @property
+    def at_once(self) -> int:
+        """One."""
+        return 1
+
     def submit(self, task: Task) -> None:
         """Put the task in line."""
         self._waiting.append(task)

@@ -1,0 +1,207 @@
+"""What a run would cost: found by running it on a sample of its tiles, in a folder that goes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tiler
+from tiler.files import inside, make_folder, write_whole
+from tiler.runner.events import Events
+from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.limits import Limits, size_text
+from tiler.runner.links import without_links
+from tiler.runner.progress import Progress
+from tiler.runner.schedule import Schedule
+from tiler.runner.stopwatch import Stopwatch, Times, sample
+
+log = logging.getLogger("tiler")
+
+
+@dataclass(frozen=True)
+class SlideCost:
+    """What a slide would add to a run.
+
+    Attributes
+    ----------
+    slide_id
+        Its name in outputs.
+    status
+        ``to do``, ``done`` (and so free) or ``failed``.
+    reason
+        Why it failed, or why it has no tiles.
+    tiles
+        Exactly how many would be written.
+    bytes
+        Of all its files, predicted.
+    seconds
+        Predicted, if it were the only one.
+    work
+        Seconds of one worker, predicted.
+    """
+
+    slide_id: str
+    status: str
+    reason: str = ""
+    tiles: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    work: float = 0.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run would cost.
+
+    Attributes
+    ----------
+    slides
+        A cost per slide.
+    seconds
+        Of the whole command, with so many ``workers``.
+    refusal
+        Why it would be refused; empty if it would not.
+    exit_code
+        What the dry run ends with.
+    """
+
+    slides: tuple[SlideCost, ...] = ()
+    seconds: float = 0.0
+    workers: int = 1
+    refusal: str = ""
+    exit_code: int = 0
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all slides."""
+        return sum(slide.tiles for slide in self.slides)
+
+    @property
+    def bytes(self) -> int:
+        """Predicted bytes of all slides."""
+        return sum(slide.bytes for slide in self.slides)
+
+    def concluded(self, jobs: Sequence[SlideJob], limits: Limits) -> Budget:
+        """With the slides that are done already, in the order of ``jobs``, and the verdict."""
+        known = {slide.slide_id: slide for slide in self.slides}
+        slides = [known.get(job.slide_id) or SlideCost(job.slide_id, "done") for job in jobs]
+        refusal = limits.refusal(self.tiles, self.bytes)
+        reasons = [slide.reason for slide in slides if slide.status == "failed"]
+        code = 2 if refusal else 3 if reasons else 0
+        if any(reason.startswith("E_BUG") for reason in reasons):
+            code = 1
+        return replace(self, slides=tuple(slides), refusal=refusal, exit_code=code)
+
+
+def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget:
+    """Run a sample of every slide in ``folder`` and work out what all of it would cost.
+
+    Parameters
+    ----------
+    jobs
+        The slides that are not done: at least one.
+    watch
+        An engine that has started.
+    folder
+        For the samples; gone when this is done.
+
+    Raises
+    ------
+    DestinationError
+        When ``folder`` cannot be written.
+    """
+    costs: list[SlideCost] = []
+    slides, unseen = make_folder(folder / "slides"), Progress(len(jobs), None)
+    workers = watch.at_once
+    cut = partial(sample, workers=workers)
+    samples = [without_links(job) for job in jobs]
+    for row in Schedule(watch, folder, unseen, Events(folder), cut).rows(samples):
+        written = inside(slides, row.slide_id)
+        size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
+        shutil.rmtree(written, ignore_errors=True)
+        costs.append(_cost(row, watch.slides[row.slide_id], size, workers))
+        log.info("[%d/%d] %s measured", len(costs), len(jobs), row.slide_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    # Shared out evenly, but no less than the longest slide takes alone.
+    work = max(sum(cost.work for cost in costs) / workers, *(cost.seconds for cost in costs))
+    return Budget(tuple(costs), watch.waited + work, workers)
+
+
+def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
+    if row.status == "failed":
+        return SlideCost(row.slide_id, "failed", row.reason)
+    tiles, samples = row.kept, times.samples.values()
+    size = float(written)
+    for one in samples:
+        size += one.bytes * (tiles / one.tiles - 1) if one.tiles else 0
+    export = sum(one.seconds(tiles) for one in samples)
+    # The last round of pieces keeps only some of the workers busy.
+    rounds = math.ceil(times.pieces / workers) / times.pieces if times.pieces else 1.0
+    return SlideCost(
+        row.slide_id,
+        "to do",
+        row.reason,
+        tiles,
+        round(size),
+        seconds=times.once + export * rounds,
+        work=times.once + export,
+    )
+
+
+def write_budget(out: Path, facts: Mapping[str, Any], budget: Budget) -> None:
+    """Write ``budget.json``, which no run ever reads."""
+    content = {
+        "tiler": tiler.__version__,
+        **facts,
+        "total": {"tiles": budget.tiles, "bytes": budget.bytes, "seconds": budget.seconds},
+        "slides": [asdict(slide) for slide in budget.slides],
+        "refusal": budget.refusal,
+        "exit_code": budget.exit_code,
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    write_whole(inside(out, "budget.json"), text.encode(errors="surrogateescape") + b"\n")
+
+
+def table(budget: Budget) -> str:
+    """The budget for people: a line per slide, the total last."""
+    lines = [("slide", "status", "tiles", "bytes", "time", "")]
+    for slide in budget.slides:
+        numbers = (str(slide.tiles), size_text(slide.bytes), _duration(slide.seconds))
+        lines.append(
+            (slide.slide_id, slide.status, *numbers, slide.reason)
+            if slide.status == "to do"
+            else (slide.slide_id, slide.status, "", "", "", slide.reason)
+        )
+    workers = f"{budget.workers} worker{'s' if budget.workers > 1 else ''}, start included"
+    lines.append(
+        (
+            "total",
+            "",
+            str(budget.tiles),
+            size_text(budget.bytes),
+            _duration(budget.seconds),
+            workers,
+        )
+    )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if 2 <= i <= 4 else cell.ljust(width if i < 5 else 0)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

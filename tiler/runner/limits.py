@@ -1,0 +1,87 @@
+"""How much a run may write."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tiler.errors import ConfigError
+
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may write at most, beside what is done already.
+
+    Parameters
+    ----------
+    max_tiles
+        Tiles kept, of all slides together; None for any number.
+    max_bytes
+        Bytes below ``slides/``: a number, or text such as ``200 GB`` (10⁹) or ``200 GiB`` (2³⁰).
+
+    Raises
+    ------
+    ConfigError
+        When a value is no such number, or less than 1.
+    """
+
+    max_tiles: int | None = None
+    max_bytes: int | None = None
+
+    def __init__(self, max_tiles: int | None = None, max_bytes: object = None) -> None:
+        if max_tiles is not None and max_tiles < 1:
+            raise ConfigError(f"limits.max_tiles={max_tiles}: must be at least 1")
+        object.__setattr__(self, "max_tiles", max_tiles)
+        object.__setattr__(self, "max_bytes", None if max_bytes is None else _bytes(max_bytes))
+
+    def __bool__(self) -> bool:
+        return self.max_tiles is not None or self.max_bytes is not None
+
+    def refusal(self, tiles: int, size: int) -> str:
+        """Why a run of so many tiles and bytes may not be; empty if it may."""
+        over = [
+            (text(wanted) + unit, f"{key}={text(limit)}", key)
+            for wanted, unit, limit, key, text in (
+                (tiles, " tiles", self.max_tiles, "limits.max_tiles", str),
+                (size, "", self.max_bytes, "limits.max_bytes", size_text),
+            )
+            if limit is not None and wanted > limit
+        ]
+        if not over:
+            return ""
+        wanted, limits, keys = (" and ".join(words) for words in zip(*over, strict=True))
+        return (
+            f"the run would write {wanted}, more than {limits}; raise {keys}, or see with"
+            " dry_run=true what each slide would cost"
+        )
+
+
+NO_LIMITS = Limits()
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: ``155.9 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} TB"
+
+
+def _bytes(value: object) -> int:
+    found = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
+    size = 0.0
+    if isinstance(value, float):
+        size = value
+    elif found:
+        number, unit, binary = found.groups()
+        size = float(number) * (1024 if binary else 1000) ** _UNITS[unit.lower()]
+    if not 1 <= size < float("inf"):
+        raise ConfigError(
+            f"limits.max_bytes={value!r}: must be a number of bytes, at least 1, or text such as"
+            " 200 GB"
+        )
+    return int(size)

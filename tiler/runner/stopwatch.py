@@ -1,0 +1,174 @@
+"""Running a slide on a sample of its tiles, and taking the time of every piece of work."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+
+from tiler.grid import Ints
+from tiler.protocols import Exported
+from tiler.regions import Regions
+from tiler.runner.engine import Engine
+from tiler.runner.slide import in_blocks, pieces
+from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask, Timed, TimedTask
+
+_BLOCKS = 72
+"""Places that a slide is sampled at: glass, fat and tumour differ severalfold in bytes."""
+
+_BLOCK_TILES = 1, 64
+"""Tiles at each place: a tenth of the slide's in all, but no fewer and no more than these."""
+
+_PIXELS = 432 * 512 * 512
+"""Of a sample, so that it takes about a second."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+"""Shifts each place within its share of the tiles: even steps may fall in with the grid's rows."""
+
+_NEAR = 64
+"""Neighbours are looked for among so many before and behind: a block of a piece of work."""
+
+
+def sample(regions: Regions, workers: int) -> list[Regions]:
+    """Small blocks of neighbours, spread evenly over the tiles; a share for each worker."""
+    if not regions:
+        return []
+    order = in_blocks(regions)
+    least, most = _BLOCK_TILES
+    tenth = min(len(order) // 10, _PIXELS // math.prod(order.shape))
+    count = max(least, min(most, tenth // _BLOCKS))
+    if count * _BLOCKS < len(order):
+        centres = [int((i + i * _GOLDEN % 1) * len(order) / _BLOCKS) for i in range(_BLOCKS)]
+        near = [_block(order.locations, centre, count) for centre in centres]
+        order = order.take(np.unique(np.concatenate(near)))
+    share = math.ceil(len(order) / workers)
+    return [order[i : i + share] for i in range(0, len(order), share)]
+
+
+def _block(locations: Ints, centre: int, count: int) -> Ints:
+    """The tiles nearest to one of them: neighbours share the slide's own tiles, as in a run."""
+    first = max(0, centre - _NEAR)
+    near = locations[first : centre + _NEAR]
+    distance = np.abs(near - locations[centre]).max(axis=1)
+    return first + np.argsort(distance, kind="stable")[:count]
+
+
+@dataclass
+class Sample:
+    """What an exporter did on a slide's sample.
+
+    Attributes
+    ----------
+    tiles, bytes
+        That were written, with what the record says of each file.
+    blocks, first
+        How many blocks there were, and the seconds of the first tile of each.
+    others, rest
+        All other tiles, and their seconds.
+    """
+
+    tiles: int = 0
+    bytes: int = 0
+    blocks: int = 0
+    first: float = 0.0
+    others: int = 0
+    rest: float = 0.0
+
+    def add(self, regions: int, timed: Timed) -> None:
+        """Take in a block of so many regions."""
+        assert isinstance(timed.result, Exported)
+        self.tiles += regions - len(timed.result.failed)
+        self.bytes += sum(
+            file.size + len(json.dumps(vars(file), ensure_ascii=False)) + len(", ")
+            for file in timed.result.files
+        )
+        self.blocks += 1
+        self.first += timed.first
+        self.others += regions - 1
+        self.rest += timed.rest
+
+    def seconds(self, tiles: int) -> float:
+        """Of so many tiles, and of what the first one in each worker paid for."""
+        each = self.rest / self.others if self.others else 0.0
+        return tiles * each + max(0.0, self.first - self.blocks * each)
+
+
+@dataclass
+class Times:
+    """What was measured on a slide.
+
+    Attributes
+    ----------
+    once
+        Seconds for finding its tiles and for finishing it: one task each.
+    pieces
+        How many pieces of work a run would make of its tiles.
+    samples
+        By exporter.
+    """
+
+    once: float = 0.0
+    pieces: int = 0
+    samples: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+
+
+class Stopwatch:
+    """An engine that times its tasks; ``waited`` is how long it took to get going."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._start = time.perf_counter()
+        self.waited = 0.0
+        self.slides: dict[str, Times] = defaultdict(Times)
+
+    @property
+    def slots(self) -> int:
+        """The engine's own."""
+        return self._engine.slots
+
+    @property
+    def at_once(self) -> int:
+        """The engine's own."""
+        return self._engine.at_once
+
+    def submit(self, task: Task) -> None:
+        """Hand the task on, to be timed."""
+        assert not isinstance(task, TimedTask)
+        self._engine.submit(TimedTask(task))
+
+    def next(self) -> tuple[Task, object]:
+        """The next task and its own result."""
+        timed, result = self._engine.next()
+        assert isinstance(timed, TimedTask)
+        if not isinstance(result, Timed):
+            return timed.task, result
+        task = timed.task
+        if not self.slides:
+            self.waited = time.perf_counter() - self._start - result.first
+        if isinstance(task, PlanTask):
+            self.slides[task.job.slide_id] = Times()  # after a worker's death it begins anew
+        times = self.slides[task.job.slide_id]
+        if isinstance(task, TilesTask):
+            times.samples[task.exporter].add(len(task.regions), result)
+        else:
+            times.once += result.first
+        if isinstance(task, FinishTask):
+            times.pieces = sum(1 for _ in pieces(task.planned.plan.regions))
+        return task, result.result
+
+    def __enter__(self) -> Stopwatch:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.__exit__(kind, error, trace)
