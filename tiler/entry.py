@@ -1,4 +1,4 @@
-"""The door: help and version at once, everything else through Hydra."""
+"""The door: help and version at once, an old run again, everything else through Hydra."""
 
 from __future__ import annotations
 
@@ -18,7 +18,27 @@ def main() -> None:
             from tiler.config.folder import help_text
 
             print(help_text())
+        case ["--rerun", old, *words]:
+            sys.exit(_rerun(old, words, started))
         case _:
             from tiler.cli import run_command
 
             sys.exit(run_command(started))
+
+
+def _rerun(old: str, words: list[str], started: float) -> int:
+    """Run an old run's configuration again, with some keys set anew."""
+    import tempfile
+    from pathlib import Path
+
+    from tiler.cli import run_command
+    from tiler.config.rerun import write_rerun
+    from tiler.errors import ConfigError
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            sys.argv[1:] = [*write_rerun(Path(old), Path(folder)), *words]
+        except ConfigError as error:
+            print(f"{error.code}: {error}", file=sys.stderr)
+            return error.exit_code
+        return run_command(started)

@@ -1,0 +1,166 @@
+"""Sweeps as files, what they come to, and running again what a run was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import complaint, read_csv, tiler
+from PIL import Image
+
+from tiler.geometry import Size
+from tiler.grid import coverage
+from tiler.runner.contact_sheet import draw
+from tiler.slides.demo import write_demo_slide
+from tiler.stages import Cells
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The keys that name two small painted slides."""
+    folder = tmp_path_factory.mktemp("slides")
+    for name, size in (("007", Size(1300, 900)), ("b", Size(900, 1100))):
+        write_demo_slide(folder / f"{name}.tiff", size)
+    return ["slides=files", f"slides.paths={folder}"]
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in (folder / "slides").rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_sweep_is_a_file(slides: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/ours.yaml").write_text(
+        "# @package _global_\nname: ours\nout: res\ntile:\n  size: 100\nresolution:\n  value: 1.0\n"
+        "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      threshold: 0.2,0.6\n"
+        "      mask: none,otsu\n"
+    )
+    done = tiler("--config-dir", "mine", *slides, "experiment=ours", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(tmp_path / "res/sweep.csv")
+    assert len(rows) == 8
+    assert [(row["threshold"], row["mask"]) for row in rows[::2]] == [
+        ("0.2", "none"), ("0.2", "otsu"), ("0.6", "none"), ("0.6", "otsu"),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["slide_id"] in ("007", "b")
+        counts = (int(row[key]) for key in ("kept", "below_threshold", "dropped"))
+        assert sum(counts) == int(row["candidates"]) > 0
+        assert float(row["tissue_mm2"]) > 0
+        assert row["effective_mpp"] == "1.0"
+        folder = tmp_path / "res" / row["job"] / "slides" / row["slide_id"]
+        record = json.loads((folder / "record.json").read_text())
+        assert int(row["bytes"]) == sum(file["size"] for file in record["files"]) > 0
+
+
+def test_a_sweep_comes_to_a_definition_a_table_and_a_picture(
+    slides: list[str], tmp_path: Path
+) -> None:
+    for words in (["init", "-q"], ["add", "-A"],
+                  ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):  # fmt: skip
+        (tmp_path / "notes").touch()
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    words = [*slides, "resolution=level", "tile.size=90,150", "threshold=0.5", "out=res"]
+    done = tiler("-m", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    definition = json.loads((tmp_path / "res/sweep.json").read_text())
+    assert definition["overrides"] == words
+    assert definition["git"]["changed"] is True
+    assert len(definition["git"]["commit"]) == 40
+    assert definition["shared"] == {
+        "masks made": 2, "masks reused": 2, "grids made": 4,
+    }  # fmt: skip
+    assert [job["settings"] for job in definition["jobs"]] == [
+        {"tile.size": "90"},
+        {"tile.size": "150"},
+    ]
+    with Image.open(tmp_path / "res/sweep.jpg") as sheet:
+        pixels = np.asarray(sheet).astype(int)
+    blue = (pixels[..., 2] - pixels[..., 0]) > 80
+    left, right = np.array_split(blue, 2, axis=1)
+    assert left.sum() > 1000 < right.sum()
+
+
+def test_parquet_keeps_names_as_words_and_numbers_as_numbers(
+    slides: list[str], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="tiler[parquet] is not installed")
+    words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
+    assert tiler("-m", *words, cwd=tmp_path).returncode == 0
+    table = parquet.read_table(tmp_path / "res/sweep.parquet").to_pylist()
+    assert [row["slide_id"] for row in table] == ["007", "b", "007", "b"]
+    assert [row["threshold"] for row in table] == [0.2, 0.2, 0.9, 0.9]
+    kept = [int(row["kept"]) for row in read_csv(tmp_path / "res/sweep.csv")]
+    assert [row["kept"] for row in table] == kept
+
+
+def test_the_picture_shows_mask_and_kept_cells() -> None:
+    mask = np.zeros((100, 200), bool)
+    mask[:, 120:] = True
+    edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
+    rows = edges[:2]
+    cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
+    picture = draw(mask, cells, 0.8)
+    assert picture.shape == (110, 220, 3)
+    glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
+    assert glass == [255, 255, 255]
+    assert tissue != kept
+    everything = draw(mask, cells, 0.0)
+    assert everything[50, 200].tolist() == kept
+    assert everything[50, 30].tolist() not in (glass, tissue, kept)
+
+
+@pytest.mark.parametrize("preset", ["threshold_sweep", "resolution_sweep"])
+def test_presets_that_sweep(slides: list[str], tmp_path: Path, preset: str) -> None:
+    done = tiler(*slides, f"experiment={preset}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(tmp_path / f"outputs/{preset}/sweep.csv")
+    assert len(rows) == 2 * len({row["job"] for row in rows}) >= 6
+    assert {row["status"] for row in rows} <= {"done", "done_empty"}
+    definition = json.loads((tmp_path / f"outputs/{preset}/sweep.json").read_text())
+    assert definition["shared"]["masks made"] == 2
+
+
+def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Path) -> None:
+    common = [*slides, "resolution=level", "tile.size=110", "mask=hsv", "threshold=0.3"]
+    common.append(r"name='a\${b}'")
+    assert tiler(*common, "out=first", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "first/run.json").read_text())["config"]["name"] == "a${b}"
+    again = tiler("--rerun", "first", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "2 of 2 slides are done already" in again.stderr
+    assert tiler("--rerun", "first/run.json", "out=second", cwd=tmp_path).returncode == 0
+    assert outputs(tmp_path / "second") == outputs(tmp_path / "first")
+    changed = tiler("--rerun", "first", "threshold=0.9", cwd=tmp_path)
+    assert changed.returncode == 0
+    assert "threshold was 0.3, now 0.9" in changed.stderr
+    refused = tiler("--rerun", "first", "treshold=0.9", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "treshold" in complaint(refused)
+
+
+def test_a_job_of_a_sweep_is_run_again_by_itself(slides: list[str], tmp_path: Path) -> None:
+    words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
+    assert tiler("-m", *words, cwd=tmp_path).returncode == 0
+    job = tmp_path / "res/threshold=0.9"
+    before = outputs(job)
+    again = tiler("--rerun", "res/threshold=0.9", cwd=tmp_path)
+    assert "2 of 2 slides are done already" in again.stderr
+    assert tiler("--rerun", "res/threshold=0.9", "out=alone", cwd=tmp_path).returncode == 0
+    assert outputs(tmp_path / "alone") == before == outputs(job)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[1]", '{"config": 3}'])
+def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    refused = tiler("--rerun", "." if content is not None else "nowhere", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--rerun" in complaint(refused)

@@ -1,0 +1,58 @@
+"""Running again what a ``run.json`` holds: its own configuration, whatever the defaults are now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tiler.config.folder import conf_folder
+from tiler.errors import ConfigError
+
+NAME = "rerun"
+
+
+def write_rerun(old: Path, folder: Path) -> list[str]:
+    """Write an old run's configuration for Hydra into ``folder``; the words that make it use it.
+
+    Parameters
+    ----------
+    old
+        The run's folder, or the ``run.json`` in it. Its folder becomes ``out``.
+    folder
+        For ``rerun.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        When there is no configuration of a run.
+    """
+    path = old / "run.json" if old.is_dir() else old
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"--rerun {old}: no run to repeat there ({error!r}); give the folder of a run, or its"
+            " run.json"
+        ) from error
+    standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
+    document = {
+        "defaults": ["tiler_schema", "_self_", {"override hydra/job_logging": "plain"}],
+        **_literal(config),
+        "out": _literal(str(path.parent)),
+        "hydra": standing["hydra"],
+    }
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
+    return ["--config-dir", str(folder), "--config-name", NAME]
+
+
+def _literal(value: Any) -> Any:
+    """A value in which nothing is taken for an interpolation."""
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
