@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -131,6 +132,8 @@ def _run(config: DictConfig) -> tuple[int, str]:
         if sweep:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         facts = {**_facts(), "config": plan.plain}
+        gc.freeze()
+        gc.enable()
         if config.dry_run:
             return _estimate(plan, out, facts, time.perf_counter() - started), ""
         log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 
@@ -9,6 +10,7 @@ import time
 def main() -> None:
     """Run the command and end the process with its exit code."""
     started = time.perf_counter()
+    gc.disable()  # what start-up makes stays; looking for what does not costs a tenth of it
     match sys.argv[1:]:
         case ["--version"]:
             from tiler import __version__

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import openslide
-
 _SERIES = "dicom.SeriesInstanceUID"
 
 
@@ -13,6 +11,8 @@ def series_of(path: Path) -> str | None:
     """The series that a DICOM file belongs to; None for other files and ones that do not open."""
     if path.suffix.lower() != ".dcm" or not path.is_file():
         return None
+    import openslide
+
     try:
         with openslide.OpenSlide(path) as slide:
             return slide.properties.get(_SERIES)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import tiler
 
 _PACKAGES = (
-    "tiler",
     "numpy",
     "openslide-python",
     "openslide-bin",
@@ -24,14 +26,18 @@ _PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """The version of Python and of every package that is installed of those that matter."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    """The version of Python and of every package that is installed of those that matter.
+
+    Read off the names of the packages' ``.dist-info`` folders (PEP 427): importlib.metadata takes
+    as long to load as a slide's coordinates take to find.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        for path in Path(folder).glob("*.dist-info"):
+            package, _, version = path.stem.rpartition("-")
+            found.setdefault(package.replace("_", "-").lower(), version)
+    known = {name: found[name] for name in _PACKAGES if name in found}
+    return {"python": platform.python_version(), "tiler": tiler.__version__, **known}
 
 
 def git_state() -> dict[str, object] | None:

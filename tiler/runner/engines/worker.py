@@ -5,6 +5,7 @@ A fresh interpreter, never a fork: OpenSlide deadlocks in a child forked while a
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -25,6 +26,7 @@ def main() -> None:
 
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
+    gc.disable()  # nothing of what is imported here goes away again
     from tiler.runner.tasks import Desk, attempt
 
     desk = Desk()
@@ -35,6 +37,7 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
             break
         pickle.dump(attempt(task, desk), results, pickle.HIGHEST_PROTOCOL)
         results.flush()
+        gc.enable()
     desk.close()
 
 
