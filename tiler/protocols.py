@@ -161,7 +161,7 @@ class ReadsFiles(Protocol):
         """The files beside the slide that its mask is made from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WrittenFile:
     """A file as it was written: its path below the slide's folder, bytes, and SHA-256 in hex."""
 

@@ -99,11 +99,20 @@ def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> N
         **asdict(replace(record, files=())),  # asdict copies deeply: not a million files
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
-        "files": [vars(file) for file in sorted(record.files, key=attrgetter("name"))],
     }
-    text = json.dumps(content, ensure_ascii=False)  # without indent it is written by C, not Python
-    data = text.encode(errors="surrogateescape") + b"\n"
-    write_whole(inside(folder, NAME), data, durable=True)
+    del content["files"]
+    # File by file: the encoder's pieces of a million files would fill the memory.
+    files = ", ".join(file_text(file) for file in sorted(record.files, key=attrgetter("name")))
+    text = f'{_encoded(content)[:-1]}, "files": [{files}]}}\n'
+    write_whole(inside(folder, NAME), text.encode(errors="surrogateescape"), durable=True)
+
+
+def file_text(file: WrittenFile) -> str:
+    """A file as the record lists it."""
+    return _encoded({"name": file.name, "size": file.size, "sha256": file.sha256})
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_record(folder: Path) -> Record | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import defaultdict
@@ -15,6 +14,7 @@ from tiler.grid import Ints
 from tiler.protocols import Exported
 from tiler.regions import Regions
 from tiler.runner.engine import Engine
+from tiler.runner.record import file_text
 from tiler.runner.slide import in_blocks, pieces
 from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask, Timed, TimedTask
 
@@ -84,8 +84,7 @@ class Sample:
         assert isinstance(timed.result, Exported)
         self.tiles += regions - len(timed.result.failed)
         self.bytes += sum(
-            file.size + len(json.dumps(vars(file), ensure_ascii=False)) + len(", ")
-            for file in timed.result.files
+            file.size + len(file_text(file)) + len(", ") for file in timed.result.files
         )
         self.blocks += 1
         self.first += timed.first
