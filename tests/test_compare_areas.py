@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from tiler.compare import areas
 from tiler.compare.areas import boxes_overlap, covered, masks_overlap
 from tiler.compare.changes import tile_change
+from tiler.compare.masks import MaskFacts, mask_overlap
 from tiler.compare.overlay import GAINED, KEPT, draw
 from tiler.compare.tiles import Tile, Tiles
 from tiler.geometry import Box
@@ -76,6 +79,24 @@ def test_the_overlap_of_masks_is_that_of_both_enlarged_to_one_size() -> None:
         assert masks_overlap(a, b) == share(large_a, large_b)
 
     law()
+
+
+@pytest.mark.parametrize("second", [("x", 4, 2), ("x", 2, 4), ("y", 4, 2)])
+def test_masks_are_the_same_by_their_digest_and_size_alone(second) -> None:
+    first = MaskFacts("ka", "x", 4, 2)
+    other = MaskFacts("kb", *second)
+    asked = []
+
+    def load(folder: Path, key: str) -> np.ndarray:
+        asked.append((folder, key))
+        return np.array([[True, key == "ka"]])
+
+    found = mask_overlap(first, other, (Path("a"), Path("b")), load)
+    if second == ("x", 4, 2):
+        assert (found, asked) == ((1.0, ""), [])
+    else:
+        assert (found, asked) == ((0.5, ""), [(Path("a"), "ka"), (Path("b"), "kb")])
+        assert mask_overlap(first, other, (None, Path("b")), load) == (None, "no cached mask")
 
 
 def tiles(cells, rounded: bool = False) -> Tiles:

@@ -31,11 +31,14 @@ class Run:
         Its ``run.json``.
     rows
         Its ``slides.csv`` by slide id; empty when the run ended before it got to its slides.
+    missing
+        Whether it is a job that its sweep does not have.
     """
 
     folder: Path
     facts: Facts
     rows: Mapping[str, Mapping[str, str]]
+    missing: bool = False
 
     @property
     def error(self) -> str:
@@ -106,7 +109,7 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
         first, second = (
             read_run(inside(folder, name))
             if name in names
-            else Run(folder / name, {"error": "the sweep has no such job"}, {})
+            else Run(folder / name, {"error": "the sweep has no such job"}, {}, missing=True)
             for folder, names in zip((a, b), jobs, strict=True)
         )
         yield name, first, second
