@@ -26,6 +26,7 @@ ROOMS = [
     {"stages"},
     {"extractor"},
     {"runner"},
+    {"compare"},
     {"config"},
     {"cli"},
     {"entry"},

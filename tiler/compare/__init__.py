@@ -1,0 +1,1 @@
+"""``tiler-compare``: what two runs, or two sweeps, made differently."""

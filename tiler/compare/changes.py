@@ -1,0 +1,167 @@
+"""What differs between two runs, slide by slide: values alone, nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tiler.compare.areas import boxes_overlap
+from tiler.compare.masks import LoadMask, cached_mask, mask_of, mask_overlap
+from tiler.compare.runs import Facts, Run
+from tiler.compare.tiles import Tile, Tiles, read_tiles
+from tiler.runner.record import differences
+
+_DONE = ("done", "done_empty")
+
+
+@dataclass(frozen=True)
+class TileChange:
+    """How the tiles of a slide differ.
+
+    Attributes
+    ----------
+    a, b
+        The tiles in either run.
+    kept, gained, lost
+        Those in both, those in B alone and those in A alone, in their tables' order.
+    overlap
+        Intersection over union of the two selections as areas of level 0.
+    ratio_change
+        The largest change of a ratio among the tiles in both; None when there are none.
+    """
+
+    a: Tiles
+    b: Tiles
+    kept: tuple[Tile, ...]
+    gained: tuple[Tile, ...]
+    lost: tuple[Tile, ...]
+    overlap: float
+    ratio_change: float | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both runs kept the same tiles with the same ratios."""
+        return not (self.gained or self.lost or self.ratio_change)
+
+
+@dataclass(frozen=True)
+class SlideChange:
+    """How a slide's results differ.
+
+    Attributes
+    ----------
+    slide_id
+        The slide.
+    status
+        In A and in B; empty where a run does not have the slide.
+    reason
+        In A and in B: why it is not ``done``.
+    tiles
+        None unless both runs did the slide.
+    mask_overlap
+        Intersection over union of the two masks, or None, and ``mask_note`` why it is not known.
+    mask_note
+        See ``mask_overlap``.
+    settings
+        Settings of this slide that differ though those of the runs do not.
+    notes
+        What else there is to know.
+    record
+        B's record of the slide.
+    """
+
+    slide_id: str
+    status: tuple[str, str]
+    reason: tuple[str, str] = ("", "")
+    tiles: TileChange | None = None
+    mask_overlap: float | None = None
+    mask_note: str = ""
+    settings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    record: Facts | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether status, tiles and ratios are the same; never of a slide that is not done yet."""
+        ended = self.status[0] == self.status[1] != "interrupted"
+        return ended and (self.tiles is None or self.tiles.equal)
+
+
+def setting_changes(a: Run, b: Run) -> list[str]:
+    """The settings and versions that differ between two runs, but for where they were written."""
+
+    def shown(run: Run) -> Facts:
+        config = run.facts.get("config") or {}
+        told = {key: value for key, value in config.items() if key != "out"}
+        return {**told, "versions": run.facts.get("versions") or {}}
+
+    return list(differences(shown(a), shown(b)))
+
+
+def slide_changes(a: Run, b: Run, load_mask: LoadMask = cached_mask) -> Iterator[SlideChange]:
+    """Compare the slides of two runs one after the other: A's, then those in B alone.
+
+    Raises
+    ------
+    ConfigError
+        When files of a run are missing or damaged.
+    """
+    common = set(setting_changes(a, b))
+    for slide_id in dict.fromkeys([*a.rows, *b.rows]):
+        in_a, in_b = a.rows.get(slide_id, {}), b.rows.get(slide_id, {})
+        change = SlideChange(
+            slide_id,
+            status=(in_a.get("status", ""), in_b.get("status", "")),
+            reason=(in_a.get("reason", ""), in_b.get("reason", "")),
+        )
+        done = all(status in _DONE for status in change.status)
+        yield _with_tiles(change, a, b, common, load_mask) if done else change
+
+
+def _with_tiles(
+    change: SlideChange, a: Run, b: Run, common: set[str], load_mask: LoadMask
+) -> SlideChange:
+    """What the folders of a slide that both runs did add to its change."""
+    name = change.slide_id
+    records = a.record(name), b.record(name)
+    tiles = [
+        read_tiles(run.slide_folder(name), name, record)
+        for run, record in zip((a, b), records, strict=True)
+    ]
+    masks = mask_of(records[0]), mask_of(records[1])
+    overlap, why = mask_overlap(*masks, (a.cache, b.cache), load_mask)
+    notes = [f"{side}: {note}" for side, t in zip("AB", tiles, strict=True) for note in t.notes]
+    sources = [record.get("source") or {} for record in records]
+    if sources[0].get("content") != sources[1].get("content"):
+        notes.append("the slide's file is another one in B")
+    settings = differences(records[0]["settings"], records[1]["settings"])
+    return replace(
+        change,
+        tiles=tile_change(*tiles),
+        mask_overlap=overlap,
+        mask_note=why,
+        settings=tuple(line for line in settings if line not in common),
+        notes=tuple(notes),
+        record=records[1],
+    )
+
+
+def tile_change(a: Tiles, b: Tiles) -> TileChange:
+    """How two lists of tiles of one slide differ."""
+    kept = tuple(tile for tile in a.ratios if tile in b.ratios)
+    changes = [abs(a.ratios[tile] - b.ratios[tile]) for tile in kept]
+    if a.rounded or b.rounded:
+        changes = [abs(_two_decimals(a, tile) - _two_decimals(b, tile)) for tile in kept]
+    return TileChange(
+        a,
+        b,
+        kept=kept,
+        gained=tuple(tile for tile in b.ratios if tile not in a.ratios),
+        lost=tuple(tile for tile in a.ratios if tile not in b.ratios),
+        overlap=boxes_overlap(a.boxes0, b.boxes0),
+        ratio_change=max(changes, default=None),
+    )
+
+
+def _two_decimals(tiles: Tiles, tile: Tile) -> float:
+    return float(f"{tiles.ratios[tile]:.2f}")  # as in the names of images

@@ -1,0 +1,91 @@
+"""The command: read two folders, say what differs, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiler.compare.changes import slide_changes
+from tiler.compare.overlay import Overlays
+from tiler.compare.report import csv_row, csv_text, run_lines, slide_lines
+from tiler.compare.runs import pairs
+from tiler.errors import ConfigError, TilerError
+from tiler.files import make_folder, write_whole
+
+DIFFERENT = 7
+"""The exit code of runs that differ: 1, which diff and cmp use, means a bug in tiler."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare what the command line names; 0 when equal, 7 when not, else as ``tiler`` has it."""
+    options = _options(arguments)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when a pager is closed
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _compare(options)
+    except TilerError as error:
+        text = str(error)
+        print(text if text.startswith("E_") else f"{error.code}: {text}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tiler-compare",
+        description="Say what two runs, two jobs of sweeps, or two whole sweeps made differently.",
+        epilog=f"Exit code: 0 equal, {DIFFERENT} different, 2 wrong use or damaged input,"
+        " 4 the destination cannot be written. Equal means: the same slides with the same status,"
+        " tiles and ratios; settings and masks are told and do not count.",
+    )
+    parser.add_argument("a", metavar="A", type=Path, help="a run's or a sweep's folder")
+    parser.add_argument("b", metavar="B", type=Path, help="another")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write a row per slide")
+    parser.add_argument(
+        "--overlay",
+        metavar="FOLDER",
+        type=Path,
+        help="write a picture per slide: tiles in both blue, in B alone green, in A alone orange",
+    )
+    parser.add_argument(
+        "--slides",
+        metavar="WHERE",
+        help="for --overlay: file, folder or glob of the slides, when not where the run had them",
+    )
+    options = parser.parse_args(arguments)
+    if options.slides and not options.overlay:
+        parser.error("--slides is of use with --overlay alone")
+    return options
+
+
+def _compare(options: argparse.Namespace) -> int:
+    print(f"A: {options.a}\nB: {options.b}")
+    rows: list[dict[str, object]] = []
+    alike = True
+    for job, a, b in pairs(options.a, options.b):
+        print("\n".join(run_lines(job, a, b)))
+        alike &= a.missing == b.missing  # jobs that ran differ in their slides
+        pictures = (
+            Overlays(options.overlay / job, options.slides, b, a) if options.overlay else None
+        )
+        for change in slide_changes(a, b):
+            print("\n".join(slide_lines(change)))
+            rows.append(csv_row(job, change))
+            if pictures:
+                pictures.add(change)
+    if not rows:
+        raise ConfigError(f"{options.a} and {options.b}: there is no slide to compare")
+    if options.csv:
+        data = csv_text(rows).encode(errors="surrogateescape")
+        write_whole(make_folder(options.csv.parent) / options.csv.name, data)
+    differing = sum(row["equal"] != "true" for row in rows)
+    alike &= not differing
+    print(
+        f"equal: {len(rows)} slides" if alike else f"different: {differing} of {len(rows)} slides"
+    )
+    return 0 if alike else DIFFERENT

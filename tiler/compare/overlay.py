@@ -1,0 +1,173 @@
+"""A picture per slide: the tiles in both runs, those gained and those lost, over the slide."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tiler.readers
+from tiler.compare.areas import Ints, corners_of, covered
+from tiler.compare.changes import SlideChange, TileChange
+from tiler.compare.runs import Facts, Run
+from tiler.compare.tiles import Tile, Tiles
+from tiler.errors import ConfigError, SlideError
+from tiler.exporters.encoders import make_encoder
+from tiler.files import inside, make_folder, write_whole
+from tiler.geometry import Box, Size
+from tiler.protocols import Pixels
+from tiler.runner.fingerprint import fingerprint
+from tiler.slides import find_slides, read_table
+
+# Told apart by people who see red and green alike, and against pink tissue.
+KEPT, GAINED, LOST = (0, 114, 178), (0, 158, 115), (213, 94, 0)
+
+_MAX_SIDE = 1600
+_SHADE = 0.45
+
+
+class Overlays:
+    """The pictures of one pair of runs.
+
+    Parameters
+    ----------
+    folder
+        Where they go, as ``<slide_id>.jpg``; created if need be.
+    where
+        File, folder or glob of the slides; if None, where the runs had them.
+    *runs
+        Whose configurations say where that was.
+
+    Raises
+    ------
+    ConfigError
+        When there is no slide at ``where``.
+    """
+
+    def __init__(self, folder: Path, where: str | None, *runs: Run) -> None:
+        self._folder = make_folder(folder)
+        if where is None:
+            found = [path for run in runs for path in _slides_of(run.facts.get("config") or {})]
+            self._candidates = list(dict.fromkeys(found))
+            return
+        try:
+            self._candidates = [entry.path for entry in find_slides(where)]
+        except ConfigError as error:
+            raise ConfigError(f"--slides {where}: no slide found") from error
+
+    def add(self, change: SlideChange) -> None:
+        """Write a slide's picture, if there are tiles to compare; say it where the slide is not.
+
+        Raises
+        ------
+        DestinationError
+            When it cannot be written.
+        """
+        tiles = change.tiles
+        if tiles is None or change.record is None:
+            return
+        try:
+            area, picture = slide_picture(change.slide_id, change.record, self._candidates)
+        except SlideError as error:
+            print(f"{error}; its picture has a blank canvas", file=sys.stderr)
+            area, picture = _blank(tiles)
+        groups = (
+            (KEPT, _boxes(tiles.a, tiles.kept)),
+            (LOST, _boxes(tiles.a, tiles.lost)),
+            (GAINED, _boxes(tiles.b, tiles.gained)),
+        )
+        data = make_encoder("jpg", 90)(draw(picture, area, groups))
+        write_whole(inside(self._folder, f"{change.slide_id}.jpg"), data)
+
+
+def draw(picture: Pixels, area: Box, groups: Iterable[tuple[tuple[int, int, int], Ints]]) -> Pixels:
+    """Shade groups of boxes, (N, 4) in level-0 pixels, on a picture of ``area``."""
+    drawn = picture.astype(np.float32)
+    height, width, _ = picture.shape
+    scale = np.array([width / area.width, height / area.height] * 2)
+    for colour, boxes in groups:
+        pixels = np.rint((corners_of(boxes) - [area.x, area.y] * 2) * scale).astype(np.int64)
+        # A seam keeps neighbours apart, where tiles are large enough to have one.
+        sides = pixels[:, 2:] - pixels[:, :2]
+        pixels[:, 2:] -= (sides > 3).astype(np.int64)
+        inside_any = covered(pixels, (height, width))
+        drawn[inside_any] = drawn[inside_any] * (1 - _SHADE) + np.array(colour) * _SHADE
+    return np.rint(drawn).astype(np.uint8)
+
+
+def slide_picture(slide_id: str, record: Facts, candidates: Sequence[Path]) -> tuple[Box, Pixels]:
+    """Find a slide among some files by its fingerprint, and picture it.
+
+    Returns
+    -------
+    tuple
+        The slide's bounds in level-0 pixels, and their picture.
+
+    Raises
+    ------
+    SlideError
+        When it is not among them or cannot be read.
+    """
+    path = next(_matching(record.get("source") or {}, candidates), None)
+    if path is None:
+        raise SlideError(slide_id, "its file was not found; say where by --slides")
+    with _open(path, slide_id, record["settings"].get("reader") or {}) as slide:
+        return slide.bounds, slide.thumbnail(_fitted(slide.bounds))
+
+
+def _slides_of(config: Facts) -> list[Path]:
+    """The files that a run's configuration names, counted from the current folder."""
+    slides = config.get("slides") or {}
+    try:
+        if "paths" in slides:
+            return [entry.path for entry in find_slides(slides["paths"])]
+        if "table" in slides:
+            return [entry.path for entry in read_table(slides["table"])]
+    except ConfigError:  # they lie elsewhere now: each slide that is not found says so
+        return []
+    return sorted(Path(slides["folder"]).glob("*")) if "folder" in slides else []
+
+
+def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
+    for path in candidates:
+        try:
+            same_size = path.stat().st_size == source.get("size")
+            if same_size and fingerprint(path).content == source.get("content"):
+                yield path
+        except OSError:  # a file that cannot be read is not found
+            continue
+
+
+def _open(path: Path, slide_id: str, reader: Mapping[str, Any]) -> Any:
+    """Open a slide by the reader that tiled it, where that is one of ours."""
+    home, _, name = str(reader.get("_target_")).rpartition(".")
+    if home != "tiler.readers" or name not in tiler.readers.__all__:
+        return tiler.readers.open_slide(path, name=slide_id)
+    options = {key: value for key, value in reader.items() if not key.startswith("_")}
+    try:
+        return getattr(tiler.readers, name)(path, name=slide_id, **options)
+    except (TypeError, ConfigError) as error:
+        raise SlideError(slide_id, f"its reader is set as another tiler had it: {error}") from error
+
+
+def _blank(tiles: TileChange) -> tuple[Box, Pixels]:
+    """A white canvas from the slide's corner to the end of the last tile."""
+    boxes = np.concatenate([tiles.a.boxes0, tiles.b.boxes0])
+    width, height = (boxes[:, :2] + boxes[:, 2:]).max(axis=0, initial=1).tolist()
+    area = Box(0, 0, width, height)
+    size = _fitted(area)
+    return area, np.full((size.height, size.width, 3), 255, np.uint8)
+
+
+def _fitted(area: Box) -> Size:
+    scale = min(1.0, _MAX_SIDE / max(area.width, area.height, 1))
+    return Size(max(1, round(area.width * scale)), max(1, round(area.height * scale)))
+
+
+def _boxes(tiles: Tiles, chosen: Sequence[Tile]) -> Ints:
+    names = set(chosen)
+    boxes: Ints = tiles.boxes0[[tile in names for tile in tiles.ratios]]
+    return boxes

@@ -1,0 +1,163 @@
+"""Runs and sweeps, read back from their folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiler.errors import ConfigError
+from tiler.files import inside
+from tiler.runner.record import NAME as RECORD
+
+Facts = Mapping[str, Any]
+
+_PARTS = {"slide_id": str, "row": dict, "settings": dict, "counts": dict, "files": list}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what its two tables say.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    facts
+        Its ``run.json``.
+    rows
+        Its ``slides.csv`` by slide id; empty when the run ended before it got to its slides.
+    missing
+        Whether it is a job that its sweep does not have.
+    """
+
+    folder: Path
+    facts: Facts
+    rows: Mapping[str, Mapping[str, str]]
+    missing: bool = False
+
+    @property
+    def error(self) -> str:
+        """Why it did not get to its slides; empty if it did."""
+        return str(self.facts.get("error", ""))
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder of its cache, where it had one."""
+        folder = (self.facts.get("cache") or {}).get("folder")
+        return self.folder / folder if folder else None
+
+    def slide_folder(self, slide_id: str) -> Path:
+        """Where a slide's files lie."""
+        return inside(self.folder / "slides", slide_id)
+
+    def record(self, slide_id: str) -> Facts:
+        """The record of a slide that is done, also one of another version of tiler.
+
+        Raises
+        ------
+        ConfigError
+            When it is missing or damaged.
+        """
+        path = self.slide_folder(slide_id) / RECORD
+        record = _json_object(path)
+        for key, kind in _PARTS.items():
+            if not isinstance(record.get(key), kind):
+                raise ConfigError(f"{path} is damaged: no {key!r}; run tiler again to mend it")
+        return record
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder, or that of a job of a sweep.
+
+    Raises
+    ------
+    ConfigError
+        When it is not one, or its files are damaged.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    if not (folder / "run.json").is_file():
+        hint = "; it is a sweep's: name one of its jobs" if _is_sweep(folder) else ""
+        raise ConfigError(f"{folder} is not the folder of a run: it has no run.json{hint}")
+    facts = _json_object(folder / "run.json")
+    if "error" in facts:
+        return Run(folder, facts, {})
+    rows = _table(folder / "slides.csv", ("slide_id", "status", "reason"))
+    if not rows:
+        raise ConfigError(f"{folder / 'slides.csv'}: no slide in it")
+    return Run(folder, facts, {row["slide_id"]: row for row in rows})
+
+
+def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
+    """The runs to compare: one pair without a name, or the jobs of two sweeps by their names.
+
+    Raises
+    ------
+    ConfigError
+        When a folder is neither of a run nor of a sweep.
+    """
+    if not (_is_sweep(a) and _is_sweep(b)):
+        yield "", read_run(a), read_run(b)
+        return
+    jobs = [_job_names(folder) for folder in (a, b)]
+    for name in dict.fromkeys([*jobs[0], *jobs[1]]):
+        first, second = (
+            read_run(inside(folder, name))
+            if name in names
+            else Run(folder / name, {"error": "the sweep has no such job"}, {}, missing=True)
+            for folder, names in zip((a, b), jobs, strict=True)
+        )
+        yield name, first, second
+
+
+def _is_sweep(folder: Path) -> bool:
+    return (folder / "sweep.csv").is_file()
+
+
+def _job_names(sweep: Path) -> list[str]:
+    return list(dict.fromkeys(row["job"] for row in _table(sweep / "sweep.csv", ("job",))))
+
+
+def read_text(path: Path) -> str:
+    """A file of a run as text.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}; run tiler again to mend the folder"
+        ) from error
+
+
+def _json_object(path: Path) -> Facts:
+    try:
+        content = json.loads(read_text(path))
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} is damaged: it holds no object")
+    return content
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a table that has at least some columns."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
+    for number, row in enumerate(rows, 1):
+        missing = [name for name in columns if row.get(name) is None]
+        if missing or None in row:
+            what = f"no {missing[0]!r}" if missing else "too many cells"
+            raise ConfigError(f"{path} is damaged: row {number} has {what}")
+    return rows

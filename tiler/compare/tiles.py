@@ -1,0 +1,167 @@
+"""The tiles of a slide, from whichever of its files says what they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tiler.compare.areas import Ints
+from tiler.compare.runs import Facts, read_text
+from tiler.errors import ConfigError
+from tiler.exporters.images import FOLDER
+from tiler.exporters.tables import COLUMNS
+from tiler.files import digest
+from tiler.regions import RegionSpec
+from tiler.resolution import Level
+
+
+class Tile(NamedTuple):
+    """What makes a tile the same one: its resolution, and its box in pixels of that."""
+
+    resolution: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"x{self.x}_y{self.y}_w{self.width}_h{self.height}_{self.resolution}"
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles that a run kept of a slide.
+
+    Attributes
+    ----------
+    ratios
+        Of each tile, in their order.
+    boxes0
+        (N, 4), in the same order: x, y, width, height in level-0 pixels.
+    rounded
+        Whether ratios are known to two decimals alone, as in the names of images.
+    notes
+        What is odd about their files.
+    """
+
+    ratios: Mapping[Tile, float]
+    boxes0: Ints
+    rounded: bool = False
+    notes: tuple[str, ...] = ()
+
+
+_Row = tuple[Tile, float, Sequence[int]]
+
+
+def read_tiles(folder: Path, slide_id: str, record: Facts) -> Tiles:
+    """The tiles of a slide: from its CSV, else its JSON, else the names of its images.
+
+    Parameters
+    ----------
+    folder
+        The slide's.
+    slide_id
+        Its name.
+    record
+        What vouches for the folder.
+
+    Raises
+    ------
+    ConfigError
+        When none of them is there, or what is there is damaged.
+    """
+    try:
+        written = {str(file["name"]): file["sha256"] for file in record["files"]}
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"{folder}: the list of files in its record is damaged") from error
+    notes: list[str] = []
+    for name, parse in ((f"{slide_id}.csv", _csv_rows), (f"{slide_id}.json", _json_rows)):
+        path = folder / name
+        if not path.is_file():
+            notes += [f"{name} is missing"] if name in written else []
+            continue
+        text = read_text(path)
+        if written.get(name) != digest(text.encode(errors="surrogateescape")):
+            notes.append(f"{name} is not as it was written: its sha256 is not that of the record")
+        return _tiles(parse(path, text), path, False, notes)
+    names = [name for name in written if name.startswith(f"{FOLDER}/")]
+    if not names and record["counts"].get("written") != 0:
+        raise ConfigError(
+            f"{folder}: neither a table ({slide_id}.csv, {slide_id}.json) nor tile images say which"
+            " tiles there are; run tiler again with csv among the exporters"
+        )
+    notes += ["tiles known from the names of images: ratios to two decimals"] if names else []
+    return _tiles(_named_rows(folder, slide_id, names, record), folder, True, notes)
+
+
+def _tiles(rows: Iterable[_Row], path: Path, rounded: bool, notes: Sequence[str]) -> Tiles:
+    ratios: dict[Tile, float] = {}
+    boxes: list[Sequence[int]] = []
+    for tile, ratio, box in rows:
+        if tile in ratios:
+            raise ConfigError(f"{path} is damaged: tile {tile} stands in it twice")
+        if min(tile.width, tile.height) <= 0 or min(box[2:]) < 0 or not 0 <= ratio <= 1:
+            raise ConfigError(f"{path} is damaged: tile {tile} with ratio {ratio}, box {(*box,)}")
+        ratios[tile] = ratio
+        boxes.append(box)
+    return Tiles(ratios, np.array(boxes, np.int64).reshape(-1, 4), rounded, tuple(notes))
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        if tuple(header[: len(COLUMNS)]) != COLUMNS:
+            raise ValueError(f"its header is not {','.join(COLUMNS)}")
+        if not text.endswith("\n"):
+            raise ValueError("its last line is cut short")
+        for cells in reader:
+            if len(cells) != len(header):
+                raise ValueError(f"{len(cells)} cells, not {len(header)}")
+            yield _row(cells)
+    except (csv.Error, ValueError) as error:
+        raise ConfigError(f"{path} is damaged: line {reader.line_num}: {error}") from error
+
+
+def _json_rows(path: Path, text: str) -> Iterator[_Row]:
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
+    if not isinstance(items, list):
+        raise ConfigError(f"{path} is damaged: it holds no array")
+    for number, item in enumerate(items, 1):
+        try:
+            yield _row([item[name] for name in COLUMNS])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{path} is damaged: object {number}: {error}") from error
+
+
+def _row(cells: Sequence[Any]) -> _Row:
+    _, x, y, width, height, resolution, ratio, *box = cells[: len(COLUMNS)]
+    x, y, width, height, *box = (int(str(number)) for number in (x, y, width, height, *box))
+    return Tile(str(resolution), x, y, width, height), float(ratio), box
+
+
+def _named_rows(folder: Path, slide_id: str, names: Iterable[str], record: Facts) -> Iterator[_Row]:
+    pattern = re.compile(
+        re.escape(slide_id) + r"_x(-?\d+)_y(-?\d+)_w(\d+)_h(\d+)_(.+)_r([01]\.\d\d)\.\w+"
+    )
+    for name in names:
+        found = pattern.fullmatch(name.rpartition("/")[2])
+        if found is None:
+            raise ConfigError(f"{folder}: {name} is not the name of a tile of {slide_id}")
+        x, y, width, height = map(int, found.groups()[:4])
+        resolution, ratio = found[5], float(found[6])
+        # The level-0 box follows from the downsample; the level is never looked at.
+        downsample = record["row"].get("downsample")
+        region = RegionSpec((x, y), (width, height), Level(0), ratio, downsample)  # type: ignore[arg-type]
+        yield Tile(resolution, x, y, width, height), ratio, region.box0
