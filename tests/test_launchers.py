@@ -18,7 +18,7 @@ from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 from tiler.config.explain import explain
 
 TESTS = Path(__file__).parent
-REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "2"))
+REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))
 KEPT = {"16": TILES, "32": 6, "48": 2}
 """Tiles by their size."""
 

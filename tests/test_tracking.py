@@ -319,7 +319,7 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
 def test_mlflow_is_not_loaded_for_nothing(tmp_path: Path) -> None:
     picture(tmp_path)
     code = (
-        "import sys; from tiler.cli import run_command; assert run_command() == 0;"
+        "import sys; from tiler.cli import run_command; assert run_command(0.0) == 0;"
         "print([m for m in ('mlflow', 'sqlalchemy', 'submitit') if m in sys.modules])"
     )
     arguments = [*COMMON, "out=out", "tracker=jsonl"]

@@ -181,6 +181,20 @@ def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
     assert alive(folder) == []
 
 
+def test_a_worker_whose_parent_died_before_it_began_ends() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    source = f"from tiler.runner.engines.worker import main; main({gone.pid})"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert worker.wait(timeout=60) == 1
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
 def test_one_run_per_folder(folder: Path) -> None:
     slides(folder, "slow1")
     command = [sys.executable, "-m", "tiler", *COMMON, READER]

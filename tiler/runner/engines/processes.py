@@ -159,7 +159,7 @@ class _Worker:
 
 
 def _spawn(threads: int) -> subprocess.Popen[bytes]:
-    start = "from tiler.runner.engines.worker import main; main()"
+    start = f"from tiler.runner.engines.worker import main; main({os.getpid()})"
     # The same search path as here, so that the worker imports what this process would.
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
     environment = {**_KEEP_BUFFERS, **os.environ, VARIABLE: str(threads)}

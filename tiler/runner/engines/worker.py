@@ -15,10 +15,14 @@ import time
 from typing import BinaryIO
 
 
-def main() -> None:
-    """Serve tasks until the input ends."""
+def main(parent: int) -> None:
+    """Serve tasks until the input ends, or the process ``parent``.
+
+    The parent says who it is: one that died before this process could ask is no longer there to
+    be followed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     tasks = sys.stdin.buffer
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not garble results
