@@ -1,9 +1,11 @@
 """What tiler is compared with; each takes the tiles from a table that tiler wrote.
 
 usage: peers.py obvious|floor|reduced SLIDE TABLE OUT png|jpg
+       peers.py coordinates SLIDES RESOLUTIONS OUT THRESHOLDS
 
 obvious  the script that everyone writes: OpenSlide, Pillow, four threads
 floor    the codecs alone in two processes: each native tile decoded once, nothing else done
+coordinates  the obvious script for coordinates: a mask and a loop over the tiles, per setting
 reduced  the obvious script for a resolution between levels: OpenSlide at level 0, INTER_AREA
 """
 
@@ -54,6 +56,34 @@ def reduced(slide_path, table, out, extension):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(save, boxes(table)))
+
+
+def coordinates(slides, resolutions, out, thresholds):
+    import cv2
+    import numpy as np
+    import openslide
+
+    for mpp in map(float, resolutions.split(",")):
+        for threshold in map(float, thresholds.split(",")):
+            for path in sorted(Path(slides).iterdir()):
+                with openslide.OpenSlide(path) as slide:
+                    scale = 8.0 / float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
+                    width, height = slide.dimensions
+                    small = slide.get_thumbnail((width / scale, height / scale)).convert("RGB")
+                    side = round(512 * mpp / float(slide.properties["openslide.mpp-x"]))
+                saturation = cv2.cvtColor(np.asarray(small), cv2.COLOR_RGB2HSV)[..., 1]
+                saturation = cv2.medianBlur(saturation, 5)
+                _, mask = cv2.threshold(saturation, 0, 1, cv2.THRESH_OTSU)
+                mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+                with open(f"{out}/{path.stem}_{mpp}_{threshold}.csv", "w", newline="") as file:
+                    table = csv.writer(file)
+                    for y in range(0, height - side + 1, side):
+                        for x in range(0, width - side + 1, side):
+                            top, left = round(y / scale), round(x / scale)
+                            bottom, right = round((y + side) / scale), round((x + side) / scale)
+                            ratio = mask[top:bottom, left:right].mean()
+                            if ratio >= threshold:
+                                table.writerow([path.stem, x, y, side, side, ratio])
 
 
 _state = {}
@@ -122,4 +152,7 @@ def floor(slide_path, table, out, extension):
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
     Path(arguments[2]).mkdir(parents=True)
-    {"obvious": obvious, "floor": floor, "reduced": reduced}[what](*arguments)
+    scripts = {
+        "obvious": obvious, "floor": floor, "reduced": reduced, "coordinates": coordinates,
+    }  # fmt: skip
+    scripts[what](*arguments)

@@ -48,6 +48,18 @@ def rows(results):
         engines["times faster than one thread"],
         "",
     )
+    swept = results["sweep"]
+    yield "sweep of 15 settings: time against one run", swept["sweep against one run"], "≤ 2"
+    yield (
+        "the same less what Hydra takes for 15 jobs that do nothing",
+        swept["sweep less Hydra's own, against one run"],
+        "",
+    )
+    yield (
+        "sweep of 15 settings: time against the obvious script",
+        swept["sweep against the obvious script"],
+        "≤ 0.33",
+    )
     for size, peak in peaks.items():
         yield f"peak memory of a process at {size}, MB", peak, "< 400"
 

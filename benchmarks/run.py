@@ -14,58 +14,20 @@ import os
 import platform
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 from budget import accuracy
+from commands import JPEG, LEVEL0, MASK, PNG, TWO, medians, peer, seconds, tiler
 from PIL import Image
 from slides import repeated, yardstick
+from sweeps import sweep
 
 from tiler.geometry import Size
 
 HERE = Path(__file__).resolve().parent
-TWO = ["engine=processes", "engine.workers=2"]
-LEVEL0 = ["resolution=level", "resolution.value=0"]
-JPEG = ["exporter=[csv,images]", "exporter.images.extension=jpg", "exporter.images.quality=80"]
-PNG = ["exporter=[csv,images]"]
-# The yardstick's tissue is found by Otsu's threshold alone, as the scripts that it is from do.
-MASK = ["mask.saturation=[0,255]"]
-
-
-def tiler(slide: Path, out: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tiler", "slides=files", f"slides.paths={slide}", f"out={out}",
-            *MASK, *arguments]  # fmt: skip
-
-
-def peer(what: str, slide: Path, table: Path, out: Path, extension: str) -> list[str]:
-    script = str(HERE / "peers.py")
-    return [sys.executable, script, what, str(slide), str(table), str(out), extension]
-
-
-def seconds(command: list[str], out: Path | None) -> float:
-    """Run a command once, into a folder that is not there yet."""
-    if out is not None:
-        shutil.rmtree(out, ignore_errors=True)
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    elapsed = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return elapsed
-
-
-def medians(cases: dict[str, tuple[list[str], Path | None]], rounds: int) -> dict[str, float]:
-    """The median time of each command, all of them taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, (command, out) in cases.items():
-            times[name].append(seconds(command, out))
-            print(f"  {name}: {times[name][-1]:.2f} s", flush=True)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def table_of(slide: Path, folder: Path, *arguments: str) -> Path:
@@ -306,6 +268,7 @@ def main() -> None:
         "passthrough": lambda: passthrough(yardstick(folder, big), folder, rounds),
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
+        "sweep": lambda: sweep(yardstick(folder, half), folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }
