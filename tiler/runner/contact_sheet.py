@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
+_LETTERS = 36  # of a line as wide as a picture
 _GLASS, _TISSUE, _KEPT, _BOTH = (255, 255, 255), (240, 205, 215), (205, 220, 250), (105, 130, 225)
 
 
@@ -113,11 +114,18 @@ def _sheet(
     for column, head in enumerate(heads):
         x = _GAP + column * (_SIDE + _GAP)
         for line, text in enumerate(head):
-            pen.text((x, _GAP // 2 + line * _LINE), text, fill="black")
+            pen.text((x, _GAP // 2 + line * _LINE), _fitting(text), fill="black")
         for number, row in enumerate(rows):
             y = top + number * step
             picture, below = row[column]
-            pen.text((x, y), f"{slides[number]}: {below}", fill="black")
+            for line, text in enumerate((slides[number], below)):
+                pen.text((x, y + line * _LINE), _fitting(text), fill="black")
             if picture is not None:
-                sheet.paste(Image.fromarray(picture), (x, y + _LINE))
+                sheet.paste(Image.fromarray(picture), (x, y + 2 * _LINE))
     return sheet
+
+
+def _fitting(text: str) -> str:
+    """Text that Pillow's own font has letters for and that fits the width of a picture."""
+    plain = text.encode("ascii", "backslashreplace").decode()
+    return plain if len(plain) <= _LETTERS else f"{plain[: _LETTERS - 3]}..."
