@@ -16,6 +16,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,25 @@ def engines(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     }
 
 
+def vouching(mid: Path, folder: Path) -> dict[str, object]:
+    """What hashing and the record take of a PNG job on one thread."""
+    from tiler.files import digest
+    from tiler.runner.record import read_record, write_record
+
+    out = folder / "vouching"
+    job = seconds(tiler(mid, out, *LEVEL0, "tile.size=512", *PNG, "exporter.images.threads=1"), out)
+    (slide,) = (out / "slides").iterdir()
+    files = [path.read_bytes() for path in slide.rglob("*.png")]
+    record = read_record(slide)
+    start = time.perf_counter()
+    for data in files:
+        digest(data)
+    write_record(slide, record, {})
+    share = (time.perf_counter() - start) / job
+    shutil.rmtree(out)
+    return {"seconds": job, "share of the job": share}
+
+
 def decoding(mid: Path) -> dict[str, object]:
     """Native tiles decoded, counted, for tiles that overlap by half and ones that do not."""
     from tiler import Level, TileExtractor, TileSpec
@@ -264,6 +284,7 @@ def main() -> None:
     benchmarks = {
         "coordinates": lambda: coordinates(yardstick(folder, half), folder, rounds),
         "decoding": lambda: decoding(yardstick(folder, half)),
+        "vouching": lambda: vouching(yardstick(folder, half), folder),
         "engines": lambda: engines(yardstick(folder, half), folder, rounds),
         "passthrough": lambda: passthrough(yardstick(folder, big), folder, rounds),
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),

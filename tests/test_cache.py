@@ -244,9 +244,10 @@ def test_twins_that_are_gone_or_changed_are_written_again(
 ) -> None:
     common = [*slides, *LINKED, f"cache={tmp_path}/cache"]
     assert tiler(*common, "out=a", cwd=tmp_path).returncode == 0
-    first, second, *_ = sorted((tmp_path / "a").rglob("*.png"))
+    first, second, third, *_ = sorted((tmp_path / "a").rglob("*.png"))
     first.unlink()
     second.write_bytes(b"cut")
+    third.write_bytes(bytes(third.stat().st_size))
     assert tiler(*common, "threshold=0.4", "out=b", cwd=tmp_path).returncode == 0
     assert tiler(*common, "threshold=0.4", "out=c", "cache=off", "exporter.images.link=false",
                  cwd=tmp_path).returncode == 0  # fmt: skip

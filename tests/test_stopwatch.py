@@ -23,8 +23,8 @@ from tiler.runner.engines import SerialEngine
 from tiler.runner.job import SlideJob
 from tiler.runner.limits import Limits
 from tiler.runner.slide import pieces
-from tiler.runner.stopwatch import Stopwatch, sample
-from tiler.runner.tasks import Task, TilesTask, Timed, TimedTask
+from tiler.runner.stopwatch import Stopwatch, Timed, TimedTask, sample
+from tiler.runner.tasks import Task, TilesTask
 from tiler.spec import TileSpec
 
 

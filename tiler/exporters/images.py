@@ -98,8 +98,8 @@ class ImagesExporter:
     ) -> Exported:
         """Write one image per region; regions that cannot be read are reported, not written."""
         make = self._maker(source)
-        for name in self._folders():
-            make_folder(folder / name)
+        names = [self._folder(number) for number in range(self.shard or 1)]
+        folders = {name: make_folder(folder / name) for name in names}
 
         def one(region: RegionSpec) -> WrittenFile | FailedTile:
             try:
@@ -107,7 +107,7 @@ class ImagesExporter:
             except ReadError as error:
                 return FailedTile(region, error.what)
             below, name = self._place(source.name, region)
-            write_plain(inside(folder / below, name), data)
+            write_plain(inside(folders[below], name), data)
             return WrittenFile(f"{below}/{name}", len(data), digest(data))
 
         done = list(in_order(one, regions, self.threads or default_threads()))
@@ -142,15 +142,13 @@ class ImagesExporter:
     def _place(self, slide: str, region: RegionSpec) -> tuple[str, str]:
         """The folder and the name of a tile's file; folders are chosen by a hash of the name."""
         name = tile_name(slide, region, self.extension)
-        folders = self._folders()
-        return folders[crc32(os.fsencode(name)) % len(folders)], name
+        number = crc32(os.fsencode(name)) % self.shard if self.shard else 0
+        return self._folder(number), name
 
-    def _folders(self) -> list[str]:
-        """The folders that files are spread over, below the slide's."""
-        if not self.shard:
-            return [FOLDER]
+    def _folder(self, number: int) -> str:
+        """One of the folders that files are spread over, below the slide's."""
         width = len(f"{self.shard - 1:x}")
-        return [f"{FOLDER}/{i:0{width}x}" for i in range(self.shard)]
+        return f"{FOLDER}/{number:0{width}x}" if self.shard else FOLDER
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(self.extension, self.quality, self.subsampling, self.compression)

@@ -1,7 +1,7 @@
 """Tiles that another job of the same cache wrote already: linked, not written again.
 
 An entry of the cache lists, for one slide and one way to write tiles of it, where each tile's
-file lies, its size and its SHA-256. A hard link to it is the same file under a second name.
+file lies, its size, time and SHA-256. A hard link to it is the same file under a second name.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from tiler.runner.shared import code_version
 
 @dataclass(frozen=True)
 class Twin:
-    """A tile's file in another job's folder."""
+    """A tile's file in another job's folder, as it was when it was vouched for."""
 
     path: Path
     size: int
+    mtime_ns: int
     sha256: str
+
+    def there(self) -> bool:
+        """Whether the file is still that one."""
+        facts = self.path.stat()
+        return (facts.st_size, facts.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 Twins = Mapping[Point, Twin]
@@ -46,10 +52,10 @@ def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
         return {}
     if entry is None:
         return {}
-    columns = (entry[name].tolist() for name in ("locations", "paths", "sizes", "sha256"))
+    columns = (entry[name].tolist() for name in ("locations", "paths", "sizes", "times", "sha256"))
     return {
-        Point(*location): Twin(Path(os.fsdecode(path)), size, sha256.decode())
-        for location, path, size, sha256 in zip(*columns, strict=True)
+        Point(*location): Twin(Path(os.fsdecode(path)), size, mtime_ns, sha256.decode())
+        for location, path, size, mtime_ns, sha256 in zip(*columns, strict=True)
     }
 
 
@@ -58,8 +64,8 @@ def link_twins(
 ) -> tuple[list[WrittenFile], Regions]:
     """Link what can be linked into a slide's folder; the files, and the regions that are left.
 
-    A file that is gone, has another size or cannot be linked (another disk, too many links) is
-    left to be written.
+    A file that is gone, was replaced or cannot be linked (another disk, too many links) is left to
+    be written.
     """
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
@@ -70,7 +76,7 @@ def link_twins(
         name = exporter.file_name(slide, region)
         path = folder / Path(name).parent
         try:
-            if twin.path.stat().st_size != twin.size:
+            if not twin.there():
                 continue
             path.mkdir(parents=True, exist_ok=True)
             inside(path, Path(name).name).hardlink_to(twin.path)
@@ -96,12 +102,13 @@ def remember(
     for region in regions:
         file = written[exporter.file_name(job.slide_id, region)]
         path = (folder / file.name).absolute()
-        known.setdefault(region.location, Twin(path, file.size, file.sha256))
+        known[region.location] = Twin(path, file.size, path.stat().st_mtime_ns, file.sha256)
     if known:
         arrays = {
             "locations": np.array(list(known), np.int64),
             "paths": np.array([os.fsencode(twin.path) for twin in known.values()]),
             "sizes": np.array([twin.size for twin in known.values()], np.int64),
+            "times": np.array([twin.mtime_ns for twin in known.values()], np.int64),
             "sha256": np.array([twin.sha256.encode() for twin in known.values()]),
         }
         store(job.cache, _key(job, exporter), arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 from tiler.errors import ConfigError, LockedError
 from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
-from tiler.runner.cache import prune
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
@@ -24,6 +22,7 @@ from tiler.runner.progress import progress
 from tiler.runner.report import write_run, write_slides
 from tiler.runner.resume import find_done
 from tiler.runner.schedule import Schedule
+from tiler.runner.shared import cache_facts, prune_caches
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.tracking import Tracking
@@ -32,6 +31,7 @@ from tiler.trackers import NoTracker
 log = logging.getLogger("tiler")
 
 _TABLE_EVERY_S = 5.0
+_PRUNE_EVERY = 1000  # slides
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,8 @@ class _Run:
                 bar.slide(row)
                 self._events.add("slide", **asdict(row))
                 self._tracking.slide(row)
+                if len(self._rows) % _PRUNE_EVERY == 0:
+                    prune_caches(self._jobs)
                 if time.monotonic() - self._table_written > _TABLE_EVERY_S:
                     self._write_table()
 
@@ -237,25 +239,11 @@ class _Run:
             code = 3
         if any(row.reason.startswith("E_BUG") for row in rows):
             code = 1
-        cache = self._cache_facts()
+        prune_caches(self._jobs)
+        cache = cache_facts(self._out, self._jobs, self._shared)
         write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
         self._events.add("ended", exit_code=code)
         return RunResult(tuple(rows), code)
-
-    def _cache_facts(self) -> dict[str, Any]:
-        """Where the cache lies, from the run's folder, and what it was good for."""
-        folders = {job.cache for job in self._jobs if job.cache is not None}
-        for folder in folders:
-            prune(folder)
-        if self._shared:
-            counted = [
-                f"{what}: {self._shared[f'{what} made']} made,"
-                f" {self._shared[f'{what} reused']} reused"
-                for what in ("masks", "grids")
-            ]
-            log.info("%s", "; ".join(counted))
-        where = [os.path.relpath(folder, self._out) for folder in folders]
-        return {"folder": where[0] if where else None, **+self._shared}
 
     def _write_table(self) -> list[SlideRow]:
         """Write ``slides.csv``: the slides' rows in the order they were asked for."""

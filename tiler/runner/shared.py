@@ -5,22 +5,27 @@ Both depend on few of the settings, so a sweep over the others finds them in the
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import tiler
 from tiler.protocols import Mask, WSIReader
-from tiler.runner.cache import Arrays, key_of, load, store
+from tiler.runner.cache import Arrays, key_of, load, prune, store
 from tiler.runner.fingerprint import fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.versions import versions
 from tiler.stages import Cells
+
+log = logging.getLogger("tiler")
 
 _SHAPING = ("readers", "masks", "exporters", "grid.py", "stages.py", "geometry.py", "resolution.py")
 
@@ -74,6 +79,28 @@ def shared_work(job: SlideJob, reader: WSIReader) -> Shared:
     grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
     cells = Cells(**kept("grid", grid_key, lambda: vars(extractor.walk(reader, mask))))
     return Shared(mask, cells, (mask_key, grid_key), tuple(made), tuple(notes))
+
+
+def prune_caches(jobs: Iterable[SlideJob]) -> None:
+    """Keep the caches of a run small."""
+    for folder in {job.cache for job in jobs if job.cache is not None}:
+        prune(folder)
+
+
+def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) -> dict[str, Any]:
+    """What a run's record says of the cache: where it lies, from ``out``, and what it was good for.
+
+    ``counts`` are those of ``Schedule.shared``; they go to the log as well.
+    """
+    if counts:
+        said = [
+            f"{what}s: {counts.get(f'{what}s made', 0)} made,"
+            f" {counts.get(f'{what}s reused', 0)} reused"
+            for what in ("mask", "grid")
+        ]
+        log.info("%s", "; ".join(said))
+    folder = next((job.cache for job in jobs if job.cache is not None), None)
+    return {"folder": folder and os.path.relpath(folder, out), **counts}
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -53,6 +53,17 @@ class Desk:
         if self._reader is not None:
             self._reader.close()
         self._reader = self._key = self._twins = None
+
+
+class Task(Protocol):
+    """A piece of work on one slide; pickles to a worker."""
+
+    @property
+    def job(self) -> SlideJob:
+        """What is done on the slide."""
+
+    def run(self, desk: Desk) -> object:
+        """Do it."""
 
 
 @dataclass(frozen=True)
@@ -172,42 +183,6 @@ def _check_whole(folder: Path, files: Sequence[WrittenFile]) -> None:
             raise DestinationError(
                 f"E_DEST: {folder / file.name} has {size} bytes after {file.size} were written"
             )
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A task's result and its seconds: ``first`` for what went ahead, ``rest`` for the others."""
-
-    result: object
-    first: float
-    rest: float
-
-
-@dataclass(frozen=True)
-class TimedTask:
-    """A task and how long it takes; of several tiles, one goes ahead and pays for the imports."""
-
-    task: PlanTask | TilesTask | FinishTask
-
-    @property
-    def job(self) -> SlideJob:
-        """The task's job."""
-        return self.task.job
-
-    def run(self, desk: Desk) -> Timed:
-        """Run the task and take the time."""
-        task, start = self.task, time.perf_counter()
-        if not isinstance(task, TilesTask):
-            return Timed(task.run(desk), time.perf_counter() - start, 0.0)
-        one = replace(task, regions=task.regions[:1]).run(desk)
-        middle = time.perf_counter()
-        others = replace(task, regions=task.regions[1:]).run(desk)
-        sync_tree(task.folder)  # a run flushes all of its tiles, so that grows with them
-        both = Exported(one.files + others.files, one.failed + others.failed)
-        return Timed(both, middle - start, time.perf_counter() - middle)
-
-
-Task = PlanTask | TilesTask | FinishTask | TimedTask
 
 
 def _check_unchanged(job: SlideJob, before: FileState) -> None:
