@@ -9,7 +9,7 @@ import numpy as np
 
 from tiler.errors import ReadError
 from tiler.extractor import TileExtractor
-from tiler.geometry import Box
+from tiler.geometry import Box, Size
 from tiler.grid import Floats, Ints
 from tiler.protocols import FailedTile, Mask, WSIReader
 from tiler.regions import Regions
@@ -20,9 +20,10 @@ from tiler.runner.shared import shared_work
 _PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
 
-_BLOCK_TILES = 8
-_BLOCK_PIXELS = 4096
-"""A block is at most so many tiles and pixels wide and high: its native tiles stay at hand."""
+_BLOCK_TILES = Size(16, 8)
+_BLOCK_PIXELS = Size(8192, 4096)
+"""A block is at most so many tiles and pixels wide and high: two rows of its native tiles stay at
+hand in the reader's cache, and little is decoded again at its edges."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def in_blocks(regions: Regions) -> Regions:
 def _blocks(regions: Regions) -> tuple[Ints, Ints]:
     """The column and the row of blocks that each region begins in."""
     across, down = (
-        length * max(1, min(_BLOCK_TILES, _BLOCK_PIXELS // length)) for length in regions.shape
+        length * max(1, min(tiles, pixels // length))
+        for length, tiles, pixels in zip(regions.shape, _BLOCK_TILES, _BLOCK_PIXELS, strict=True)
     )
     return regions.locations[:, 0] // across, regions.locations[:, 1] // down
 
