@@ -12,7 +12,11 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from typing import BinaryIO
+
+_WANTED_SOON = ("tiler.readers.auto", "tiler.readers.tiff", "tiler.masks.otsu")
+"""Loaded while the first task is still being made, or the first worker finds the tiles."""
 
 
 def main(parent: int) -> None:
@@ -34,6 +38,8 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     from tiler.runner.tasks import Desk, attempt
 
     desk = Desk()
+    for name in _WANTED_SOON:
+        import_module(name)
     while True:
         try:
             task = pickle.load(tasks)
