@@ -20,6 +20,7 @@ from tiler.geometry import Size
 from tiler.runner.cache import key_of, load, prune, store
 from tiler.slides.demo import write_demo_slide
 
+HERE = Path(__file__).resolve().parents[1]
 LEVEL0 = ["resolution=level", "resolution.value=0"]
 SWEEP = ["-m", "threshold=0.1,0.5", "tile.size=200,300", *LEVEL0]
 DTYPES = st.sampled_from([np.dtype(kind) for kind in ("?", "<i8", "<f8", "u1")])
@@ -273,3 +274,25 @@ def test_linking_needs_the_cache(slides: list[str], tmp_path: Path) -> None:
     refused = tiler(*slides, *LINKED, "cache=off", cwd=tmp_path)
     assert refused.returncode == 2
     assert "exporter.images.link" in complaint(refused)
+
+
+@pytest.mark.parametrize("what", ["mask", "reader"])
+def test_a_users_own_code_is_part_of_the_key(slides: list[str], tmp_path: Path, what: str) -> None:
+    source = (
+        "import numpy as np\nfrom tiler.readers import open_slide\n"
+        "class Mask:\n    def generate(self, source):\n        return np.ones((4, 4), bool)\n"
+        "def reader(path, *, name=None):\n    return open_slide(path, name=name)\n"
+    )
+    option = {"mask": "_target_: mine.Mask", "reader": "_target_: mine.reader\n_partial_: true"}
+    (tmp_path / "conf" / what).mkdir(parents=True)
+    (tmp_path / "conf" / what / "mine.yaml").write_text(option[what] + "\n")
+    command = ["--config-dir", "conf", *slides, *LEVEL0, f"{what}=mine", f"cache={tmp_path}/c"]
+    made = []
+    for change in ("", "# another version\n", ""):
+        (tmp_path / "mine.py").write_text(source + change)
+        env = {"TILER_TARGETS": "mine", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(HERE)])}
+        done = tiler(*command, f"out=out{len(made)}", cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+        record = json.loads((tmp_path / f"out{len(made)}/run.json").read_text())
+        made.append(record["cache"].get("masks made", 0))
+    assert made == [1, 1, 0]

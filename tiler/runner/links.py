@@ -21,7 +21,7 @@ from tiler.regions import Regions
 from tiler.runner.cache import key_of, load, store
 from tiler.runner.fingerprint import fingerprint
 from tiler.runner.job import SlideJob
-from tiler.runner.shared import code_version
+from tiler.runner.shared import code_of
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ def _key(job: SlideJob, exporter: LinksFiles) -> str:
             "reader": job.settings.get("reader"),
             "pixels": repr((spec.size, spec.unit, spec.resolution)),
             "encoding": exporter.encoding,
-            "code": code_version(),
+            "code": code_of(exporter, job.open_reader),
         }
     )

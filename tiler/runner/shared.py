@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
         "mask": job.settings.get("mask"),
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
         "inputs": job.input_hashes(),
-        "code": [code_version(), _source_of(type(provider).__module__)],
+        "code": code_of(provider, job.open_reader),
     }
 
 
@@ -128,8 +128,20 @@ def code_version() -> str:
     return total.hexdigest()
 
 
+def code_of(*parts: object) -> list[str]:
+    """What tells one version from another of tiler, its libraries, and the parts a user brings."""
+    return [code_version(), *(_source_of(_module_of(part)) for part in parts)]
+
+
+def _module_of(part: object) -> str:
+    """Where an object's class, a function, or what a partial calls is written."""
+    thing = part.func if isinstance(part, partial) else part
+    name = getattr(thing, "__module__", None)
+    return str(name if isinstance(name, str) else type(thing).__module__)
+
+
 @cache
 def _source_of(module: str) -> str:
-    """A digest of the file that a mask provider is written in."""
-    file = getattr(sys.modules[module], "__file__", None)
+    """A digest of the file that a module is read from."""
+    file = getattr(sys.modules.get(module), "__file__", None)
     return sha256(Path(file).read_bytes()).hexdigest() if file else ""
