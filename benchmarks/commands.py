@@ -16,6 +16,20 @@ PNG = ["exporter=[csv,images]"]
 # The yardstick's tissue is found by Otsu's threshold alone, as the scripts that it is from do.
 MASK = ["mask.saturation=[0,255]"]
 
+IDLE = """\
+import hydra
+from tiler.config.folder import conf_folder
+from tiler.config.multirun import register_resolvers
+from tiler.config.schema import register_schema
+register_schema()
+register_resolvers()
+@hydra.main(version_base='1.3', config_path=str(conf_folder()), config_name='config')
+def main(config):
+    pass
+main()
+"""
+"""A program in which Hydra composes tiler's own configuration for a task that does nothing."""
+
 
 def tiler(slide: Path, out: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "tiler", "slides=files", f"slides.paths={slide}", f"out={out}",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from budget import accuracy
-from commands import JPEG, LEVEL0, MASK, PNG, TWO, medians, peer, seconds, tiler
+from commands import IDLE, JPEG, LEVEL0, MASK, PNG, TWO, medians, peer, seconds, tiler
 from PIL import Image
 from slides import repeated, yardstick
 from sweeps import sweep
@@ -190,14 +190,7 @@ def decoding(mid: Path) -> dict[str, object]:
 
 def coordinates(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     out, bare, own = folder / "coordinates", folder / "bare.py", folder / "own.py"
-    own.write_text(  # Hydra composing tiler's own configuration for a task that does nothing
-        "import hydra\nfrom tiler.config.folder import conf_folder\n"
-        "from tiler.config.multirun import register_resolvers\n"
-        "from tiler.config.schema import register_schema\n"
-        "register_schema()\nregister_resolvers()\n"
-        "@hydra.main(version_base='1.3', config_path=str(conf_folder()), config_name='config')\n"
-        "def main(config):\n    pass\nmain()\n"
-    )
+    own.write_text(IDLE)
     bare.write_text(
         "import hydra\n@hydra.main(version_base='1.3', config_path=None)\n"
         "def main(config):\n    pass\nmain()\n"

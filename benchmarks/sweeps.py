@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from commands import MASK, medians, peer
+from commands import IDLE, MASK, medians, peer
 
 RESOLUTIONS, THRESHOLDS = "0.25,0.5,1.0", "0.1,0.3,0.5,0.7,0.9"
 
@@ -29,14 +29,7 @@ def sweep(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     one = [*command, *common, "resolution.value=0.5", "threshold=0.5"]
     swept = ["-m", *common, f"resolution.value={RESOLUTIONS}", f"threshold={THRESHOLDS}"]
     nothing = folder / "nothing.py"
-    nothing.write_text(  # Hydra composing tiler's own configuration for jobs that do nothing
-        "import hydra\nfrom tiler.config.folder import conf_folder\n"
-        "from tiler.config.multirun import register_resolvers\n"
-        "from tiler.config.schema import register_schema\n"
-        "register_schema()\nregister_resolvers()\n"
-        "@hydra.main(version_base='1.3', config_path=str(conf_folder()), config_name='config')\n"
-        "def main(config):\n    pass\nmain()\n"
-    )
+    nothing.write_text(IDLE)
     found = medians(
         {
             "one run": (one, out),

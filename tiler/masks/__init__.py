@@ -1,4 +1,7 @@
-"""Tissue masks: the only places, beside the one resize, that know OpenCV."""
+"""Tissue masks: the only places, beside the one resize, that know OpenCV.
+
+Functions import it where they use it: a mask from the cache need not wait for it.
+"""
 
 from __future__ import annotations
 

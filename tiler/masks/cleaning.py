@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +32,8 @@ def clean(mask: Mask, min_tissue: float, min_hole: float) -> Mask:
 
 def remove_specks(mask: Mask, min_area: float) -> Mask:
     """Keep the pieces of at least ``min_area`` pixels; pieces hold together by corners too."""
+    import cv2
+
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area
     keep[0] = False  # the background
@@ -45,6 +46,8 @@ def fill_holes(mask: Mask, min_area: float) -> Mask:
     What touches the border is no hole, however small: a slide without tissue stays without.
     Holes hold together by edges only, the counterpart of tissue that holds together by corners.
     """
+    import cv2
+
     outside = (~mask).view(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
     height, width = mask.shape
@@ -58,12 +61,16 @@ def fill_holes(mask: Mask, min_area: float) -> Mask:
 
 def close(mask: Mask, diameter: int) -> Mask:
     """Close gaps that a disk of ``diameter`` pixels does not fit into."""
+    import cv2
+
     closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _disk(diameter))
     return np.asarray(closed, dtype=bool)
 
 
 def dilate(mask: Mask, diameter: int) -> Mask:
     """Widen by half of ``diameter`` pixels on every side."""
+    import cv2
+
     return np.asarray(cv2.dilate(mask.view(np.uint8), _disk(diameter)), dtype=bool)
 
 

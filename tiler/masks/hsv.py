@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from tiler.masks.checks import span
@@ -61,6 +60,8 @@ class HsvMask(ThumbnailMask):
 
 def to_hsv(pixels: Pixels) -> Pixels:
     """RGB into OpenCV's HSV, both uint8 (h, w, 3)."""
+    import cv2
+
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV), dtype=np.uint8)
 
 
@@ -68,6 +69,8 @@ def within(
     hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
 ) -> Mask:
     """Where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
+    import cv2
+
     inside = np.zeros(hsv.shape[:2], dtype=bool)
     for first, last in [hue] if hue[0] <= hue[1] else [(hue[0], 180), (0, hue[1])]:
         lowest = np.array((first, saturation[0], value[0]))

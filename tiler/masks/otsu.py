@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -88,6 +87,8 @@ class OtsuMask(ThumbnailMask):
 
 def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
     """The median-filtered saturation of RGB pixels, uint8 (h, w); 0 where they are nearly black."""
+    import cv2
+
     hsv = to_hsv(pixels)
     saturation = np.where(hsv[..., 2] < NEAR_BLACK, np.uint8(0), hsv[..., 1])
     return np.asarray(cv2.medianBlur(saturation, median), dtype=np.uint8)
@@ -95,6 +96,8 @@ def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
 
 def otsu(values: npt.NDArray[np.uint8]) -> float:
     """The value, 0 to 255, that parts values into two classes as far apart as possible."""
+    import cv2
+
     if not values.size:
         return 0.0
     threshold, _ = cv2.threshold(values.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)

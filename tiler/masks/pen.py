@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from tiler.masks.cleaning import dilate, remove_specks
@@ -81,6 +80,8 @@ def pen_marks(pixels: Pixels, min_area: float) -> Mask:
 
 def _grown(core: Mask, patches: Mask, min_area: float) -> Mask:
     """The core, and the whole of each patch that is core for a good part."""
+    import cv2
+
     core = remove_specks(core, min_area)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         patches.view(np.uint8), connectivity=8

@@ -5,14 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import openslide
-
 from tiler.protocols import WSIReader
-from tiler.readers.image import ImageReader
-from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES, OpenSlideReader
-from tiler.readers.preflight import look
-from tiler.readers.tiff import CACHE_BYTES, TiffReader
-from tiler.readers.tiff_layout import UnfitError
+from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 
 log = logging.getLogger("tiler")
 
@@ -59,6 +53,15 @@ def open_slide(
     OpenError
         When no reader takes the file.
     """
+    # Here, so that a process that only hands out work does not wait for them.
+    import openslide
+
+    from tiler.readers.image import ImageReader
+    from tiler.readers.openslide_reader import OpenSlideReader
+    from tiler.readers.preflight import look
+    from tiler.readers.tiff import TiffReader
+    from tiler.readers.tiff_layout import UnfitError
+
     path = Path(path)
     look(path, name or path.stem)
     with path.open("rb") as file:

@@ -16,18 +16,13 @@ from tiler.errors import ConfigError, LimitError, OpenError, ReadError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
+from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import check_depth, diagnosis, look
 from tiler.readers.selftest import check_openslide
 
 log = logging.getLogger("tiler")
 
 _MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
-
-MAX_PIXELS = 400_000_000_000
-"""Level-0 pixels that a slide may claim by default: some ten times the largest scans."""
-
-MAX_TILE_BYTES = 1 << 28
-"""Memory that one of a slide's own tiles may take by default: 8192 x 8192 RGBA."""
 
 
 class OpenSlideReader(LevelReader):

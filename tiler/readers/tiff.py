@@ -11,7 +11,7 @@ from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.geometry import Size, is_number
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
-from tiler.readers.openslide_reader import MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
 from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder, jpeg_stream
 from tiler.readers.tiff_facts import survey
@@ -24,9 +24,6 @@ from tiler.readers.tiff_layout import (
 )
 from tiler.readers.tile_cache import TileCache
 from tiler.resolution import Resolution
-
-CACHE_BYTES = 32 << 20
-"""Decoded native tiles held by default: 170 of 256 x 256; more only leave the CPU's cache."""
 
 _FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
 

@@ -15,7 +15,7 @@ import time
 from importlib import import_module
 from typing import BinaryIO
 
-_WANTED_SOON = ("tiler.readers.auto", "tiler.readers.tiff", "tiler.masks.otsu")
+_WANTED_SOON = ("tiler.readers.tiff", "tiler.readers.image", "tiler.readers.openslide_reader")
 """Loaded while the first task is still being made, or the first worker finds the tiles."""
 
 
