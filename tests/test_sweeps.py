@@ -164,3 +164,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
     refused = tiler("--rerun", "." if content is not None else "nowhere", cwd=tmp_path)
     assert refused.returncode == 2
     assert "--rerun" in complaint(refused)
+
+
+def test_a_sweep_whose_table_cannot_be_written_says_so(slides: list[str], tmp_path: Path) -> None:
+    (tmp_path / "res/sweep.csv").mkdir(parents=True)
+    words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
+    done = tiler("-m", *words, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert "E_DEST" in done.stderr
+    assert "sweep.csv" in done.stderr

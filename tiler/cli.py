@@ -59,7 +59,10 @@ def run_command(started: float) -> int:
     sweep = launched_sweep()
     if sweep is None or sweep.folder is None:
         return code
-    return _end_sweep(sweep, sweep.folder, code)
+    try:
+        return _end_sweep(sweep, sweep.folder, code)
+    except TilerError as error:
+        return _complain(error)
 
 
 def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
