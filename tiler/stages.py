@@ -183,9 +183,9 @@ def survivors(
     cells: Cells, threshold: float, size: Size, resolution: Resolution, downsample: float
 ) -> Regions:
     """The end of stage 4: the cells that reach the threshold, row by row."""
-    rows, columns = np.nonzero(cells.ratios >= threshold)
-    locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
-    return Regions(locations, cells.ratios[rows, columns], size, resolution, downsample)
+    ratios = cells.ratios.ravel()
+    chosen = ratios >= threshold
+    return Regions(cells.origins[chosen], ratios[chosen], size, resolution, downsample)
 
 
 def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:

@@ -19,6 +19,7 @@ from tiler.errors import ConfigError
 from tiler.exporters.images import FOLDER
 from tiler.exporters.tables import COLUMNS
 from tiler.files import digest
+from tiler.geometry import Point, Size
 from tiler.regions import RegionSpec
 from tiler.resolution import Level
 
@@ -163,5 +164,5 @@ def _named_rows(folder: Path, slide_id: str, names: Iterable[str], record: Facts
         resolution, ratio = found[5], float(found[6])
         # The level-0 box follows from the downsample; the level is never looked at.
         downsample = record["row"].get("downsample")
-        region = RegionSpec((x, y), (width, height), Level(0), ratio, downsample)  # type: ignore[arg-type]
+        region = RegionSpec(Point(x, y), Size(width, height), Level(0), ratio, downsample)
         yield Tile(resolution, x, y, width, height), ratio, region.box0

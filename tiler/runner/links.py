@@ -44,19 +44,7 @@ Twins = Mapping[Point, Twin]
 
 def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
     """The tiles of a slide that were written already, by their location."""
-    if job.cache is None:
-        return {}
-    try:
-        entry = load(job.cache, _key(job, exporter))
-    except ValueError:  # nothing depends on it but time and room
-        return {}
-    if entry is None:
-        return {}
-    columns = (entry[name].tolist() for name in ("locations", "paths", "sizes", "times", "sha256"))
-    return {
-        Point(*location): Twin(Path(os.fsdecode(path)), size, mtime_ns, sha256.decode())
-        for location, path, size, mtime_ns, sha256 in zip(*columns, strict=True)
-    }
+    return {} if job.cache is None else _known(job.cache, _key(job, exporter))
 
 
 def link_twins(
@@ -97,8 +85,9 @@ def remember(
     """Note where a slide's tiles lie, for jobs to come."""
     if job.cache is None:
         return
+    key = _key(job, exporter)
     written = {file.name: file for file in files}
-    known = dict(find_twins(job, exporter))
+    known = _known(job.cache, key)
     for region in regions:
         file = written[exporter.file_name(job.slide_id, region)]
         path = (folder / file.name).absolute()
@@ -111,7 +100,7 @@ def remember(
             "times": np.array([twin.mtime_ns for twin in known.values()], np.int64),
             "sha256": np.array([twin.sha256.encode() for twin in known.values()]),
         }
-        store(job.cache, _key(job, exporter), arrays)
+        store(job.cache, key, arrays)
 
 
 def without_links(job: SlideJob) -> SlideJob:
@@ -121,6 +110,20 @@ def without_links(job: SlideJob) -> SlideJob:
         if isinstance(exporter, LinksFiles):
             exporters[name] = replace(exporter, link=False)
     return replace(job, exporters=exporters)
+
+
+def _known(cache: Path, key: str) -> dict[Point, Twin]:
+    try:
+        entry = load(cache, key)
+    except ValueError:  # nothing depends on it but time and room
+        return {}
+    if entry is None:
+        return {}
+    columns = (entry[name].tolist() for name in ("locations", "paths", "sizes", "times", "sha256"))
+    return {
+        Point(*location): Twin(Path(os.fsdecode(path)), size, mtime_ns, sha256.decode())
+        for location, path, size, mtime_ns, sha256 in zip(*columns, strict=True)
+    }
 
 
 def _key(job: SlideJob, exporter: LinksFiles) -> str:
