@@ -1,0 +1,124 @@
+"""A job's configuration is the one that Hydra itself composes, however it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import read_csv, tiler
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from tiler.config.composition import SharingLoader
+from tiler.config.folder import conf_folder
+from tiler.config.multirun import register_resolvers
+from tiler.config.schema import register_schema
+
+WORDS = (
+    ("threshold=0.1", "threshold=0.7", "threshold=much", "+threshold=0.3", "++threshold=0.4"),
+    ("resolution.value=0.25", "resolution.value=1.0", "~resolution.value"),
+    ("resolution=level", "resolution=magnification", "resolution={value: 3}", "resolution=none"),
+    ("mask=none", "mask=hsv", "mask.min_tissue_mm2=0.2", "mask.typo=1", "+mask.more=[1,2]"),
+    ("exporter=[csv,images]", "exporter=[json]", "exporter.images.quality=70", "~exporter"),
+    ("tile.size=512", "tile.size=[300,200]", "tile=um", "+tile@other=um", "~tile"),
+    ("experiment=clam_256_20x", "experiment=foundation_224_mpp05", "+limits.more=1"),
+    ("slides=files", "slides.paths=/data", "limits.max_tiles=5", "name='a,b'", "name=a,b"),
+    ("hydra.job.name=x", "hydra.verbose=true", "hydra/job_logging=none", "dry_run=true"),
+)  # fmt: skip
+"""Right and wrong words of every kind; those of a row mean one key or group."""
+
+MASTER = (
+    "hydra.job.config.override_dirname.exclude_keys=[name]",
+    "+hydra.job.env_set.SWEEP='a b'",
+)
+
+
+@pytest.fixture(scope="module")
+def loaders() -> Iterator[tuple[ConfigLoaderImpl, SharingLoader]]:
+    register_schema()
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    Plugins.instance()
+    path = create_config_search_path(str(conf_folder()))
+    yield ConfigLoaderImpl(path), SharingLoader(path)
+    GlobalHydra.instance().clear()
+
+
+def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> object:
+    """Everything that tells one configuration from another, or what was wrong with the words."""
+    try:
+        config = loader.load_sweep_config(master, words)
+    except HydraException as error:
+        return type(error), str(error)
+    flags = {key: OmegaConf.is_struct(config._get_node(key)) for key in ("hydra", "mask", "limits")
+             if key in config}  # fmt: skip
+    return (
+        OmegaConf.to_yaml(config),
+        flags,
+        OmegaConf.is_struct(config),
+        OmegaConf.get_cache(config),
+    )
+
+
+LINES = st.lists(st.sampled_from(WORDS), unique=True, max_size=5).flatmap(
+    lambda rows: st.tuples(*map(st.sampled_from, rows)).map(list)
+)
+
+
+@settings(max_examples=60)
+@given(LINES)
+def test_it_is_what_hydra_composes(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str]
+) -> None:
+    plain, sharing = loaders
+    master = plain.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
+    assert composed(sharing, master, words) == composed(plain, master, words)
+
+
+def test_jobs_do_not_see_each_other(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> None:
+    _, sharing = loaders
+    master = sharing.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
+    first = sharing.load_sweep_config(master, ["threshold=0.1", "tile.size=[300,200]"])
+    first.mask.min_tissue_mm2 = 77
+    second = sharing.load_sweep_config(master, ["threshold=0.2"])
+    assert (second.threshold, second.mask.min_tissue_mm2 == 77) == (0.2, False)
+    assert second.tile.size != [300, 200]
+
+
+def test_a_search_path_of_the_users_own_is_searched(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader], tmp_path: Path
+) -> None:
+    plain, sharing = loaders
+    (tmp_path / "mask").mkdir()
+    (tmp_path / "mask/ours.yaml").write_text("_target_: tiler.masks.HsvMask\nours: 1\n")
+    words = [*MASTER, f"hydra.searchpath=[{tmp_path}]"]
+    master = plain.load_configuration("config", words, RunMode.MULTIRUN)
+    found = composed(sharing, master, ["mask=ours"])
+    assert found == composed(plain, master, ["mask=ours"])
+    assert "ours: 1" in str(found)
+
+
+def test_a_sweep_comes_out_alike_with_hydras_own_sweeper(tmp_path: Path) -> None:
+    words = ["-m", "threshold=0.2,0.6", "resolution=level,mpp", "tile.size=300", "mask.median=5"]
+    found = []
+    for name, sweeper in (("ours", []), ("hydras", ["hydra/sweeper=basic"])):
+        done = tiler(*words, *sweeper, f"out={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        rows = read_csv(tmp_path / name / "sweep.csv")
+        runs = sorted((tmp_path / name).glob("*/run.json"))
+        configs = [json.loads(run.read_text())["config"] for run in runs]
+        assert len(rows) == len(configs) == 4
+        for config in configs:
+            assert Path(config.pop("out")).name == name
+        found.append(([{**row, "seconds": ""} for row in rows], [r.parent.name for r in runs],
+                      configs))  # fmt: skip
+    assert found[0] == found[1]
