@@ -11,6 +11,9 @@ import pytest
 from command import read_csv, tiler
 from PIL import Image
 
+from tiler.readers.companions import companions
+from tiler.runner.fingerprint import file_state, fingerprint
+
 NAME = "CMU-1-Small-Region"
 
 
@@ -201,3 +204,45 @@ def test_events_tell_the_story(tmp_path: Path, slide: Path) -> None:
     lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
     assert events == ["started", "slide", "ended", "redo", "started", "slide", "ended"]
+
+
+@pytest.mark.parametrize("change", ["touched", "grown", "gone", "added"])
+def test_a_slides_other_files_are_part_of_it(
+    tmp_path: Path, shared_slides: Path, change: str
+) -> None:
+    for number in range(2):
+        shutil.copy2(shared_slides / f"boxes_{number}.dcm", tmp_path)
+    (tmp_path / "other_slide.dcm").write_bytes(b"\0" * 128 + b"DICM, but of no series")
+    level = tmp_path / "boxes_1.dcm"
+    before, state = fingerprint(tmp_path / "boxes_0.dcm"), file_state(tmp_path / "boxes_0.dcm")
+    match change:
+        case "touched":
+            os.utime(level, ns=(0, before.mtime_ns + 1))
+        case "grown":
+            with level.open("ab") as file:
+                file.write(b"\0")
+            os.utime(level, ns=(0, 0))
+        case "gone":
+            level.unlink()
+        case "added":
+            shutil.copy2(level, tmp_path / "boxes_2.dcm")
+    assert fingerprint(tmp_path / "boxes_0.dcm") != before
+    assert file_state(tmp_path / "boxes_0.dcm") != state
+
+
+def test_files_of_other_slides_are_no_part_of_it(tmp_path: Path, shared_slides: Path) -> None:
+    names = ("a.mrxs", "a/Slidedat.ini", "a/Data0000.dat", "b.mrxs", "b/Slidedat.ini", "a.vms",
+             "a-map.jpg", "b-map.jpg", "a.svs", "a.tiff")  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    shutil.copy(shared_slides / "boxes_0.dcm", tmp_path)
+    (tmp_path / "c.dcm").touch()
+    found = {name: [str(p.relative_to(tmp_path)) for p in companions(tmp_path / name)]
+             for name in ("a.mrxs", "a.vms", "boxes_0.dcm", "a.svs")}  # fmt: skip
+    assert found == {
+        "a.mrxs": ["a/Data0000.dat", "a/Slidedat.ini"],
+        "a.vms": ["a-map.jpg"],
+        "boxes_0.dcm": [],
+        "a.svs": [],
+    }

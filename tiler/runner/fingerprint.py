@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tiler.readers.companions import companions
+
 _PIECE = 1 << 16
 _MAX_INDEX = 64 << 20
 _INDEX_TAGS = {273, 279, 324, 325}  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
@@ -34,14 +36,17 @@ _TYPE_BYTES = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A file's identity without reading all of it.
+    """A slide's identity without reading all of it.
 
     Attributes
     ----------
-    size, mtime_ns
-        From the file system.
+    size
+        Bytes of the file that names it.
+    mtime_ns
+        Of the newest of its files.
     content
-        SHA-256 of the file's head, its tail and, of a TIFF, its index of tiles.
+        SHA-256 of that file's head, its tail and, of a TIFF, its index of tiles; and of names and
+        sizes of the slide's other files.
     """
 
     size: int
@@ -51,29 +56,32 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class FileState:
-    """What changes when a file is replaced or written to."""
+    """What changes when a slide's files are replaced or written to: bytes, time, inode of each."""
 
-    size: int
-    mtime_ns: int
-    inode: int
+    files: tuple[tuple[int, int, int], ...]
 
 
 def file_state(path: Path) -> FileState:
-    """The state of a file now."""
-    facts = path.stat()
-    return FileState(facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    """The state of a slide's files now."""
+    found = (file.stat() for file in (path, *companions(path)))
+    return FileState(tuple((f.st_size, f.st_mtime_ns, f.st_ino) for f in found))
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Fingerprint a file by a few small reads."""
+    """Fingerprint a slide by a few small reads."""
     digest = hashlib.sha256()
+    times = []
+    for other in companions(path):
+        facts = other.stat()
+        times.append(facts.st_mtime_ns)
+        digest.update(os.fsencode(other.name) + struct.pack("<xQ", facts.st_size))
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
         digest.update(file.read(_PIECE))
         file.seek(max(0, facts.st_size - _PIECE))
         digest.update(file.read(_PIECE))
         _digest_index(file, facts.st_size, digest.update)
-    return Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+    return Fingerprint(facts.st_size, max([facts.st_mtime_ns, *times]), digest.hexdigest())
 
 
 def full_hash(path: Path) -> str:
