@@ -16,7 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tiler.geometry import Size
+from tiler.geometry import Box, Size
+from tiler.readers import open_slide
+from tiler.readers.base import Facts
+from tiler.readers.deferred import DeferredReader, Known, as_json, from_json, known_of
+from tiler.resolution import MPP
 from tiler.runner.cache import key_of, load, prune, store
 from tiler.slides.demo import write_demo_slide
 
@@ -296,3 +300,61 @@ def test_a_users_own_code_is_part_of_the_key(slides: list[str], tmp_path: Path, 
         record = json.loads((tmp_path / f"out{len(made)}/run.json").read_text())
         made.append(record["cache"].get("masks made", 0))
     assert made == [1, 1, 0]
+
+
+@pytest.mark.parametrize(("exporter", "opened"), [("csv", 2), ("overview", 6)])
+def test_a_slide_whose_grid_is_known_is_opened_for_its_pixels_alone(
+    slides: list[str], tmp_path: Path, exporter: str, opened: int
+) -> None:
+    reader = ["reader._target_=faulty.MeasuringReader", "~reader.scaled_decode",
+              "~reader.cache_bytes"]  # fmt: skip
+    words = ["-m", *slides, *reader, *LEVEL0, "tile.size=200,300", "threshold=0.1,0.5,0.9",
+             f"exporter=[{exporter}]"]  # fmt: skip
+    for name, more in (("cached", []), ("plain", ["cache=off"])):
+        env = {
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE / "tests")]),
+            "TILER_TARGETS": "faulty",
+            "MEASURED": f"{tmp_path}/{name}.log",
+        }
+        done = tiler(*words, *more, f"out={name}", cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "cached") == outputs(tmp_path / "plain")
+    assert len((tmp_path / "cached.log").read_text().splitlines()) == opened
+    assert len((tmp_path / "plain.log").read_text().splitlines()) == 6
+    rows = [json.loads(p.read_text())["row"] for p in (tmp_path / "cached").rglob("record.json")]
+    assert {row["reader"] for row in rows} == {"MeasuringReader"}
+
+
+FLOATS = st.floats(1e-6, 1e6)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1),
+    st.lists(FLOATS, min_size=1),
+    st.one_of(st.none(), FLOATS),
+    st.text(st.characters(exclude_categories=[])),
+)
+def test_what_is_known_of_a_slide_comes_back_as_it_was(sizes, downsamples, number, words) -> None:
+    facts = Facts(
+        level_dimensions=tuple(Size(*size) for size in sizes),
+        level_downsamples=tuple(downsamples),
+        bounds=Box(-3, 5, 70, 90),
+        mpp=number,
+        magnification=None,
+        provenance={"mpp": words, "magnification": "none"},
+        properties={},
+    )
+    assert from_json(as_json(Known("AReader", facts))) == Known("AReader", facts)
+
+
+def test_a_deferred_slide_is_the_slide(slides: list[str]) -> None:
+    path = Path(slides[1].partition("=")[2])
+    with open_slide(path) as real:
+        late = DeferredReader(path, path.stem, known_of(real), lambda: real)
+        for name in ("path", "name", "dimensions", "bounds", "level_dimensions", "mpp",
+                     "level_downsamples", "magnification", "provenance", "properties"):  # fmt: skip
+            assert getattr(late, name) == getattr(real, name)
+        for bounded in (True, False):
+            box = ((30, 50), (70, 40), MPP(1.0), bounded)
+            np.testing.assert_array_equal(late.read_region(*box), real.read_region(*box))
+        np.testing.assert_array_equal(late.thumbnail(Size(30, 20)), real.thumbnail(Size(30, 20)))

@@ -111,7 +111,8 @@ def test_many_slides_cost_no_memory_and_a_second_run_does_nothing(
         "MEASURED": str(tmp_path / "measured"),
     }
     common = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=8", "mask=none",
-              "reader=openslide", "reader._target_=faulty.MeasuringReader"]  # fmt: skip
+              "reader=openslide", "reader._target_=faulty.MeasuringReader",
+              "cache=off"]  # fmt: skip
     result = tiler(*common, "out=out", cwd=tmp_path, env=env)
     assert result.returncode == 3
     rows = {row["slide_id"]: row for row in read_csv(tmp_path / "out/slides.csv")}

@@ -7,14 +7,14 @@ options of the groups differ in single values, which are set last of all: here, 
 from __future__ import annotations
 
 import pickle
-from functools import cache
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from tiler.config.multirun import parsed
 
 
 class SharingLoader(ConfigLoaderImpl):
@@ -43,7 +43,7 @@ class SharingLoader(ConfigLoaderImpl):
         """
         if master_config.hydra.searchpath:  # its groups are none that this loader knows of
             return super().load_sweep_config(master_config, sweep_overrides)
-        overrides = [_parsed(word) for word in sweep_overrides]
+        overrides = [parsed(word) for word in sweep_overrides]
         self.validate_sweep_overrides_legal(overrides, RunMode.RUN, from_shell=True)
         values = [override for override in overrides if self._is_value(override)]
         choices = [override.input_line or "" for override in overrides if override not in values]
@@ -73,8 +73,3 @@ class SharingLoader(ConfigLoaderImpl):
             self._shared[words] = pickle.dumps(config)
         copied: DictConfig = pickle.loads(self._shared[words])  # copy.deepcopy takes five times
         return copied
-
-
-@cache
-def _parsed(word: str) -> Override:
-    return OverridesParser.create().parse_override(word)

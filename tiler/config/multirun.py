@@ -8,11 +8,13 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -79,9 +81,15 @@ def current_sweep() -> Sweep | None:
 
 def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
     """The value that a job has for each swept key."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    values = {override.key_or_group: override.get_value_element_as_str() for override in parsed}
+    words = map(parsed, overrides)
+    values = {override.key_or_group: override.get_value_element_as_str() for override in words}
     return {key: values[key] for key in sweep.keys if key in values}
+
+
+@cache
+def parsed(word: str) -> Override:
+    """A word of the command line by Hydra's grammar: jobs of a sweep share most of theirs."""
+    return OverridesParser.create().parse_override(word)
 
 
 def register_resolvers() -> None:
@@ -125,16 +133,15 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
-        parser = OverridesParser.create()
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         lines = [*_lines(params), *config.hydra.overrides.task]
-        parsed = {o.key_or_group: o for o in parser.parse_overrides(lines)}
+        known = {override.key_or_group: override for override in map(parsed, lines)}
         swept = {
             key: str(override.input_line).partition("=")[2]
-            for key, override in parsed.items()
+            for key, override in known.items()
             if override.is_sweep_override()
         }
-        fixed = [key for key in parsed if key not in swept]
+        fixed = [key for key in known if key not in swept]
         try:
             _check(config, swept)
             _launched = _begun(config, swept, lines)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -42,18 +43,13 @@ class Facts:
     background: tuple[int, int, int] = (255, 255, 255)
 
 
-class LevelReader(ABC):
-    """A ``WSIReader`` over ``_read_level``."""
+class FactsReader(ABC):
+    """The half of a ``WSIReader`` that needs no pixels."""
 
-    def __init__(self, path: Path, name: str | None, facts: Facts, allow_upsampling: bool) -> None:
+    def __init__(self, path: Path, name: str | None, facts: Facts) -> None:
         self.path = path
         self.name = path.stem if name is None else name
         self.facts = facts
-        self.allow_upsampling = allow_upsampling
-
-    @abstractmethod
-    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
-        """Whole pixels of one level; background outside it."""
 
     @abstractmethod
     def close(self) -> None:
@@ -98,6 +94,43 @@ class LevelReader(ABC):
     def properties(self) -> Mapping[str, str]:
         """All metadata of the file, as text."""
         return self.facts.properties
+
+    @abstractmethod
+    def read_region(
+        self,
+        location: tuple[int, int],
+        shape: tuple[int, int],
+        resolution: Resolution,
+        bounded: bool = True,
+    ) -> Pixels:
+        """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
+
+    @abstractmethod
+    def thumbnail(self, size: Size) -> Pixels:
+        """The whole bounded area, area-averaged to exactly ``size``."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LevelReader(FactsReader):
+    """A ``WSIReader`` over ``_read_level``."""
+
+    def __init__(self, path: Path, name: str | None, facts: Facts, allow_upsampling: bool) -> None:
+        super().__init__(path, name, facts)
+        self.allow_upsampling = allow_upsampling
+
+    @abstractmethod
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        """Whole pixels of one level; background outside it."""
 
     def read_region(
         self,
@@ -168,17 +201,6 @@ class LevelReader(ABC):
         y1 = math.ceil(_snapped(top + size.height * scale_y))
         pixels = self._read_level(level, x0, y0, Size(max(1, x1 - x0), max(1, y1 - y0)))
         return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
-
-    def __enter__(self) -> LevelReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def bounds_corner(bounds: Box, downsample: float) -> Point:

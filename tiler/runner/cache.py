@@ -23,7 +23,7 @@ from tiler.files import digest, inside, make_folder, write_whole
 MAX_BYTES = 4 << 30
 """A cache is cut down to this size, by what was not used for longest."""
 
-_MAGIC = b"tiler-cache-1\n"
+_MAGIC = b"tiler-cache-2\n"
 _SUFFIX = ".arrays"
 
 Arrays = Mapping[str, npt.NDArray[Any]]

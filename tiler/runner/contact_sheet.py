@@ -15,6 +15,7 @@ from tiler.grid import Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.cache import load
 from tiler.runner.record import Record, read_record
+from tiler.runner.shared import grid_of
 from tiler.runner.sweep import JobRecord
 from tiler.stages import Cells
 
@@ -71,7 +72,7 @@ def _drawn(cache: Path, record: Record | None) -> Pixels | None:
         return None
     if mask is None or grid is None:
         return None
-    return draw(mask["mask"], Cells(**grid), record.settings["threshold"])
+    return draw(mask["mask"], grid_of(grid)[1], record.settings["threshold"])
 
 
 def draw(mask: Mask, cells: Cells, threshold: float) -> Pixels:

@@ -1,6 +1,7 @@
 """Work that settings share: a slide's mask, and how much of it every grid cell holds.
 
-Both depend on few of the settings, so a sweep over the others finds them in the cache.
+Both depend on few of the settings, so a sweep over the others finds them in the cache, and with
+them what the slide is: then it need not even be opened.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 
 import tiler
 from tiler.protocols import Mask, WSIReader
+from tiler.readers.deferred import Known, as_json, from_json, known_of
+from tiler.resolution import Resolution
 from tiler.runner.cache import Arrays, key_of, load, prune, store
-from tiler.runner.fingerprint import fingerprint
+from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.versions import versions
 from tiler.stages import Cells
@@ -29,6 +32,9 @@ log = logging.getLogger("tiler")
 
 _SHAPING = ("readers", "masks", "exporters", "grid.py", "stages.py", "geometry.py", "resolution.py")
 
+_SLIDE = "slide"
+"""The name among a grid's arrays of the text that says what its slide is."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -36,6 +42,10 @@ class Shared:
 
     Attributes
     ----------
+    source
+        The slide's fingerprint.
+    known
+        What the slide is.
     mask, cells
         As of ``TileExtractor.make_mask`` and ``walk``.
     keys
@@ -46,6 +56,8 @@ class Shared:
         What is to be said of entries that could not be used.
     """
 
+    source: Fingerprint
+    known: Known
     mask: Mask
     cells: Cells
     keys: tuple[str, str]
@@ -53,10 +65,23 @@ class Shared:
     notes: tuple[str, ...]
 
 
-def shared_work(job: SlideJob, reader: WSIReader) -> Shared:
-    """Find or make the mask and the grid of a slide."""
+def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
+    """Find the mask and the grid of a slide, or open it and make them.
+
+    Raises
+    ------
+    SlideError
+        When the slide cannot be read or does not have the wanted resolution.
+    """
+    extractor = job.extractor
     made: list[str] = []
     notes: list[str] = []
+
+    @cache
+    def opened() -> WSIReader:
+        reader = open_reader()
+        probe(reader, extractor.tile_spec.resolution)
+        return reader
 
     def kept(what: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         if job.cache is not None:
@@ -73,12 +98,33 @@ def shared_work(job: SlideJob, reader: WSIReader) -> Shared:
             store(job.cache, key, arrays)
         return arrays
 
-    extractor = job.extractor
-    mask_key = key_of(_mask_facts(job))
-    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(reader)})["mask"]
+    def make_grid() -> Arrays:
+        slide = np.frombuffer(as_json(known_of(opened())), np.uint8)
+        return {**vars(extractor.walk(opened(), mask)), _SLIDE: slide}
+
+    source = fingerprint(job.path)
+    mask_key = key_of({"slide": asdict(source), **_mask_facts(job)})
+    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(opened())})["mask"]
     grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
-    cells = Cells(**kept("grid", grid_key, lambda: vars(extractor.walk(reader, mask))))
-    return Shared(mask, cells, (mask_key, grid_key), tuple(made), tuple(notes))
+    known, cells = grid_of(kept("grid", grid_key, make_grid))
+    return Shared(source, known, mask, cells, (mask_key, grid_key), tuple(made), tuple(notes))
+
+
+def grid_of(entry: Arrays) -> tuple[Known, Cells]:
+    """What the cache holds of a grid: the slide that it lies on, and its cells."""
+    cells = {name: array for name, array in entry.items() if name != _SLIDE}
+    return from_json(entry[_SLIDE].tobytes()), Cells(**cells)
+
+
+def probe(reader: WSIReader, resolution: Resolution) -> None:
+    """Read one pixel, so that a slide that opens but cannot be read never counts as done.
+
+    Raises
+    ------
+    SlideError
+        When it cannot, or the target is finer than the scan.
+    """
+    reader.read_region((0, 0), (1, 1), resolution)
 
 
 def prune_caches(jobs: Iterable[SlideJob]) -> None:
@@ -104,10 +150,9 @@ def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) 
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
-    """All that a mask depends on."""
+    """All that a mask depends on, beside the slide."""
     provider, array = job.extractor.mask_provider, job.extractor.mask
     return {
-        "slide": asdict(fingerprint(job.path)),
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),

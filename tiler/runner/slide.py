@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from tiler.extractor import TileExtractor
 from tiler.geometry import Box, Size
 from tiler.grid import Floats, Ints
 from tiler.protocols import FailedTile, Mask, WSIReader
+from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
-from tiler.resolution import Resolution
+from tiler.runner.fingerprint import Fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.shared import shared_work
 
@@ -32,6 +33,10 @@ class SlidePlan:
 
     Attributes
     ----------
+    source
+        The slide's fingerprint.
+    known
+        What the slide is.
     regions
         The tiles that passed.
     mask
@@ -46,6 +51,8 @@ class SlidePlan:
         What is to be said of cached entries that could not be used.
     """
 
+    source: Fingerprint
+    known: Known
     regions: Regions
     mask: Mask
     keys: tuple[str, str]
@@ -54,8 +61,8 @@ class SlidePlan:
     notes: tuple[str, ...]
 
 
-def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
-    """Find the tiles of a slide.
+def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
+    """Find the tiles of a slide, which is opened only where the cache does not have them.
 
     Raises
     ------
@@ -64,9 +71,9 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
     """
     extractor = job.extractor
     resolution = extractor.tile_spec.resolution
-    probe(reader, resolution)
-    shared = shared_work(job, reader)
+    shared = shared_work(job, open_reader)
     mask, cells = shared.mask, shared.cells
+    reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
     regions = extractor.choose(reader, cells)
     row: dict[str, object] = {
         "slide_id": job.slide_id,
@@ -84,9 +91,18 @@ def plan_slide(job: SlideJob, reader: WSIReader) -> SlidePlan:
         "mpp_source": reader.provenance["mpp"],
         "magnification": reader.magnification,
         "magnification_source": reader.provenance["magnification"],
-        "reader": type(reader).__name__,
+        "reader": shared.known.reader,
     }
-    return SlidePlan(regions, mask, shared.keys, row, shared.made, shared.notes)
+    return SlidePlan(
+        source=shared.source,
+        known=shared.known,
+        regions=regions,
+        mask=mask,
+        keys=shared.keys,
+        row=row,
+        made=shared.made,
+        notes=shared.notes,
+    )
 
 
 def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:
@@ -95,17 +111,6 @@ def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:
         return None
     area_mm2 = reader.bounds.width * reader.bounds.height * (reader.mpp / 1000) ** 2
     return round(float(mask.mean()) * area_mm2, 6)
-
-
-def probe(reader: WSIReader, resolution: Resolution) -> None:
-    """Read one pixel, so that a slide that opens but cannot be read never counts as done.
-
-    Raises
-    ------
-    SlideError
-        When it cannot, or the target is finer than the scan.
-    """
-    reader.read_region((0, 0), (1, 1), resolution)
 
 
 def pieces(regions: Regions) -> Iterator[Regions]:

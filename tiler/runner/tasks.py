@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,10 @@ import numpy as np
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
 from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WrittenFile, WSIReader
+from tiler.readers.deferred import DeferredReader
+from tiler.readers.preflight import look
 from tiler.regions import Regions
-from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
+from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
 from tiler.runner.links import Twins, find_twins, link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
@@ -81,14 +84,14 @@ class PlanTask:
     job: SlideJob
 
     def run(self, desk: Desk) -> Planned:
-        """Open, check and plan."""
+        """Check and plan."""
         desk.close()  # a retry must not meet the handle of the attempt before
         job = self.job
-        reader = desk.reader(job)
+        look(job.path, job.slide_id)
         state = file_state(job.path)
         if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
             raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
-        return Planned(plan_slide(job, reader), state)
+        return Planned(plan_slide(job, partial(desk.reader, job)), state)
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,13 @@ class FinishTask:
         job, plan = self.job, self.planned.plan
         if not self.partial.exists() and (done := self._already_published()):
             return done
-        reader = desk.reader(job)
+        reader = DeferredReader(job.path, job.slide_id, plan.known, partial(desk.reader, job))
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
         files = list(self.files)
         for exporter in job.exporters.values():
             if not exporter.per_tile:
                 files += exporter.export(reader, regions, plan.mask, folder).files
-        source = fingerprint(job.path)
         desk.close()
         _check_unchanged(job, self.planned.state)
         candidates, kept = int(str(row["candidates"])), len(regions)
@@ -150,7 +152,7 @@ class FinishTask:
         record = Record(
             slide_id=job.slide_id,
             row=row,
-            source=source,
+            source=plan.source,
             inputs=job.input_hashes(),
             settings=job.settings,
             mask=mask_facts(plan.mask, *plan.keys),
