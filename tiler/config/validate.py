@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -107,6 +108,7 @@ def _inside(name: str, packages: Sequence[str]) -> bool:
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
+@cache
 def _parameters(target: Any) -> dict[str, Any]:
     """The names that a callable takes, each with its type hint; ``_ANY`` if it takes all."""
     function = target.__init__ if inspect.isclass(target) else target

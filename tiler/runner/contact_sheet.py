@@ -83,7 +83,8 @@ def draw(mask: Mask, cells: Cells, threshold: float) -> Pixels:
     y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
     kept = _union(cells.rows * scale, cells.columns * scale, cells.ratios >= threshold, size)
     colours = np.array([_GLASS, _TISSUE, _KEPT, _BOTH], np.uint8)
-    return colours[mask[np.ix_(y, x)] + 2 * kept]
+    picture: Pixels = colours.take(mask[y][:, x] + 2 * kept.view(np.uint8), axis=0)
+    return picture
 
 
 def _union(
