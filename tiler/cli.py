@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tiler")
 
 
-_started = 0.0
-
-
 def run_command(started: float) -> int:
     """Compose the configuration of the command line, run it and give back the exit code.
 
@@ -47,13 +44,11 @@ def run_command(started: float) -> int:
     started
         ``time.perf_counter()`` when the command began: what came before a run is part of its time.
     """
-    global _started
-    _started = started
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
     register_resolvers()
     try:
-        code = _compose_and_run()
+        code = _compose_and_run(started)
     except KeyboardInterrupt:
         code = 130
     sweep = launched_sweep()
@@ -87,9 +82,12 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     return code
 
 
-def _compose_and_run() -> int:
+def _compose_and_run(started: float) -> int:
+    def job(config: DictConfig) -> None:
+        _job(config, started)
+
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
     except TilerError as error:
         return _complain(error)
     except Refused as refusal:
@@ -111,18 +109,18 @@ def _compose_and_run() -> int:
     return 0
 
 
-def _job(config: DictConfig) -> None:
-    code, error = _run(config)
-    if HydraConfig.get().mode is RunMode.RUN:
+def _job(config: DictConfig, started: float) -> None:
+    alone = HydraConfig.get().mode is RunMode.RUN
+    code, error = _run(config, started if alone else time.perf_counter())
+    if alone:
         if code:
             sys.exit(code)
     elif error:
         _record_failure(code, error)  # the other jobs of the sweep still run
 
 
-def _run(config: DictConfig) -> tuple[int, str]:
+def _run(config: DictConfig, started: float) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
-    started = _started if HydraConfig.get().mode is RunMode.RUN else time.perf_counter()
     from tiler.config.build import build
     from tiler.config.tracking import parameters
     from tiler.runner.run import run

@@ -146,7 +146,15 @@ def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) 
         ]
         log.info("%s", "; ".join(said))
     folder = next((job.cache for job in jobs if job.cache is not None), None)
-    return {"folder": folder and os.path.relpath(folder, out), **counts}
+    return {"folder": folder and _seen_from(out, folder), **counts}
+
+
+def _seen_from(place: Path, folder: Path) -> str:
+    """The way to a folder; the whole of it where there is no other, as between Windows' drives."""
+    try:
+        return os.path.relpath(folder, place)
+    except ValueError:
+        return str(folder)
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
