@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -72,21 +73,19 @@ class OpenSlideReader(LevelReader):
             slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
-        try:
-            facts = facts_of(slide, mpp, magnification)
+        with ExitStack() as on_error:
+            on_error.callback(slide.close)
+            try:
+                facts = facts_of(slide, mpp, magnification)
+            except ConfigError:
+                raise
+            except ValueError as error:
+                what = f"{path.name}: its metadata are malformed: {error}"
+                raise OpenError(name or path.stem, what) from error
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
             if facts.properties.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
                 check_depth(path, name or path.stem)
-        except ConfigError:
-            slide.close()
-            raise
-        except ValueError as error:
-            slide.close()
-            what = f"{path.name}: its metadata are malformed: {error}"
-            raise OpenError(name or path.stem, what) from error
-        except Exception:
-            slide.close()
-            raise
+            on_error.pop_all()
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
         self.reopened = 0
