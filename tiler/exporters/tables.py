@@ -12,8 +12,9 @@ from typing import Literal
 
 from tiler.errors import ConfigError
 from tiler.files import digest, inside, make_folder, write_whole
-from tiler.protocols import Exported, Mask, WrittenFile, WSIReader
+from tiler.protocols import Exported, Mask, WSIReader
 from tiler.regions import RegionSpec, packed
+from tiler.written import WrittenFile
 
 COLUMNS = (
     "slide",

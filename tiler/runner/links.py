@@ -16,12 +16,13 @@ import numpy as np
 
 from tiler.files import inside
 from tiler.geometry import Point
-from tiler.protocols import LinksFiles, WrittenFile
+from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.cache import key_of, load, store
 from tiler.runner.fingerprint import fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.shared import code_of
+from tiler.written import WrittenFile
 
 
 @dataclass(frozen=True)

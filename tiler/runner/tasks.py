@@ -13,13 +13,14 @@ import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WrittenFile, WSIReader
+from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WSIReader
 from tiler.regions import Regions
 from tiler.runner.fingerprint import FileState, file_state, fingerprint, full_hash
 from tiler.runner.job import SlideJob
 from tiler.runner.links import Twins, find_twins, link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
+from tiler.written import WrittenFile, WrittenFiles, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
 """What exporters that work tile by tile get: a whole mask would travel with every piece."""
@@ -109,7 +110,7 @@ class TilesTask:
             twins = desk.twins(self.job, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
         done = exporter.export(reader, regions, NO_MASK, folder)
-        return replace(done, files=(*linked, *done.files))
+        return replace(done, files=joined([linked, done.files]))
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class FinishTask:
 
     job: SlideJob
     planned: Planned
-    files: tuple[WrittenFile, ...]
+    files: WrittenFiles
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
@@ -131,10 +132,12 @@ class FinishTask:
         reader = desk.reader(job)
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
-        files = list(self.files)
-        for exporter in job.exporters.values():
-            if not exporter.per_tile:
-                files += exporter.export(reader, regions, plan.mask, folder).files
+        whole = [
+            exporter.export(reader, regions, plan.mask, folder).files
+            for exporter in job.exporters.values()
+            if not exporter.per_tile
+        ]
+        files = joined([self.files, *whole])
         source = fingerprint(job.path)
         desk.close()
         _check_unchanged(job, self.planned.state)
@@ -146,7 +149,7 @@ class FinishTask:
         ]
         _check_whole(folder, files)
         sync_tree(folder)
-        row = {**row, "bytes": sum(file.size for file in files)}
+        row = {**row, "bytes": int(files.sizes.sum())}
         record = Record(
             slide_id=job.slide_id,
             row=row,
