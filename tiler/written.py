@@ -73,7 +73,7 @@ class WrittenFiles(Sequence[WrittenFile]):
 
     def __getitem__(self, index: int | slice) -> WrittenFile | WrittenFiles:
         if isinstance(index, slice):
-            return WrittenFiles(self.names[index], self.sizes[index], self.digests[index])
+            return self.take(index)
         name = self.names[index].decode(errors="surrogatepass")
         return WrittenFile(name, int(self.sizes[index]), self.digests[index].tobytes().hex())
 
@@ -83,10 +83,9 @@ class WrittenFiles(Sequence[WrittenFile]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    def by_name(self) -> WrittenFiles:
-        """The same in the order of their names."""
-        order = np.argsort(self.names, kind="stable")
-        return WrittenFiles(self.names[order], self.sizes[order], self.digests[order])
+    def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
+        """Those at some indices, or of a slice."""
+        return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])
 
 
 NO_FILES = WrittenFiles.of(())

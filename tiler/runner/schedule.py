@@ -28,7 +28,7 @@ from tiler.runner.tasks import (
     TilesTask,
     UnforeseenError,
 )
-from tiler.written import WrittenFile, joined
+from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
 
@@ -174,7 +174,7 @@ class Schedule:
             slide.row = result
             return
         if not slide.pieces_left:
-            files, slide.files = joined(slide.files), []
+            files = tuple(slide.files)
             failed = tuple(sorted(slide.failed, key=lambda t: t.region.location[::-1]))
             assert slide.planned is not None
             self._ready.appendleft(

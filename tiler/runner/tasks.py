@@ -20,7 +20,7 @@ from tiler.runner.job import SlideJob
 from tiler.runner.links import Twins, find_twins, link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
-from tiler.written import WrittenFile, WrittenFiles, joined
+from tiler.written import WrittenFile, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
 """What exporters that work tile by tile get: a whole mask would travel with every piece."""
@@ -119,7 +119,7 @@ class FinishTask:
 
     job: SlideJob
     planned: Planned
-    files: WrittenFiles
+    files: tuple[Sequence[WrittenFile], ...]
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
@@ -137,10 +137,10 @@ class FinishTask:
             for exporter in job.exporters.values()
             if not exporter.per_tile
         ]
-        files = joined([self.files, *whole])
         source = fingerprint(job.path)
-        desk.close()
+        desk.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
+        files = joined([*self.files, *whole])
         candidates, kept = int(str(row["candidates"])), len(regions)
         counts = Counts(candidates, kept, candidates - len(plan.regions), len(self.failed))
         dropped = [
