@@ -20,6 +20,11 @@ class WrittenFile:
     sha256: str
 
 
+def encoded(name: str) -> bytes:
+    """A file's name as ``WrittenFiles`` keeps it."""
+    return str.encode(name, errors="surrogatepass")
+
+
 @dataclass(frozen=True, eq=False)
 class WrittenFiles(Sequence[WrittenFile]):
     """Files as columns: small to keep and to send, made into objects one by one.
@@ -51,7 +56,7 @@ class WrittenFiles(Sequence[WrittenFile]):
             return files
         names, sizes, digests = list[bytes](), array("q"), bytearray()
         for file in files:
-            names.append(str.encode(file.name, errors="surrogatepass"))
+            names.append(encoded(file.name))
             sizes.append(file.size)
             digests += bytes.fromhex(file.sha256)
             if len(digests) != 32 * len(names):
