@@ -15,7 +15,7 @@ PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors"},
-    {"files", "threads"},
+    {"files", "threads", "written"},
     {"geometry"},
     {"resolution"},
     {"spec"},

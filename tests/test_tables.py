@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 from types import SimpleNamespace
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from tiler import MPP, Level, Magnification, RegionMaskSpec, RegionSpec
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, JsonExporter
-from tiler.exporters.tables import csv_text, json_text, write_csv, write_json
+from tiler.exporters.tables import csv_parts, json_parts, write_csv, write_json
+from tiler.geometry import Size
+from tiler.regions import Regions
 
 COLUMNS = ["slide", "x", "y", "width", "height", "resolution", "ratio"]
 COLUMNS += ["x0", "y0", "width0", "height0"]
@@ -26,6 +29,14 @@ REGIONS = [
     RegionSpec((27, 3), (20, 30), MPP(0.5), 0.1, 2.0),
     RegionSpec((-4, 33), (20, 30), MPP(0.5), 1, 2.0),
 ]
+
+
+def csv_text(slide, regions):
+    return "".join(csv_parts(slide, regions))
+
+
+def json_text(slide, regions, indent):
+    return "".join(json_parts(slide, regions, indent))
 
 
 def test_the_columns_are_those_that_scripts_rely_on():
@@ -75,6 +86,25 @@ def test_a_row_read_back_is_the_same_tile(slide, region, tmp_path_factory):
     assert row["resolution"] == region.resolution.token
     whole = [int(row[name]) for name in COLUMNS if name not in ("slide", "resolution", "ratio")]
     assert whole == [*region.location, *region.shape, *box]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+@pytest.mark.parametrize("indent", [None, 3])
+def test_a_table_in_pieces_is_the_table_in_one(count, indent):
+    tiles = np.array([REGIONS[0].location, *([i, 7 * i] for i in range(1, count))])[:count]
+    regions = Regions(tiles, np.linspace(0, 1, count), Size(20, 30), MPP(0.5), 2.0)
+    pieces = list(json_parts("S1", regions, indent))
+    objects = json.loads("".join(pieces))
+    assert [(o["x"], o["y"]) for o in objects] == [r.location for r in regions]
+    separators = None if indent else (",", ":")
+    assert "".join(pieces) == json.dumps(objects, indent=indent, separators=separators) + "\n"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(o.values() for o in objects)])
+    assert csv_text("S1", regions) == text.getvalue()
+    assert max(map(len, pieces)) < 1000 * 300
+    # Tiles of different shapes are pieces of their own.
+    mixed = [*regions[:3], *REGIONS, *regions[-3:]]
+    assert len(json.loads(json_text("S1", mixed, indent))) == len(mixed)
 
 
 @pytest.mark.parametrize("indent", [0, None])

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tiler.errors import ConfigError, DestinationError
@@ -30,37 +31,69 @@ def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) 
     DestinationError
         When the destination cannot be written.
     """
+    write_chunks(path, (data,), durable=durable)
+
+
+def write_chunks(
+    path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = False
+) -> tuple[int, str]:
+    """Write a file as ``write_whole`` does, of content that comes piece by piece.
+
+    Returns
+    -------
+    tuple
+        Its size in bytes, and its SHA-256 in hex.
+    """
     partial = path.with_name(f".{os.getpid()}.{digest(os.fsencode(path.name))[:12]}.partial")
-    write_plain(partial, data, durable=durable)
+    size_and_digest = _write(partial, chunks, durable)
     try:
         partial.replace(path)
     except OSError as error:
         raise destination_error(error, path) from error
     if durable:
         sync_folder(path.parent)
+    return size_and_digest
 
 
-def write_plain(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
+def write_plain(path: Path, data: bytes | memoryview) -> tuple[int, str]:
     """Write a file under its name: for folders that nobody looks into before they are whole.
+
+    Returns
+    -------
+    tuple
+        Its size in bytes, and its SHA-256 in hex.
 
     Raises
     ------
     DestinationError
         When the destination cannot be written; no part of the file stays.
     """
+    return _write(path, (data,))
+
+
+def _write(
+    path: Path, chunks: Iterable[bytes | memoryview], durable: bool = False
+) -> tuple[int, str]:
+    size, total = 0, hashlib.sha256()
     try:
         handle = os.open(path, _NEW_FILE, 0o666)  # half the time of open(): a million tiles' worth
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
+            for chunk in chunks:
+                size += len(chunk)
+                total.update(chunk)
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
             if durable:
                 os.fsync(handle)
         finally:
             os.close(handle)
-    except OSError as error:
+    except BaseException as error:
         path.unlink(missing_ok=True)
-        raise destination_error(error, path) from error
+        if isinstance(error, OSError):
+            raise destination_error(error, path) from error
+        raise
+    return size, total.hexdigest()
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tiler.geometry import Box, Size
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
+from tiler.written import WrittenFile
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 RGB, (height, width, 3)."""
@@ -161,15 +162,6 @@ class ReadsFiles(Protocol):
         """The files beside the slide that its mask is made from."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """A file as it was written: its path below the slide's folder, bytes, and SHA-256 in hex."""
-
-    name: str
-    size: int
-    sha256: str
-
-
 @dataclass(frozen=True)
 class FailedTile:
     """A tile that could not be read, and why."""
@@ -182,7 +174,7 @@ class FailedTile:
 class Exported:
     """What an exporter did on one slide."""
 
-    files: tuple[WrittenFile, ...]
+    files: Sequence[WrittenFile]
     failed: tuple[FailedTile, ...] = ()
 
 

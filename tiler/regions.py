@@ -15,6 +15,9 @@ from tiler.errors import ConfigError
 from tiler.geometry import Box, Point, Size, is_number, whole_pair
 from tiler.resolution import MPP, Level, Magnification, Resolution
 
+_AT_ONCE = 1024
+"""Tiles are made into objects so many at a time: those of a large slide would fill the memory."""
+
 
 @dataclass(frozen=True)
 class RegionSpec:
@@ -161,20 +164,21 @@ class Regions(Sequence[RegionSpec]):
 
     def __getitem__(self, index: int | slice) -> RegionSpec | Regions:
         if isinstance(index, slice):
-            return self.take(np.arange(len(self))[index])
+            return self.take(index)
         x, y = self.locations[index].tolist()
         return self._region((x, y), float(self.ratios[index]))
 
     def __iter__(self) -> Iterator[RegionSpec]:
-        return starmap(
-            self._region, zip(self.locations.tolist(), self.ratios.tolist(), strict=True)
-        )
+        for start in range(0, len(self), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            locations, ratios = self.locations[some].tolist(), self.ratios[some].tolist()
+            yield from starmap(self._region, zip(locations, ratios, strict=True))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    def take(self, chosen: npt.NDArray[np.generic]) -> Regions:
-        """Those at some indices, or where a boolean array says so."""
+    def take(self, chosen: npt.NDArray[np.generic] | slice) -> Regions:
+        """Those at some indices, of a slice, or where a boolean array says so."""
         return Regions(
             self.locations[chosen],
             self.ratios[chosen],

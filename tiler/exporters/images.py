@@ -13,18 +13,18 @@ from zlib import crc32
 
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import make_encoder
-from tiler.files import digest, inside, make_folder, write_plain, write_whole
+from tiler.files import inside, make_folder, write_plain, write_whole
 from tiler.protocols import (
     Exported,
     FailedTile,
     Mask,
     NativeTiles,
     Pixels,
-    WrittenFile,
     WSIReader,
 )
 from tiler.regions import RegionSpec
 from tiler.threads import default_threads
+from tiler.written import WrittenFile
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -107,8 +107,7 @@ class ImagesExporter:
             except ReadError as error:
                 return FailedTile(region, error.what)
             below, name = self._place(source.name, region)
-            write_plain(inside(folders[below], name), data)
-            return WrittenFile(f"{below}/{name}", len(data), digest(data))
+            return WrittenFile(f"{below}/{name}", *write_plain(inside(folders[below], name), data))
 
         done = list(in_order(one, regions, self.threads or default_threads()))
         return Exported(

@@ -12,8 +12,9 @@ from tiler.errors import ConfigError
 from tiler.exporters.encoders import make_encoder
 from tiler.files import digest, inside, write_whole
 from tiler.geometry import Size
-from tiler.protocols import Exported, Mask, Pixels, WrittenFile, WSIReader
+from tiler.protocols import Exported, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec
+from tiler.written import WrittenFile
 
 _GRID = (20, 90, 220)
 _OUTLINE = (0, 150, 60)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from tiler.errors import ConfigError
-from tiler.files import digest, inside, make_folder, write_whole
-from tiler.protocols import Exported, Mask, WrittenFile, WSIReader
-from tiler.regions import RegionSpec, packed
+from tiler.files import inside, make_folder, write_chunks
+from tiler.protocols import Exported, Mask, WSIReader
+from tiler.regions import Regions, RegionSpec, packed
+from tiler.written import WrittenFile
 
 COLUMNS = (
     "slide",
@@ -33,55 +34,62 @@ COLUMNS = (
 _Row = tuple[str, int, int, int, int, str, float, int, int, int, int]
 
 
-def rows(slide: str, regions: Iterable[RegionSpec]) -> Iterator[_Row]:
-    """One tuple per tile, in the order of ``COLUMNS``."""
-    for part in packed(regions):
-        width, height = part.shape
-        token = part.resolution.token
-        locations, boxes0 = part.locations.tolist(), part.boxes0().tolist()
-        for (x, y), ratio, box0 in zip(locations, part.ratios.tolist(), boxes0, strict=True):
-            yield (slide, x, y, width, height, token, ratio, *box0)
+_AT_ONCE = 1000  # rows
 
 
-def csv_text(slide: str, regions: Iterable[RegionSpec]) -> str:
-    """A slide's table; a ratio read back from it is the same float."""
+def csv_parts(slide: str, regions: Iterable[RegionSpec]) -> Iterator[str]:
+    """A slide's table piece by piece; a ratio read back from it is the same float."""
     text = io.StringIO()
     # The csv module leaves a lone carriage return bare, and readers would end the row there.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "\r" in slide else csv.QUOTE_MINIMAL
     writer = csv.writer(text, lineterminator="\n", quoting=quoting)
     writer.writerow(COLUMNS)
-    writer.writerows(rows(slide, regions))  # the csv module writes floats by repr
-    return text.getvalue()
+    for rows in _batches(slide, regions):
+        writer.writerows(rows)  # the csv module writes floats by repr
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
 
 
-def json_text(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> str:
+def json_parts(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> Iterator[str]:
     """A slide's tiles as an array of objects; ``indent`` 0 or None for the compact form."""
-    objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows(slide, regions)]
     separators = None if indent else (",", ":")
-    text = json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
-    return text + "\n"
+    before, end = "[", "]"
+    for rows in _batches(slide, regions):
+        objects = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        text = json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
+        end = "\n]" if indent else "]"
+        yield before + text[1 : -len(end)]
+        before = ","
+    yield (before if before == "[" else "") + end + "\n"
 
 
-def csv_bytes(slide: str, regions: Iterable[RegionSpec]) -> bytes:
-    """A slide's table as a file; a name that is no UTF-8 goes back to its own bytes."""
-    return csv_text(slide, regions).encode(errors="surrogateescape")
+def _batches(slide: str, regions: Iterable[RegionSpec]) -> Iterator[list[_Row]]:
+    """One tuple per tile, in the order of ``COLUMNS``: some at a time, for all fill the memory."""
+    for part in packed(regions):
+        for start in range(0, len(part), _AT_ONCE):
+            yield list(_rows(slide, part[start : start + _AT_ONCE]))
 
 
-def json_bytes(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> bytes:
-    """A slide's array as a file; a name that is no UTF-8 is written as JSON's own escapes."""
-    return json_text(slide, regions, indent).encode(errors="backslashreplace")
+def _rows(slide: str, regions: Regions) -> Iterator[_Row]:
+    width, height = regions.shape
+    token = regions.resolution.token
+    columns = regions.locations.tolist(), regions.ratios.tolist(), regions.boxes0().tolist()
+    for (x, y), ratio, box0 in zip(*columns, strict=True):
+        yield (slide, x, y, width, height, token, ratio, *box0)
 
 
 def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:
     """Write ``<folder>/<slide>.csv`` and return its path."""
-    return _write(folder, f"{slide}.csv", csv_bytes(slide, regions))
+    return folder / _write_csv(folder, slide, regions).name
 
 
 def write_json(
     folder: Path, slide: str, regions: Iterable[RegionSpec], indent: int | None = 2
 ) -> Path:
     """Write ``<folder>/<slide>.json`` and return its path."""
-    return _write(folder, f"{slide}.json", json_bytes(slide, regions, indent))
+    return folder / _write_json(folder, slide, regions, indent).name
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class CsvExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the table of ``regions``."""
-        return _exported(folder, f"{source.name}.csv", csv_bytes(source.name, regions))
+        return Exported((_write_csv(folder, source.name, regions),))
 
 
 @dataclass(frozen=True)
@@ -125,16 +133,21 @@ class JsonExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the array of ``regions``."""
-        data = json_bytes(source.name, regions, self.indent)
-        return _exported(folder, f"{source.name}.json", data)
+        return Exported((_write_json(folder, source.name, regions, self.indent),))
 
 
-def _write(folder: Path, name: str, data: bytes) -> Path:
+def _write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> WrittenFile:
+    # A name that is no UTF-8 goes back to its own bytes.
+    return _write(folder, f"{slide}.csv", csv_parts(slide, regions), "surrogateescape")
+
+
+def _write_json(
+    folder: Path, slide: str, regions: Iterable[RegionSpec], indent: int | None
+) -> WrittenFile:
+    # A name that is no UTF-8 is written as JSON's own escapes.
+    return _write(folder, f"{slide}.json", json_parts(slide, regions, indent), "backslashreplace")
+
+
+def _write(folder: Path, name: str, parts: Iterable[str], errors: str) -> WrittenFile:
     path = inside(make_folder(folder), name)
-    write_whole(path, data)
-    return path
-
-
-def _exported(folder: Path, name: str, data: bytes) -> Exported:
-    _write(folder, name, data)
-    return Exported((WrittenFile(name, len(data), digest(data)),))
+    return WrittenFile(name, *write_chunks(path, (part.encode(errors=errors) for part in parts)))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import openslide
 
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, resolve
 from tiler.readers.openslide_reader import facts_of
+from tiler.readers.tiff_directories import Directories, Tags, is_tiff, read_directories
+from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import (
+    TAGS,
     NativeLevel,
-    Tags,
     UnfitError,
     is_reduced,
     is_tiled,
@@ -28,10 +29,10 @@ from tiler.resolution import agreed_mpp
 _VENDORS = ("aperio", "generic-tiff", "philips")
 """OpenSlide's formats whose levels are each one page, its tiles side by side."""
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SUBIFDS, _DESCRIPTION = 330, 270
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296  # tags of TIFF 6.0
 _NAMES = {
-    270: "ImageDescription",
+    _DESCRIPTION: "ImageDescription",
     271: "Make",
     272: "Model",
     _X_RESOLUTION: "XResolution",
@@ -49,15 +50,6 @@ Found = tuple[float | None, str]
 """A number and its text, or None and why there is none."""
 
 
-@dataclass(frozen=True)
-class _Directories:
-    """What a TIFF says of itself, kept after it is closed."""
-
-    pages: tuple[Tags, ...]
-    subifds: tuple[Tags, ...]  # of the first page
-    ome_xml: str | None
-
-
 def survey(
     path: Path, slide: str, mpp: float | None, magnification: float | None
 ) -> tuple[Facts, tuple[NativeLevel, ...]]:
@@ -71,14 +63,18 @@ def survey(
     UnfitError
         When the file is not one to vouch for, with the reason.
     """
-    with path.open("rb") as file:
-        if file.read(4) not in _MAGIC:
+    with closing(TileFile(path)) as file:
+        if not is_tiff(file):
             raise UnfitError(slide, f"{path.name} is not a TIFF")
-    vendor = openslide.OpenSlide.detect_format(path)
-    if vendor not in _VENDORS:
-        raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
-    read = _read_directories(path, slide)
-    if read.ome_xml is not None and read.subifds:
+        vendor = openslide.OpenSlide.detect_format(path)
+        if vendor not in _VENDORS:
+            raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
+        try:
+            read = read_directories(file, {*TAGS, *_NAMES, _SUBIFDS})
+        except (OSError, ValueError) as error:
+            what = f"{path.name}: its TIFF directories are damaged: {error}"
+            raise UnfitError(slide, what) from error
+    if _ome_xml(read.pages[0]) is not None and read.subifds:
         levels = [native_level(tags, slide) for tags in (read.pages[0], *read.subifds)]
         _check_pyramid(levels, slide)
         return _own_facts(read, levels, mpp, magnification), tuple(levels)
@@ -94,26 +90,10 @@ def survey(
     return facts, _matched(levels, facts, vendor, slide)
 
 
-def _read_directories(path: Path, slide: str) -> _Directories:
-    import tifffile
-
-    # It says on stderr what it finds odd; whoever wants to know sets up logging.
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return _Directories(
-                pages=tuple(_tags_of(page) for page in tiff.pages),
-                subifds=tuple(_tags_of(page) for page in tiff.pages.first.pages or ()),
-                ome_xml=tiff.ome_metadata,
-            )
-    except Exception as error:  # it trusts what it reads, so that damage may raise anything
-        raise UnfitError(
-            slide, f"{path.name}: its TIFF directories are damaged: {error}"
-        ) from error
-
-
-def _tags_of(page: Any) -> Tags:
-    return {tag.code: tag.value for tag in page.tags}
+def _ome_xml(tags: Tags) -> str | None:
+    """The OME-XML of a file's first page, if that is what describes it."""
+    text = tags.get(_DESCRIPTION)
+    return text if isinstance(text, str) and text.endswith("OME>") else None
 
 
 def _levels_among(pages: Sequence[Tags], vendor: str, slide: str) -> list[NativeLevel]:
@@ -168,7 +148,7 @@ def _check_pyramid(levels: Sequence[NativeLevel], slide: str) -> None:
 
 
 def _own_facts(
-    read: _Directories,
+    read: Directories,
     levels: Sequence[NativeLevel],
     mpp: float | None,
     magnification: float | None,
@@ -178,8 +158,9 @@ def _own_facts(
     key, found_mpp = "tiff.XResolution", _mpp_of_tags(read.pages[0])
     power_key = "OME NominalMagnification"
     found_power: Found = (None, "a TIFF without OME-XML names no objective")
-    if read.ome_xml is not None:
-        in_xml, found_power = _scale_in_ome(read.ome_xml, sizes[0])
+    xml = _ome_xml(read.pages[0])
+    if xml is not None:
+        in_xml, found_power = _scale_in_ome(xml, sizes[0])
         if in_xml is not None:
             key, found_mpp = "OME PhysicalSizeX", in_xml
     known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,7 @@ import numpy.typing as npt
 from tiler.errors import LimitError, OpenError
 from tiler.geometry import Size
 from tiler.readers.tiff_codecs import Coding, unknown_coding
-
-Tags = Mapping[int, object]
-"""A directory of a TIFF: the value of each tag by its code."""
+from tiler.readers.tiff_directories import Tags
 
 
 class UnfitError(OpenError):
@@ -63,6 +61,12 @@ _ORDINARY = {
     _DEPTH: (1, "image depth"),
 }
 """Tags that must have this value wherever they are given, and their names for people."""
+
+TAGS = frozenset(
+    {_SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, _TILE_WIDTH}
+    | {_TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS, _TABLES, *_ORDINARY}
+)
+"""All that are looked at here."""
 
 _DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # of the tags that are not ordinary when absent
 
@@ -179,10 +183,7 @@ def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
 
 
 def _numbers(tags: Tags, tag: int, slide: str) -> npt.NDArray[np.int64]:
-    try:
-        numbers = np.atleast_1d(np.asarray(tags.get(tag, ()), dtype=np.int64))
-    except (OverflowError, TypeError, ValueError) as error:
-        raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions") from error
-    if numbers.ndim != 1:
+    numbers = tags.get(tag, np.empty(0, np.int64))
+    if not isinstance(numbers, np.ndarray) or (numbers > np.iinfo(np.int64).max).any():
         raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions")
-    return numbers
+    return numbers.astype(np.int64)

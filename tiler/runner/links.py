@@ -7,44 +7,39 @@ file lies, its size, time and SHA-256. A hard link to it is the same file under 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tiler.files import inside
-from tiler.geometry import Point
-from tiler.protocols import LinksFiles, WrittenFile
+from tiler.protocols import LinksFiles
 from tiler.regions import Regions
-from tiler.runner.cache import key_of, load, store
+from tiler.runner.cache import Arrays, key_of, load, store
 from tiler.runner.fingerprint import fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.shared import code_of
+from tiler.written import WrittenFile, WrittenFiles, encoded
 
+Twins = Arrays
+"""Columns, a row per tile, by location: ``locations`` int64 (N, 2), ``paths`` and ``sha256`` bytes
+(N,), ``sizes`` and ``times`` int64 (N,), as each file was when it was vouched for."""
 
-@dataclass(frozen=True)
-class Twin:
-    """A tile's file in another job's folder, as it was when it was vouched for."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-    sha256: str
-
-    def there(self) -> bool:
-        """Whether the file is still that one."""
-        facts = self.path.stat()
-        return (facts.st_size, facts.st_mtime_ns) == (self.size, self.mtime_ns)
-
-
-Twins = Mapping[Point, Twin]
+NO_TWINS: Twins = {
+    "locations": np.empty((0, 2), np.int64),
+    "paths": np.empty(0, np.bytes_),
+    "sizes": np.empty(0, np.int64),
+    "times": np.empty(0, np.int64),
+    "sha256": np.empty(0, np.bytes_),
+}
 
 
 def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
-    """The tiles of a slide that were written already, by their location."""
-    return {} if job.cache is None else _known(job.cache, _key(job, exporter))
+    """The tiles of a slide that were written already."""
+    return NO_TWINS if job.cache is None else _known(job.cache, _key(job, exporter))
 
 
 def link_twins(
@@ -57,50 +52,50 @@ def link_twins(
     """
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
-    for index, region in enumerate(regions):
-        twin = twins.get(region.location)
-        if twin is None:
-            continue
-        name = exporter.file_name(slide, region)
-        path = folder / Path(name).parent
+    known, rows = _find(regions.locations, twins)
+    for index in np.flatnonzero(known).tolist():
+        path, size, time, sha256 = (
+            twins[name][rows[index]].item() for name in ("paths", "sizes", "times", "sha256")
+        )
+        name = exporter.file_name(slide, regions[index])
+        place = folder / Path(name).parent
         try:
-            if not twin.there():
+            twin = Path(os.fsdecode(path))
+            facts = twin.stat()
+            if (facts.st_size, facts.st_mtime_ns) != (size, time):
                 continue
-            path.mkdir(parents=True, exist_ok=True)
-            inside(path, Path(name).name).hardlink_to(twin.path)
+            place.mkdir(parents=True, exist_ok=True)
+            inside(place, Path(name).name).hardlink_to(twin)
         except OSError:
             continue
-        files.append(WrittenFile(name, twin.size, twin.sha256))
+        files.append(WrittenFile(name, size, sha256.decode()))
         left[index] = False
     return files, regions.take(left)
 
 
 def remember(
-    job: SlideJob,
-    exporter: LinksFiles,
-    regions: Regions,
-    files: Sequence[WrittenFile],
-    folder: Path,
+    job: SlideJob, exporter: LinksFiles, regions: Regions, files: WrittenFiles, folder: Path
 ) -> None:
     """Note where a slide's tiles lie, for jobs to come."""
-    if job.cache is None:
+    if job.cache is None or not regions:
         return
     key = _key(job, exporter)
-    written = {file.name: file for file in files}
     known = _known(job.cache, key)
-    for region in regions:
-        file = written[exporter.file_name(job.slide_id, region)]
+    files = _in_order(files, (exporter.file_name(job.slide_id, region) for region in regions))
+    paths, times = list[bytes](), list[int]()
+    for file in files:
         path = (folder / file.name).absolute()
-        known[region.location] = Twin(path, file.size, path.stat().st_mtime_ns, file.sha256)
-    if known:
-        arrays = {
-            "locations": np.array(list(known), np.int64),
-            "paths": np.array([os.fsencode(twin.path) for twin in known.values()]),
-            "sizes": np.array([twin.size for twin in known.values()], np.int64),
-            "times": np.array([twin.mtime_ns for twin in known.values()], np.int64),
-            "sha256": np.array([twin.sha256.encode() for twin in known.values()]),
-        }
-        store(job.cache, key, arrays)
+        paths.append(os.fsencode(path))
+        times.append(path.stat().st_mtime_ns)
+    new: Twins = {
+        "locations": regions.locations,
+        "paths": np.array(paths, np.bytes_),
+        "sizes": files.sizes,
+        "times": np.array(times, np.int64),
+        "sha256": np.array([digest.tobytes().hex() for digest in files.digests], np.bytes_),
+    }
+    others = ~_find(known["locations"], _sorted(new))[0]
+    store(job.cache, key, {name: np.concatenate([known[name][others], new[name]]) for name in new})
 
 
 def without_links(job: SlideJob) -> SlideJob:
@@ -112,18 +107,40 @@ def without_links(job: SlideJob) -> SlideJob:
     return replace(job, exporters=exporters)
 
 
-def _known(cache: Path, key: str) -> dict[Point, Twin]:
+def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
+    """The files of these names, all of which there are."""
+    wanted = np.array([encoded(name) for name in names], np.bytes_)
+    order = np.argsort(files.names)
+    return files.take(order[np.searchsorted(files.names, wanted, sorter=order)])
+
+
+def _known(cache: Path, key: str) -> Twins:
     try:
-        entry = load(cache, key)
+        return _sorted(load(cache, key) or NO_TWINS)
     except ValueError:  # nothing depends on it but time and room
-        return {}
-    if entry is None:
-        return {}
-    columns = (entry[name].tolist() for name in ("locations", "paths", "sizes", "times", "sha256"))
-    return {
-        Point(*location): Twin(Path(os.fsdecode(path)), size, mtime_ns, sha256.decode())
-        for location, path, size, mtime_ns, sha256 in zip(*columns, strict=True)
-    }
+        return NO_TWINS
+
+
+def _sorted(twins: Twins) -> Twins:
+    order = np.lexsort(twins["locations"].T[::-1])
+    return {name: column[order] for name, column in twins.items()}
+
+
+def _find(
+    locations: npt.NDArray[np.int64], twins: Twins
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Of each location whether there is a twin, and its row if there is."""
+    if not len(twins["sizes"]):
+        return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
+    places, wanted = _places(twins["locations"]), _places(locations)
+    rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    return places[rows] == wanted, rows
+
+
+def _places(locations: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Locations (N, 2) as (N,) values that sort by x, then y."""
+    pairs = np.ascontiguousarray(locations).view([("x", np.int64), ("y", np.int64)])
+    return pairs.reshape(-1)
 
 
 def _key(job: SlideJob, exporter: LinksFiles) -> str:

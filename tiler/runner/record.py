@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tiler.files import digest, inside, write_whole
-from tiler.protocols import Mask, WrittenFile
+from tiler.files import digest, inside, write_chunks
+from tiler.protocols import Mask
 from tiler.runner.fingerprint import Fingerprint
+from tiler.written import NO_FILES, WrittenFile, WrittenFiles
 
 NAME = "record.json"
 
 OUTPUT_VERSION = 1
 """Raised when the same settings make other output, so that older results are redone."""
+
+_AT_ONCE = 1000  # files
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Record:
     mask: Mapping[str, Any]
     counts: Counts
     dropped: Sequence[Mapping[str, Any]]
-    files: Sequence[WrittenFile]
+    files: WrittenFiles
     output_version: int = OUTPUT_VERSION
 
 
@@ -96,15 +98,24 @@ def mask_facts(mask: Mask, key: str, grid_key: str) -> dict[str, Any]:
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record, flushed to the disk."""
     content = {
-        **asdict(replace(record, files=())),  # asdict copies deeply: not a million files
+        **asdict(replace(record, files=NO_FILES)),  # asdict copies deeply: not a million files
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
     }
     del content["files"]
-    # File by file: the encoder's pieces of a million files would fill the memory.
-    files = ", ".join(file_text(file) for file in sorted(record.files, key=attrgetter("name")))
-    text = f'{_encoded(content)[:-1]}, "files": [{files}]}}\n'
-    write_whole(inside(folder, NAME), text.encode(errors="surrogateescape"), durable=True)
+    text = _text(f'{_encoded(content)[:-1]}, "files": [', record.files)
+    chunks = (part.encode(errors="surrogateescape") for part in text)
+    write_chunks(inside(folder, NAME), chunks, durable=True)
+
+
+def _text(head: str, files: WrittenFiles) -> Iterator[str]:
+    """A record piece by piece: in one, that of a million files would fill the memory."""
+    yield head
+    by_name = np.argsort(files.names, kind="stable")
+    for start in range(0, len(files), _AT_ONCE):
+        yield ", " if start else ""
+        yield ", ".join(map(file_text, files.take(by_name[start : start + _AT_ONCE])))
+    yield "]}\n"
 
 
 def file_text(file: WrittenFile) -> str:
@@ -128,10 +139,10 @@ def read_record(folder: Path) -> Record | None:
             mask=content["mask"],
             counts=Counts(**content["counts"]),
             dropped=content["dropped"],
-            files=[WrittenFile(**file) for file in content["files"]],
+            files=WrittenFiles.of(WrittenFile(**file) for file in content["files"]),
             output_version=content["output_version"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, AssertionError):
         return None
 
 

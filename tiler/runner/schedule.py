@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
 from tiler.files import inside, make_folder
-from tiler.protocols import Exported, FailedTile, WrittenFile
+from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
@@ -28,6 +28,7 @@ from tiler.runner.tasks import (
     TilesTask,
     UnforeseenError,
 )
+from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
 
@@ -46,7 +47,7 @@ class _Slide:
     alone: bool
     planned: Planned | None = None
     pieces_left: int = 0
-    files: list[WrittenFile] = field(default_factory=list)
+    files: list[Sequence[WrittenFile]] = field(default_factory=list)
     failed: list[FailedTile] = field(default_factory=list)
     error: TilerError | None = None
     row: dict[str, object] | None = None
@@ -161,7 +162,7 @@ class Schedule:
             self._ready.extendleft(reversed(parts))
         elif isinstance(task, TilesTask):
             assert isinstance(result, Exported)
-            slide.files += result.files
+            slide.files.append(result.files)
             slide.failed += result.failed
             for tile in result.failed:
                 x, y = tile.region.location

@@ -19,6 +19,7 @@ from tiler.runner.job import SlideJob
 from tiler.runner.record import file_text
 from tiler.runner.slide import in_blocks, pieces
 from tiler.runner.tasks import Desk, FinishTask, PlanTask, Task, TilesTask
+from tiler.written import joined
 
 _BLOCKS = 72
 """Places that a slide is sampled at: glass, fat and tumour differ severalfold in bytes."""
@@ -89,7 +90,7 @@ class TimedTask:
         middle = time.perf_counter()
         others = replace(task, regions=task.regions[1:]).run(desk)
         sync_tree(task.folder)  # a run flushes all of its tiles, so that grows with them
-        both = Exported(one.files + others.files, one.failed + others.failed)
+        both = Exported(joined([one.files, others.files]), one.failed + others.failed)
         return Timed(both, middle - start, time.perf_counter() - middle)
 
 

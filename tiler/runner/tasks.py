@@ -14,7 +14,7 @@ import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WrittenFile, WSIReader
+from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WSIReader
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
@@ -23,6 +23,7 @@ from tiler.runner.job import SlideJob
 from tiler.runner.links import Twins, find_twins, link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
+from tiler.written import WrittenFile, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
 """What exporters that work tile by tile get: a whole mask would travel with every piece."""
@@ -112,7 +113,7 @@ class TilesTask:
             twins = desk.twins(self.job, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
         done = exporter.export(reader, regions, NO_MASK, folder)
-        return replace(done, files=(*linked, *done.files))
+        return replace(done, files=joined([linked, done.files]))
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class FinishTask:
 
     job: SlideJob
     planned: Planned
-    files: tuple[WrittenFile, ...]
+    files: tuple[Sequence[WrittenFile], ...]
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
@@ -134,12 +135,14 @@ class FinishTask:
         reader = DeferredReader(job.path, job.slide_id, plan.known, partial(desk.reader, job))
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
-        files = list(self.files)
-        for exporter in job.exporters.values():
-            if not exporter.per_tile:
-                files += exporter.export(reader, regions, plan.mask, folder).files
-        desk.close()
+        whole = [
+            exporter.export(reader, regions, plan.mask, folder).files
+            for exporter in job.exporters.values()
+            if not exporter.per_tile
+        ]
+        desk.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
+        files = joined([*self.files, *whole])
         candidates, kept = int(str(row["candidates"])), len(regions)
         counts = Counts(candidates, kept, candidates - len(plan.regions), len(self.failed))
         dropped = [
@@ -148,7 +151,7 @@ class FinishTask:
         ]
         _check_whole(folder, files)
         sync_tree(folder)
-        row = {**row, "bytes": sum(file.size for file in files)}
+        row = {**row, "bytes": int(files.sizes.sum())}
         record = Record(
             slide_id=job.slide_id,
             row=row,

@@ -1,0 +1,185 @@
+"""A TIFF's own directories: what tifffile reads in them, and nothing beyond the file."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiler.readers.tiff import TiffReader, vouch
+from tiler.readers.tiff_directories import LISTS, Directories, is_tiff, read_directories
+from tiler.readers.tiff_facts import _NAMES
+from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_layout import TAGS, UnfitError, native_level
+
+WANTED = {*TAGS, *_NAMES, *LISTS}
+OFFSETS = 324
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+def read(path: Path) -> Directories:
+    with closing(TileFile(path)) as file:
+        assert is_tiff(file)
+        return read_directories(file, WANTED)
+
+
+def plain(value: object) -> object:
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+def as_tifffile_reads(page: tifffile.TiffPage) -> dict[int, object]:
+    return {tag.code: tag.value for tag in page.tags if tag.code in WANTED}
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@settings(max_examples=15)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 200), st.integers(1, 90)), min_size=1, max_size=3),
+    subifds=st.integers(0, 2),
+    description=TEXT,
+    software=TEXT,
+)
+def test_directories_are_what_tifffile_reads(
+    order, bigtiff, sizes, subifds, description, software, tmp_path_factory
+):
+    path = tmp_path_factory.getbasetemp() / "a.tif"
+    options = {"tile": (16, 32), "photometric": "rgb", "metadata": None, "compression": "lzw"}
+    with tifffile.TiffWriter(path, byteorder=order, bigtiff=bigtiff) as tiff:
+        for index, (width, height) in enumerate([*sizes, *[(40, 20)] * subifds]):
+            tiff.write(
+                np.zeros((height, width, 3), np.uint8),
+                subifds=subifds if index == 0 else 0,
+                description=description.encode() or None,
+                software=software.encode(),
+                resolution=(1e4, 2.5e4),
+                **options,
+            )
+    found = read(path)
+    with tifffile.TiffFile(path) as tiff:
+        below = tiff.pages.first.pages or ()
+        expected = [as_tifffile_reads(page) for page in (*tiff.pages, *below)]
+        assert len(found.subifds) == len(below) == subifds
+    pages = (*found.pages, *found.subifds)
+    assert [{code: plain(value) for code, value in page.items()} for page in pages] == expected
+
+
+def test_a_slide_of_many_tiles_is_indexed_by_arrays(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((4800, 6400, 3), np.uint8), tile=(16, 16), photometric="rgb",
+        compression="lzw", metadata=None, byteorder=">",
+    )  # fmt: skip
+    tracemalloc.start()
+    (page,) = read(path).pages
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(page[OFFSETS]) == 300 * 400
+    assert peak < 120_000 * (4 + 4) * 1.2
+    native = native_level(page, "a")
+    with tifffile.TiffFile(path) as tiff:
+        assert native.offsets.dtype == native.byte_counts.dtype == np.int64
+        assert tuple(native.offsets) == tiff.pages.first.dataoffsets
+        assert tuple(native.byte_counts) == tiff.pages.first.databytecounts
+
+
+def change(path: Path, code: int, *, kind=None, count=None, place=None) -> None:
+    """Overwrite fields of the first page's entry for a tag, in a classic TIFF."""
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages.first.tags[code].offset
+    data = bytearray(path.read_bytes())
+    for form, where, new in (("<H", 2, kind), ("<I", 4, count), ("<I", 8, place)):
+        if new is not None:
+            struct.pack_into(form, data, at + where, new)
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((100, 200, 3), np.uint8), tile=(16, 16), photometric="rgb",
+        compression="lzw", metadata=None,
+    )  # fmt: skip
+    TiffReader(path).close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code", "new", "words"),
+    [
+        (OFFSETS, {"count": 2**32 - 1}, "17,179,869,180 bytes from .*, but the file has"),
+        (OFFSETS, {"count": 2**31, "kind": 7}, "2,147,483,648 bytes"),
+        (OFFSETS, {"place": 2**32 - 1}, "364 bytes from 4,294,967,295"),
+        (258, {"count": 2**32 - 1}, "8,589,934,590 bytes"),
+        (OFFSETS, {"kind": 1}, "tag 324 is no list of file positions"),
+        (OFFSETS, {"kind": 7}, "tag 324 is no list of file positions"),
+        (OFFSETS, {"kind": 11}, "tag 324 is no list of file positions"),
+        (OFFSETS, {"kind": 99}, "tag 324 is of an unknown type, 99"),
+        (OFFSETS, {"count": 1}, "13x7 tiles, but 1 offsets and 91 sizes"),
+        (OFFSETS, {"count": 0}, "13x7 tiles, but 0 offsets and 91 sizes"),
+        (322, {"count": 0}, r"tag 322 is \(\), not a number"),
+        (258, {"count": 4096, "kind": 1, "place": 8}, "bits per sample"),
+    ],
+)
+def test_false_claims_are_refused_before_anything_is_allocated(small, code, new, words):
+    change(small, code, **new)
+    assert vouch(small) is not None
+    tracemalloc.start()
+    with pytest.raises((UnfitError, ValueError), match=words):
+        native_level(read(small).pages[0], "a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 500_000
+
+
+def test_many_values_where_few_are_meant_are_refused(small):
+    small.write_bytes(small.read_bytes() + bytes(5000))
+    change(small, 258, count=1025, place=8)
+    with pytest.raises(ValueError, match="tag 258 has 1,025 values"):
+        read(small)
+
+
+def test_positions_that_no_file_has_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((16, 16, 3), np.uint8), tile=(16, 16), photometric="rgb", bigtiff=True,
+        metadata=None,
+    )  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags[OFFSETS].overwrite([2**64 - 1])
+    with pytest.raises(UnfitError, match="tag 324 is no list of file positions"):
+        TiffReader(path)
+
+
+def test_what_is_wrong_with_other_tags_is_left_to_others(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((16, 16, 3), np.uint8), tile=(16, 16), photometric="rgb", metadata=None,
+        extratags=[(65000, 2, 0, "nothing of ours", True)],
+    )  # fmt: skip
+    change(path, 65000, place=2**32 - 1)
+    (page,) = read(path).pages
+    assert 65000 not in page
+    assert page[256] == page[257] == 16
+
+
+@pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+@settings(max_examples=60)
+@given(body=st.binary(max_size=80), first=st.integers(0, 90))
+def test_any_bytes_are_directories_or_refused(head, body, first, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any.tif"
+    order = "<" if head[0] == ord("I") else ">"
+    place = (
+        struct.pack(f"{order}I", first) if 42 in head else struct.pack(f"{order}HHQ", 8, 0, first)
+    )
+    path.write_bytes(head + place + body)
+    with suppress(ValueError):
+        assert read(path).pages

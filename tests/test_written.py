@@ -1,0 +1,163 @@
+"""Files as columns are the files, and the record that lists them is plain JSON."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiler.errors import DestinationError
+from tiler.files import write_chunks
+from tiler.runner.fingerprint import Fingerprint
+from tiler.runner.record import Counts, Record, read_record, write_record
+from tiler.written import NO_FILES, WrittenFile, WrittenFiles, joined
+
+# No file name has a NUL; bytes that are no UTF-8 are surrogates in it.
+TEXT = st.text(st.characters(exclude_characters="\0"))
+RAW = st.binary().map(lambda data: os.fsdecode(data.replace(b"\0", b"")))
+FILES = st.lists(
+    st.builds(
+        WrittenFile,
+        name=TEXT | RAW,
+        size=st.integers(0, 2**63 - 1),
+        sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
+    )
+)
+
+
+@given(FILES, FILES)
+def test_columns_are_the_files(one: list[WrittenFile], other: list[WrittenFile]) -> None:
+    columns = WrittenFiles.of(one)
+    assert list(columns) == one == [columns[index] for index in range(len(columns))]
+    assert WrittenFiles.of(columns) is columns
+    assert columns == one
+    assert (columns == other) == (one == other)
+    assert columns[1:3] == one[1:3]
+    assert list(joined([one, columns, other])) == [*one, *one, *other]
+    by_name = np.argsort(columns.names, kind="stable")
+    assert list(columns.take(by_name)) == sorted(one, key=lambda file: file.name)
+    assert list(pickle.loads(pickle.dumps(columns))) == one
+
+
+def test_no_parts_are_no_files() -> None:
+    assert list(joined([])) == list(NO_FILES) == []
+
+
+def many(count: int) -> list[WrittenFile]:
+    return [
+        WrittenFile(f"tiles/slide_x{512 * i}.jpg", i, hashlib.sha256(b"%d" % i).hexdigest())
+        for i in range(count)
+    ]
+
+
+def test_columns_travel_light() -> None:
+    files = many(1000)
+    room = sum(len(file.name) for file in files) + 1000 * (8 + 32)
+    assert len(pickle.dumps(WrittenFiles.of(files))) < 1.1 * room + 1000
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        WrittenFile("a", 1, "00" * 31),
+        WrittenFile("a", 1, "xy" * 32),
+        WrittenFile("a", 1.5, "00" * 32),
+        WrittenFile("a", "1", "00" * 32),
+        WrittenFile("a", 2**63, "00" * 32),
+        WrittenFile(None, 1, "00" * 32),
+    ],
+)
+def test_what_is_no_file_is_refused_and_not_bent(file: WrittenFile, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, TypeError, OverflowError)):
+        WrittenFiles.of([file])
+    write_record(tmp_path, record_of([]), {})
+    assert read_record(tmp_path) is not None
+    content = json.loads((tmp_path / "record.json").read_bytes().decode(errors="replace"))
+    content["files"] = [{"name": file.name, "size": file.size, "sha256": file.sha256}]
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    assert read_record(tmp_path) is None
+
+
+def record_of(files: list[WrittenFile]) -> Record:
+    return Record(
+        slide_id="a\udcff",
+        row={"status": "done", "coverage": 0.1},
+        source=Fingerprint(3, 4, "ab"),
+        inputs={},
+        settings={"tile": {"size": 512}, "mask": "µ"},
+        mask={"key": "k"},
+        counts=Counts(3, 1, 1, 1),
+        dropped=[{"x": 1, "y": 2, "cause": "é"}],
+        files=WrittenFiles.of(files),
+    )
+
+
+@pytest.mark.parametrize(
+    "files", [[], many(1), many(999), many(1000), many(2345), [*many(2), *many(1)]]
+)
+def test_a_record_is_plain_json_with_the_files_by_name(
+    files: list[WrittenFile], tmp_path: Path
+) -> None:
+    files = [*files, WrittenFile("b\udce9", 7, "0f" * 32)]
+    record = record_of(files)
+    write_record(tmp_path, record, {"numpy": "2"})
+    data = (tmp_path / "record.json").read_bytes()
+    content = json.loads(data.decode(errors="surrogateescape"))
+    assert content["files"] == [
+        {"name": file.name, "size": file.size, "sha256": file.sha256}
+        for file in sorted(files, key=lambda file: file.name)
+    ]
+    plain = json.dumps(content, ensure_ascii=False) + "\n"
+    assert data == plain.encode(errors="surrogateescape")
+    by_name = sorted(files, key=lambda file: file.name)
+    assert read_record(tmp_path) == Record(**{**vars(record), "files": by_name})
+
+
+@given(st.lists(st.binary()))
+def test_chunks_are_one_file(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
+    path = tmp_path_factory.getbasetemp() / "chunks"
+    size, sha256 = write_chunks(path, chunks, durable=True)
+    whole = b"".join(chunks)
+    assert path.read_bytes() == whole
+    assert (size, sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+
+
+def test_short_writes_go_on_and_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, room = tmp_path / "a", os.write, 25
+    path.write_bytes(b"before")
+
+    def little(handle: int, data: memoryview) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = real(handle, bytes(data)[: min(room, 3)])
+        room -= written
+        return written
+
+    monkeypatch.setattr(os, "write", little)
+    write_chunks(path, [b"0123456789", b"", b"abcde"])
+    assert path.read_bytes() == b"0123456789abcde"
+    with pytest.raises(DestinationError, match=r"E_DEST.*ENOSPC"):
+        write_chunks(path, [b"0123456789", b"abcde"])
+    assert path.read_bytes() == b"0123456789abcde"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_that_cannot_be_made_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield b"abc"
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        write_chunks(tmp_path / "a", broken())
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,106 @@
+"""Files as they were written: what an exporter tells of them, and what a record vouches for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file as it was written: its path below the slide's folder, bytes, and SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def encoded(name: str) -> bytes:
+    """A file's name as ``WrittenFiles`` keeps it."""
+    return str.encode(name, errors="surrogatepass")
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenFiles(Sequence[WrittenFile]):
+    """Files as columns: small to keep and to send, made into objects one by one.
+
+    Parameters
+    ----------
+    names
+        bytes (N,): UTF-8, surrogates let through, so that they sort as the texts do.
+    sizes
+        int64 (N,).
+    digests
+        uint8 (N, 32): SHA-256.
+    """
+
+    names: npt.NDArray[np.bytes_]
+    sizes: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, files: Iterable[WrittenFile]) -> WrittenFiles:
+        """Any files, in their order.
+
+        Raises
+        ------
+        ValueError
+            When a ``sha256`` is not 64 hexadecimal digits.
+        """
+        if isinstance(files, cls):
+            return files
+        names, sizes, digests = list[bytes](), array("q"), bytearray()
+        for file in files:
+            names.append(encoded(file.name))
+            sizes.append(file.size)
+            digests += bytes.fromhex(file.sha256)
+            if len(digests) != 32 * len(names):
+                raise ValueError(f"{file.name}: sha256 {file.sha256!r} has not 64 digits")
+        return cls(
+            np.array(names, np.bytes_),
+            np.array(sizes, np.int64),
+            np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> WrittenFile: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> WrittenFiles: ...
+
+    def __getitem__(self, index: int | slice) -> WrittenFile | WrittenFiles:
+        if isinstance(index, slice):
+            return self.take(index)
+        name = self.names[index].decode(errors="surrogatepass")
+        return WrittenFile(name, int(self.sizes[index]), self.digests[index].tobytes().hex())
+
+    def __iter__(self) -> Iterator[WrittenFile]:
+        return (self[index] for index in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
+        """Those at some indices, or of a slice."""
+        return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])
+
+
+NO_FILES = WrittenFiles.of(())
+
+
+def joined(parts: Iterable[Iterable[WrittenFile]]) -> WrittenFiles:
+    """All files of some, one after the other, as columns."""
+    columns = [NO_FILES, *map(WrittenFiles.of, parts)]
+    return WrittenFiles(
+        np.concatenate([part.names for part in columns]),
+        np.concatenate([part.sizes for part in columns]),
+        np.concatenate([part.digests for part in columns]),
+    )
