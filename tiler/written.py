@@ -10,6 +10,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+_AT_ONCE = 1000  # files made into objects, so that a million are never there together
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
@@ -83,7 +85,12 @@ class WrittenFiles(Sequence[WrittenFile]):
         return WrittenFile(name, int(self.sizes[index]), self.digests[index].tobytes().hex())
 
     def __iter__(self) -> Iterator[WrittenFile]:
-        return (self[index] for index in range(len(self)))
+        for start in range(0, len(self), _AT_ONCE):
+            part = self[start : start + _AT_ONCE]
+            digests = part.digests.view("V32").ravel().tolist()
+            columns = zip(part.names.tolist(), part.sizes.tolist(), digests, strict=True)
+            for name, size, digest in columns:
+                yield WrittenFile(name.decode(errors="surrogatepass"), size, digest.hex())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

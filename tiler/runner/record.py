@@ -120,7 +120,7 @@ def _text(head: str, files: WrittenFiles) -> Iterator[str]:
 
 def file_text(file: WrittenFile) -> str:
     """A file as the record lists it."""
-    return _encoded({"name": file.name, "size": file.size, "sha256": file.sha256})
+    return f'{{"name": {_encoded(file.name)}, "size": {file.size}, "sha256": "{file.sha256}"}}'
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import traceback
 from collections.abc import Sequence
@@ -183,7 +184,7 @@ class FinishTask:
 def _check_whole(folder: Path, files: Sequence[WrittenFile]) -> None:
     """Look at every file once more before vouching for it."""
     for file in files:
-        size = (folder / file.name).stat().st_size
+        size = os.stat(f"{folder}/{file.name}").st_size  # making a Path would take as long again
         if size != file.size:
             raise DestinationError(
                 f"E_DEST: {folder / file.name} has {size} bytes after {file.size} were written"
