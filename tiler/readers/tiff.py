@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.geometry import Size, is_number
+from tiler.geometry import Point, Size, is_number
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
-from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder, jpeg_stream
+from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder
 from tiler.readers.tiff_facts import survey
 from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_jpeg import jpeg_stream
 from tiler.readers.tiff_layout import (
     UnfitError,
     beyond_the_end,
     check_limits,
     check_presence,
+    tile_at,
 )
+from tiler.readers.tiff_reduced import best_factor, reduced_levels
 from tiler.readers.tile_cache import TileCache
 from tiler.resolution import Resolution
-
-_FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
 
 
 class TiffReader(LevelReader):
@@ -92,7 +94,11 @@ class TiffReader(LevelReader):
         check_limits(levels, slide, max_pixels, max_tile_bytes)
         self._levels = list(levels)
         self._decoders = [decoder(level.coding) for level in levels]
-        self._scaled = self._add_scaled() if scaled_decode else {}
+        self._scaled: dict[tuple[int, int], int] = {}  # of a level by a factor: where it stands
+        for index, factor, reduced in reduced_levels(levels) if scaled_decode else ():
+            self._scaled[index, factor] = len(self._levels)
+            self._levels.append(reduced)
+            self._decoders.append(decoder(reduced.coding, factor))
         self._cache = TileCache(cache_bytes)
         self._max_tile_bytes = max_tile_bytes
         super().__init__(path, name, facts, allow_upsampling)
@@ -159,7 +165,8 @@ class TiffReader(LevelReader):
         scale_y: float | None = None,
     ) -> Pixels:
         scale_y = scale_x if scale_y is None else scale_y
-        factor = self._factor(level, scale_x, scale_y)
+        factors = {factor for index, factor in self._scaled if index == level}
+        factor = best_factor(scale_x, scale_y, factors)
         return super()._read_area(
             self._scaled[level, factor] if factor > 1 else level,
             left / factor,
@@ -168,36 +175,6 @@ class TiffReader(LevelReader):
             size,
             scale_y / factor,
         )
-
-    def _factor(self, level: int, scale_x: float, scale_y: float) -> int:
-        """By how much to have libjpeg reduce a level that is to be reduced by these scales."""
-        for factor in _FACTORS:
-            # Whole scales stay whole: 3 is 3, not 2 and then 1.5, which is slower and blurs.
-            spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))
-            if (level, factor) in self._scaled and factor <= min(scale_x, scale_y) and not spoils:
-                return factor
-        return 1
-
-    def _add_scaled(self) -> dict[tuple[int, int], int]:
-        """Levels that are not in the file: JPEG tiles at 1/2, 1/4 and 1/8, where they stay whole.
-
-        Returns
-        -------
-        dict
-            From the level in the file and the factor to the index among ``_levels``.
-        """
-        added = {}
-        for index, native in enumerate(tuple(self._levels)):
-            tile = native.tile
-            for factor in _FACTORS:
-                if not native.coding.is_jpeg or tile.width % factor or tile.height % factor:
-                    continue
-                added[index, factor] = len(self._levels)
-                self._levels.append(
-                    replace(native, size=_part(native.size, factor), tile=_part(tile, factor))
-                )
-                self._decoders.append(decoder(native.coding, factor))
-        return added
 
     def native_jpeg(
         self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
@@ -221,16 +198,8 @@ class TiffReader(LevelReader):
         """
         native = self._levels[0]
         (x, y), (width, height) = location, native.tile
-        column, row = x // width, y // height
-        fits = (
-            native.coding.is_jpeg
-            and resolution.downsample(self) == 1
-            and tuple(shape) == tuple(native.tile)
-            and (x % width, y % height) == (0, 0)
-            and 0 <= x <= native.size.width - width
-            and 0 <= y <= native.size.height - height
-        )
-        if not fits or not native.byte_counts[tile := row * native.columns + column]:
+        tile = tile_at(native, Point(*location), Size(*shape))
+        if tile is None or not native.coding.is_jpeg or resolution.downsample(self) != 1:
             raise SlideError(
                 self.name,
                 f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
@@ -238,10 +207,15 @@ class TiffReader(LevelReader):
                 " on a slide of JPEG tiles, or passthrough=false",
             )
         try:
-            return jpeg_stream(native.coding)(self._stored(0, tile))
+            return self._as_file(self._stored(0, tile))
         except (*DECODE_ERRORS, OSError, _DamagedTileError) as error:
             what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
             raise ReadError(self.name, what, 0, x, y) from error
+
+    @cached_property
+    def _as_file(self) -> Callable[[bytes], bytes]:
+        coding = self._levels[0].coding
+        return jpeg_stream(coding.tile, coding.tables, ycbcr=coding.is_ycbcr)
 
     def _stored(self, level: int, tile: int) -> bytes:
         """The bytes of a native tile as they are in the file."""
@@ -288,10 +262,6 @@ class TiffReader(LevelReader):
 
 class _DamagedTileError(Exception):
     """A native tile cannot be had, and why."""
-
-
-def _part(size: Size, factor: int) -> Size:
-    return Size(-(-size.width // factor), -(-size.height // factor))
 
 
 def vouch(path: str | Path) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import LimitError, OpenError
-from tiler.geometry import Size
+from tiler.geometry import Point, Size
 from tiler.readers.tiff_codecs import Coding, unknown_coding
 from tiler.readers.tiff_directories import Tags
 
@@ -171,6 +171,16 @@ def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) ->
         if (ends > file_size).all():
             lost = beyond_the_end(level, int(stored[0]), file_size)
             raise OpenError(slide, f"level {index}: {lost}")
+
+
+def tile_at(level: NativeLevel, corner: Point, size: Size) -> int | None:
+    """The number of the native tile that a box coincides with; None if none is stored there."""
+    (x, y), (width, height) = corner, level.tile
+    inside = 0 <= x <= level.size.width - width and 0 <= y <= level.size.height - height
+    if size != level.tile or x % width or y % height or not inside:
+        return None
+    tile = y // height * level.columns + x // width
+    return tile if level.byte_counts[tile] else None
 
 
 def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
