@@ -32,8 +32,9 @@ main()
 
 
 def tiler(slide: Path, out: Path, *arguments: str) -> list[str]:
+    mask = [] if "mask=none" in arguments else MASK
     return [sys.executable, "-m", "tiler", "slides=files", f"slides.paths={slide}", f"out={out}",
-            *MASK, *arguments]  # fmt: skip
+            *mask, *arguments]  # fmt: skip
 
 
 def peer(what: str, slide: Path, table: Path, out: Path, extension: str) -> list[str]:
