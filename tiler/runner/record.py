@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from tiler.files import digest, inside, write_chunks
 from tiler.protocols import Mask
 from tiler.runner.fingerprint import Fingerprint
-from tiler.written import NO_FILES, WrittenFile, WrittenFiles
+from tiler.written import WrittenFile, WrittenFiles
 
 NAME = "record.json"
 
@@ -98,7 +98,9 @@ def mask_facts(mask: Mask, key: str, grid_key: str) -> dict[str, Any]:
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record, flushed to the disk."""
     content = {
-        **asdict(replace(record, files=NO_FILES)),  # asdict copies deeply: not a million files
+        **vars(record),
+        "source": vars(record.source),
+        "counts": vars(record.counts),
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
     }

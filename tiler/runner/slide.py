@@ -110,7 +110,7 @@ def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:
     if reader.mpp is None:
         return None
     area_mm2 = reader.bounds.width * reader.bounds.height * (reader.mpp / 1000) ** 2
-    return round(float(mask.mean()) * area_mm2, 6)
+    return round(np.count_nonzero(mask) / mask.size * area_mm2, 6)
 
 
 def pieces(regions: Regions) -> Iterator[Regions]:
