@@ -89,7 +89,7 @@ def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
 @cache
 def parsed(word: str) -> Override:
     """A word of the command line by Hydra's grammar: jobs of a sweep share most of theirs."""
-    return OverridesParser.create().parse_override(word)
+    return OverridesParser.create().parse_overrides([word])[0]
 
 
 def register_resolvers() -> None:
