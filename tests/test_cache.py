@@ -15,14 +15,21 @@ from command import complaint, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
+from tiler.extractor import TileExtractor
 from tiler.geometry import Box, Size
+from tiler.masks import FileMask
+from tiler.protocols import WSIReader
 from tiler.readers import open_slide
 from tiler.readers.base import Facts
 from tiler.readers.deferred import DeferredReader, Known, as_json, from_json, known_of
-from tiler.resolution import MPP
+from tiler.resolution import MPP, Level
 from tiler.runner.cache import key_of, load, prune, store
+from tiler.runner.job import SlideJob
+from tiler.runner.shared import shared_work
 from tiler.slides.demo import write_demo_slide
+from tiler.spec import TileSpec
 
 HERE = Path(__file__).resolve().parents[1]
 LEVEL0 = ["resolution=level", "resolution.value=0"]
@@ -78,6 +85,18 @@ def test_room_is_made_by_what_was_not_used_for_longest(tmp_path: Path) -> None:
     prune(tmp_path, 0)
     assert not list(tmp_path.iterdir())
     prune(tmp_path / "nowhere", 0)
+
+
+def test_an_entry_that_cannot_be_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(f"{path}: of another user")
+
+    store(tmp_path, "k", {"x": np.arange(100)})
+    monkeypatch.setattr(Path, "unlink", refuse)
+    prune(tmp_path, 0)
+    assert load(tmp_path, "k") is not None
 
 
 def test_a_folder_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path) -> None:
@@ -149,13 +168,19 @@ def test_two_sweeps_that_fill_one_cache_at_once_agree(
         assert outputs(tmp_path / name) == outputs(plain)
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "older", "empty"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "older", "empty", "foreign", "no slide"])
 def test_bad_entries_are_made_anew_and_said(
     slides: list[str], plain: Path, tmp_path: Path, harm: str
 ) -> None:
     command = [*SWEEP, *slides, "out=sweep"]
     assert tiler(*command, cwd=tmp_path).returncode == 0
     for path in (tmp_path / "sweep/.cache").iterdir():
+        if harm in ("foreign", "no slide"):
+            entry = dict(load(path.parent, path.stem) or {}) if harm == "no slide" else {}
+            entry.pop("mask", None)
+            entry["slide"] = np.frombuffer(b'{"reader": 1}', np.uint8)
+            store(path.parent, path.stem, entry)
+            continue
         data = bytearray(path.read_bytes())
         if harm == "flipped":
             data[-20] ^= 1
@@ -325,6 +350,36 @@ def test_a_slide_whose_grid_is_known_is_opened_for_its_pixels_alone(
     assert {row["reader"] for row in rows} == {"MeasuringReader"}
 
 
+def job_of(slide: Path, mask: Path, cache: Path) -> SlideJob:
+    spec = TileSpec(100, resolution=Level(0))
+    extractor = TileExtractor(spec, mask_provider=FileMask(str(mask)))
+    return SlideJob(slide, "a", open_slide, extractor, {}, {}, cache=cache)
+
+
+@pytest.mark.parametrize("what", ["slide", "mask"])
+def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
+    slides: list[str], tmp_path: Path, what: str
+) -> None:
+    slide = Path(shutil.copy2(slides[1].partition("=")[2], tmp_path / "a.tiff"))
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.eye(11, 16) > 0).save(mask)
+    other = write_demo_slide(tmp_path / "other.tiff", Size(800, 550))
+    Image.fromarray(np.eye(22, 32) > 0).save(tmp_path / "other.png")
+    job = job_of(slide, mask, tmp_path / "cache")
+    asked = job.input_hashes()
+
+    def replaced() -> WSIReader:
+        if what == "slide":
+            shutil.copy2(other, slide)
+        else:
+            shutil.copy2(tmp_path / "other.png", mask)
+        return open_slide(slide, name="a")
+
+    shared = shared_work(job, replaced)
+    assert shared.inputs == asked
+    assert not list(tmp_path.glob("cache/*"))
+
+
 FLOATS = st.floats(1e-6, 1e6)
 
 
@@ -345,6 +400,21 @@ def test_what_is_known_of_a_slide_comes_back_as_it_was(sizes, downsamples, numbe
         properties={},
     )
     assert from_json(as_json(Known("AReader", facts))) == Known("AReader", facts)
+
+
+def test_a_users_reader_may_know_its_slide_in_numpys_numbers() -> None:
+    plain = Facts((Size(7, 5),), (1.0,), Box(0, 0, 7, 5), 0.25, 20.0, {}, {}, (1, 2, 3))
+    facts = Facts(
+        level_dimensions=(Size(np.int64(7), np.uint16(5)),),
+        level_downsamples=(np.float32(1),),
+        bounds=Box(*np.array([0, 0, 7, 5])),
+        mpp=np.float32(0.25),
+        magnification=np.float64(20),
+        provenance={},
+        properties={},
+        background=(np.uint8(1), np.uint8(2), np.uint8(3)),
+    )
+    assert repr(from_json(as_json(Known("R", facts)))) == repr(Known("R", plain))
 
 
 def test_a_deferred_slide_is_the_slide(slides: list[str]) -> None:

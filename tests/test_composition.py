@@ -33,12 +33,14 @@ WORDS = (
     ("experiment=clam_256_20x", "experiment=foundation_224_mpp05", "+limits.more=1"),
     ("slides=files", "slides.paths=/data", "limits.max_tiles=5", "name='a,b'", "name=a,b"),
     ("hydra.job.name=x", "hydra.verbose=true", "hydra/job_logging=none", "dry_run=true"),
+    ("mask.path==3", "mask@other:mask=hsv", "hydra.job.env_copy=[NOWHERE]", "~mask=otsu"),
 )  # fmt: skip
 """Right and wrong words of every kind; those of a row mean one key or group."""
 
 MASTER = (
     "hydra.job.config.override_dirname.exclude_keys=[name]",
     "+hydra.job.env_set.SWEEP='a b'",
+    "hydra.sweep.subdir=at_${threshold}",
 )
 
 
@@ -57,7 +59,7 @@ def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> 
     """Everything that tells one configuration from another, or what was wrong with the words."""
     try:
         config = loader.load_sweep_config(master, words)
-    except HydraException as error:
+    except (HydraException, KeyError) as error:
         return type(error), str(error)
     flags = {key: OmegaConf.is_struct(config._get_node(key)) for key in ("hydra", "mask", "limits")
              if key in config}  # fmt: skip
@@ -92,6 +94,16 @@ def test_jobs_do_not_see_each_other(loaders: tuple[ConfigLoaderImpl, SharingLoad
     second = sharing.load_sweep_config(master, ["threshold=0.2"])
     assert (second.threshold, second.mask.min_tissue_mm2 == 77) == (0.2, False)
     assert second.tile.size != [300, 200]
+
+
+def test_a_folder_may_be_named_after_a_value(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader],
+) -> None:
+    _, sharing = loaders
+    master = sharing.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
+    words = ("threshold=0.1", "threshold=0.2")
+    jobs = [sharing.load_sweep_config(master, [word]) for word in words]
+    assert [job.hydra.sweep.subdir for job in jobs] == ["at_0.1", "at_0.2"]
 
 
 def test_a_search_path_of_the_users_own_is_searched(

@@ -117,6 +117,21 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 
 
+def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "threshold=0.2,0.6"]
+    done = tiler(*words, "name=number_${hydra:job.num}", "out=jobs", cwd=tmp_path)
+    assert (done.returncode, "Warning" in done.stderr) == (0, False), done.stderr
+    names = [
+        json.loads((tmp_path / f"jobs/threshold={t}/run.json").read_text())["config"]["name"]
+        for t in (0.2, 0.6)
+    ]
+    assert names == ["number_0", "number_1"]
+    assert len(read_csv(tmp_path / "jobs/sweep.csv")) == 4
+    refused = tiler(*words, "name=${nowhere}", "out=none", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "E_CONFIG: Interpolation key 'nowhere' not found" in refused.stderr
+
+
 @pytest.mark.parametrize("preset", ["threshold_sweep", "resolution_sweep"])
 def test_presets_that_sweep(slides: list[str], tmp_path: Path, preset: str) -> None:
     done = tiler(*slides, f"experiment={preset}", cwd=tmp_path)

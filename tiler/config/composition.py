@@ -41,33 +41,33 @@ class SharingLoader(ConfigLoaderImpl):
         ConfigCompositionException
             When a word does not fit the configuration.
         """
-        if master_config.hydra.searchpath:  # its groups are none that this loader knows of
-            return super().load_sweep_config(master_config, sweep_overrides)
         overrides = [parsed(word) for word in sweep_overrides]
+        # This loader knows no groups of a search path, and composing reads some of Hydra's keys.
+        if master_config.hydra.searchpath or any(word.is_hydra_override() for word in overrides):
+            return super().load_sweep_config(master_config, sweep_overrides)
         self.validate_sweep_overrides_legal(overrides, RunMode.RUN, from_shell=True)
         values = [override for override in overrides if self._is_value(override)]
         choices = [override.input_line or "" for override in overrides if override not in values]
         config = self._composed(master_config, tuple(choices))
         self._apply_overrides_to_config(values, config)
-        own = [override for override in overrides if not override.is_hydra_override()]
         with open_dict(config.hydra):
-            config.hydra.overrides.task = [override.input_line for override in own]
+            config.hydra.overrides.task = list(sweep_overrides)
             config.hydra.job.override_dirname = get_overrides_dirname(
-                own, **config.hydra.job.config.override_dirname
+                overrides, **config.hydra.job.config.override_dirname
             )
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config
 
     def _is_value(self, override: Override) -> bool:
-        """Whether a word sets a value, rather than choosing a group's option or Hydra's ways."""
-        if override.is_hydra_override():
-            return False
+        """Whether a word sets a value, rather than choosing a group's option."""
         key = override.key_or_group
         return isinstance(override.value(), dict) or not self.repository.group_exists(key)
 
     def _composed(self, master: DictConfig, choices: tuple[str, ...]) -> DictConfig:
         """The configuration before any value is set: a copy for each who asks."""
-        words = (*master.hydra.overrides.hydra, *choices)
+        hydras = OmegaConf.to_container(master.hydra.overrides.hydra)  # as written: ${threshold}
+        assert isinstance(hydras, list)
+        words = (*map(str, hydras), *choices)
         if words not in self._shared:
             config = self.load_configuration(master.hydra.job.config_name, list(words), RunMode.RUN)
             self._shared[words] = pickle.dumps(config)

@@ -89,7 +89,7 @@ def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
 @cache
 def parsed(word: str) -> Override:
     """A word of the command line by Hydra's grammar: jobs of a sweep share most of theirs."""
-    return OverridesParser.create().parse_override(word)
+    return OverridesParser.create().parse_overrides([word])[0]
 
 
 def register_resolvers() -> None:
@@ -134,7 +134,9 @@ class SweepCallback(Callback):
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-        lines = [*_lines(params), *config.hydra.overrides.task]
+        words = OmegaConf.to_container(config.hydra.overrides.task)  # as written: what ${…} is
+        assert isinstance(words, list)  # a job's own matter
+        lines = [*_lines(params), *map(str, words)]
         known = {override.key_or_group: override for override in map(parsed, lines)}
         swept = {
             key: str(override.input_line).partition("=")[2]
@@ -183,7 +185,7 @@ def _begun(config: DictConfig, swept: Mapping[str, str], lines: Sequence[str]) -
     try:
         plain = resolved(own)
     except ConfigError:  # what only a job can resolve stays as it is written
-        plain = cast("dict[str, Any]", OmegaConf.to_container(own))
+        plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     folder = Path(config.hydra.sweep.dir)
     return Sweep(

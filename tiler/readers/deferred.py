@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, WSIReader
 from tiler.readers.base import Facts, FactsReader
@@ -45,11 +47,17 @@ def known_of(source: WSIReader) -> Known:
 
 def as_json(known: Known) -> bytes:
     """What is known as text; the numbers read back from it are the same."""
-    return json.dumps(asdict(known)).encode()
+    return json.dumps(asdict(known), default=np.generic.item).encode()  # a user's own reader's
 
 
 def from_json(text: bytes) -> Known:
-    """What is known, from ``as_json``."""
+    """What is known, from ``as_json``.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When the text is none of its.
+    """
     content = json.loads(text)
     facts = content["facts"]
     facts["level_dimensions"] = tuple(Size(*size) for size in facts["level_dimensions"])

@@ -82,8 +82,9 @@ def prune(folder: Path, max_bytes: int = MAX_BYTES) -> None:
     for _, size, path in sorted(entries):
         if total <= max_bytes:
             return
-        path.unlink(missing_ok=True)
-        total -= size
+        with suppress(OSError):  # gone by itself, or another user's
+            path.unlink()
+            total -= size
 
 
 def _packed(arrays: Arrays) -> bytes:

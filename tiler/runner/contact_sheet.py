@@ -15,7 +15,7 @@ from tiler.grid import Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.cache import load
 from tiler.runner.record import Record, read_record
-from tiler.runner.shared import grid_of
+from tiler.runner.shared import grid_of, mask_of
 from tiler.runner.sweep import JobRecord
 from tiler.stages import Cells
 
@@ -68,11 +68,11 @@ def _drawn(cache: Path, record: Record | None) -> Pixels | None:
         return None
     try:
         mask, grid = (load(cache, record.mask[name]) for name in ("key", "grid"))
+        if mask is None or grid is None:
+            return None
+        return draw(mask_of(mask), grid_of(grid)[1], record.settings["threshold"])
     except ValueError:
         return None
-    if mask is None or grid is None:
-        return None
-    return draw(mask["mask"], grid_of(grid)[1], record.settings["threshold"])
 
 
 def draw(mask: Mask, cells: Cells, threshold: float) -> Pixels:

@@ -43,10 +43,10 @@ class Fingerprint:
     size
         Bytes of the file that names it.
     mtime_ns
-        Of the newest of its files.
+        Of the same file.
     content
-        SHA-256 of that file's head, its tail and, of a TIFF, its index of tiles; and of names and
-        sizes of the slide's other files.
+        SHA-256 of that file's head, its tail and, of a TIFF, its index of tiles; and of names,
+        sizes and times of the slide's other files, and whether they may be read.
     """
 
     size: int
@@ -70,18 +70,17 @@ def file_state(path: Path) -> FileState:
 def fingerprint(path: Path) -> Fingerprint:
     """Fingerprint a slide by a few small reads."""
     digest = hashlib.sha256()
-    times = []
     for other in companions(path):
-        facts = other.stat()
-        times.append(facts.st_mtime_ns)
-        digest.update(os.fsencode(other.name) + struct.pack("<xQ", facts.st_size))
+        facts, readable = other.stat(), os.access(other, os.R_OK)
+        state = struct.pack("<xQq?", facts.st_size, facts.st_mtime_ns, readable)
+        digest.update(os.fsencode(other.name) + state)
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
         digest.update(file.read(_PIECE))
         file.seek(max(0, facts.st_size - _PIECE))
         digest.update(file.read(_PIECE))
         _digest_index(file, facts.st_size, digest.update)
-    return Fingerprint(facts.st_size, max([facts.st_mtime_ns, *times]), digest.hexdigest())
+    return Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
 
 
 def full_hash(path: Path) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,14 +36,19 @@ _SLIDE = "slide"
 """The name among a grid's arrays of the text that says what its slide is."""
 
 
+_FOREIGN = "is of another version, or none of ours"
+
+_Read = TypeVar("_Read")
+
+
 @dataclass(frozen=True)
 class Shared:
     """A slide's mask and grid, and where they came from.
 
     Attributes
     ----------
-    source
-        The slide's fingerprint.
+    source, inputs
+        The slide's fingerprint, and ``SlideJob.input_hashes``.
     known
         What the slide is.
     mask, cells
@@ -57,6 +62,7 @@ class Shared:
     """
 
     source: Fingerprint
+    inputs: Mapping[str, str]
     known: Known
     mask: Mask
     cells: Cells
@@ -83,37 +89,72 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
         probe(reader, extractor.tile_spec.resolution)
         return reader
 
-    def kept(what: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+    def still_there() -> bool:
+        """Whether arrays are of the files in their key: those may be back one day."""
+        try:
+            return (fingerprint(job.path), job.input_hashes()) == (source, inputs)
+        except OSError:
+            return False
+
+    def kept(
+        what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
+    ) -> _Read:
         if job.cache is not None:
             try:
                 found = load(job.cache, key)
+                if found is not None:
+                    return read(found)
             except ValueError as error:
                 notes.append(f"the cached {what} {error}: made anew")
-                found = None
-            if found is not None:
-                return found
         arrays = make()
         made.append(what)
-        if job.cache is not None:
+        # What was replaced meanwhile may be back one day: its key is not that of these arrays.
+        if job.cache is not None and (fingerprint(job.path), job.input_hashes()) == (
+            source,
+            inputs,
+        ):
             store(job.cache, key, arrays)
-        return arrays
+        return read(arrays)
 
     def make_grid() -> Arrays:
         slide = np.frombuffer(as_json(known_of(opened())), np.uint8)
         return {**vars(extractor.walk(opened(), mask)), _SLIDE: slide}
 
-    source = fingerprint(job.path)
-    mask_key = key_of({"slide": asdict(source), **_mask_facts(job)})
-    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(opened())})["mask"]
+    source, inputs = fingerprint(job.path), job.input_hashes()
+    mask_key = key_of({"slide": asdict(source), "inputs": inputs, **_mask_facts(job)})
+    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(opened())}, mask_of)
     grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
-    known, cells = grid_of(kept("grid", grid_key, make_grid))
-    return Shared(source, known, mask, cells, (mask_key, grid_key), tuple(made), tuple(notes))
+    known, cells = kept("grid", grid_key, make_grid, grid_of)
+    keys = mask_key, grid_key
+    return Shared(source, inputs, known, mask, cells, keys, tuple(made), tuple(notes))
+
+
+def mask_of(entry: Arrays) -> Mask:
+    """What the cache holds of a mask.
+
+    Raises
+    ------
+    ValueError
+        When it is no mask's entry.
+    """
+    if "mask" not in entry:
+        raise ValueError(_FOREIGN)
+    return entry["mask"]
 
 
 def grid_of(entry: Arrays) -> tuple[Known, Cells]:
-    """What the cache holds of a grid: the slide that it lies on, and its cells."""
+    """What the cache holds of a grid: the slide that it lies on, and its cells.
+
+    Raises
+    ------
+    ValueError
+        When it is no grid's entry.
+    """
     cells = {name: array for name, array in entry.items() if name != _SLIDE}
-    return from_json(entry[_SLIDE].tobytes()), Cells(**cells)
+    try:
+        return from_json(entry[_SLIDE].tobytes()), Cells(**cells)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(_FOREIGN) from error
 
 
 def probe(reader: WSIReader, resolution: Resolution) -> None:
@@ -158,13 +199,12 @@ def _seen_from(place: Path, folder: Path) -> str:
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
-    """All that a mask depends on, beside the slide."""
+    """All that a mask depends on, beside the slide and other files."""
     provider, array = job.extractor.mask_provider, job.extractor.mask
     return {
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
-        "inputs": job.input_hashes(),
         "code": code_of(provider, job.open_reader),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,8 @@ class SlidePlan:
 
     Attributes
     ----------
-    source
-        The slide's fingerprint.
+    source, inputs
+        The slide's fingerprint, and ``SlideJob.input_hashes``.
     known
         What the slide is.
     regions
@@ -52,6 +52,7 @@ class SlidePlan:
     """
 
     source: Fingerprint
+    inputs: Mapping[str, str]
     known: Known
     regions: Regions
     mask: Mask
@@ -95,6 +96,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     }
     return SlidePlan(
         source=shared.source,
+        inputs=shared.inputs,
         known=shared.known,
         regions=regions,
         mask=mask,

@@ -157,7 +157,7 @@ class FinishTask:
             slide_id=job.slide_id,
             row=row,
             source=plan.source,
-            inputs=job.input_hashes(),
+            inputs=plan.inputs,
             settings=job.settings,
             mask=mask_facts(plan.mask, *plan.keys),
             counts=counts,
