@@ -19,9 +19,9 @@ from tiler.files import inside
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.cache import Arrays, key_of, load, store
+from tiler.runner.code import code_of
 from tiler.runner.fingerprint import fingerprint
 from tiler.runner.job import SlideJob
-from tiler.runner.shared import code_of
 from tiler.written import WrittenFile, WrittenFiles, encoded
 
 Twins = Arrays

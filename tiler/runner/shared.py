@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-import tiler
 from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import Known, as_json, from_json, known_of
 from tiler.resolution import Resolution
 from tiler.runner.cache import Arrays, key_of, load, prune, store
+from tiler.runner.code import code_of
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
-from tiler.runner.versions import versions
 from tiler.stages import Cells
 
 log = logging.getLogger("tiler")
 
-_SHAPING = ("readers", "masks", "exporters", "grid.py", "stages.py", "geometry.py", "resolution.py")
-
 _SLIDE = "slide"
 """The name among a grid's arrays of the text that says what its slide is."""
-
 
 _FOREIGN = "is of another version, or none of ours"
 
@@ -79,54 +74,66 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
     SlideError
         When the slide cannot be read or does not have the wanted resolution.
     """
-    extractor = job.extractor
-    made: list[str] = []
-    notes: list[str] = []
+    spec, extractor = job.extractor.tile_spec, job.extractor
 
     @cache
     def opened() -> WSIReader:
         reader = open_reader()
-        probe(reader, extractor.tile_spec.resolution)
+        probe(reader, spec.resolution)
         return reader
 
-    def still_there() -> bool:
-        """Whether arrays are of the files in their key: those may be back one day."""
-        try:
-            return (fingerprint(job.path), job.input_hashes()) == (source, inputs)
-        except OSError:
-            return False
-
-    def kept(
-        what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
-    ) -> _Read:
-        if job.cache is not None:
-            try:
-                found = load(job.cache, key)
-                if found is not None:
-                    return read(found)
-            except ValueError as error:
-                notes.append(f"the cached {what} {error}: made anew")
-        arrays = make()
-        made.append(what)
-        # What was replaced meanwhile may be back one day: its key is not that of these arrays.
-        if job.cache is not None and (fingerprint(job.path), job.input_hashes()) == (
-            source,
-            inputs,
-        ):
-            store(job.cache, key, arrays)
-        return read(arrays)
+    def make_mask() -> Arrays:
+        return {"mask": extractor.make_mask(opened())}
 
     def make_grid() -> Arrays:
         slide = np.frombuffer(as_json(known_of(opened())), np.uint8)
         return {**vars(extractor.walk(opened(), mask)), _SLIDE: slide}
 
-    source, inputs = fingerprint(job.path), job.input_hashes()
+    shelf = _Shelf(job, _identity(job))
+    source, inputs = shelf.identity
     mask_key = key_of({"slide": asdict(source), "inputs": inputs, **_mask_facts(job)})
-    mask = kept("mask", mask_key, lambda: {"mask": extractor.make_mask(opened())}, mask_of)
-    grid_key = key_of({"mask": mask_key, "tile": repr(extractor.tile_spec)})
-    known, cells = kept("grid", grid_key, make_grid, grid_of)
+    mask = shelf.get("mask", mask_key, make_mask, mask_of)
+    grid_key = key_of({"mask": mask_key, "tile": repr(spec)})
+    known, cells = shelf.get("grid", grid_key, make_grid, grid_of)
     keys = mask_key, grid_key
-    return Shared(source, inputs, known, mask, cells, keys, tuple(made), tuple(notes))
+    return Shared(source, inputs, known, mask, cells, keys, tuple(shelf.made), tuple(shelf.notes))
+
+
+_Identity = tuple[Fingerprint, Mapping[str, str]]
+
+
+def _identity(job: SlideJob) -> _Identity:
+    """Which files a slide's mask and grid are made of."""
+    return fingerprint(job.path), job.input_hashes()
+
+
+@dataclass
+class _Shelf:
+    """The cache as the work on one slide uses it, and what came of that."""
+
+    job: SlideJob
+    identity: _Identity
+    made: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def get(
+        self, what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
+    ) -> _Read:
+        """What is kept under a key, or else what is made for it."""
+        folder = self.job.cache
+        if folder is not None:
+            try:
+                found = load(folder, key)
+                if found is not None:
+                    return read(found)
+            except ValueError as error:
+                self.notes.append(f"the cached {what} {error}: made anew")
+        arrays = make()
+        self.made.append(what)
+        # Of files that were replaced meanwhile nothing is kept: those in the key may be back.
+        if folder is not None and _identity(self.job) == self.identity:
+            store(folder, key, arrays)
+        return read(arrays)
 
 
 def mask_of(entry: Arrays) -> Mask:
@@ -207,34 +214,3 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
         "code": code_of(provider, job.open_reader),
     }
-
-
-@cache
-def code_version() -> str:
-    """The versions of what makes masks, grids and tiles: our own code and the libraries."""
-    package = Path(tiler.__file__).parent
-    total = sha256(repr(versions()).encode())
-    for name in _SHAPING:
-        place = package / name
-        for path in [place] if place.is_file() else sorted(place.glob("*.py")):
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def code_of(*parts: object) -> list[str]:
-    """What tells one version from another of tiler, its libraries, and the parts a user brings."""
-    return [code_version(), *(_source_of(_module_of(part)) for part in parts)]
-
-
-def _module_of(part: object) -> str:
-    """Where an object's class, a function, or what a partial calls is written."""
-    thing = part.func if isinstance(part, partial) else part
-    name = getattr(thing, "__module__", None)
-    return str(name if isinstance(name, str) else type(thing).__module__)
-
-
-@cache
-def _source_of(module: str) -> str:
-    """A digest of the file that a module is read from."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
