@@ -89,13 +89,6 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
         probe(reader, extractor.tile_spec.resolution)
         return reader
 
-    def still_there() -> bool:
-        """Whether arrays are of the files in their key: those may be back one day."""
-        try:
-            return (fingerprint(job.path), job.input_hashes()) == (source, inputs)
-        except OSError:
-            return False
-
     def kept(
         what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
     ) -> _Read:
@@ -108,11 +101,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
                 notes.append(f"the cached {what} {error}: made anew")
         arrays = make()
         made.append(what)
-        # What was replaced meanwhile may be back one day: its key is not that of these arrays.
-        if job.cache is not None and (fingerprint(job.path), job.input_hashes()) == (
-            source,
-            inputs,
-        ):
+        if job.cache is not None and _still_there(job, source, inputs):
             store(job.cache, key, arrays)
         return read(arrays)
 
@@ -127,6 +116,14 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
     known, cells = kept("grid", grid_key, make_grid, grid_of)
     keys = mask_key, grid_key
     return Shared(source, inputs, known, mask, cells, keys, tuple(made), tuple(notes))
+
+
+def _still_there(job: SlideJob, source: Fingerprint, inputs: Mapping[str, str]) -> bool:
+    """Whether what was made is of the files in its key: one that was replaced may come back."""
+    try:
+        return fingerprint(job.path) == source and job.input_hashes() == inputs
+    except OSError:
+        return False
 
 
 def mask_of(entry: Arrays) -> Mask:
