@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 from tiler.extractor import TileExtractor
 from tiler.geometry import Box, Size
 from tiler.masks import FileMask
-from tiler.protocols import WSIReader
+from tiler.protocols import Mask, WSIReader
 from tiler.readers import open_slide
 from tiler.readers.base import Facts
 from tiler.readers.deferred import DeferredReader, Known, as_json, from_json, known_of
@@ -350,13 +351,22 @@ def test_a_slide_whose_grid_is_known_is_opened_for_its_pixels_alone(
     assert {row["reader"] for row in rows} == {"MeasuringReader"}
 
 
+class Vanishing(FileMask):
+    """A mask whose file is removed as soon as it was read."""
+
+    def generate(self, source: WSIReader) -> Mask:
+        mask = super().generate(source)
+        Path(self.path).unlink()
+        return mask
+
+
 def job_of(slide: Path, mask: Path, cache: Path) -> SlideJob:
     spec = TileSpec(100, resolution=Level(0))
     extractor = TileExtractor(spec, mask_provider=FileMask(str(mask)))
     return SlideJob(slide, "a", open_slide, extractor, {}, {}, cache=cache)
 
 
-@pytest.mark.parametrize("what", ["slide", "mask"])
+@pytest.mark.parametrize("what", ["slide", "mask", "mask is gone"])
 def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
     slides: list[str], tmp_path: Path, what: str
 ) -> None:
@@ -366,12 +376,15 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
     other = write_demo_slide(tmp_path / "other.tiff", Size(800, 550))
     Image.fromarray(np.eye(22, 32) > 0).save(tmp_path / "other.png")
     job = job_of(slide, mask, tmp_path / "cache")
+    if what == "mask is gone":
+        provider = Vanishing(str(mask))
+        job = replace(job, extractor=TileExtractor(job.extractor.tile_spec, None, provider))
     asked = job.input_hashes()
 
     def replaced() -> WSIReader:
         if what == "slide":
             shutil.copy2(other, slide)
-        else:
+        elif what == "mask":
             shutil.copy2(tmp_path / "other.png", mask)
         return open_slide(slide, name="a")
 

@@ -243,3 +243,10 @@ def test_own_configs_join_in(tmp_path: Path, slide: Path) -> None:
     run = json.loads((tmp_path / "out/run.json").read_text())
     assert run["config"]["tile"]["size"] == 300
     assert run["config"]["threshold"] == 0.9
+
+
+@pytest.mark.parametrize("words", [["experiment=null"], ["mask=3"], ["-m", "mask=null,otsu"]])
+def test_a_group_without_an_option_is_said_in_one_line(tmp_path: Path, words: list[str]) -> None:
+    refused = tiler(*words, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert complaint(refused).startswith("E_CONFIG: Config group override must be a string")

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,9 @@ def _compose_and_run(started: float) -> int:
         _say(f"E_CONFIG: {explain(error, _all_keys())}")
         return 2
     except Exception as error:
+        if isinstance(error, ValueError) and _raised_in(error, "hydra."):  # such as of mask=null
+            _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
+            return 2
         if not type(error).__module__.startswith("submitit."):
             raise
         what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
@@ -107,6 +111,11 @@ def _compose_and_run(started: float) -> int:
         )
         return 3
     return 0
+
+
+def _raised_in(error: Exception, package: str) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith(package)
 
 
 def _job(config: DictConfig, started: float) -> None:

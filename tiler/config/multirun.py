@@ -134,8 +134,9 @@ class SweepCallback(Callback):
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-        words = OmegaConf.to_container(config.hydra.overrides.task)  # as written: what ${…} is
-        assert isinstance(words, list)  # a job's own matter
+        # As written, for what ${…} comes to is each job's own.
+        words = OmegaConf.to_container(config.hydra.overrides.task)
+        assert isinstance(words, list)
         lines = [*_lines(params), *map(str, words)]
         known = {override.key_or_group: override for override in map(parsed, lines)}
         swept = {

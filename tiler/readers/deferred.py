@@ -47,7 +47,8 @@ def known_of(source: WSIReader) -> Known:
 
 def as_json(known: Known) -> bytes:
     """What is known as text; the numbers read back from it are the same."""
-    return json.dumps(asdict(known), default=np.generic.item).encode()  # a user's own reader's
+    # A user's own reader may have its numbers from NumPy.
+    return json.dumps(asdict(known), default=np.generic.item).encode()
 
 
 def from_json(text: bytes) -> Known:

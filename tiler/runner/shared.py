@@ -130,10 +130,16 @@ class _Shelf:
                 self.notes.append(f"the cached {what} {error}: made anew")
         arrays = make()
         self.made.append(what)
-        # Of files that were replaced meanwhile nothing is kept: those in the key may be back.
-        if folder is not None and _identity(self.job) == self.identity:
+        if folder is not None and self._same_files():
             store(folder, key, arrays)
         return read(arrays)
+
+    def _same_files(self) -> bool:
+        """Whether the files are those of the key still: others' arrays must not be kept there."""
+        try:
+            return _identity(self.job) == self.identity
+        except OSError:
+            return False
 
 
 def mask_of(entry: Arrays) -> Mask:
