@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, tiler
+from command import complaint, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -441,3 +441,22 @@ def test_a_deferred_slide_is_the_slide(slides: list[str]) -> None:
             box = ((30, 50), (70, 40), MPP(1.0), bounded)
             np.testing.assert_array_equal(late.read_region(*box), real.read_region(*box))
         np.testing.assert_array_equal(late.thumbnail(Size(30, 20)), real.thumbnail(Size(30, 20)))
+
+
+def test_a_users_mask_may_go_by_the_slides_name(slides: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nclass Mask:\n    def generate(self, source):\n"
+        "        return np.full((4, 4), source.name == 'a')\n"
+    )
+    (tmp_path / "conf/mask").mkdir(parents=True)
+    (tmp_path / "conf/mask/mine.yaml").write_text("_target_: mine.Mask\n")
+    (tmp_path / "in").mkdir()
+    slide = slides[1].partition("=")[2]
+    for name in "ab":
+        os.link(slide, tmp_path / f"in/{name}.tiff")
+    env = {"TILER_TARGETS": "mine", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(HERE)])}
+    done = tiler("--config-dir", "conf", "slides=files", "slides.paths=in", *LEVEL0, "mask=mine",
+                 "out=out", cwd=tmp_path, env=env)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    a, b = read_csv(tmp_path / "out/slides.csv")
+    assert int(a["kept"]) > 0 == int(b["kept"])
