@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tiler import Level
+from tiler.errors import TilerError
+from tiler.readers import open_slide
 from tiler.readers.tiff import TiffReader, vouch
-from tiler.readers.tiff_directories import LISTS, Directories, is_tiff, read_directories
+from tiler.readers.tiff_directories import (
+    LISTS,
+    MAX_PAGES,
+    Directories,
+    is_tiff,
+    read_directories,
+    read_first,
+)
 from tiler.readers.tiff_facts import _NAMES
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import TAGS, UnfitError, native_level
+from tiler.runner.fingerprint import _digest_index
 
 WANTED = {*TAGS, *_NAMES, *LISTS}
 OFFSETS = 324
@@ -118,7 +130,9 @@ def small(tmp_path) -> Path:
         (OFFSETS, {"count": 2**32 - 1}, "17,179,869,180 bytes from .*, but the file has"),
         (OFFSETS, {"count": 2**31, "kind": 7}, "2,147,483,648 bytes"),
         (OFFSETS, {"place": 2**32 - 1}, "364 bytes from 4,294,967,295"),
-        (258, {"count": 2**32 - 1}, "8,589,934,590 bytes"),
+        (258, {"count": 2**32 - 1}, "tag 258 has 4,294,967,295 values"),
+        (258, {"count": 0}, r"bits per sample \(\), not 8"),
+        (305, {"count": 2**31}, "2,147,483,648 bytes"),
         (OFFSETS, {"kind": 1}, "tag 324 is no list of file positions"),
         (OFFSETS, {"kind": 7}, "tag 324 is no list of file positions"),
         (OFFSETS, {"kind": 11}, "tag 324 is no list of file positions"),
@@ -183,3 +197,109 @@ def test_any_bytes_are_directories_or_refused(head, body, first, tmp_path_factor
     path.write_bytes(head + place + body)
     with suppress(ValueError):
         assert read(path).pages
+
+
+def overlapping(path: Path, pages: int, lists: int, nbytes: int) -> None:
+    """Pages that all call the same bytes, a hole at the end of the file, their lists of tiles."""
+    entries = 12 * lists
+    start, step = 8, 2 + entries + 4
+    hole = max(start + pages * step, 1 << 16)
+    with path.open("wb") as file:
+        file.write(struct.pack("<2sHI", b"II", 42, start))
+        for page in range(pages):
+            codes = (324 + index % 2 for index in range(lists))
+            packed = [struct.pack("<HHII", code, 4, nbytes // 4, hole) for code in codes]
+            following = start + (page + 1) * step if page + 1 < pages else 0
+            file.write(struct.pack("<H", lists) + b"".join(packed) + struct.pack("<I", following))
+        file.truncate(hole + nbytes)
+
+
+def digested(path: Path) -> list[int]:
+    """The bytes of each piece of a TIFF's index that its fingerprint covers."""
+    pieces: list[bytes] = []
+    with path.open("rb") as file:
+        _digest_index(file, path.stat().st_size, pieces.append)
+    return [len(piece) for piece in pieces]
+
+
+@pytest.mark.parametrize(("pages", "lists"), [(40, 2), (1, 80)])
+def test_lists_that_lie_upon_one_another_are_read_within_bounds(
+    tmp_path, monkeypatch, pages, lists
+):
+    path, bound, nbytes = tmp_path / "a.tif", 1 << 20, 1 << 17
+    overlapping(path, pages, lists, nbytes)
+    monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
+    monkeypatch.setattr("tiler.runner.fingerprint._MAX_INDEX", bound)
+    taken, real = Counter(), TileFile.read
+
+    def counted(file: TileFile, place: int, count: int) -> bytes:
+        taken["read"] += count
+        return real(file, place, count)
+
+    monkeypatch.setattr(TileFile, "read", counted)
+    if pages > 1:
+        with pytest.raises(ValueError, match="they say more than 1,048,576 bytes"):
+            read(path)
+    else:
+        assert len(read(path).pages[0]) == 2  # of two alike only one is read
+    assert taken["read"] <= bound
+    assert sum(digested(path)) <= bound + nbytes
+
+
+def test_pages_without_end_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    overlapping(path, MAX_PAGES, 0, 0)
+    assert len(read(path).pages) == MAX_PAGES
+    overlapping(path, MAX_PAGES + 1, 0, 0)
+    with pytest.raises(ValueError, match="they are more than 65,535"):
+        read(path)
+    assert len(digested(path)) == MAX_PAGES
+
+
+def test_what_is_wrong_with_later_pages_is_not_seen_in_the_first(small):
+    data = bytearray(small.read_bytes())
+    (place,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, place)
+    struct.pack_into("<I", data, place + 2 + 12 * entries, 2**32 - 1)
+    sound = read(small).pages[0]
+    small.write_bytes(data)
+    with pytest.raises(ValueError, match="2 bytes from 4,294,967,295"):
+        read(small)
+    with closing(TileFile(small)) as file:
+        first = read_first(file, WANTED)
+    assert {code: plain(value) for code, value in first.items()} == {
+        code: plain(value) for code, value in sound.items()
+    }
+
+
+def test_a_position_before_the_file_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    with tifffile.TiffWriter(path) as tiff:
+        for subifds in (1, 0):
+            tiff.write(pixels, tile=(16, 16), photometric="rgb", subifds=subifds, metadata=None)
+    change(path, 330, kind=9, place=2**32 - 8)  # SLONG -8
+    with pytest.raises(ValueError, match="2 bytes from -8"):
+        read(path)
+
+
+@settings(max_examples=200)
+@given(
+    code=st.sampled_from([256, 258, 259, 262, 277, 282, 296, 305, *sorted(LISTS - {330}), 322]),
+    kind=st.integers(0, 19),
+    count=st.sampled_from([0, 1, 2, 3, 91, 1025]),
+)
+@example(code=322, kind=4, count=2)
+@example(code=277, kind=5, count=1)
+@example(code=256, kind=2, count=9)
+def test_whatever_a_tag_claims_the_slide_is_read_or_refused_in_words(
+    code, kind, count, tmp_path_factory
+):
+    path = tmp_path_factory.getbasetemp() / "claim.tif"
+    tifffile.imwrite(
+        path, np.full((100, 200, 3), 7, np.uint8), tile=(16, 16), photometric="rgb",
+        compression="lzw", metadata=None, resolution=(20000, 20000), resolutionunit=3,
+    )  # fmt: skip
+    change(path, code, kind=kind, count=count)
+    with suppress(TilerError), open_slide(path) as slide:
+        assert (slide.read_region((0, 0), (100, 100), Level(0)) == 7).all()

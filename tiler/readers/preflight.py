@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from contextlib import closing
 from pathlib import Path
 
 from tiler.errors import OpenError
+from tiler.readers.tiff_directories import Tags, read_first
+from tiler.readers.tiff_file import TileFile
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITS, _SAMPLES, _TILE_WIDTH = 258, 277, 322  # tags of TIFF 6.0
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
 
@@ -72,17 +76,23 @@ def check_depth(path: Path, name: str) -> None:
     OpenError
         When it has more than 8 bits per sample, or more than 4 samples per pixel.
     """
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        bits, samples = page.bitspersample, page.samplesperpixel
-    if bits > 8 or samples > 4:
+    try:
+        tags = _first_page(path, _BITS, _SAMPLES)
+    except (OSError, ValueError) as error:
+        what = f"E_DEPTH: {path.name}: its TIFF directories are damaged: {error}"
+        raise OpenError(name, what) from error
+    bits, samples = tags.get(_BITS, 1), tags.get(_SAMPLES, 1)
+    bits = max(bits) if isinstance(bits, tuple) and bits else bits
+    if not (_is_at_most(bits, 8) and _is_at_most(samples, 4)):
         raise OpenError(
             name,
             f"E_DEPTH: {path.name} has {bits} bits per sample and {samples} samples per pixel;"
             " tiler reads 8-bit grey, RGB or RGBA: convert it first",
         )
+
+
+def _is_at_most(value: object, most: int) -> bool:
+    return isinstance(value, int) and value <= most
 
 
 def _is_text(head: bytes) -> bool:
@@ -103,12 +113,13 @@ def _tiff_diagnosis(path: Path, head: bytes, size: int) -> str | None:
             f"{path.name} is cut off: {size:,} bytes, but its TIFF directory lies at {offset:,},"
             " beyond the end of the file; copy the slide again"
         )
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as tiff:
-            if not tiff.pages.first.is_tiled:
-                return f"{path.name}: the TIFF is not tiled; {_CONVERT}"
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, OSError, struct.error):
+        tiled = _TILE_WIDTH in _first_page(path, _TILE_WIDTH)
+    except (OSError, ValueError):
         return None
-    return None
+    return None if tiled else f"{path.name}: the TIFF is not tiled; {_CONVERT}"
+
+
+def _first_page(path: Path, *wanted: int) -> Tags:
+    with closing(TileFile(path)) as file:
+        return read_first(file, wanted)

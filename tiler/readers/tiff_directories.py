@@ -17,11 +17,17 @@ Tags = Mapping[int, object]
 LISTS = frozenset({324, 325, 330})  # TileOffsets, TileByteCounts, SubIFDs
 """Tags whose whole numbers are arrays: as Python's own, those of a large slide take 40 MB."""
 
+MAX_PAGES = 65_535
+"""Directories that follow one another: slides have a dozen, and libtiff long counted no further."""
+
 _SUBIFDS = 330
 _ASCII = 2
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 1024
 """Of any tag that is no array: what is meant to have a few must not fill the memory."""
+
+_MAX_BYTES = 1 << 28
+"""Of all directories and their values, which may lie upon one another: 16 million tiles."""
 
 # Types of TIFF 6.0, its Technical Note 1 and BigTIFF, as struct and NumPy spell them.
 _TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii",
@@ -73,62 +79,99 @@ def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
     Raises
     ------
     ValueError
-        When a directory or a value does not lie within the file, or is none.
+        When a directory or a value does not lie within the file, or is none; or when they are more
+        than any slide has.
     """
-    layout = _LAYOUTS[file.read(0, 4)]
-    (place,) = _unpack(file, layout.order + layout.place, layout.first)
+    source = _Source(file, wanted)
+    place = source.first_place()
     pages: dict[int, Tags] = {}
     while place or not pages:
         if place in pages:
             raise ValueError("they lead in a circle")
-        pages[place], place = _directory(file, layout, place, wanted)
+        if len(pages) == MAX_PAGES:
+            raise ValueError(f"they are more than {MAX_PAGES:,}")
+        pages[place], place = source.directory(place)
     first, *_ = pages.values()
     below = first.get(_SUBIFDS, np.empty(0, np.uint64))
     if not isinstance(below, np.ndarray) or len(below) > _MAX_VALUES:
         raise ValueError("its SubIFDs are no list of file positions")
-    subifds = (_directory(file, layout, place, wanted)[0] for place in below.tolist())
+    subifds = (source.directory(place)[0] for place in below.tolist())
     return Directories(tuple(pages.values()), tuple(subifds))
 
 
-def _directory(
-    file: TileFile, layout: _Layout, place: int, wanted: Container[int]
-) -> tuple[Tags, int]:
-    """A directory's tags, and where the next one lies; 0 for nowhere."""
-    count, entry = (struct.Struct(layout.order + part) for part in (layout.entries, layout.entry))
-    (entries,) = _unpack(file, count.format, place)
-    if entries > _MAX_ENTRIES:
-        raise ValueError(f"one of {entries:,} entries at byte {place:,}")
-    start = place + count.size
-    raw = _bytes(file, start, entries * entry.size)
-    tags: dict[int, object] = {}
-    for tag, kind, values, field in entry.iter_unpack(raw):
-        if tag in wanted and tag not in tags:  # of two alike libtiff takes the first
-            tags[tag] = _value(file, layout, tag, kind, values, field)
-    (following,) = _unpack(file, layout.order + layout.place, start + len(raw))
-    return tags, following
+def read_first(file: TileFile, wanted: Container[int]) -> Tags:
+    """What ``read_directories`` says of the first page, whatever is wrong with others."""
+    source = _Source(file, wanted)
+    return source.directory(source.first_place())[0]
 
 
-def _value(
-    file: TileFile, layout: _Layout, tag: int, kind: int, count: int, field: bytes
-) -> object:
-    """A tag's value: in its field where it fits, else where the field says."""
-    if kind not in _TYPES:
-        raise ValueError(f"tag {tag} is of an unknown type, {kind}")
-    form = _TYPES[kind]
-    size = count * struct.calcsize(f"={form}")
-    if size > len(field):
-        (place,) = struct.unpack(layout.order + layout.place, field)
-        data = _bytes(file, place, size)
-    else:
-        data = field[:size]
-    if form == "s":
-        return _text(data) if kind == _ASCII else data
-    if tag in LISTS and form in "HIQbhiq":
-        return np.frombuffer(data, layout.order + form)
-    if count > _MAX_VALUES:
-        raise ValueError(f"tag {tag} has {count:,} values")
-    values = struct.unpack(layout.order + form * count, data)
-    return values[0] if len(values) == 1 else values
+class _Source:
+    """A TIFF of which no more is read than ``_MAX_BYTES``."""
+
+    def __init__(self, file: TileFile, wanted: Container[int]) -> None:
+        self._file = file
+        self._wanted = wanted
+        self._layout = _LAYOUTS[file.read(0, 4)]
+        self._bytes_left = _MAX_BYTES
+
+    def first_place(self) -> int:
+        """Where the first directory lies."""
+        return self._number(self._layout.place, self._layout.first)
+
+    def directory(self, place: int) -> tuple[Tags, int]:
+        """A directory's tags, and where the next one lies; 0 for nowhere."""
+        layout = self._layout
+        entries = self._number(layout.entries, place)
+        if entries > _MAX_ENTRIES:
+            raise ValueError(f"one of {entries:,} entries at byte {place:,}")
+        entry = struct.Struct(layout.order + layout.entry)
+        start = place + struct.calcsize(f"={layout.entries}")
+        raw = self._bytes(start, entries * entry.size)
+        tags: dict[int, object] = {}
+        for tag, kind, count, field in entry.iter_unpack(raw):
+            if tag in self._wanted and tag not in tags:  # of two alike libtiff takes the first
+                tags[tag] = self._value(tag, kind, count, field)
+        return tags, self._number(layout.place, start + len(raw))
+
+    def _value(self, tag: int, kind: int, count: int, field: bytes) -> object:
+        """A tag's value: in its field where it fits, else where the field says."""
+        if kind not in _TYPES:
+            raise ValueError(f"tag {tag} is of an unknown type, {kind}")
+        order, form = self._layout.order, _TYPES[kind]
+        listed = tag in LISTS and form in "HIQbhiq"
+        if form != "s" and not listed and count > _MAX_VALUES:
+            raise ValueError(f"tag {tag} has {count:,} values")
+        size = count * struct.calcsize(f"={form}")
+        if size > len(field):
+            (place,) = struct.unpack(order + self._layout.place, field)
+            data = self._bytes(place, size)
+        else:
+            data = field[:size]
+        if form == "s":
+            return _text(data) if kind == _ASCII else data
+        if listed:
+            return np.frombuffer(data, order + form)
+        values = struct.unpack(order + form * count, data)
+        return values[0] if len(values) == 1 else values
+
+    def _number(self, form: str, place: int) -> int:
+        form = self._layout.order + form
+        (number,) = struct.unpack(form, self._bytes(place, struct.calcsize(form)))
+        return int(number)
+
+    def _bytes(self, place: int, count: int) -> bytes:
+        """Bytes that are all there: a claim is checked before anything is allocated for it."""
+        if not 0 <= place <= place + count <= self._file.size:
+            raise ValueError(
+                f"{count:,} bytes from {place:,}, but the file has {self._file.size:,}"
+            )
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise ValueError(f"they say more than {_MAX_BYTES:,} bytes")
+        data = self._file.read(place, count)
+        if len(data) < count:
+            raise ValueError("the file has shrunk")
+        return data
 
 
 def _text(data: bytes) -> str:
@@ -137,17 +180,3 @@ def _text(data: bytes) -> str:
         return data.decode().strip()
     except UnicodeDecodeError:  # what scanners on Windows write
         return data.decode("cp1252", "replace").strip()
-
-
-def _unpack(file: TileFile, form: str, place: int) -> tuple[int, ...]:
-    return struct.unpack(form, _bytes(file, place, struct.calcsize(form)))
-
-
-def _bytes(file: TileFile, place: int, count: int) -> bytes:
-    """Bytes that are all there: a claim is checked before anything is allocated for it."""
-    if place + count > file.size:
-        raise ValueError(f"{count:,} bytes from {place:,}, but the file has {file.size:,}")
-    data = file.read(place, count)
-    if len(data) < count:
-        raise ValueError("the file has shrunk")
-    return data

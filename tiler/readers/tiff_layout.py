@@ -100,7 +100,7 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
     for tag, (usual, name) in _ORDINARY.items():
         value = tags.get(tag, _DEFAULTS.get(tag, usual))
         items = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(item, int) and item == usual for item in items):
+        if not items or not all(isinstance(item, int) and item == usual for item in items):
             raise UnfitError(slide, f"{name} {value}, not {usual}")
     size = Size(number(_WIDTH), number(_HEIGHT))
     tile = Size(number(_TILE_WIDTH), number(_TILE_HEIGHT))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tiler.readers.companions import companions
+from tiler.readers.tiff_directories import MAX_PAGES
 
 _PIECE = 1 << 16
 _MAX_INDEX = 64 << 20
@@ -102,7 +103,7 @@ def _digest_index(file: BinaryIO, size: int, update: object) -> None:
     (offset,) = struct.unpack_from(f"{order}{offset_format}", head, 8 if big else 4)
     seen: set[int] = set()
     read = 0
-    while 0 < offset < size and offset not in seen and read < _MAX_INDEX:
+    while 0 < offset < size and offset not in seen and read < _MAX_INDEX and len(seen) < MAX_PAGES:
         seen.add(offset)
         file.seek(offset)
         raw = file.read(struct.calcsize(f"{order}{count_format}"))
@@ -122,6 +123,8 @@ def _digest_index(file: BinaryIO, size: int, update: object) -> None:
                 f"{order}{offset_format}{offset_format}", directory, at + 4
             )
             length = count * _TYPE_BYTES.get(kind, 0)
+            if read >= _MAX_INDEX:  # lists that lie upon one another are any number of bytes
+                return
             if tag in _INDEX_TAGS and 4 < length < _MAX_INDEX and value < size:
                 file.seek(value)
                 update(file.read(length))
