@@ -1,0 +1,113 @@
+"""Which files are one slide: whatever they are called, and whatever lies beside them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tiler.readers.companions import companions
+from tiler.runner.fingerprint import file_state, fingerprint
+
+STUDY, SERIES, REFERENCED = (0x20, 0xD), (0x20, 0xE), (0x8, 0x1115)
+
+
+def element(tag: tuple[int, int], value: bytes, *, implicit: bool) -> bytes:
+    """A data element, its UID padded to an even length as DICOM has it."""
+    value += b"\0" * (len(value) % 2)
+    head = struct.pack("<HH", *tag)
+    if tag == REFERENCED:
+        long = struct.pack("<I", len(value))
+        return head + (long if implicit else b"SQ\0\0" + long) + value
+    short = struct.pack("<I" if implicit else "<H", len(value))
+    return head + (short if implicit else b"UI" + short) + value
+
+
+def dicom(series: str, *, implicit: bool = False, refers_to: str = "", study: str = "1.2") -> bytes:
+    """The beginning of a DICOM file, that may refer to another series before it tells its own."""
+    referred = element(SERIES, refers_to.encode(), implicit=implicit)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(referred)) + referred
+    parts = [element(REFERENCED, item, implicit=implicit)] if refers_to else []
+    parts += [element(STUDY, study.encode(), implicit=implicit)]
+    parts += [element(SERIES, series.encode(), implicit=implicit)]
+    return bytes(128) + b"DICM" + b"".join(parts)
+
+
+UIDS = st.sampled_from(["1.2.3", "1.2.34", "1.2.3.4", "2.5"])
+NAMES = st.text("ab[]*?!{}% é", min_size=1, max_size=6)
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(
+        st.tuples(NAMES, st.sampled_from([".dcm", ".DCM", ".Dcm"])),
+        st.tuples(UIDS, st.sampled_from(["", "1.2.3", "9"]), st.sampled_from(["", "1.2", "7.77"])),
+        min_size=1,
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_the_files_of_a_series_belong_together_and_no_others(tmp_path_factory, contents, implicit):
+    folder, series = tmp_path_factory.mktemp("series"), {}
+    for (stem, suffix), (uid, refers_to, study) in contents.items():
+        path = folder / f"{stem}{suffix}"
+        path.write_bytes(dicom(uid, implicit=implicit, refers_to=refers_to, study=study))
+        series[path] = uid
+    series = {path: uid for path, uid in series.items() if path in set(folder.iterdir())}
+    for path, uid in series.items():
+        alike = sorted(other for other in series if series[other] == uid and other != path)
+        assert companions(path) == alike
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "a.mrxs", "a.MRXS", "a.vms", "a.VMU"])
+def test_what_is_no_file_or_cannot_be_had_is_no_part_of_a_slide(tmp_path, name):
+    path, folder = tmp_path / name, tmp_path / "a" if "mrxs" in name.lower() else tmp_path
+    folder.mkdir(exist_ok=True)
+    path.write_bytes(dicom("1.2.3"))
+    assert companions(path) == []
+    suffix = ".jpg" if "v" in name.lower() else ".dcm"
+    (folder / f"a-folder{suffix}").mkdir()
+    (folder / f".a-hidden{suffix}").write_bytes(dicom("1.2.3"))
+    (folder / f"a-dangling{suffix}").symlink_to("nowhere")
+    (folder / f"a-circle{suffix}").symlink_to(f"a-circle{suffix}")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / f"a-pipe{suffix}")
+    assert companions(path) == []
+    before, state = fingerprint(path), file_state(path)
+    part = folder / os.fsdecode(b"a-part\xff[*]" if sys.platform == "linux" else b"a-part[!]")
+    part = part.with_name(part.name + suffix.upper())
+    part.write_bytes(dicom("1.2.3"))
+    assert companions(path) == [part]
+    assert fingerprint(path) != before
+    assert file_state(path) != state
+
+
+@pytest.mark.parametrize("name", ["a.mrxs", "a.vms", "a.dcm", "gone/a.dcm"])
+def test_a_slide_that_is_not_there_has_no_other_files(tmp_path, name):
+    assert companions(tmp_path / name) == []
+    with pytest.raises(FileNotFoundError):
+        fingerprint(tmp_path / name)
+
+
+def test_each_dicom_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.dcm" for number in range(30)]
+    for number, path in enumerate(paths):
+        path.write_bytes(dicom(f"1.2.{number // 3}"))
+    opened, real = Counter(), Path.open
+
+    def counted(path: Path, *arguments: object, **options: object) -> object:
+        opened[path] += 1
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    assert [len(companions(path)) for path in paths] == [2] * 30
+    assert opened == dict.fromkeys(paths, 1)
+    paths[4].write_bytes(dicom("1.2.0"))
+    os.utime(paths[4], ns=(0, 0))
+    assert companions(paths[0]) == [paths[1], paths[2], paths[4]]
