@@ -32,6 +32,7 @@ _MAX_BYTES = 1 << 28
 # Types of TIFF 6.0, its Technical Note 1 and BigTIFF, as struct and NumPy spell them.
 _TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii",
           11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
+_POSITIONS = (13, 18)
 
 
 class _Layout(NamedTuple):
@@ -137,6 +138,8 @@ class _Source:
         """A tag's value: in its field where it fits, else where the field says."""
         if kind not in _TYPES:
             raise ValueError(f"tag {tag} is of an unknown type, {kind}")
+        if kind in _POSITIONS and tag not in LISTS:  # libtiff ignores it, so that defaults hold
+            raise ValueError(f"tag {tag} is of type {kind}, a directory's position")
         order, form = self._layout.order, _TYPES[kind]
         listed = tag in LISTS and form in "HIQbhiq"
         if form != "s" and not listed and count > _MAX_VALUES:

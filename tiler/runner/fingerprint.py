@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,9 +91,8 @@ def full_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest_index(file: BinaryIO, size: int, update: object) -> None:
+def _digest_index(file: BinaryIO, size: int, update: Callable[[bytes], None]) -> None:
     """Feed every directory of a TIFF and its lists of tiles; of other files nothing."""
-    assert callable(update)
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
