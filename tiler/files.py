@@ -14,7 +14,7 @@ from tiler.errors import ConfigError, DestinationError
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
-def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
+def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> tuple[int, str]:
     """Write a file under a temporary name beside it and rename it into place.
 
     Parameters
@@ -26,12 +26,17 @@ def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) 
     durable
         Whether the file and its folder are flushed to the disk before returning.
 
+    Returns
+    -------
+    tuple
+        Its size in bytes, and its SHA-256 in hex.
+
     Raises
     ------
     DestinationError
         When the destination cannot be written.
     """
-    write_chunks(path, (data,), durable=durable)
+    return write_chunks(path, (data,), durable=durable)
 
 
 def write_chunks(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiler.errors import ConfigError
 from tiler.exporters.encoders import make_encoder
-from tiler.files import digest, inside, write_whole
+from tiler.files import inside, write_whole
 from tiler.geometry import Size
 from tiler.protocols import Exported, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec
@@ -48,8 +48,7 @@ class OverviewExporter:
         """Draw and write the picture."""
         name = f"{source.name}_overview.jpg"
         data = make_encoder("jpg", 90)(draw_overview(source, regions, mask, self.max_side))
-        write_whole(inside(folder, name), data)
-        return Exported((WrittenFile(name, len(data), digest(data)),))
+        return Exported((WrittenFile(name, *write_whole(inside(folder, name), data)),))
 
 
 def draw_overview(

@@ -11,7 +11,6 @@ from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 log = logging.getLogger("tiler")
 
 _PLAIN_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_slide(
@@ -60,13 +59,14 @@ def open_slide(
     from tiler.readers.openslide_reader import OpenSlideReader
     from tiler.readers.preflight import look
     from tiler.readers.tiff import TiffReader
+    from tiler.readers.tiff_directories import MAGIC
     from tiler.readers.tiff_layout import UnfitError
 
     path = Path(path)
     look(path, name or path.stem)
     with path.open("rb") as file:
         head = file.read(8)
-    if head.startswith(_TIFFS):
+    if head.startswith(MAGIC):
         try:
             return TiffReader(
                 path,

@@ -95,20 +95,6 @@ class FactsReader(ABC):
         """All metadata of the file, as text."""
         return self.facts.properties
 
-    @abstractmethod
-    def read_region(
-        self,
-        location: tuple[int, int],
-        shape: tuple[int, int],
-        resolution: Resolution,
-        bounded: bool = True,
-    ) -> Pixels:
-        """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
-
-    @abstractmethod
-    def thumbnail(self, size: Size) -> Pixels:
-        """The whole bounded area, area-averaged to exactly ``size``."""
-
     def __enter__(self) -> Self:
         return self
 

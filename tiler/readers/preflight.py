@@ -9,10 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from tiler.errors import OpenError
-from tiler.readers.tiff_directories import Tags, read_first
+from tiler.readers.tiff_directories import MAGIC, Tags, read_first
 from tiler.readers.tiff_file import TileFile
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _SAMPLES, _TILE_WIDTH = 258, 277, 322  # tags of TIFF 6.0
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
@@ -60,7 +59,7 @@ def diagnosis(path: Path, message: str) -> str:
             f"{path.name}: the MIRAX slide's data folder {path.stem!r} beside it is missing or has"
             " no Slidedat.ini; copy the folder too"
         )
-    if head.startswith(_TIFF):
+    if head.startswith(MAGIC):
         return _tiff_diagnosis(path, head, size) or f"{path.name}: {message}"
     if head.lstrip()[:1] in (b"<", b"%", b"{") or _is_text(head):
         start = head.decode("latin-1").split("\n")[0].strip()[:30]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -103,12 +104,11 @@ class TiffReader(LevelReader):
         self._max_tile_bytes = max_tile_bytes
         super().__init__(path, name, facts, allow_upsampling)
         self._file = TileFile(path)
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(self._file.close)
             check_presence(levels, slide, self._file.size)
             self._probe()
-        except Exception:
-            self._file.close()
-            raise
+            on_error.pop_all()
 
     @property
     def native_tiles_decoded(self) -> int:

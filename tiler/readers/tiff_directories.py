@@ -53,6 +53,9 @@ _LAYOUTS = {
     b"MM\0+": _Layout(">", *_BIG),
 }
 
+MAGIC = tuple(_LAYOUTS)
+"""The four bytes that a TIFF begins with: classic or BigTIFF, in either byte order."""
+
 
 @dataclass(frozen=True)
 class Directories:
@@ -64,7 +67,7 @@ class Directories:
 
 def is_tiff(file: TileFile) -> bool:
     """Whether a file begins like a TIFF."""
-    return file.read(0, 4) in _LAYOUTS
+    return file.read(0, 4) in MAGIC
 
 
 def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
