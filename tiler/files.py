@@ -14,7 +14,7 @@ from tiler.errors import ConfigError, DestinationError
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
-def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) -> tuple[int, str]:
+def write_whole(path: Path, data: bytes | memoryview) -> tuple[int, str]:
     """Write a file under a temporary name beside it and rename it into place.
 
     Parameters
@@ -23,8 +23,6 @@ def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) 
         The final name; its folder exists.
     data
         All of its content.
-    durable
-        Whether the file and its folder are flushed to the disk before returning.
 
     Returns
     -------
@@ -36,13 +34,20 @@ def write_whole(path: Path, data: bytes | memoryview, *, durable: bool = False) 
     DestinationError
         When the destination cannot be written.
     """
-    return write_chunks(path, (data,), durable=durable)
+    return write_chunks(path, (data,))
 
 
 def write_chunks(
     path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = False
 ) -> tuple[int, str]:
     """Write a file as ``write_whole`` does, of content that comes piece by piece.
+
+    Parameters
+    ----------
+    path, chunks
+        As there; all of its content in order.
+    durable
+        Whether the file and its folder are flushed to the disk before returning.
 
     Returns
     -------
