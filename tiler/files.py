@@ -65,8 +65,17 @@ def write_chunks(
     return size_and_digest
 
 
-def write_plain(path: Path, data: bytes | memoryview) -> tuple[int, str]:
+def write_plain(folder: Path, name: str, data: bytes | memoryview) -> tuple[int, str]:
     """Write a file under its name: for folders that nobody looks into before they are whole.
+
+    Parameters
+    ----------
+    folder
+        Where; it exists.
+    name
+        One plain name.
+    data
+        All of its content.
 
     Returns
     -------
@@ -75,14 +84,16 @@ def write_plain(path: Path, data: bytes | memoryview) -> tuple[int, str]:
 
     Raises
     ------
+    ConfigError
+        When ``name`` could lead out of ``folder``.
     DestinationError
         When the destination cannot be written; no part of the file stays.
     """
-    return _write(path, (data,))
+    return _write(f"{folder}/{_plain(name)}", (data,))  # a Path takes as long as the digest
 
 
 def _write(
-    path: Path, chunks: Iterable[bytes | memoryview], durable: bool = False
+    path: Path | str, chunks: Iterable[bytes | memoryview], durable: bool = False
 ) -> tuple[int, str]:
     size, total = 0, hashlib.sha256()
     try:
@@ -99,9 +110,9 @@ def _write(
         finally:
             os.close(handle)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise destination_error(error, path) from error
+            raise destination_error(error, Path(path)) from error
         raise
     return size, total.hexdigest()
 
@@ -181,16 +192,20 @@ def make_folder(folder: Path) -> Path:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of ``name`` in ``folder``: the one place that output names come from.
+    """The path of ``name`` in ``folder``.
 
     Raises
     ------
     ConfigError
         When it is not one plain name, and so could lead out of ``folder``.
     """
-    if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
-        raise ConfigError(f"{name!r} is not a plain name for an output in {folder}")
-    return folder / name
+    return folder / _plain(name)
+
+
+def _plain(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise ConfigError(f"{name!r} is not a plain name for an output")
+    return name
 
 
 def digest(data: bytes | memoryview) -> str:

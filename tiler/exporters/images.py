@@ -107,7 +107,7 @@ class ImagesExporter:
             except ReadError as error:
                 return FailedTile(region, error.what)
             below, name = self._place(source.name, region)
-            return WrittenFile(f"{below}/{name}", *write_plain(inside(folders[below], name), data))
+            return WrittenFile(f"{below}/{name}", *write_plain(folders[below], name, data))
 
         done = list(in_order(one, regions, self.threads or default_threads()))
         return Exported(

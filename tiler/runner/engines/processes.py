@@ -6,6 +6,7 @@ library's pool: here a death is known to belong to one task, and costs that one 
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import queue
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -22,6 +24,8 @@ from tiler.threads import VARIABLE
 
 _KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 """For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
+
+_LONGEST_WAIT_S = 3600.0  # some systems cannot wait for longer than a few weeks
 
 
 @dataclass
@@ -112,50 +116,62 @@ class _Worker:
     ) -> None:
         self._tasks, self._results = tasks, results
         self._timeout, self._threads = timeout, threads
-        self._ended = False
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._due, self._hung = math.inf, False  # by time.monotonic()
         self._process = _spawn(self._threads)
-        threading.Thread(target=self._feed, daemon=True).start()
+        for work in (self._feed, self._watch):
+            threading.Thread(target=work, daemon=True).start()
 
     def kill(self) -> None:
         """End the process now, whatever it is doing."""
-        self._ended = True
+        self._ended.set()
         self._process.kill()
         self._process.wait()
 
     def _feed(self) -> None:
         while (task := self._tasks.get()) is not None:
             result = self._done(task)
-            if self._ended:
+            if self._ended.is_set():
                 return
             self._results.put((task, result))
 
+    def _watch(self) -> None:
+        """Kill the process when its task is overdue; a timer per task would cost 0.1 ms each."""
+        while not self._ended.wait(self._wait_s()):
+            with self._lock:
+                if time.monotonic() >= self._due:
+                    self._due, self._hung = math.inf, True
+                    self._process.kill()
+
+    def _wait_s(self) -> float:
+        """How long no task can become overdue: one that begins meanwhile is due after that."""
+        return max(0.0, min(self._timeout, self._due - time.monotonic(), _LONGEST_WAIT_S))
+
     def _done(self, task: Task) -> object:
-        process, hung = self._process, threading.Event()
-
-        def give_up() -> None:
-            hung.set()
-            process.kill()
-
-        timer = threading.Timer(self._timeout, give_up)
-        timer.daemon = True
-        timer.start()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        result: object = None
+        self._due = time.monotonic() + self._timeout
         try:
-            assert process.stdin is not None
-            assert process.stdout is not None
             pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
             process.stdin.flush()
-            return pickle.load(process.stdout)
+            result = pickle.load(process.stdout)
+            died = False
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            code = process.wait()
-            if not self._ended:
-                self._process = _spawn(self._threads)
-            if hung.is_set():
-                what = f"no progress for {self._timeout:g} s; the worker was killed"
-            else:
-                what = f"the worker died ({_cause(code)})"
-            return WorkerError(task.job.slide_id, what)
-        finally:
-            timer.cancel()
+            died = True
+        with self._lock:
+            hung, self._due, self._hung = self._hung, math.inf, False
+        if not died and not hung:
+            return result
+        code = process.wait()
+        if not self._ended.is_set():
+            self._process = _spawn(self._threads)
+        if hung:
+            what = f"no progress for {self._timeout:g} s; the worker was killed"
+        else:
+            what = f"the worker died ({_cause(code)})"
+        return WorkerError(task.job.slide_id, what)
 
 
 def _spawn(threads: int) -> subprocess.Popen[bytes]:
