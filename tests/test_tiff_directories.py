@@ -201,16 +201,18 @@ def test_any_bytes_are_directories_or_refused(head, body, first, tmp_path_factor
         assert read(path).pages
 
 
-def overlapping(path: Path, pages: int, lists: int, nbytes: int) -> None:
-    """Pages that all call the same bytes, a hole at the end of the file, their lists of tiles."""
+def overlapping(
+    path: Path, pages: int, lists: int, nbytes: int, *, codes=(324, 325), kind=4, size=4
+) -> None:
+    """Pages that all call the same bytes, a hole at the end of the file, their lists."""
     entries = 12 * lists
     start, step = 8, 2 + entries + 4
     hole = max(start + pages * step, 1 << 16)
     with path.open("wb") as file:
         file.write(struct.pack("<2sHI", b"II", 42, start))
         for page in range(pages):
-            codes = (324 + index % 2 for index in range(lists))
-            packed = [struct.pack("<HHII", code, 4, nbytes // 4, hole) for code in codes]
+            taken = (codes[index % len(codes)] for index in range(lists))
+            packed = [struct.pack("<HHII", code, kind, nbytes // size, hole) for code in taken]
             following = start + (page + 1) * step if page + 1 < pages else 0
             file.write(struct.pack("<H", lists) + b"".join(packed) + struct.pack("<I", following))
         file.truncate(hole + nbytes)
@@ -246,6 +248,23 @@ def test_lists_that_lie_upon_one_another_are_read_within_bounds(
         assert len(read(path).pages[0]) == 2  # of two alike only one is read
     assert taken["read"] <= bound
     assert sum(digested(path)) <= bound + nbytes
+
+
+def test_python_numbers_of_many_pages_are_held_within_bounds(tmp_path, monkeypatch):
+    path, bound = tmp_path / "a.tif", 1 << 20
+    overlapping(path, 1000, 4, 2 * 1024, codes=(256, 257, 258, 259), kind=3, size=2)
+    with path.open("r+b") as file:
+        file.seek(1 << 16)
+        file.write(b"\x12\x34" * 1024)  # numbers that Python does not share
+    monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="they say more than"):
+            read(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * bound
 
 
 def test_pages_without_end_are_refused(tmp_path):

@@ -29,6 +29,8 @@ _MAX_VALUES = 1024
 _MAX_BYTES = 1 << 28
 """Of all directories and their values, which may lie upon one another: 16 million tiles."""
 
+_NUMBER_BYTES = 40  # of one of Python's own in a tuple
+
 # Types of TIFF 6.0, its Technical Note 1 and BigTIFF, as struct and NumPy spell them.
 _TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii",
           11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
@@ -110,7 +112,7 @@ def read_first(file: TileFile, wanted: Container[int]) -> Tags:
 
 
 class _Source:
-    """A TIFF of which no more is read than ``_MAX_BYTES``."""
+    """A TIFF of which no more is read and held than ``_MAX_BYTES``."""
 
     def __init__(self, file: TileFile, wanted: Container[int]) -> None:
         self._file = file
@@ -157,6 +159,7 @@ class _Source:
             return _text(data) if kind == _ASCII else data
         if listed:
             return np.frombuffer(data, order + form)
+        self._bytes_left -= count * _NUMBER_BYTES
         values = struct.unpack(order + form * count, data)
         return values[0] if len(values) == 1 else values
 
