@@ -303,6 +303,26 @@ def test_i7_i8_claims_of_size_are_refused_before_allocating(folder: Path, engine
     assert "died" not in result.stderr
 
 
+@pytest.mark.parametrize("bytes_claimed", [1 << 48, 1 << 63])
+@pytest.mark.parametrize("reader", ["auto", "openslide"])
+def test_claims_of_a_tiles_bytes_do_not_end_the_run(
+    folder: Path, bytes_claimed: int, reader: str
+) -> None:
+    for name in ("claims", "good"):
+        tifffile.imwrite(
+            folder / f"in/{name}.svs", np.zeros((96, 128, 3), np.uint8), tile=(32, 32),
+            compression="jpeg", photometric="rgb", metadata=None,
+            description="Aperio Image Library v11\r\n|AppMag = 20|MPP = 0.5",
+        )  # fmt: skip
+    with tifffile.TiffFile(folder / "in/claims.svs", mode="r+") as tiff:
+        tiff.pages.first.tags[325].overwrite([bytes_claimed] * 12, dtype="Q")
+    result = tiler(*LEVEL0, "tile.size=32", f"reader={reader}", cwd=folder)
+    assert result.returncode == 3, result.stderr
+    found = rows(folder)
+    assert f"{bytes_claimed:,} bytes" in found["claims"]["reason"]
+    assert found["good"]["status"] == "done"
+
+
 def test_i11_sparse_tiles_are_background_not_black(tmp_path: Path) -> None:
     path = tmp_path / "sparse.tiff"
     data = np.full((96, 128, 3), 90, np.uint8)

@@ -18,7 +18,7 @@ from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES
-from tiler.readers.preflight import check_depth, diagnosis, look
+from tiler.readers.preflight import check_claims, check_depth, diagnosis, look
 from tiler.readers.selftest import check_openslide
 
 log = logging.getLogger("tiler")
@@ -68,6 +68,7 @@ class OpenSlideReader(LevelReader):
     ) -> None:
         path = Path(path)
         look(path, name or path.stem)
+        check_claims(path, name or path.stem)
         check_openslide()
         try:
             slide = openslide.OpenSlide(path)

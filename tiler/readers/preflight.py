@@ -8,11 +8,13 @@ import struct
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from tiler.errors import OpenError
-from tiler.readers.tiff_directories import MAGIC, Tags, read_first
+from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
 
-_BITS, _SAMPLES, _TILE_WIDTH = 258, 277, 322  # tags of TIFF 6.0
+_BITS, _SAMPLES, _TILE_WIDTH, _BYTE_COUNTS = 258, 277, 322, 325  # tags of TIFF 6.0
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
 
@@ -39,6 +41,32 @@ def look(path: Path, name: str) -> None:
         raise OpenError(name, f"{path.name}: the file is empty (0 bytes); copy it again")
     if not os.access(path, os.R_OK):
         raise OpenError(name, f"{path.name}: permission denied; make it readable for this user")
+
+
+def check_claims(path: Path, name: str) -> None:
+    """Refuse a TIFF one of whose tiles claims more bytes than the file has.
+
+    OpenSlide asks for that much memory, and ends the process when it does not get it.
+
+    Raises
+    ------
+    OpenError
+        Naming the claim. Directories that cannot be read are left to OpenSlide.
+    """
+    with closing(TileFile(path)) as file:
+        try:
+            pages = read_directories(file, {_BYTE_COUNTS}).pages if is_tiff(file) else ()
+        except (OSError, ValueError):
+            return
+        for tags in pages:
+            counts = tags.get(_BYTE_COUNTS)
+            most = int(counts.max()) if isinstance(counts, np.ndarray) and len(counts) else 0
+            if most > file.size:
+                raise OpenError(
+                    name,
+                    f"{path.name}: a native tile of {most:,} bytes, but the file has"
+                    f" {file.size:,}; copy the slide again",
+                )
 
 
 def diagnosis(path: Path, message: str) -> str:
