@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_jobs_do_not_see_each_other(loaders: tuple[ConfigLoaderImpl, SharingLoad
     second = sharing.load_sweep_config(master, ["threshold=0.2"])
     assert (second.threshold, second.mask.min_tissue_mm2 == 77) == (0.2, False)
     assert second.tile.size != [300, 200]
+
+
+def test_their_copies_are_whole_and_apart(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> None:
+    _, sharing = loaders
+    master = sharing.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
+    config = sharing.load_sweep_config(master, ["threshold=0.1"])
+    text = OmegaConf.to_yaml(config)
+    whole, part = copy.deepcopy(config), copy.deepcopy(config.hydra)
+    assert OmegaConf.to_yaml(whole) == text
+    assert OmegaConf.is_struct(whole) == OmegaConf.is_struct(config)
+    whole.threshold = part.job.name = 0.9
+    assert (whole.hydra.sweep.subdir, part.sweep.subdir) == ("at_0.9", "at_0.1")
+    assert OmegaConf.to_yaml(config) == text
+    assert part._get_parent() is config.hydra._get_parent() is config
 
 
 def test_a_folder_may_be_named_after_a_value(
