@@ -18,6 +18,7 @@ from PIL import Image
 
 from tiler import MPP, Level, Magnification
 from tiler.errors import ConfigError, LimitError, OpenError, ReadError, ResolutionError
+from tiler.geometry import Size
 from tiler.readers import (
     ImageReader,
     OpenSlideReader,
@@ -26,6 +27,7 @@ from tiler.readers import (
     open_slide,
     openslide_reader,
 )
+from tiler.readers.area import area_mean
 
 NOISE = np.random.default_rng(3).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 TINT = (200, 30, 77)
@@ -56,6 +58,27 @@ def test_a_region_is_the_exact_area_mean_and_background_beyond(
     assert got.shape == (height, width, 3)
     exact = exact_mean(framed, x * scale + margin, y * scale + margin, scale, (width, height))
     assert np.abs(got - exact).max() <= 0.5 + 2e-3
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 40),
+    scale=st.tuples(*[st.floats(1, 5)] * 2),
+    corner=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2),
+)
+def test_an_area_mean_is_the_share_of_the_sums_up_to_its_edges(height, width, scale, corner):
+    noise = np.random.default_rng(height).integers(0, 256, (1501, 202, 3), dtype=np.uint8)
+    sums = noise.astype(np.float64)
+    for axis, count in enumerate((height, width)):
+        sums = np.insert(np.cumsum(sums, axis), 0, 0, axis)
+        edges = corner[axis] + scale[axis] * np.arange(count + 1)
+        before, part = np.floor(edges).astype(int), edges % 1
+        lower, upper = sums.take(before, axis), sums.take(before + 1, axis)
+        part = part.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        sums = np.diff(lower + part * (upper - lower), axis=axis) / scale[axis]
+    got = area_mean(noise, corner[1], corner[0], scale[1], scale[0], Size(width, height))
+    assert got.shape == (height, width, 3)
+    assert np.abs(got - sums).max() <= 0.5 + 2e-3
 
 
 @given(

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 
+_ROWS_AT_ONCE = 64  # of the result: what is summed up for them stays in the processor's cache
+
 
 def area_mean(
     pixels: Pixels, left: float, top: float, scale_x: float, scale_y: float, shape: Size
@@ -28,32 +30,52 @@ def area_mean(
     shape
         Size of the result.
     """
-    whole = all(float(v).is_integer() for v in (left, top, scale_x, scale_y))
-    if whole:
-        import cv2
+    import cv2
 
+    if all(float(v).is_integer() for v in (left, top, scale_x, scale_y)):
         x, y = int(left), int(top)
         crop = pixels[y : y + shape.height * int(scale_y), x : x + shape.width * int(scale_x)]
-        reduced = cv2.resize(crop, tuple(shape), interpolation=cv2.INTER_AREA)
-        return np.asarray(reduced, np.uint8)
-    rows = _mean_along_rows(pixels, top, scale_y, shape.height)
-    both = _mean_along_rows(rows.transpose(1, 0, 2), left, scale_x, shape.width)
-    return np.rint(both.transpose(1, 0, 2)).astype(np.uint8)
+        return np.asarray(cv2.resize(crop, tuple(shape), interpolation=cv2.INTER_AREA), np.uint8)
+    rows = _shares(top, scale_y, shape.height, pixels.shape[0])
+    columns = _shares(left, scale_x, shape.width, pixels.shape[1])
+    reduced: Pixels = np.empty((shape.height, shape.width, 3), np.uint8)
+    for start in range(0, shape.height, _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        narrow = cv2.transpose(_weighted(pixels, rows[0][:, some], rows[1][:, some]))
+        small = _weighted(narrow, *columns)
+        reduced[some] = cv2.transpose(np.rint(small, out=small).astype(np.uint8))
+    return reduced
 
 
-def _mean_along_rows(
-    values: npt.NDArray[np.generic], start: float, scale: float, count: int
+def _shares(
+    start: float, scale: float, count: int, length: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Which lines of ``length`` lie under each of ``count`` stretches, and what share each has.
+
+    Returns
+    -------
+    tuple
+        Both (K, count), K the most lines that a stretch touches: the lines' numbers, and shares
+        that add up to 1 for every stretch; lines that it does not touch have a share of 0.
+    """
+    edges = np.clip(start + scale * np.arange(count + 1), 0, length)
+    first = np.minimum(edges[:-1].astype(np.intp), length - 1)
+    most = int((np.ceil(edges[1:]).astype(np.intp) - first).max())
+    lines = first + np.arange(most)[:, None]
+    overlaps = np.minimum(edges[1:], lines + 1) - np.maximum(edges[:-1], lines)
+    shares = np.maximum(overlaps, 0) / scale
+    return np.minimum(lines, length - 1), shares.astype(np.float32)
+
+
+def _weighted(
+    values: npt.NDArray[np.generic], lines: npt.NDArray[np.intp], shares: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Mean over ``count`` consecutive stretches of ``scale`` rows, the first one at ``start``."""
-    edges = np.clip(start + scale * np.arange(count + 1), 0, len(values))
-    index = np.minimum(edges.astype(np.intp), len(values) - 1)
-    part = (edges - index).astype(np.float32)[:, None, None]
-    # Sums between whole rows, never from the top: float32 stays exact to a thousandth of a grey.
-    sums = np.add.reduceat(values, index[:-1], axis=0, dtype=np.float32)
-    sums[index[:-1] == index[1:]] = 0  # reduceat gives the row itself for an empty stretch
-    sums[-1] = values[index[-2] : index[-1]].sum(axis=0, dtype=np.float32)
-    fractions = part * values[index]
-    sums += fractions[1:]
-    sums -= fractions[:-1]
-    sums /= np.float32(scale)
-    return sums
+    """Sums over lines of values, (h, w, 3), by their shares: float32 (count, w, 3)."""
+    flat = values.reshape(len(values), -1)
+    shape = lines.shape[1], flat.shape[1]
+    total = np.zeros(shape, np.float32)
+    some, part = np.empty(shape, flat.dtype), np.empty(shape, np.float32)  # new memory is slow
+    for line, share in zip(lines, shares, strict=True):
+        np.take(flat, line, axis=0, out=some, mode="clip")
+        total += np.multiply(some, share[:, None], out=part)
+    return total.reshape(-1, *values.shape[1:])
