@@ -86,6 +86,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
     ("arguments", "words"),
     [
         (["thresold=0.3"], ["thresold", "did you mean 'threshold'"]),
+        (["mask=hsv", "mask.close=3"], ["mask.close", "the chosen option of mask has no such key"]),
         (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
         (["+tile.stide=128"], ["tile.stide", "stride"]),
         (["threshold=lots"], ["threshold", "lots", "Float"]),

@@ -161,6 +161,26 @@ def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Pa
     assert "treshold" in complaint(refused)
 
 
+def test_an_old_run_is_run_again_with_other_options_of_its_groups(
+    slides: list[str], tmp_path: Path
+) -> None:
+    common = [*slides, "resolution=level", "tile.size=110", "threshold=0.3"]
+    assert tiler(*common, "mask.median=9", "out=old", cwd=tmp_path).returncode == 0
+    new = ["mask=hsv", "mask.mpp=9", "exporter=[csv,json]", "exporter.json.indent=0"]
+    for name, words in {"again": ["--rerun", "old", *new], "fresh": [*common, *new]}.items():
+        done = tiler(*words, f"out={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "again") == outputs(tmp_path / "fresh")
+    done = tiler("--rerun", "old", "-m", "mask=none,otsu", "out=swept", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    configs = [json.loads(run.read_text())["config"] for run in tmp_path.glob("swept/*/run.json")]
+    assert {config["mask"].get("median") for config in configs} == {None, 5}
+    assert {config["tile"]["size"] for config in configs} == {110}
+    refused = tiler("--rerun", "old", "experiment=mil_512_20x", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "experiment=mil_512_20x" in complaint(refused)
+
+
 def test_a_job_of_a_sweep_is_run_again_by_itself(slides: list[str], tmp_path: Path) -> None:
     words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler("-m", *words, cwd=tmp_path).returncode == 0

@@ -42,7 +42,7 @@ def _rerun(old: str, words: list[str], started: float) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            sys.argv[1:] = [*write_rerun(Path(old), Path(folder)), *words]
+            sys.argv[1:] = [*write_rerun(Path(old), words, Path(folder)), *words]
         except ConfigError as error:
             print(f"{error.code}: {error}", file=sys.stderr)
             return error.exit_code

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from tiler.config.validate import nearest
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
 
 
-def explain(error: BaseException, keys: Iterable[str]) -> str:
+def explain(error: BaseException, keys: Collection[str]) -> str:
     """The one line that a composition error comes down to, with the nearest key if there is one.
 
     Parameters
@@ -28,6 +28,8 @@ def explain(error: BaseException, keys: Iterable[str]) -> str:
         reason = next((line for line in lines[1:] if line.startswith(("Value", "Invalid"))), "")
         if reason:
             return f"{key}: {reason}"
+        if key in keys:
+            return f"{key}: the chosen option of {key.split('.')[0]} has no such key, another has"
         return f"unknown key {key!r}{nearest(key, keys)}"
     merging = re.match(r"Error merging override (.*)", first)
     if merging and len(lines) > 1:

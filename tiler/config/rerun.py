@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,22 @@ from tiler.errors import ConfigError
 NAME = "rerun"
 
 
-def write_rerun(old: Path, folder: Path) -> list[str]:
+def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
     """Write an old run's configuration for Hydra into ``folder``; the words that make it use it.
 
     Parameters
     ----------
     old
         The run's folder, or the ``run.json`` in it. Its folder becomes ``out``.
+    words
+        What is to be set anew: an option of a group takes the place of all that the run had there.
     folder
         For ``rerun.yaml``.
 
     Raises
     ------
     ConfigError
-        When there is no configuration of a run.
+        When there is no configuration of a run, or the words ask for another one altogether.
     """
     path = old / "run.json" if old.is_dir() else old
     try:
@@ -37,16 +40,35 @@ def write_rerun(old: Path, folder: Path) -> list[str]:
             f"--rerun {old}: no run to repeat there ({error!r}); give the folder of a run, or its"
             " run.json"
         ) from error
+    for word in words:
+        if word.startswith("experiment="):
+            raise ConfigError(
+                f"--rerun {old}: {word} is a configuration of its own: leave --rerun out"
+            )
     standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
+    defaults = [entry for entry in standing["defaults"] if isinstance(entry, dict)]
+    anew = [group for entry in defaults for group in entry if _is_chosen(group, words)]
     document = {
-        "defaults": ["tiler_schema", "_self_", {"override hydra/job_logging": "plain"}],
-        **_literal(config),
+        "defaults": [
+            "tiler_schema",
+            "_self_",
+            *({group: None} for group in anew),
+            *(entry for entry in defaults if any(key.startswith("override ") for key in entry)),
+        ],
+        **{key: _literal(value) for key, value in config.items() if key not in anew},
         "out": _literal(str(path.parent)),
         "hydra": standing["hydra"],
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
     return ["--config-dir", str(folder), "--config-name", NAME]
+
+
+def _is_chosen(group: str, words: Sequence[str]) -> bool:
+    """Whether an option of a group is chosen, rather than the value of the key of that name set."""
+    return any(
+        word.startswith(f"{group}=") and not word.startswith(f"{group}={{") for word in words
+    )
 
 
 def _literal(value: Any) -> Any:
