@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,16 +11,13 @@ import openslide
 from PIL.Image import Image
 
 from tiler.errors import ConfigError, LimitError, OpenError, ReadError
-from tiler.geometry import Box, Size
+from tiler.geometry import Size
 from tiler.protocols import Pixels
-from tiler.readers.base import Facts, LevelReader, mpp_pair, resolve
+from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.openslide_facts import facts_of
 from tiler.readers.preflight import check_claims, check_depth, diagnosis, look
 from tiler.readers.selftest import check_openslide
-
-log = logging.getLogger("tiler")
-
-_MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
 
 
 class OpenSlideReader(LevelReader):
@@ -141,56 +135,6 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
-def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float | None) -> Facts:
-    """What an open slide says of itself, with what the configuration says instead.
-
-    Raises
-    ------
-    ValueError
-        When its bounds or its background are no numbers.
-    """
-    properties = _properties(slide)
-    vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-    found_mpp = mpp_pair(
-        properties.get(openslide.PROPERTY_NAME_MPP_X),
-        properties.get(openslide.PROPERTY_NAME_MPP_Y),
-        f"the {vendor} file has no openslide.mpp-x and mpp-y{_said(properties)}",
-    )
-    # OpenSlide derives a generic TIFF's mpp from its resolution tags.
-    key = "tiff.XResolution" if vendor == "generic-tiff" else openslide.PROPERTY_NAME_MPP_X
-    known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)
-    known_power, power_note = resolve(
-        "magnification",
-        magnification,
-        _power(properties, vendor),
-        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
-    )
-    if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
-        mpp_note += f"; at odds with the objective power {known_power:g}"
-        log.warning("mpp %g is at odds with the objective power %g", known_mpp, known_power)
-    return Facts(
-        level_dimensions=tuple(Size(*d) for d in slide.level_dimensions),
-        level_downsamples=tuple(float(d) for d in slide.level_downsamples),
-        bounds=_bounds(properties, Size(*slide.dimensions)),
-        mpp=known_mpp,
-        magnification=known_power,
-        provenance={"mpp": mpp_note, "magnification": power_note},
-        properties=properties,
-        background=_background(properties),
-    )
-
-
-def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
-    """All properties that can be had: OpenSlide lists some names that it cannot look up."""
-    found = {}
-    for key in slide.properties:
-        try:
-            found[key] = slide.properties[key]
-        except KeyError:
-            continue
-    return found
-
-
 def check_limits(
     slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
@@ -211,44 +155,3 @@ def check_limits(
                 f"a tile of level {level}, {across}x{down}, needs {4 * across * down:,} bytes,"
                 f" more than reader.max_tile_bytes={max_tile_bytes}; raise it if memory allows",
             )
-
-
-def _said(properties: Mapping[str, str]) -> str:
-    """What a file without mpp says of its scale, for the error that it causes."""
-    keys = (
-        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
-        "tiff.XResolution",
-        "tiff.ResolutionUnit",
-    )
-    said = [f"{key}={properties[key]}" for key in keys if key in properties]
-    return f"; it says {', '.join(said)}" if said else " nor any other scale"
-
-
-def _power(properties: Mapping[str, str], vendor: str) -> tuple[float | None, str]:
-    text = properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)
-    if text is None:
-        return None, f"the {vendor} file has no openslide.objective-power"
-    try:
-        power = float(text)
-    except ValueError:
-        power = math.nan
-    return (
-        (power, text) if 0 < power < math.inf else (None, f"objective-power {text!r} is unusable")
-    )
-
-
-def _bounds(properties: Mapping[str, str], dimensions: Size) -> Box:
-    names = ("x", "y", "width", "height")
-    texts = [properties.get(f"openslide.bounds-{name}") for name in names]
-    if any(text is None for text in texts):
-        return Box(0, 0, *dimensions)
-    x, y, width, height = (int(text) for text in texts if text is not None)
-    left, top = max(0, x), max(0, y)
-    right, bottom = min(dimensions.width, x + width), min(dimensions.height, y + height)
-    return Box(left, top, max(0, right - left), max(0, bottom - top))
-
-
-def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    text = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF").lstrip("#")
-    red, green, blue = bytes.fromhex(text)
-    return red, green, blue

@@ -13,7 +13,7 @@ import openslide
 
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, resolve
-from tiler.readers.openslide_reader import facts_of
+from tiler.readers.openslide_facts import facts_of
 from tiler.readers.tiff_directories import Directories, Tags, is_tiff, read_directories
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import (
