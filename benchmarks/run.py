@@ -119,6 +119,24 @@ def reduced(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     return results
 
 
+def fractional(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
+    """At a scale that is no whole number, as that of most slides at mpp 0.5 is none."""
+    wish = ["resolution=mpp", "resolution.value=0.503", "tile.size=256"]
+    table = table_of(mid, folder, *wish)
+    out = {what: folder / f"fractional_{what}" for what in ("script", "tiler")}
+    found = medians(
+        {
+            "script": (peer("reduced", mid, table, out["script"], "png"), out["script"]),
+            "tiler": (tiler(mid, out["tiler"], *wish, *PNG, *TWO), out["tiler"]),
+        },
+        rounds,
+    )
+    for path in out.values():
+        shutil.rmtree(path)
+    times = found["script"] / found["tiler"]
+    return {"tiles": count(table), "seconds": found, "times faster than script": times}
+
+
 def difference(script: Path, ours: Path) -> float:
     """Mean absolute difference of some tiles of the same places, in grey values."""
     found = []
@@ -286,6 +304,7 @@ def main() -> None:
         "engines": lambda: engines(yardstick(folder, half), folder, rounds),
         "passthrough": lambda: passthrough(yardstick(folder, big), folder, rounds),
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
+        "fractional": lambda: fractional(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
         "sweep": lambda: sweep(yardstick(folder, half), folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
