@@ -287,6 +287,19 @@ def test_twins_that_are_gone_or_changed_are_written_again(
     assert len(shared) > 100
 
 
+def test_two_exporters_that_link_keep_to_their_own_files(slides: list[str], tmp_path: Path) -> None:
+    more = {"_target_": "tiler.exporters.ImagesExporter", "extension": "jpg", "link": "true"}
+    both = [*slides, *LINKED, *(f"+exporter.more.{key}={value}" for key, value in more.items())]
+    for out, words in (("a", []), ("b", ["threshold=0.6"])):
+        done = tiler(*both, *words, f"cache={tmp_path}/cache", f"out={out}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    tiles = sorted((tmp_path / "b").rglob("tiles/*"))
+    starts = {path.suffix: {p.read_bytes()[:3] for p in tiles if p.suffix == path.suffix}
+              for path in tiles}  # fmt: skip
+    assert starts == {".png": {b"\x89PN"}, ".jpg": {b"\xff\xd8\xff"}}
+    assert len(inodes(tmp_path / "a").keys() & inodes(tmp_path / "b").keys()) == len(tiles)
+
+
 @pytest.mark.parametrize(
     "other", ["exporter.images.compression=2", "resolution.value=1", "reader=openslide"]
 )

@@ -8,10 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from command import read_csv, tiler
+
+from tiler import Magnification, TileExtractor, TileSpec, open_slide
+from tiler.exporters import ImagesExporter
+from tiler.runner.job import SlideJob
+from tiler.runner.tasks import Desk, PlanTask, TilesTask
 
 NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
@@ -230,3 +238,24 @@ def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> 
     assert {n: found[n] for n in found.keys() - records} == {
         n: expected[n] for n in expected.keys() - records
     }
+
+
+@pytest.mark.parametrize("changed", ["setting", "file"])
+def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> None:
+    """As the workers of a scheduler that stays have one, which serve run after run."""
+    path, random = tmp_path / "a.tiff", np.random.default_rng(0)
+    extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
+    kept, written = Desk(), []
+    for power in (20, 10):
+        if changed == "file" or not path.exists():
+            path.unlink(missing_ok=True)
+            pixels = random.integers(0, 256, (192, 256, 3), dtype=np.uint8)
+            tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb")
+        reader = partial(open_slide, magnification=20 if changed == "file" else power)
+        job = SlideJob(path, "a", reader, extractor, {"images": ImagesExporter()}, {})
+        planned = PlanTask(job).run(Desk())
+        for name, desk in (("kept", kept), ("fresh", Desk())):
+            out = tmp_path / f"{name}{power}"
+            TilesTask(job, "images", planned.plan.regions[:1], out, planned.key).run(desk)
+            written.append([file.read_bytes() for file in out.glob("tiles/*")])
+    assert written[0] == written[1] != written[2] == written[3]

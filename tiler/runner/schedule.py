@@ -152,7 +152,7 @@ class Schedule:
             plan = result.plan
             self._tell_of_cache(job.slide_id, plan)
             parts: list[Task] = [
-                TilesTask(job, name, piece, slide.partial)
+                TilesTask(job, name, piece, slide.partial, result.key)
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
                 for piece in self._cut(plan.regions)

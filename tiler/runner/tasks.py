@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import numpy as np
 
@@ -35,29 +36,29 @@ class Desk:
 
     def __init__(self) -> None:
         self._reader: WSIReader | None = None
-        self._key: tuple[Path, str] | None = None
-        self._twins: Twins | None = None
+        self._key: str | None = None
+        self._twins: dict[str, Twins] = {}
 
-    def reader(self, job: SlideJob) -> WSIReader:
-        """The open reader of a job's slide."""
-        key = (job.path, job.slide_id)
+    def reader(self, job: SlideJob, key: str) -> WSIReader:
+        """The open reader of a job's slide, opened for the plan that has this key."""
         if self._reader is None or self._key != key:
             self.close()
             self._reader = job.open_reader(job.path, name=job.slide_id)
             self._key = key
         return self._reader
 
-    def twins(self, job: SlideJob, exporter: LinksFiles) -> Twins:
-        """The tiles of a job's slide that can be linked."""
-        if self._twins is None:
-            self._twins = find_twins(job, exporter)
-        return self._twins
+    def twins(self, job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
+        """The tiles of a job's slide that the exporter of this name can link."""
+        if name not in self._twins:
+            self._twins[name] = find_twins(job, exporter)
+        return self._twins[name]
 
     def close(self) -> None:
         """Close what is open."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._key = self._twins = None
+        self._reader = self._key = None
+        self._twins.clear()
 
 
 class Task(Protocol):
@@ -73,10 +74,20 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan and the state of the slide's file when it was made."""
+    """A plan and the state of the slide's file when it was made.
+
+    Attributes
+    ----------
+    plan, state
+        As said.
+    key
+        Of this plan alone. A desk may outlive a run: what is open there for another plan is of
+        other settings, or of a file that was replaced since.
+    """
 
     plan: SlidePlan
     state: FileState
+    key: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,8 @@ class PlanTask:
         state = file_state(job.path)
         if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
             raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
-        return Planned(plan_slide(job, partial(desk.reader, job)), state)
+        key = uuid4().hex
+        return Planned(plan_slide(job, partial(desk.reader, job, key)), state, key)
 
 
 @dataclass(frozen=True)
@@ -104,14 +116,15 @@ class TilesTask:
     exporter: str
     regions: Regions
     folder: Path
+    key: str
 
     def run(self, desk: Desk) -> Exported:
         """Export the regions."""
-        reader = desk.reader(self.job)
+        reader = desk.reader(self.job, self.key)
         exporter = self.job.exporters[self.exporter]
         folder, regions, linked = make_folder(self.folder), self.regions, list[WrittenFile]()
         if isinstance(exporter, LinksFiles) and exporter.link:
-            twins = desk.twins(self.job, exporter)
+            twins = desk.twins(self.job, self.exporter, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
         done = exporter.export(reader, regions, NO_MASK, folder)
         return replace(done, files=joined([linked, done.files]))
@@ -133,7 +146,8 @@ class FinishTask:
         job, plan = self.job, self.planned.plan
         if not self.partial.exists() and (done := self._already_published()):
             return done
-        reader = DeferredReader(job.path, job.slide_id, plan.known, partial(desk.reader, job))
+        open_reader = partial(desk.reader, job, self.planned.key)
+        reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
         whole = [
