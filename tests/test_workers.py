@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,13 @@ import tifffile
 from command import read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
+from tiler.errors import EnvironmentRefusedError
 from tiler.exporters import ImagesExporter
+from tiler.runner.code import code_version
+from tiler.runner.engines.dask_engine import Home, _attempt
 from tiler.runner.job import SlideJob
 from tiler.runner.tasks import Desk, PlanTask, TilesTask
+from tiler.runner.versions import versions
 
 NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
@@ -238,6 +243,36 @@ def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> 
     assert {n: found[n] for n in found.keys() - records} == {
         n: expected[n] for n in expected.keys() - records
     }
+
+
+def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="tiler[dask] is not installed")
+    slides(folder, "a")
+    assert tiler(*COMMON, cwd=folder).returncode == 0
+    expected = outputs(folder / "out")
+    local = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**local) as cluster:  # it works in the folder of the tests
+        dask = ["engine=dask", f"engine.address='{cluster.scheduler_address}'", "out=again"]
+        done = tiler(*COMMON, *dask, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert outputs(folder / "again") == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"folder": Path("/not/here")}, ["folder that the run was started in", "share"]),
+        ({"code": "0"}, ["other versions than the run", "the code of tiler"]),
+        ({"code": "0", "versions": {**versions(), "numpy": "0.1"}}, ["numpy 0.1, here"]),
+    ],
+)
+def test_a_dask_worker_that_is_unlike_the_run_says_so(
+    tmp_path: Path, other: dict[str, object], words: list[str]
+) -> None:
+    home = replace(Home(tmp_path, versions(), code_version()), **other)
+    refused = _attempt(PlanTask(None), home)
+    assert isinstance(refused, EnvironmentRefusedError)
+    assert all(word in str(refused) for word in words)
 
 
 @pytest.mark.parametrize("changed", ["setting", "file"])

@@ -107,7 +107,7 @@ class LockedError(TilerError):
 
 
 class EnvironmentRefusedError(TilerError):
-    """A library that tiler stands on gives wrong results here."""
+    """A library that tiler stands on gives wrong results here, or a worker is unlike the run."""
 
     code = "E_ENV"
     exit_code = 6

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tiler.errors import ConfigError, WorkerError
+from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
+from tiler.runner.code import code_version
 from tiler.runner.tasks import Desk, Task, attempt
+from tiler.runner.versions import versions
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 _desk: Desk | None = None
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a run was started, and the versions of what shapes its output there."""
+
+    folder: Path
+    versions: Mapping[str, str]
+    code: str
 
 
 @dataclass
@@ -81,7 +95,8 @@ class DaskEngine:
 
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""
-        future = self._client.submit(_attempt, task, pure=False, retries=self.retries)
+        home = Home(Path.cwd(), versions(), code_version())
+        future = self._client.submit(_attempt, task, home, pure=False, retries=self.retries)
         self._tasks[future.key], self._futures[future.key] = task, future
 
     def next(self) -> tuple[Task, object]:
@@ -141,9 +156,25 @@ def _slurm_cluster(arguments: Mapping[str, Any], jobs: int) -> Any:
     return cluster
 
 
-def _attempt(task: Task) -> object:
-    """Run a task at this worker's desk."""
+def _attempt(task: Task, home: Home) -> object:
+    """Run a task at this worker's desk, where relative paths count from the run's folder."""
     global _desk
     if _desk is None:
         _desk = Desk()
-    return attempt(task, _desk)
+    here = versions()
+    if code_version() != home.code:
+        other = [
+            f"{k} {v}, here {here.get(k)}" for k, v in home.versions.items() if here.get(k) != v
+        ]
+        what = f"has other versions than the run ({'; '.join(other) or 'of the code of tiler'})"
+        return _refused(f"{what}: install the same")
+    try:
+        with chdir(home.folder):
+            return attempt(task, _desk)
+    except OSError as error:
+        what = f"cannot enter the folder that the run was started in ({error.strerror})"
+        return _refused(f"{what}: start it in one that all machines share")
+
+
+def _refused(what: str) -> EnvironmentRefusedError:
+    return EnvironmentRefusedError(f"E_ENV: the worker on {socket.gethostname()} {what}")
