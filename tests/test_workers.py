@@ -18,10 +18,9 @@ import tifffile
 from command import read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.errors import EnvironmentRefusedError
+from tiler.errors import EnvironmentRefusedError, OpenError
 from tiler.exporters import ImagesExporter
-from tiler.runner.code import code_version
-from tiler.runner.engines.dask_engine import Home, _attempt
+from tiler.runner.engines.dask_engine import Home, _attempt, _code
 from tiler.runner.job import SlideJob
 from tiler.runner.tasks import Desk, PlanTask, TilesTask
 from tiler.runner.versions import versions
@@ -262,15 +261,18 @@ def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
     ("other", "words"),
     [
         ({"folder": Path("/not/here")}, ["folder that the run was started in", "share"]),
-        ({"code": "0"}, ["other versions than the run", "the code of tiler"]),
-        ({"code": "0", "versions": {**versions(), "numpy": "0.1"}}, ["numpy 0.1, here"]),
+        ({"code": ["0"]}, ["other versions than the run", "the code of tiler or of your own"]),
+        ({"code": ["0"], "versions": {**versions(), "numpy": "0.1"}}, ["numpy 0.1, here"]),
     ],
 )
 def test_a_dask_worker_that_is_unlike_the_run_says_so(
     tmp_path: Path, other: dict[str, object], words: list[str]
 ) -> None:
-    home = replace(Home(tmp_path, versions(), code_version()), **other)
-    refused = _attempt(PlanTask(None), home)
+    extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
+    job = SlideJob(tmp_path / "a", "a", open_slide, extractor, {}, {})
+    home = Home(tmp_path, versions(), _code(job))
+    assert isinstance(_attempt(PlanTask(job), home), OpenError)
+    refused = _attempt(PlanTask(job), replace(home, **other))
     assert isinstance(refused, EnvironmentRefusedError)
     assert all(word in str(refused) for word in words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
-from tiler.runner.code import code_version
+from tiler.runner.code import code_of
+from tiler.runner.job import SlideJob
 from tiler.runner.tasks import Desk, Task, attempt
 from tiler.runner.versions import versions
 
@@ -24,11 +25,11 @@ _desk: Desk | None = None
 
 @dataclass(frozen=True)
 class Home:
-    """Where a run was started, and the versions of what shapes its output there."""
+    """Where a run was started, and the versions and code that shape its output there."""
 
     folder: Path
     versions: Mapping[str, str]
-    code: str
+    code: Sequence[str]
 
 
 @dataclass
@@ -95,7 +96,7 @@ class DaskEngine:
 
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""
-        home = Home(Path.cwd(), versions(), code_version())
+        home = Home(Path.cwd(), versions(), _code(task.job))
         future = self._client.submit(_attempt, task, home, pure=False, retries=self.retries)
         self._tasks[future.key], self._futures[future.key] = task, future
 
@@ -161,19 +162,28 @@ def _attempt(task: Task, home: Home) -> object:
     global _desk
     if _desk is None:
         _desk = Desk()
-    here = versions()
-    if code_version() != home.code:
-        other = [
-            f"{k} {v}, here {here.get(k)}" for k, v in home.versions.items() if here.get(k) != v
-        ]
-        what = f"has other versions than the run ({'; '.join(other) or 'of the code of tiler'})"
-        return _refused(f"{what}: install the same")
+    if _code(task.job) != home.code:
+        what = "; ".join(_differences(home.versions)) or "of the code of tiler or of your own parts"
+        return _refused(
+            f"has other versions than the run ({what}): install the same, start it anew"
+        )
     try:
         with chdir(home.folder):
             return attempt(task, _desk)
     except OSError as error:
         what = f"cannot enter the folder that the run was started in ({error.strerror})"
         return _refused(f"{what}: start it in one that all machines share")
+
+
+def _differences(wanted: Mapping[str, str]) -> Iterator[str]:
+    here = versions()
+    for name, version in wanted.items():
+        if here.get(name) != version:
+            yield f"{name} {version}, here {here.get(name)}"
+
+
+def _code(job: SlideJob) -> list[str]:
+    return code_of(job.open_reader, job.extractor.mask_provider, *job.exporters.values())
 
 
 def _refused(what: str) -> EnvironmentRefusedError:
