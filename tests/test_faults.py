@@ -303,6 +303,17 @@ def test_i7_i8_claims_of_size_are_refused_before_allocating(folder: Path, engine
     assert "died" not in result.stderr
 
 
+@pytest.mark.parametrize("target", ["CsvExporter", "ImagesExporter"])
+def test_two_exporters_of_the_same_files_are_refused(folder: Path, target: str) -> None:
+    pixels = np.zeros((96, 128, 3), np.uint8)
+    tifffile.imwrite(folder / "in/a.tiff", pixels, tile=(32, 32), photometric="rgb")
+    more = f"+exporter.more._target_=tiler.exporters.{target}"
+    words = ["reader=openslide", "tile.size=32", "exporter=[csv,images]", more]
+    result = tiler(*LEVEL0, *words, cwd=folder)
+    assert result.returncode == 3, result.stderr
+    assert "two exporters write" in rows(folder)["a"]["reason"]
+
+
 @pytest.mark.parametrize("bytes_claimed", [1 << 48, 1 << 63])
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
 def test_claims_of_a_tiles_bytes_do_not_end_the_run(

@@ -20,9 +20,10 @@ from command import read_csv, tiler
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import EnvironmentRefusedError, OpenError
 from tiler.exporters import ImagesExporter
+from tiler.runner.desk import Desk
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
 from tiler.runner.job import SlideJob
-from tiler.runner.tasks import Desk, PlanTask, TilesTask
+from tiler.runner.tasks import PlanTask, TilesTask
 from tiler.runner.versions import versions
 
 NAME = "CMU-1-Small-Region"

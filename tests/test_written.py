@@ -33,6 +33,16 @@ FILES = st.lists(
 )
 
 
+@given(st.lists(st.sampled_from("abcdefgh") | TEXT, max_size=12), st.integers(1, 4))
+def test_a_name_that_two_have_is_found(names: list[str], at_once: int) -> None:
+    files = WrittenFiles.of(WrittenFile(name, 0, "00" * 32) for name in names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tiler.written._AT_ONCE", at_once)
+        found = files.named_twice()
+    assert (found is not None) == (len(set(names)) < len(names))
+    assert found is None or names.count(found) > 1
+
+
 @given(FILES, FILES)
 def test_columns_are_the_files(one: list[WrittenFile], other: list[WrittenFile]) -> None:
     columns = WrittenFiles.of(one)

@@ -95,6 +95,17 @@ class WrittenFiles(Sequence[WrittenFile]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
+    def named_twice(self) -> str | None:
+        """A name that two of them have; None if there is none."""
+        order = np.argsort(self.names, kind="stable")
+        for start in range(0, len(self) - 1, _AT_ONCE):
+            some = self.names[order[start : start + _AT_ONCE + 1]]
+            same = np.flatnonzero(some[1:] == some[:-1])
+            if len(same):
+                name: bytes = some[same[0]]
+                return name.decode(errors="surrogatepass")
+        return None
+
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
         """Those at some indices, or of a slice."""
         return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])

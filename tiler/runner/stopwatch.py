@@ -14,11 +14,12 @@ from tiler.files import sync_tree
 from tiler.grid import Ints
 from tiler.protocols import Exported
 from tiler.regions import Regions
+from tiler.runner.desk import Desk
 from tiler.runner.engine import Engine
 from tiler.runner.job import SlideJob
 from tiler.runner.record import file_text
 from tiler.runner.slide import in_blocks, pieces
-from tiler.runner.tasks import Desk, FinishTask, PlanTask, Task, TilesTask
+from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask
 from tiler.written import joined
 
 _BLOCKS = 72

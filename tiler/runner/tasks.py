@@ -16,49 +16,20 @@ import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import Exported, FailedTile, LinksFiles, Mask, WSIReader
+from tiler.protocols import Exported, FailedTile, LinksFiles, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
+from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
-from tiler.runner.links import Twins, find_twins, link_twins, remember
+from tiler.runner.links import link_twins, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
-from tiler.written import WrittenFile, joined
+from tiler.written import WrittenFile, WrittenFiles, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
 """What exporters that work tile by tile get: a whole mask would travel with every piece."""
-
-
-class Desk:
-    """A worker's place: it keeps the last slide open, because the next piece is often of it."""
-
-    def __init__(self) -> None:
-        self._reader: WSIReader | None = None
-        self._key: str | None = None
-        self._twins: dict[str, Twins] = {}
-
-    def reader(self, job: SlideJob, key: str) -> WSIReader:
-        """The open reader of a job's slide, opened for the plan that has this key."""
-        if self._reader is None or self._key != key:
-            self.close()
-            self._reader = job.open_reader(job.path, name=job.slide_id)
-            self._key = key
-        return self._reader
-
-    def twins(self, job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
-        """The tiles of a job's slide that the exporter of this name can link."""
-        if name not in self._twins:
-            self._twins[name] = find_twins(job, exporter)
-        return self._twins[name]
-
-    def close(self) -> None:
-        """Close what is open."""
-        if self._reader is not None:
-            self._reader.close()
-        self._reader = self._key = None
-        self._twins.clear()
 
 
 class Task(Protocol):
@@ -164,7 +135,7 @@ class FinishTask:
             {"x": t.region.location.x, "y": t.region.location.y, "cause": t.cause}
             for t in self.failed
         ]
-        _check_whole(folder, files)
+        _check_whole(job.slide_id, folder, files)
         sync_tree(folder)
         row = {**row, "bytes": int(files.sizes.sum())}
         record = Record(
@@ -195,8 +166,10 @@ class FinishTask:
         return dict(record.row)
 
 
-def _check_whole(folder: Path, files: Sequence[WrittenFile]) -> None:
+def _check_whole(slide_id: str, folder: Path, files: WrittenFiles) -> None:
     """Look at every file once more before vouching for it."""
+    if twice := files.named_twice():
+        raise SlideError(slide_id, f"two exporters write {twice}: leave one of them out")
     for file in files:
         size = os.stat(f"{folder}/{file.name}").st_size  # making a Path would take as long again
         if size != file.size:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
 from tiler.runner.code import code_of
+from tiler.runner.desk import Desk
 from tiler.runner.job import SlideJob
-from tiler.runner.tasks import Desk, Task, attempt
+from tiler.runner.tasks import Task, attempt
 from tiler.runner.versions import versions
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tiler.runner.tasks import Desk, Task, attempt
+from tiler.runner.desk import Desk
+from tiler.runner.tasks import Task, attempt
 
 
 @dataclass

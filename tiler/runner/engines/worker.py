@@ -35,7 +35,8 @@ def main(parent: int) -> None:
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     gc.disable()  # nothing of what is imported here goes away again
-    from tiler.runner.tasks import Desk, attempt
+    from tiler.runner.desk import Desk
+    from tiler.runner.tasks import attempt
 
     desk = Desk()
     for name in _WANTED_SOON:
