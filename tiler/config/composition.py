@@ -19,7 +19,7 @@ from tiler.config.multirun import parsed
 
 
 class QuicklyCopied(DictConfig):
-    """A configuration that is copied in a fifth of the time: Hydra makes four copies for a job."""
+    """A configuration that is copied in a third of the time: Hydra makes four copies for a job."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuicklyCopied:
         """A copy that keeps its parent, as OmegaConf's own does."""
