@@ -334,6 +334,23 @@ def test_claims_of_a_tiles_bytes_do_not_end_the_run(
     assert found["good"]["status"] == "done"
 
 
+@pytest.mark.parametrize("reader", ["auto", "openslide"])
+def test_tiles_that_are_not_listed_are_not_taken_for_blank(folder: Path, reader: str) -> None:
+    path = folder / "in/short.svs"
+    tifffile.imwrite(
+        path, np.zeros((96, 128, 3), np.uint8), tile=(32, 32), compression="jpeg",
+        photometric="rgb", metadata=None, bigtiff=reader == "auto",
+        description="Aperio Image Library v11\r\n|AppMag = 20|MPP = 0.5",
+    )  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags[257].overwrite(960)
+    with openslide.OpenSlide(path) as slide:
+        assert slide.read_region((0, 500), 0, (9, 9)).getextrema()[3] == (0, 0)
+    result = tiler(*LEVEL0, "tile.size=32", f"reader={reader}", cwd=folder)
+    assert result.returncode == 3, result.stderr
+    assert "128x960 pixels are 120 native tiles, but 12 are" in rows(folder)["short"]["reason"]
+
+
 def test_i11_sparse_tiles_are_background_not_black(tmp_path: Path) -> None:
     path = tmp_path / "sparse.tiff"
     data = np.full((96, 128, 3), 90, np.uint8)

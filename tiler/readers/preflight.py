@@ -14,7 +14,10 @@ from tiler.errors import OpenError
 from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
 
-_BITS, _SAMPLES, _TILE_WIDTH, _BYTE_COUNTS = 258, 277, 322, 325  # tags of TIFF 6.0
+# Tags of TIFF 6.0
+_WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
+_TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS = 322, 323, 324, 325
+_TILING = (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT)
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
 
@@ -44,9 +47,10 @@ def look(path: Path, name: str) -> None:
 
 
 def check_claims(path: Path, name: str) -> None:
-    """Refuse a TIFF one of whose tiles claims more bytes than the file has.
+    """Refuse a TIFF whose lists of tiles OpenSlide would take at their word.
 
-    OpenSlide asks for that much memory, and ends the process when it does not get it.
+    For a tile that claims more bytes than the file has it asks for that much memory, and ends the
+    process when it does not get it; tiles that are not listed it takes for blank.
 
     Raises
     ------
@@ -55,18 +59,32 @@ def check_claims(path: Path, name: str) -> None:
     """
     with closing(TileFile(path)) as file:
         try:
-            pages = read_directories(file, {_BYTE_COUNTS}).pages if is_tiff(file) else ()
+            wanted = {*_TILING, _OFFSETS, _BYTE_COUNTS}
+            pages = read_directories(file, wanted).pages if is_tiff(file) else ()
         except (OSError, ValueError):
             return
         for tags in pages:
-            counts = tags.get(_BYTE_COUNTS)
-            most = int(counts.max()) if isinstance(counts, np.ndarray) and len(counts) else 0
-            if most > file.size:
-                raise OpenError(
-                    name,
-                    f"{path.name}: a native tile of {most:,} bytes, but the file has"
-                    f" {file.size:,}; copy the slide again",
-                )
+            if wrong := _wrong_lists(tags, file.size):
+                raise OpenError(name, f"{path.name}: {wrong}; copy the slide again")
+
+
+def _wrong_lists(tags: Tags, file_size: int) -> str | None:
+    """What a page claims of its tiles that cannot be, if it has any."""
+    offsets, counts = tags.get(_OFFSETS), tags.get(_BYTE_COUNTS)
+    if not isinstance(offsets, np.ndarray) or not isinstance(counts, np.ndarray):
+        return None
+    most = int(counts.max(initial=0))
+    if most > file_size:
+        return f"a native tile of {most:,} bytes, but the file has {file_size:,}"
+    match [tags.get(tag) for tag in _TILING]:
+        case int(width), int(height), int(across), int(down) if across > 0 and down > 0:
+            needed, listed = (
+                -(-width // across) * -(-height // down),
+                min(len(offsets), len(counts)),
+            )
+            if listed < needed:
+                return f"{width}x{height} pixels are {needed} native tiles, but {listed} are listed"
+    return None
 
 
 def diagnosis(path: Path, message: str) -> str:
