@@ -6,10 +6,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiler.geometry import Size
 from tiler.protocols import Pixels, SlideEntry
 from tiler.readers import OpenSlideReader
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 
 class FaultyReader(OpenSlideReader):
@@ -57,3 +61,19 @@ def deadly_slides(paths: str) -> list[SlideEntry]:
     """Kills the process that looks for slides."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
+
+
+class TellsItsProcessReader(OpenSlideReader):
+    """Notes which process reads."""
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        with Path(os.environ["PIDS"]).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return super()._read_level(level, x, y, size)
+
+
+class HintsForCheckersReader(OpenSlideReader):
+    """Its hints can be resolved by type checkers alone."""
+
+    def __init__(self, path: Path, *, mpp: Hashable = None, name: str | None = None) -> None:
+        super().__init__(path, name=name)

@@ -126,6 +126,41 @@ def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
     assert "no progress for 2 s" in found["hangs"][1]
 
 
+def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
+    slides(folder, "a")
+    reader = "reader={_target_: faulty.HintsForCheckersReader, _partial_: true, mpp: 1}"
+    words = [word for word in COMMON if word != "reader=openslide"]
+    result = tiler(*words, "~reader", f"+{reader}", cwd=folder, env=FAULTY)
+    assert result.returncode == 0, result.stderr
+
+
+def _swept_by(folder: Path, out: str, *words: str) -> set[str]:
+    """The processes that worked on a sweep of four jobs."""
+    done = tiler(
+        "-m", *COMMON, "reader._target_=faulty.TellsItsProcessReader", "tile.size=300,400",
+        "threshold=0.2,0.8", f"out={out}", *words, cwd=folder,
+        env={**FAULTY, "PIDS": str(folder / out) + ".pids"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set((folder / f"{out}.pids").read_text().split())
+
+
+def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
+    slides(folder, "a", "b")
+    two = ["engine=processes", "engine.workers=2"]
+    assert len(_swept_by(folder, "serial")) == 1
+    assert len(_swept_by(folder, "kept", *two)) == 2
+    apart = _swept_by(
+        folder, "apart", *two, "+hydra.job.env_set.OTHER=${hydra.job.override_dirname}"
+    )
+    assert len(apart) > 2  # what a process was started with is another
+    trees = {out: {job.name: outputs(job) for job in (folder / out).iterdir() if job.is_dir()}
+             for out in ("serial", "kept", "apart")}  # fmt: skip
+    assert trees["serial"] == trees["kept"] == trees["apart"]
+    assert len(trees["kept"]) == 4 + (folder / "kept/.cache").is_dir()
+    assert not alive(folder)
+
+
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str) -> None:
     slides(folder, "a")

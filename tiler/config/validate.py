@@ -112,7 +112,10 @@ def _inside(name: str, packages: Sequence[str]) -> bool:
 def _parameters(target: Any) -> dict[str, Any]:
     """The names that a callable takes, each with its type hint; ``_ANY`` if it takes all."""
     function = target.__init__ if inspect.isclass(target) else target
-    hints = typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:  # of a user's own class: names that are imported for type checkers alone
+        hints = {}
     return {
         _ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
         for name, parameter in inspect.signature(target).parameters.items()

@@ -6,6 +6,7 @@ library's pool: here a death is known to belong to one task, and costs that one 
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import pickle
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 from tiler.errors import ConfigError, WorkerError
@@ -101,7 +103,7 @@ class ProcessEngine:
         for _ in self._workers:
             self._tasks.put(None)
         for worker in self._workers:
-            worker.kill()
+            worker.leave() if error is None else worker.kill()
 
 
 class _Worker:
@@ -118,15 +120,32 @@ class _Worker:
         self._timeout, self._threads = timeout, threads
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._due, self._hung = math.inf, False  # by time.monotonic()
-        self._process = _spawn(self._threads)
-        for work in (self._feed, self._watch):
-            threading.Thread(target=work, daemon=True).start()
+        self._circumstances = _circumstances(threads)
+        self._process = _started(self._circumstances, threads)
+        self._feeder = threading.Thread(target=self._feed, daemon=True)
+        self._feeder.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def leave(self) -> None:
+        """Keep the process for the next run of this one, if nothing is under way in it."""
+        self._feeder.join(timeout=1)
+        if self._feeder.is_alive():
+            self.kill()
+            return
+        self._ended.set()
+        try:
+            assert self._process.stdin is not None
+            pickle.dump(None, self._process.stdin)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.kill()
+        else:
+            _idle.append((self._circumstances, self._process))
 
     def kill(self) -> None:
         """End the process now, whatever it is doing."""
         self._ended.set()
-        self._process.kill()
-        self._process.wait()
+        _end(self._process)
 
     def _feed(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -172,6 +191,36 @@ class _Worker:
         else:
             what = f"the worker died ({_cause(code)})"
         return WorkerError(task.job.slide_id, what)
+
+
+_idle: list[tuple[object, subprocess.Popen[bytes]]] = []
+"""Processes that a run left, and what they were started in: a sweep's next job has use for them."""
+
+
+def _circumstances(threads: int) -> object:
+    """All that a process takes from the one that starts it."""
+    return threads, Path.cwd(), dict(os.environ), tuple(sys.path)
+
+
+def _started(circumstances: object, threads: int) -> subprocess.Popen[bytes]:
+    """A process that was left, if there is one that could have been started now, or a new one."""
+    while _idle:
+        others, process = _idle.pop()
+        if others == circumstances and process.poll() is None:
+            return process
+        _end(process)
+    return _spawn(threads)
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _end(_idle.pop()[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _spawn(threads: int) -> subprocess.Popen[bytes]:

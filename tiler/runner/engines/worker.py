@@ -46,6 +46,9 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
             task = pickle.load(tasks)
         except EOFError:
             break
+        if task is None:  # the run has ended, the next one may be of other slides
+            desk.close()
+            continue
         pickle.dump(attempt(task, desk), results, pickle.HIGHEST_PROTOCOL)
         results.flush()
         gc.enable()
