@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.schema import Config
-from tiler.config.validate import nearest, problems_in
+from tiler.config.validate import leaves, nearest, problems_in
 from tiler.errors import ConfigError
 from tiler.extractor import TileExtractor
 from tiler.protocols import SlideEntry, Tracker
@@ -96,8 +96,10 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
     tracker: Tracker = _made(plain, "tracker")
     entries: list[SlideEntry] = one_per_series(_made(plain, "slides"))
     ids = assign_ids(entries)
+    keys = _settable({key: plain[key] for key in SHAPES_OUTPUT})
+    copied = pickle.dumps(config)  # takes half the time of OmegaConf's own copy, once for all
     jobs = [
-        _job(entry, slide_id, config, plain, common)
+        _job(entry, slide_id, copied, keys, common)
         for entry, slide_id in zip(entries, ids, strict=True)
     ]
     return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
@@ -122,14 +124,14 @@ def build_tracker(config: DictConfig) -> Tracker:
 def _job(
     entry: SlideEntry,
     slide_id: str,
-    config: DictConfig,
-    plain: Mapping[str, Any],
+    config: bytes,
+    keys: Sequence[str],
     common: dict[str, Any],
 ) -> SlideJob:
     parts = common
     if entry.overrides:
         try:
-            parts = {**common, **_parts(_overridden(config, plain, entry.overrides))}
+            parts = {**common, **_parts(_overridden(config, keys, entry.overrides))}
         except ConfigError as error:
             raise ConfigError(f"slides.table: {entry.path.name}: {error}") from error
     return SlideJob(
@@ -214,18 +216,15 @@ def _made(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-def _overridden(
-    config: DictConfig, plain: Mapping[str, Any], overrides: Mapping[str, str]
-) -> dict[str, Any]:
-    """The configuration of one slide: some keys set from text.
+def _overridden(config: bytes, keys: Sequence[str], overrides: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration of one slide: some of the ``keys`` of a pickled one set from text.
 
     Raises
     ------
     ConfigError
         When a key does not exist, may not differ between slides, or has the wrong type.
     """
-    own: DictConfig = pickle.loads(pickle.dumps(config))  # copies in half the time of its own
-    keys = _leaves({key: plain[key] for key in SHAPES_OUTPUT})
+    own: DictConfig = pickle.loads(config)
     for key, text in overrides.items():
         if key not in keys:
             raise ConfigError(
@@ -243,12 +242,10 @@ def _overridden(
     return changed
 
 
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found += _leaves(value, f"{name}.")
-        elif not str(key).startswith("_"):
-            found.append(name)
-    return found
+def _settable(plain: Mapping[str, Any]) -> list[str]:
+    """The keys of single values, but for Hydra's own."""
+    return [
+        key
+        for key, value in leaves(plain)
+        if not isinstance(value, Mapping) and not key.rpartition(".")[2].startswith("_")
+    ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from tiler.config.validate import leaves
 
 
 def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -21,18 +23,10 @@ def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None)
     tops = tuple(f"{key}." for key in swept)
     fixed = {
         key: _text(key, value)
-        for key, value in _leaves(plain)
+        for key, value in leaves(plain)
         if key not in swept and not key.startswith(tops)
     }
     return {**fixed, **swept}
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(key: str, value: Any) -> str:
