@@ -89,7 +89,7 @@ def write_plain(folder: Path, name: str, data: bytes | memoryview) -> tuple[int,
     DestinationError
         When the destination cannot be written; no part of the file stays.
     """
-    return _write(f"{folder}/{_plain(name)}", (data,))  # a Path takes as long as the digest
+    return _write(f"{folder}/{_plain(folder, name)}", (data,))  # a Path takes as long as the digest
 
 
 def _write(
@@ -199,12 +199,12 @@ def inside(folder: Path, name: str) -> Path:
     ConfigError
         When it is not one plain name, and so could lead out of ``folder``.
     """
-    return folder / _plain(name)
+    return folder / _plain(folder, name)
 
 
-def _plain(name: str) -> str:
+def _plain(folder: Path, name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise ConfigError(f"{name!r} is not a plain name for an output")
+        raise ConfigError(f"{name!r} is not a plain name for an output in {folder}")
     return name
 
 

@@ -110,8 +110,7 @@ def without_links(job: SlideJob) -> SlideJob:
 def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
     """The files of these names, all of which there are."""
     wanted = np.array([encoded(name) for name in names], np.bytes_)
-    order = np.argsort(files.names)
-    return files.take(order[np.searchsorted(files.names, wanted, sorter=order)])
+    return files.take(files.by_name[np.searchsorted(files.names, wanted, sorter=files.by_name)])
 
 
 def _known(cache: Path, key: str) -> Twins:

@@ -113,10 +113,9 @@ def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> N
 def _text(head: str, files: WrittenFiles) -> Iterator[str]:
     """A record piece by piece: in one, that of a million files would fill the memory."""
     yield head
-    by_name = np.argsort(files.names, kind="stable")
     for start in range(0, len(files), _AT_ONCE):
         yield ", " if start else ""
-        yield ", ".join(map(file_text, files.take(by_name[start : start + _AT_ONCE])))
+        yield ", ".join(map(file_text, files.take(files.by_name[start : start + _AT_ONCE])))
     yield "]}\n"
 
 

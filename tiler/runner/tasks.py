@@ -49,8 +49,10 @@ class Planned:
 
     Attributes
     ----------
-    plan, state
-        As said.
+    plan
+        What is to be written.
+    state
+        Of the slide's files; they have to be in it at the end, too.
     key
         Of this plan alone. A desk may outlive a run: what is open there for another plan is of
         other settings, or of a file that was replaced since.
