@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import read_csv, tiler
+from command import read_csv
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -56,10 +59,30 @@ def loaders() -> Iterator[tuple[ConfigLoaderImpl, SharingLoader]]:
     GlobalHydra.instance().clear()
 
 
+@pytest.fixture(scope="module")
+def master(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> DictConfig:
+    plain, _ = loaders
+    return plain.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
+
+
 def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> object:
+    return told(lambda: loader.load_sweep_config(master, words))
+
+
+def started(loader: ConfigLoaderImpl, words: list[str]) -> object:
+    """What Hydra composes for words of the command line: it asks for the mode first."""
+    app, known = Hydra("tiler", loader), list(words)
+    mode = app.get_mode("config", known)
+    if mode is None:
+        mode = RunMode.RUN
+        known += ["hydra.mode=RUN"]
+    return told(lambda: app.compose_config("config", known, mode))[:3]  # without the time of day
+
+
+def told(compose: Callable[[], DictConfig]) -> tuple[object, ...]:
     """Everything that tells one configuration from another, or what was wrong with the words."""
     try:
-        config = loader.load_sweep_config(master, words)
+        config = compose()
     except (HydraException, KeyError) as error:
         return type(error), str(error)
     flags = {key: OmegaConf.is_struct(config._get_node(key)) for key in ("hydra", "mask", "limits")
@@ -72,19 +95,53 @@ def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> 
     )
 
 
-LINES = st.lists(st.sampled_from(WORDS), unique=True, max_size=5).flatmap(
-    lambda rows: st.tuples(*map(st.sampled_from, rows)).map(list)
-)
+def lines(rows: tuple[tuple[str, ...], ...]) -> st.SearchStrategy[list[str]]:
+    """Some words, one each of some rows."""
+    return st.lists(st.sampled_from(rows), unique=True, max_size=5).flatmap(
+        lambda rows: st.tuples(*map(st.sampled_from, rows)).map(list)
+    )
 
 
 @settings(max_examples=60)
-@given(LINES)
+@given(lines(WORDS))
 def test_it_is_what_hydra_composes(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader], master: DictConfig, words: list[str]
+) -> None:
+    plain, sharing = loaders
+    assert composed(sharing, master, words) == composed(plain, master, words)
+
+
+STARTS = (
+    ("hydra.mode=MULTIRUN", "hydra.mode=RUN", "hydra.mode=NONE", "experiment=threshold_sweep"),
+    ("threshold=0.1,0.2", "mask=hsv,none", "mask=???", "hydra.verbose=true,false"),
+)
+"""Words that a command begins with, beside those of its jobs."""
+
+
+@settings(max_examples=20)
+@given(lines((*STARTS, *STARTS, *WORDS)))
+def test_a_command_is_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str]
 ) -> None:
     plain, sharing = loaders
-    master = plain.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
-    assert composed(sharing, master, words) == composed(plain, master, words)
+    assert started(sharing, words) == started(plain, words)
+
+
+def test_a_command_is_composed_once(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sharing = loaders
+    done: list[list[str]] = []
+    compose = ConfigLoaderImpl._load_configuration_impl
+
+    def counted(self: ConfigLoaderImpl, config_name: str, overrides: list[str], **how: object):
+        done.append(overrides)
+        return compose(self, config_name, overrides, **how)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    for words in (["threshold=0.3"], ["experiment=threshold_sweep", "tile.size=256,512"]):
+        assert "threshold" in str(started(sharing, words))
+    assert len(done) == 2
 
 
 def test_jobs_do_not_see_each_other(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> None:
@@ -134,11 +191,15 @@ def test_a_search_path_of_the_users_own_is_searched(
     assert "ours: 1" in str(found)
 
 
-def test_a_sweep_comes_out_alike_with_hydras_own_sweeper(tmp_path: Path) -> None:
+def test_a_sweep_comes_out_alike_with_hydras_own_loader(tmp_path: Path) -> None:
     words = ["-m", "threshold=0.2,0.6", "resolution=level,mpp", "tile.size=300", "mask.median=5"]
+    own = "from tiler import cli, entry; cli.share_compositions = lambda: None; entry.main()"
     found = []
-    for name, sweeper in (("ours", []), ("hydras", ["hydra/sweeper=basic"])):
-        done = tiler(*words, *sweeper, f"out={name}", cwd=tmp_path)
+    for name, command in (("ours", ["-m", "tiler"]), ("hydras", ["-c", own])):
+        done = subprocess.run(
+            [sys.executable, *command, *words, f"out={name}"], cwd=tmp_path, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         rows = read_csv(tmp_path / name / "sweep.csv")
         runs = sorted((tmp_path / name).glob("*/run.json"))

@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from tiler.config.composition import share_compositions
 from tiler.config.folder import conf_folder
 from tiler.config.multirun import (
     Refused,
@@ -48,6 +49,7 @@ def run_command(started: float) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
     register_resolvers()
+    share_compositions()
     try:
         code = _compose_and_run(started)
     except KeyboardInterrupt:

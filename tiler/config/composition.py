@@ -1,7 +1,8 @@
-"""Compose what the jobs of a sweep share once, and only what is a job's own for each.
+"""Compose once what Hydra composes again: for a run and its mode, and for the jobs of a sweep.
 
-Hydra reads and merges every file anew for each job, and does so twice. Jobs that choose the same
-options of the groups differ in single values, which are set last of all: here, on a copy.
+Hydra composes all to find out whether it is to sweep, and then again. It reads and merges every
+file anew for each job of a sweep, and does so twice. Jobs that choose the same options of the
+groups differ in single values, which are set last of all: here, on a copy.
 """
 
 from __future__ import annotations
@@ -9,13 +10,23 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import hydra._internal.hydra as hydra_application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tiler.config.multirun import parsed
+
+_MODES: tuple[list[str], ...] = ([], ["hydra.mode=RUN"], ["hydra.mode=MULTIRUN"])
+"""What Hydra adds to the words once it knows the mode."""
+
+
+def share_compositions() -> None:
+    """Have Hydra compose with ``SharingLoader``, in all that this process does."""
+    vars(hydra_application)["ConfigLoaderImpl"] = SharingLoader
 
 
 class QuicklyCopied(DictConfig):
@@ -34,11 +45,54 @@ class QuicklyCopied(DictConfig):
 
 
 class SharingLoader(ConfigLoaderImpl):
-    """Hydra's loader, whose jobs' configurations cost a tenth of what they cost there."""
+    """Hydra's loader, which composes once for a run, and at a tenth of the cost for a job."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
+        self._asked: tuple[list[str], DictConfig] | None = None
         self._shared: dict[tuple[str, ...], bytes] = {}
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """The configuration of a run or a sweep, equal to the one that Hydra composes.
+
+        Parameters
+        ----------
+        config_name, overrides, run_mode, from_shell
+            As Hydra has them.
+        validate_sweep_overrides
+            False where Hydra wants to know the mode alone, before it asks for the same words again.
+
+        Raises
+        ------
+        ConfigCompositionException
+            When a word does not fit the configuration.
+        """
+        compose = super().load_configuration
+        if not validate_sweep_overrides:
+            words = list(overrides)
+            try:  # as for a run: where no choice is left open, a sweep's is no other
+                config = compose(config_name, words, RunMode.RUN, from_shell, False)
+            except HydraException:
+                return compose(config_name, words, run_mode, from_shell, False)
+            self._asked = words, config
+            return config
+        asked, self._asked = self._asked, None
+        if asked is None or overrides not in [asked[0] + mode for mode in _MODES]:
+            return compose(config_name, overrides, run_mode, from_shell)
+        words, config = asked
+        every = [parsed(word) for word in overrides]
+        self.validate_sweep_overrides_legal(every, run_mode, from_shell)
+        added = every[len(words) :]
+        self._apply_overrides_to_config(added, config)
+        config.hydra.overrides.hydra += [word.input_line for word in added]
+        return config
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
