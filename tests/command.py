@@ -1,26 +1,77 @@
-"""Running the command as a user does: in a process of its own, in an empty folder."""
+"""Running the command as a user does: in a process of its own, in any folder."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import select
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
-def tiler(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 120
+def fresh_tiler(
+    *words: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+    module: str = "tiler",
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``tiler`` and wait."""
+    """Run ``python -m tiler`` from the very beginning, as a user does, and wait."""
     return subprocess.run(
-        [sys.executable, "-m", "tiler", *arguments],
+        [sys.executable, "-m", module, *words],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
+    )
+
+
+def tiler(
+    *words: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+    module: str = "tiler",
+    tracer: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m tiler`` from where importing has been done, and wait: see ``forks.py``.
+
+    ``tracer`` is a command that is to watch the process, such as strace.
+    """
+    if not hasattr(os, "fork"):
+        return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module)
+    server = _forks(os.getpid())
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "printed"
+        request = {"module": module, "words": words, "cwd": str(cwd), "tracer": tracer,
+                   "env": {**os.environ, **(env or {})}, "output": str(output)}  # fmt: skip
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        if not select.select([server.stdout], [], [], timeout)[0]:
+            _forks.cache_clear()
+            server.kill()
+            raise subprocess.TimeoutExpired([module, *words], timeout)
+        code = int(server.stdout.readline())
+        printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
+    return subprocess.CompletedProcess([module, *words], code, *printed)
+
+
+@cache
+def _forks(pid: int) -> subprocess.Popen[str]:
+    """The process that commands of this one are forked from."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forks.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from tiler.readers.base import Facts, LevelReader
 settings.register_profile("tiler", derandomize=True, deadline=None, max_examples=80)
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("tiler")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more process than there are cores: some tests mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
 
 SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"
 

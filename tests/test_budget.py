@@ -53,7 +53,7 @@ def written(folder: Path) -> int:
     ("slide", "settings"),
     [
         (f"{NAME}.svs", ["tile.size=64", "threshold=0.3", *JPEG]),
-        (f"{NAME}.svs", ["tile.size=72", "tile.stride=36", "tile.edge=pad", "threshold=0", *JPEG]),
+        (f"{NAME}.svs", ["tile.size=72", "tile.stride=54", "tile.edge=pad", "threshold=0", *JPEG]),
         ("TCGA-CR-7395-01A-01-TS1.svs", ["tile.size=128", "threshold=0.2", *JPEG]),
         ("test3-DAPI-2-(387).ndpi", ["tile.size=128", "mask=none", *JPEG]),
     ],

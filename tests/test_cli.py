@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, read_csv, tiler
+from command import complaint, read_csv
+from command import fresh_tiler as tiler
 from PIL import Image
 
 SMALL = "CMU-1-Small-Region"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -29,15 +27,7 @@ BOX0 = ("x0", "y0", "width0", "height0")
 
 def compare(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``tiler-compare`` and wait."""
-    return subprocess.run(
-        [sys.executable, "-m", "tiler.compare", *map(str, arguments)],
-        cwd=cwd,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return tiler(*map(str, arguments), cwd=cwd, module="tiler.compare")
 
 
 def compared(a: Path, b: Path, *arguments: str, code: int) -> tuple[str, dict[str, dict[str, str]]]:

@@ -102,7 +102,7 @@ def lines(rows: tuple[tuple[str, ...], ...]) -> st.SearchStrategy[list[str]]:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(lines(WORDS))
 def test_it_is_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], master: DictConfig, words: list[str]
@@ -118,7 +118,7 @@ STARTS = (
 """Words that a command begins with, beside those of its jobs."""
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(lines((*STARTS, *STARTS, *WORDS)))
 def test_a_command_is_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str]

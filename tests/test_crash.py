@@ -26,9 +26,8 @@ strace = pytest.mark.skipif(
 
 
 def traced(folder: Path, calls: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["strace", "-f", "-qq", "-e", f"trace={calls}", *options,
-               sys.executable, "-m", "tiler", *COMMON]  # fmt: skip
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    watch = ["strace", "-f", "-qq", "-e", f"trace={calls}", *options]
+    return tiler(*COMMON, cwd=folder, tracer=watch)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -53,7 +52,7 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
 @pytest.mark.parametrize("kind", CALLS)
 def test_f13_killed_at_each_call_a_rerun_gives_the_same_tree(folder: Path, kind: str) -> None:
     calls = CALLS[kind]
-    undisturbed = traced(folder, calls, "-o", "log")
+    undisturbed = traced(folder, calls, "-o", str(folder / "log"))
     assert undisturbed.returncode == 0, undisturbed.stderr
     expected = tree(folder)
     assert len(expected) > 15

@@ -15,7 +15,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from command import read_csv, tiler
+from command import fresh_tiler, read_csv, tiler
 from PIL import Image
 
 import tiler.readers.selftest as selftest
@@ -227,7 +227,7 @@ def test_f30_the_clock_and_the_locale_change_no_byte(folder: Path, shared_slides
     shutil.copy2(shared_slides / "boxes.tiff", folder / "in/a.tiff")
     trees = []
     for env in ({"TZ": "UTC", "LC_ALL": "C"}, {"TZ": "Pacific/Auckland", "LC_ALL": "de_DE.UTF-8"}):
-        assert tiler(*LEVEL0, "tile.size=50", cwd=folder, env=env).returncode == 0
+        assert fresh_tiler(*LEVEL0, "tile.size=50", cwd=folder, env=env).returncode == 0
         trees.append({p.name: p.read_bytes() for p in (folder / "out/slides/a").iterdir()})
         shutil.rmtree(folder / "out")
     assert trees[0] == trees[1]

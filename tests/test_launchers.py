@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import complaint, read_csv, tiler
+from command import complaint, read_csv
+from command import fresh_tiler as tiler
 from hydra.errors import ConfigCompositionException
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import complaint, read_csv, tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
@@ -197,7 +197,7 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path: Path, sweep: tuple[s
     (tmp_path / "without").mkdir()
     (tmp_path / "without/sitecustomize.py").write_text("import sys; sys.modules['mlflow'] = None")
     path = f"{tmp_path / 'without'}:{TESTS.parent}"
-    result = tiler(
+    result = fresh_tiler(
         *sweep, *COMMON, "tracker=mlflow", "out=out", cwd=tmp_path, env={"PYTHONPATH": path}
     )
     assert result.returncode == 2

@@ -44,6 +44,12 @@ class QuicklyCopied(DictConfig):
         return copied
 
 
+def _quickly_copied(config: DictConfig) -> DictConfig:
+    for node in (config, config.hydra):
+        object.__setattr__(node, "__class__", QuicklyCopied)
+    return config
+
+
 class SharingLoader(ConfigLoaderImpl):
     """Hydra's loader, which composes once for a run, and at a tenth of the cost for a job."""
 
@@ -81,7 +87,7 @@ class SharingLoader(ConfigLoaderImpl):
                 config = compose(config_name, words, RunMode.RUN, from_shell, False)
             except HydraException:
                 return compose(config_name, words, run_mode, from_shell, False)
-            self._asked = words, config
+            self._asked = words, _quickly_copied(config)
             return config
         asked, self._asked = self._asked, None
         if asked is None or overrides not in [asked[0] + mode for mode in _MODES]:
@@ -140,8 +146,6 @@ class SharingLoader(ConfigLoaderImpl):
         words = (*map(str, hydras), *choices)
         if words not in self._shared:
             config = self.load_configuration(master.hydra.job.config_name, list(words), RunMode.RUN)
-            for node in (config, config.hydra):
-                object.__setattr__(node, "__class__", QuicklyCopied)
-            self._shared[words] = pickle.dumps(config)
+            self._shared[words] = pickle.dumps(_quickly_copied(config))
         copied: DictConfig = pickle.loads(self._shared[words])
         return copied

@@ -1,0 +1,102 @@
+"""A process that has imported what every command imports, and becomes a new one for each.
+
+Half a second of each command is imports, the same ones each time: ``command.tiler`` sends
+commands here, where each begins after them, in a process, folder and environment of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import os
+import runpy
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def serve() -> dict | None:
+    """Fork for every line of standard input, and say how each child ended.
+
+    Returns
+    -------
+    dict or None
+        In a child the command that it is to be; in this process None, when the input has ended.
+    """
+    for line in sys.stdin:
+        request = json.loads(line)
+        tracer = request.pop("tracer")
+        child = os.fork()
+        if not child:
+            if tracer:
+                await_tracer()
+            return request
+        if tracer:
+            subprocess.run([*tracer, "-p", str(child)], check=False)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+    return None
+
+
+def await_tracer() -> None:
+    """Wait for the program that is to watch this process."""
+    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: anyone may
+    while "TracerPid:\t0\n" in Path("/proc/self/status").read_text():
+        time.sleep(0.005)
+
+
+def become(module: str, words: list[str], cwd: str, env: dict[str, str], output: str) -> None:
+    """Be ``python -m module words``, with what it prints in the files output.out and output.err."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    files = (
+        (os.devnull, os.O_RDONLY),
+        (f"{output}.out", os.O_WRONLY),
+        (f"{output}.err", os.O_WRONLY),
+    )
+    for stream, (path, mode) in enumerate(files):
+        os.dup2(os.open(path, mode | os.O_CREAT), stream)
+    added = env.get("PYTHONPATH")
+    sys.path[:1] = [cwd, *(added.split(os.pathsep) if added else [])]
+    sys.argv[1:] = words
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        code = end.code
+    # As at the end of an interpreter, but that nothing of all that was imported is torn down.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    import cv2  # noqa: F401
+    import openslide  # noqa: F401
+    import simplejpeg  # noqa: F401
+    from hydra.core.plugins import Plugins
+    from isal import isal_zlib  # noqa: F401
+
+    import tiler.cli
+    import tiler.compare.main
+    import tiler.config.build
+    import tiler.exporters.images
+    import tiler.masks.otsu
+    import tiler.readers.auto
+    import tiler.readers.image
+    import tiler.readers.tiff
+    import tiler.runner.contact_sheet  # noqa: F401
+
+    Plugins.instance()
+    others = list(Path("/proc/self/task").glob("*"))[1:]
+    assert not others, "a process with threads cannot be forked safely"
+    command = serve()
+    if command is not None:
+        become(**command)
