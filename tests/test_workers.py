@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,15 +17,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command import read_csv, tiler
+from command import fresh_tiler, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.errors import EnvironmentRefusedError, OpenError
+from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError
 from tiler.exporters import ImagesExporter
 from tiler.runner.desk import Desk
+from tiler.runner.engines import ProcessEngine, spawning
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
 from tiler.runner.job import SlideJob
-from tiler.runner.tasks import PlanTask, TilesTask
+from tiler.runner.tasks import FinishTask, PlanTask, TilesTask
 from tiler.runner.versions import versions
 
 NAME = "CMU-1-Small-Region"
@@ -159,6 +162,61 @@ def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
     assert trees["serial"] == trees["kept"] == trees["apart"]
     assert len(trees["kept"]) == 4 + (folder / "kept/.cache").is_dir()
     assert not alive(folder)
+
+
+@pytest.fixture
+def no_processes() -> Iterator[None]:
+    spawning._end_idle()
+    yield
+    spawning._end_idle()
+
+
+@pytest.mark.parametrize(
+    ("words", "started"),
+    [
+        (["engine=processes"], 3),
+        (["engine=processes", "engine.workers=2"], 2),
+        (["engine.workers=9", "engine=processes", "engine.workers=1"], 1),
+        (["engine=processes", "engine.workers=9"], 3),
+        (["engine=processes", "engine.workers=0"], 0),
+        (["engine=processes", "engine.workers=-2"], 0),
+        (["engine=processes", "engine.workers=many"], 0),
+        (["engine=serial", "engine.workers=2"], 0),
+        (["engine=processes,serial", "-m"], 0),
+        (["engine=processes", "--cfg", "job"], 0),
+    ],
+)
+def test_workers_are_started_ahead_where_words_ask_for_them_plainly(
+    monkeypatch: pytest.MonkeyPatch, no_processes: None, words: list[str], started: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(spawning, "_spawn", lambda workers: subprocess.Popen(["sleep", "60"]))
+    spawning.start_ahead(words)
+    assert len(spawning._idle) == started
+
+
+def test_workers_that_were_started_ahead_do_the_work(
+    monkeypatch: pytest.MonkeyPatch, no_processes: None, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    spawning.start_ahead(["engine=processes", "engine.workers=1"])
+    ((_, ahead),) = spawning._idle
+    with ProcessEngine(1) as engine:
+        assert [worker._process for worker in engine._workers] == [ahead]
+        engine.submit(PlanTask(SlideJob(tmp_path / "a", "a", open_slide, TileExtractor(
+            TileSpec(40, 40, Magnification(5))), {}, {})))  # fmt: skip
+        assert isinstance(engine.next()[1], OpenError)
+    monkeypatch.setenv("MADE", "otherwise")
+    with ProcessEngine(1) as engine:
+        assert [worker._process for worker in engine._workers] != [ahead]
+    assert ahead.poll() is not None
+
+
+def test_a_refused_command_leaves_no_worker(folder: Path) -> None:
+    done = fresh_tiler("engine=processes", "engine.workers=1", "threshold=high", cwd=folder)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert alive(folder) == []
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
@@ -332,3 +390,28 @@ def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> No
             TilesTask(job, "images", planned.plan.regions[:1], out, planned.key).run(desk)
             written.append([file.read_bytes() for file in out.glob("tiles/*")])
     assert written[0] == written[1] != written[2] == written[3]
+
+
+@pytest.mark.parametrize("fate", ["cut", "gone", "homeless"])
+def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path, fate: str) -> None:
+    path = tmp_path / "a.tiff"
+    pixels = np.random.default_rng(0).integers(0, 256, (192, 256, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb")
+    extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
+    reader = partial(open_slide, magnification=20)
+    job = SlideJob(path, "a", reader, extractor, {"images": ImagesExporter()}, {})
+    planned, desk, partial_folder = PlanTask(job).run(Desk()), Desk(), tmp_path / "partial"
+    tiles = TilesTask(job, "images", planned.plan.regions, partial_folder, planned.key).run(desk)
+    written = sorted((partial_folder / "tiles").iterdir())[-1]
+    final = tmp_path / "final"
+    if fate == "cut":
+        os.truncate(written, written.stat().st_size - 1)
+    elif fate == "gone":
+        written.unlink()
+    else:
+        final = written = tmp_path / "nowhere/final"
+    finish = FinishTask(job, planned, (tiles.files,), (), partial_folder, final)
+    with pytest.raises(DestinationError, match=re.escape(written.name)) as caught:
+        finish.run(desk)
+    assert caught.value.exit_code == 4
+    assert not final.exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
 import time
 import traceback
@@ -46,7 +45,6 @@ def run_command(started: float) -> int:
     started
         ``time.perf_counter()`` when the command began: what came before a run is part of its time.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     register_schema()
     register_resolvers()
     share_compositions()

@@ -14,6 +14,7 @@ def main() -> None:
     gc.disable()  # what start-up makes stays; looking for what does not costs a tenth of it
     # numpy's threads for linear algebra, which tiler has no use for, take as long as numpy itself.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     match sys.argv[1:]:
         case ["--version"]:
             from tiler import __version__
@@ -26,6 +27,9 @@ def main() -> None:
         case ["--rerun", old, *words]:
             sys.exit(_rerun(old, words, started))
         case _:
+            from tiler.runner.engines.spawning import start_ahead
+
+            start_ahead(sys.argv[1:])
             from tiler.cli import run_command
 
             sys.exit(run_command(started))

@@ -167,13 +167,16 @@ def sync_tree(folder: Path) -> None:
         return
     import ctypes
 
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
-            code = ctypes.get_errno()
-            raise destination_error(OSError(code, os.strerror(code)), folder)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code))
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise destination_error(error, folder) from error
 
 
 def make_folder(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ import numpy.typing as npt
 _AT_ONCE = 1000  # files made into objects, so that a million are never there together
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
+class WrittenFile(NamedTuple):
     """A file as it was written: its path below the slide's folder, bytes, and SHA-256 in hex."""
 
     name: str
@@ -57,17 +56,16 @@ class WrittenFiles(Sequence[WrittenFile]):
         """
         if isinstance(files, cls):
             return files
-        names, sizes, digests = list[bytes](), array("q"), bytearray()
+        files = list(files)
+        names, sizes = [encoded(file.name) for file in files], array("q", [f.size for f in files])
+        digests = bytes.fromhex("".join(file.sha256 for file in files))
         for file in files:
-            names.append(encoded(file.name))
-            sizes.append(file.size)
-            digests += bytes.fromhex(file.sha256)
-            if len(digests) != 32 * len(names):
+            if len(file.sha256) != 64 or len(digests) != 32 * len(files):
                 raise ValueError(f"{file.name}: sha256 {file.sha256!r} has not 64 digits")
         return cls(
             np.array(names, np.bytes_),
             np.array(sizes, np.int64),
-            np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32),
+            np.frombuffer(digests, np.uint8).reshape(-1, 32),
         )
 
     def __len__(self) -> int:

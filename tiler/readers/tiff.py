@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.geometry import Point, Size, is_number
+from tiler.geometry import Size, is_number
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
@@ -197,9 +197,9 @@ class TiffReader(LevelReader):
             When the tile's bytes cannot be had.
         """
         native = self._levels[0]
-        (x, y), (width, height) = location, native.tile
-        tile = tile_at(native, Point(*location), Size(*shape))
+        tile = tile_at(native, location, shape)
         if tile is None or not native.coding.is_jpeg or resolution.downsample(self) != 1:
+            (x, y), (width, height) = location, native.tile
             raise SlideError(
                 self.name,
                 f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
@@ -209,6 +209,7 @@ class TiffReader(LevelReader):
         try:
             return self._as_file(self._stored(0, tile))
         except (*DECODE_ERRORS, OSError, _DamagedTileError) as error:
+            (x, y), (width, height) = location, native.tile
             what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
             raise ReadError(self.name, what, 0, x, y) from error
 

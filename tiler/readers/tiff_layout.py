@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import LimitError, OpenError
-from tiler.geometry import Point, Size
+from tiler.geometry import Size
 from tiler.readers.tiff_codecs import Coding, unknown_coding
 from tiler.readers.tiff_directories import Tags
 
@@ -173,7 +173,7 @@ def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) ->
             raise OpenError(slide, f"level {index}: {lost}")
 
 
-def tile_at(level: NativeLevel, corner: Point, size: Size) -> int | None:
+def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) -> int | None:
     """The number of the native tile that a box coincides with; None if none is stored there."""
     (x, y), (width, height) = corner, level.tile
     inside = 0 <= x <= level.size.width - width and 0 <= y <= level.size.height - height

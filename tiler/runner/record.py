@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def _text(head: str, files: WrittenFiles) -> Iterator[str]:
 
 def file_text(file: WrittenFile) -> str:
     """A file as the record lists it."""
-    return f'{{"name": {_encoded(file.name)}, "size": {file.size}, "sha256": "{file.sha256}"}}'
+    name, size, sha256 = file
+    return f'{{"name": {encode_basestring(name)}, "size": {size}, "sha256": "{sha256}"}}'
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode

@@ -15,7 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
-from tiler.files import inside, make_folder, sync_folder, sync_tree
+from tiler.files import destination_error, inside, make_folder, sync_folder, sync_tree
 from tiler.protocols import Exported, FailedTile, LinksFiles, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
@@ -172,11 +172,15 @@ def _check_whole(slide_id: str, folder: Path, files: WrittenFiles) -> None:
     """Look at every file once more before vouching for it."""
     if twice := files.named_twice():
         raise SlideError(slide_id, f"two exporters write {twice}: leave one of them out")
-    for file in files:
-        size = os.stat(f"{folder}/{file.name}").st_size  # making a Path would take as long again
-        if size != file.size:
+    below = f"{folder}/"
+    for name, expected, _ in files:
+        try:
+            size = os.stat(below + name).st_size  # making a Path would take as long again
+        except OSError as error:
+            raise destination_error(error, folder / name) from error
+        if size != expected:
             raise DestinationError(
-                f"E_DEST: {folder / file.name} has {size} bytes after {file.size} were written"
+                f"E_DEST: {folder / name} has {size} bytes after {expected} were written"
             )
 
 
@@ -194,15 +198,22 @@ def _check_unchanged(job: SlideJob, before: FileState) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Put a finished folder in its place by one rename; what was there before goes."""
-    if final.exists():
-        old = inside(partial.parent, f"{partial.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)
+    """Put a finished folder in its place by one rename; what was there before goes.
+
+    Raises
+    ------
+    DestinationError
+        When it cannot be put there.
+    """
+    old = inside(partial.parent, f"{partial.name}.old")
+    try:
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
         partial.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        partial.rename(final)
+    except OSError as error:
+        raise destination_error(error, final) from error
+    shutil.rmtree(old, ignore_errors=True)
     sync_folder(final.parent)
 
 

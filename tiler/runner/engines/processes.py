@@ -6,26 +6,19 @@ library's pool: here a death is known to belong to one task, and costs that one 
 
 from __future__ import annotations
 
-import atexit
 import math
 import os
 import pickle
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 
 from tiler.errors import ConfigError, WorkerError
+from tiler.runner.engines.spawning import end, keep, take
 from tiler.runner.tasks import Task
-from tiler.threads import VARIABLE
-
-_KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
-"""For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
 
 _LONGEST_WAIT_S = 3600.0  # some systems cannot wait for longer than a few weeks
 
@@ -66,11 +59,6 @@ class ProcessEngine:
         return self._count
 
     @property
-    def _threads(self) -> int:
-        """Threads for each worker: together as many as there are cores."""
-        return max(1, (os.cpu_count() or 1) // self._count)
-
-    @property
     def _count(self) -> int:
         return self.workers or os.cpu_count() or 1
 
@@ -89,7 +77,7 @@ class ProcessEngine:
     def __enter__(self) -> ProcessEngine:
         self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
         self._workers = [
-            _Worker(self._tasks, self._results, self.timeout, self._threads)
+            _Worker(self._tasks, self._results, self.timeout, self._count)
             for _ in range(self._count)
         ]
         return self
@@ -114,14 +102,13 @@ class _Worker:
         tasks: queue.SimpleQueue[Task | None],
         results: queue.SimpleQueue[tuple[Task, object]],
         timeout: float,
-        threads: int,
+        workers: int,
     ) -> None:
         self._tasks, self._results = tasks, results
-        self._timeout, self._threads = timeout, threads
+        self._timeout, self._workers = timeout, workers
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._due, self._hung = math.inf, False  # by time.monotonic()
-        self._circumstances = _circumstances(threads)
-        self._process = _started(self._circumstances, threads)
+        self._started_in, self._process = take(workers)
         self._feeder = threading.Thread(target=self._feed, daemon=True)
         self._feeder.start()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -140,12 +127,12 @@ class _Worker:
         except BrokenPipeError:
             self.kill()
         else:
-            _idle.append((self._circumstances, self._process))
+            keep(self._started_in, self._process)
 
     def kill(self) -> None:
         """End the process now, whatever it is doing."""
         self._ended.set()
-        _end(self._process)
+        end(self._process)
 
     def _feed(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -185,50 +172,12 @@ class _Worker:
             return result
         code = process.wait()
         if not self._ended.is_set():
-            self._process = _spawn(self._threads)
+            self._started_in, self._process = take(self._workers)
         if hung:
             what = f"no progress for {self._timeout:g} s; the worker was killed"
         else:
             what = f"the worker died ({_cause(code)})"
         return WorkerError(task.job.slide_id, what)
-
-
-_idle: list[tuple[object, subprocess.Popen[bytes]]] = []
-"""Processes that a run left, and what they were started in: a sweep's next job has use for them."""
-
-
-def _circumstances(threads: int) -> object:
-    """All that a process takes from the one that starts it."""
-    return threads, Path.cwd(), dict(os.environ), tuple(sys.path)
-
-
-def _started(circumstances: object, threads: int) -> subprocess.Popen[bytes]:
-    """A process that was left, if there is one that could have been started now, or a new one."""
-    while _idle:
-        others, process = _idle.pop()
-        if others == circumstances and process.poll() is None:
-            return process
-        _end(process)
-    return _spawn(threads)
-
-
-@atexit.register
-def _end_idle() -> None:
-    while _idle:
-        _end(_idle.pop()[1])
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-def _spawn(threads: int) -> subprocess.Popen[bytes]:
-    start = f"from tiler.runner.engines.worker import main; main({os.getpid()})"
-    # The same search path as here, so that the worker imports what this process would.
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
-    environment = {**_KEEP_BUFFERS, **os.environ, VARIABLE: str(threads)}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
 def _cause(code: int) -> str:

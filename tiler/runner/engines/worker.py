@@ -15,7 +15,14 @@ import time
 from importlib import import_module
 from typing import BinaryIO
 
-_WANTED_SOON = ("tiler.readers.tiff", "tiler.readers.image", "tiler.readers.openslide_reader")
+_WANTED_SOON = (
+    "tiler.readers.tiff",
+    "tiler.readers.image",
+    "tiler.readers.openslide_reader",
+    "tiler.masks.otsu",
+    "cv2",
+    "simplejpeg",
+)
 """Loaded while the first task is still being made, or the first worker finds the tiles."""
 
 

@@ -1,0 +1,108 @@
+"""Worker processes: started, also ahead of their work, kept for later work, and ended.
+
+Without any import that takes long: they load while the command that wants them loads Hydra.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tiler.threads import VARIABLE
+
+_KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+"""For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
+
+_ENGINE, _WORKERS = "engine=processes", "engine.workers="
+
+Process = subprocess.Popen[bytes]
+
+_idle: list[tuple[object, Process]] = []
+"""Processes without work, and what they were started in."""
+
+
+def start_ahead(words: Sequence[str]) -> None:
+    """Start the workers that a command is going to want.
+
+    Parameters
+    ----------
+    words
+        Of the command line. Where they do not plainly want workers, or are a sweep's, whose jobs
+        have an environment of their own, nothing is started.
+    """
+    if _ENGINE not in words or any(word.startswith("-") for word in words):
+        return
+    cores = os.cpu_count() or 1
+    wanted = [word.removeprefix(_WORKERS) for word in words if word.startswith(_WORKERS)]
+    count = wanted[-1] if wanted else str(cores)
+    if count.isdecimal():
+        now = _circumstances(int(count))
+        for _ in range(min(int(count), cores - 1)):  # one core is for the command itself
+            keep(now, _spawn(int(count)))
+
+
+def take(workers: int) -> tuple[object, Process]:
+    """One of so many processes, and what it was started in.
+
+    It is one that has no work, if there is one that could have been started now, or a new one.
+    """
+    now = _circumstances(workers)
+    while _idle:
+        then, process = _idle.pop()
+        if then == now and process.poll() is None:
+            return then, process
+        end(process)
+    return now, _spawn(workers)
+
+
+def keep(started_in: object, process: Process) -> None:
+    """Keep a process that has no work, for who may want it next."""
+    _idle.append((started_in, process))
+
+
+def end(process: Process) -> None:
+    """End a process now, whatever it is doing."""
+    process.kill()
+    process.wait()
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        end(_idle.pop()[1])
+
+
+def _circumstances(workers: int) -> object:
+    """All that one of so many processes takes from the one that starts it."""
+    return workers, Path.cwd(), dict(os.environ), tuple(sys.path)
+
+
+def _spawn(workers: int) -> Process:
+    start = f"from tiler.runner.engines.worker import main; main({os.getpid()})"
+    # The same search path as here, so that the worker imports what this process would.
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
+    threads = max(1, (os.cpu_count() or 1) // workers)  # together as many as there are cores
+    environment = {**_KEEP_BUFFERS, **os.environ, VARIABLE: str(threads)}
+    with _without_interrupts():
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """What is started here is not met by Ctrl-C, which reaches the parent, and that ends it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
