@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiler.config.composition import SharingLoader
 from tiler.config.folder import conf_folder
-from tiler.config.multirun import register_resolvers
+from tiler.config.multirun import parsed, register_resolvers
 from tiler.config.schema import register_schema
 
 WORDS = (
@@ -65,7 +65,7 @@ def master(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> DictConfig:
     return plain.load_configuration("config", list(MASTER), RunMode.MULTIRUN)
 
 
-def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> object:
+def composed(loader: ConfigLoaderImpl, master: DictConfig, words: list[str]) -> tuple[object, ...]:
     return told(lambda: loader.load_sweep_config(master, words))
 
 
@@ -77,6 +77,20 @@ def started(loader: ConfigLoaderImpl, words: list[str]) -> object:
         mode = RunMode.RUN
         known += ["hydra.mode=RUN"]
     return told(lambda: app.compose_config("config", known, mode))[:3]  # without the time of day
+
+
+def swept(loader: ConfigLoaderImpl, words: list[str], jobs: list[list[str]]) -> list[object]:
+    """What a sweep composes, with what is passed on to its jobs, and for the jobs themselves."""
+    app, known = Hydra("tiler", loader), list(words)
+    mode = app.get_mode("config", known)
+    if mode is not RunMode.MULTIRUN:
+        known += ["hydra.mode=MULTIRUN"]
+    try:
+        master = app.compose_config("config", known, RunMode.MULTIRUN)
+    except (HydraException, KeyError) as error:
+        return [type(error), str(error)]
+    master.hydra.overrides.hydra += list(PASSED_ON)
+    return [told(lambda: master)[:3], *(composed(loader, master, job)[:3] for job in jobs)]
 
 
 def told(compose: Callable[[], DictConfig]) -> tuple[object, ...]:
@@ -93,6 +107,20 @@ def told(compose: Callable[[], DictConfig]) -> tuple[object, ...]:
         OmegaConf.is_struct(config),
         OmegaConf.get_cache(config),
     )
+
+
+def chosen(words: list[str], which: int) -> list[str]:
+    """A job's words: of each that is swept one of its values."""
+    own = []
+    for word in words:
+        try:
+            override = parsed(word)
+        except HydraException:
+            own.append(word)
+            continue
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else []
+        own.append(f"{override.get_key_element()}={values[which]}" if values else word)
+    return own
 
 
 def lines(rows: tuple[tuple[str, ...], ...]) -> st.SearchStrategy[list[str]]:
@@ -125,6 +153,25 @@ def test_a_command_is_what_hydra_composes(
 ) -> None:
     plain, sharing = loaders
     assert started(sharing, words) == started(plain, words)
+
+
+PASSED_ON = (
+    "hydra.job.config.override_dirname.exclude_keys=[tile.size,out]",
+    "+hydra.job.env_set.TILER_SWEEP='1a threshold'",
+)
+SWEPT = ("threshold=0.1,0.9", "resolution.value=1.0,2.0", "mask=otsu,none",
+         "resolution={value: 2},{value: 4}", "tile.size=[300,200],64")  # fmt: skip
+
+
+@settings(max_examples=15)
+@given(lines((*STARTS, *WORDS, *zip(SWEPT, SWEPT, strict=True))), lines(WORDS))
+def test_a_sweep_and_its_jobs_are_what_hydra_composes(
+    loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str], others: list[str]
+) -> None:
+    plain, sharing = loaders
+    tasks = [word for word in words if not word.lstrip("+~").startswith("hydra")]
+    jobs = [chosen(tasks, 0), chosen(tasks, -1), chosen(tasks, 0)[1:], others]
+    assert swept(sharing, words, jobs) == swept(plain, words, jobs)
 
 
 def test_a_command_is_composed_once(

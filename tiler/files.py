@@ -7,7 +7,9 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tiler.errors import ConfigError, DestinationError
 
@@ -165,18 +167,25 @@ def sync_tree(folder: Path) -> None:
             if path.is_file():
                 _sync(path, os.O_RDWR)
         return
-    import ctypes
-
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
+            if _libc().syncfs(handle) != 0:
+                import ctypes
+
                 code = ctypes.get_errno()
                 raise OSError(code, os.strerror(code))
         finally:
             os.close(handle)
     except OSError as error:
         raise destination_error(error, folder) from error
+
+
+@cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(folder: Path) -> Path:

@@ -7,8 +7,8 @@ groups differ in single values, which are set last of all: here, on a copy.
 
 from __future__ import annotations
 
-import pickle
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import hydra._internal.hydra as hydra_application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
@@ -18,10 +18,16 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tiler.config.copies import copied, quickly_copied
 from tiler.config.multirun import parsed
+
+_Lines = tuple[str, ...]
 
 _MODES: tuple[list[str], ...] = ([], ["hydra.mode=RUN"], ["hydra.mode=MULTIRUN"])
 """What Hydra adds to the words once it knows the mode."""
+
+_PASSED_ON = ("hydra.job.env_set.", "hydra.job.config.override_dirname.")
+"""Keys of Hydra's that ``SweepCallback`` sets for all jobs, and that composing does not read."""
 
 
 def share_compositions() -> None:
@@ -29,25 +35,23 @@ def share_compositions() -> None:
     vars(hydra_application)["ConfigLoaderImpl"] = SharingLoader
 
 
-class QuicklyCopied(DictConfig):
-    """A configuration that is copied in a third of the time: Hydra makes four copies for a job."""
+@dataclass(frozen=True)
+class _Composed:
+    """A configuration that was composed, and the words that it was composed of.
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> QuicklyCopied:
-        """A copy that keeps its parent, as OmegaConf's own does."""
-        parent = self._get_parent()
-        self._set_parent(None)  # or it would be copied too
-        try:
-            copied: QuicklyCopied = pickle.loads(pickle.dumps(self))
-        finally:
-            self._set_parent(parent)
-        copied._set_parent(parent)
-        return copied
+    Attributes
+    ----------
+    config
+        Never handed out, only copies of it.
+    hydras, choices, values
+        Words for Hydra itself; those that choose options; those that set values. Of the command
+        that Hydra starts with, those that are swept are in none of them.
+    """
 
-
-def _quickly_copied(config: DictConfig) -> DictConfig:
-    for node in (config, config.hydra):
-        object.__setattr__(node, "__class__", QuicklyCopied)
-    return config
+    config: DictConfig
+    hydras: _Lines
+    choices: _Lines
+    values: _Lines = ()
 
 
 class SharingLoader(ConfigLoaderImpl):
@@ -56,7 +60,7 @@ class SharingLoader(ConfigLoaderImpl):
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self._asked: tuple[list[str], DictConfig] | None = None
-        self._shared: dict[tuple[str, ...], bytes] = {}
+        self._known: list[_Composed] = []
 
     def load_configuration(
         self,
@@ -87,7 +91,7 @@ class SharingLoader(ConfigLoaderImpl):
                 config = compose(config_name, words, RunMode.RUN, from_shell, False)
             except HydraException:
                 return compose(config_name, words, run_mode, from_shell, False)
-            self._asked = words, _quickly_copied(config)
+            self._asked = words, quickly_copied(config)
             return config
         asked, self._asked = self._asked, None
         if asked is None or overrides not in [asked[0] + mode for mode in _MODES]:
@@ -98,6 +102,8 @@ class SharingLoader(ConfigLoaderImpl):
         added = every[len(words) :]
         self._apply_overrides_to_config(added, config)
         config.hydra.overrides.hydra += [word.input_line for word in added]
+        if run_mode is RunMode.MULTIRUN:
+            self._remember(config, every)
         return config
 
     def load_sweep_config(
@@ -122,10 +128,15 @@ class SharingLoader(ConfigLoaderImpl):
         if master_config.hydra.searchpath or any(word.is_hydra_override() for word in overrides):
             return super().load_sweep_config(master_config, sweep_overrides)
         self.validate_sweep_overrides_legal(overrides, RunMode.RUN, from_shell=True)
-        values = [override for override in overrides if self._is_value(override)]
-        choices = [override.input_line or "" for override in overrides if override not in values]
-        config = self._composed(master_config, tuple(choices))
-        self._apply_overrides_to_config(values, config)
+        values = [word for word in overrides if self._is_value(word)]
+        choices = [word for word in overrides if word not in values]
+        base = self._base(master_config, _lines(choices), _lines(values))
+        config = copied(base.config)
+        fixed = [word for word in values if word.input_line in base.values]
+        own = [word for word in values if word not in fixed]
+        if any(_overlap(word, other) for word in own for other in fixed):
+            own = values  # the later of two wins
+        self._apply_overrides_to_config(own, config)
         with open_dict(config.hydra):
             config.hydra.overrides.task = list(sweep_overrides)
             config.hydra.job.override_dirname = get_overrides_dirname(
@@ -139,13 +150,54 @@ class SharingLoader(ConfigLoaderImpl):
         key = override.key_or_group
         return isinstance(override.value(), dict) or not self.repository.group_exists(key)
 
-    def _composed(self, master: DictConfig, choices: tuple[str, ...]) -> DictConfig:
-        """The configuration before any value is set: a copy for each who asks."""
-        hydras = OmegaConf.to_container(master.hydra.overrides.hydra)  # as written: ${threshold}
-        assert isinstance(hydras, list)
-        words = (*map(str, hydras), *choices)
-        if words not in self._shared:
-            config = self.load_configuration(master.hydra.job.config_name, list(words), RunMode.RUN)
-            self._shared[words] = pickle.dumps(_quickly_copied(config))
-        copied: DictConfig = pickle.loads(self._shared[words])
-        return copied
+    def _remember(self, config: DictConfig, words: Sequence[Override]) -> None:
+        """Keep a sweep's own configuration for its jobs, unless setting its values twice harms."""
+        fixed = [word for word in words if not word.is_sweep_override()]
+        hydras = [word for word in fixed if word.is_hydra_override()]
+        values = [word for word in fixed if word not in hydras and self._is_value(word)]
+        choices = [word for word in fixed if word not in hydras + values]
+        if not any(word.is_add() or word.is_force_add() or word.is_delete() for word in values):
+            self._known.append(_Composed(copied(config), *map(_lines, (hydras, choices, values))))
+
+    def _base(self, master: DictConfig, choices: _Lines, values: _Lines) -> _Composed:
+        """What jobs with these choices and values, and maybe other values, can begin with."""
+        own = OmegaConf.to_container(master.hydra.overrides.hydra)  # as written: ${threshold}
+        assert isinstance(own, list)
+        hydras = tuple(map(str, own))
+        fit = [
+            known
+            for known in self._known
+            if known.choices == choices and set(known.values) <= set(values)
+        ]
+        for known in fit:
+            if known.hydras == hydras:
+                return known
+        for known in fit:
+            added = hydras[len(known.hydras) :]
+            if known.hydras + added == hydras and all(map(_is_passed_on, added)):
+                self._known.append(self._with(known, added))
+                return self._known[-1]
+        name = master.hydra.job.config_name
+        config = self.load_configuration(name, [*hydras, *choices], RunMode.RUN)
+        self._known.append(_Composed(quickly_copied(config), hydras, choices))
+        return self._known[-1]
+
+    def _with(self, known: _Composed, added: _Lines) -> _Composed:
+        """The same with more of Hydra's keys set."""
+        config = copied(known.config)
+        self._apply_overrides_to_config([parsed(word) for word in added], config)
+        config.hydra.overrides.hydra += list(added)
+        return _Composed(config, known.hydras + added, known.choices, known.values)
+
+
+def _lines(words: Sequence[Override]) -> _Lines:
+    return tuple(word.input_line or "" for word in words)
+
+
+def _overlap(word: Override, other: Override) -> bool:
+    one, two = (f"{override.key_or_group}." for override in (word, other))
+    return one.startswith(two) or two.startswith(one)
+
+
+def _is_passed_on(line: str) -> bool:
+    return line.lstrip("+").startswith(_PASSED_ON)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from tiler.files import inside, write_whole
 from tiler.grid import Floats
 from tiler.protocols import Mask, Pixels
-from tiler.runner.cache import load
+from tiler.runner.cache import Arrays, load
 from tiler.runner.record import Record, read_record
 from tiler.runner.shared import grid_of, mask_of
 from tiler.runner.sweep import JobRecord
@@ -21,6 +23,8 @@ from tiler.stages import Cells
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_Load = Callable[[Path, str], Arrays | None]
 
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
@@ -36,7 +40,8 @@ def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
     """
     shown = jobs[:_MAX_JOBS]
     slides = list(dict.fromkeys(row["slide_id"] for job in shown for row in job.rows))
-    rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
+    loaded = cache(load)  # jobs and slides share masks and grids
+    rows = [[_cell(folder, job, slide, loaded) for job in shown] for slide in slides[:_MAX_SLIDES]]
     if not any(picture is not None for row in rows for picture, _ in row):
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
@@ -52,22 +57,23 @@ def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     return [f"{key}={settings[key]}" for key in keys if key in settings]
 
 
-def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[Pixels | None, str]:
+def _cell(folder: Path, job: JobRecord, slide: str, loaded: _Load) -> tuple[Pixels | None, str]:
     """A slide as a job saw it, as far as the cache knows, and a line to write below."""
     found = next((row for row in job.rows if row["slide_id"] == slide), None)
     if found is None or found["status"] == "failed":
         return None, "failed" if found else "not there"
     record = read_record(folder / job.name / "slides" / slide)
-    picture = _drawn(folder / job.name / (job.run["cache"]["folder"] or ""), record)
+    kept_in = os.path.normpath(folder / job.name / (job.run["cache"]["folder"] or ""))
+    picture = _drawn(Path(kept_in), record, loaded)
     return picture, f"{found['kept']} of {found['candidates']} tiles"
 
 
-def _drawn(cache: Path, record: Record | None) -> Pixels | None:
+def _drawn(kept_in: Path, record: Record | None, loaded: _Load) -> Pixels | None:
     """Mask and kept tiles of a record; None where the cache has lost them."""
     if record is None:
         return None
     try:
-        mask, grid = (load(cache, record.mask[name]) for name in ("key", "grid"))
+        mask, grid = (loaded(kept_in, record.mask[name]) for name in ("key", "grid"))
         if mask is None or grid is None:
             return None
         return draw(mask_of(mask), grid_of(grid)[1], record.settings["threshold"])
