@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import json
 import os
 import runpy
@@ -81,7 +82,10 @@ if __name__ == "__main__":
     import cv2  # noqa: F401
     import openslide  # noqa: F401
     import simplejpeg  # noqa: F401
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
     from hydra.core.plugins import Plugins
+    from hydra.types import RunMode
     from isal import isal_zlib  # noqa: F401
 
     import tiler.cli
@@ -91,10 +95,18 @@ if __name__ == "__main__":
     import tiler.masks.otsu
     import tiler.readers.auto
     import tiler.readers.image
+    import tiler.readers.openslide_reader
     import tiler.readers.tiff
-    import tiler.runner.contact_sheet  # noqa: F401
+    import tiler.runner.contact_sheet
+    import tiler.runner.engines.serial
 
+    # What Hydra does more quickly the second time: it finds its plugins, and knows its grammar.
     Plugins.instance()
+    tiler.cli.register_schema()
+    tiler.cli.register_resolvers()
+    loader = ConfigLoaderImpl(create_config_search_path(str(tiler.cli.conf_folder())))
+    loader.load_configuration("config", ["exporter=[csv,json]", "out=a"], RunMode.RUN)
+    gc.freeze()  # or the children would copy what they look through
     others = list(Path("/proc/self/task").glob("*"))[1:]
     assert not others, "a process with threads cannot be forked safely"
     command = serve()

@@ -130,7 +130,7 @@ def lines(rows: tuple[tuple[str, ...], ...]) -> st.SearchStrategy[list[str]]:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(lines(WORDS))
 def test_it_is_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], master: DictConfig, words: list[str]
@@ -146,7 +146,7 @@ STARTS = (
 """Words that a command begins with, beside those of its jobs."""
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(lines((*STARTS, *STARTS, *WORDS)))
 def test_a_command_is_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str]
@@ -163,7 +163,7 @@ SWEPT = ("threshold=0.1,0.9", "resolution.value=1.0,2.0", "mask=otsu,none",
          "resolution={value: 2},{value: 4}", "tile.size=[300,200],64")  # fmt: skip
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(lines((*STARTS, *WORDS, *zip(SWEPT, SWEPT, strict=True))), lines(WORDS))
 def test_a_sweep_and_its_jobs_are_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str], others: list[str]

@@ -138,9 +138,9 @@ def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
 
 
 def _swept_by(folder: Path, out: str, *words: str) -> set[str]:
-    """The processes that worked on a sweep of four jobs."""
+    """The processes that worked on a sweep of two jobs."""
     done = tiler(
-        "-m", *COMMON, "reader._target_=faulty.TellsItsProcessReader", "tile.size=300,400",
+        "-m", *COMMON, "reader._target_=faulty.TellsItsProcessReader",
         "threshold=0.2,0.8", f"out={out}", *words, cwd=folder,
         env={**FAULTY, "PIDS": str(folder / out) + ".pids"},
     )  # fmt: skip
@@ -160,7 +160,7 @@ def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
     trees = {out: {job.name: outputs(job) for job in (folder / out).iterdir() if job.is_dir()}
              for out in ("serial", "kept", "apart")}  # fmt: skip
     assert trees["serial"] == trees["kept"] == trees["apart"]
-    assert len(trees["kept"]) == 4 + (folder / "kept/.cache").is_dir()
+    assert len(trees["kept"]) == 2 + (folder / "kept/.cache").is_dir()
     assert not alive(folder)
 
 
