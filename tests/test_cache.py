@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from tiler.readers import open_slide
 from tiler.readers.base import Facts
 from tiler.readers.deferred import DeferredReader, Known, as_json, from_json, known_of
 from tiler.resolution import MPP, Level
-from tiler.runner.cache import key_of, load, prune, store
+from tiler.runner import cache
+from tiler.runner.cache import key_of, load, load_or_recall, prune, store
 from tiler.runner.job import SlideJob
 from tiler.runner.shared import shared_work
 from tiler.slides.demo import write_demo_slide
@@ -86,6 +88,29 @@ def test_room_is_made_by_what_was_not_used_for_longest(tmp_path: Path) -> None:
     prune(tmp_path, 0)
     assert not list(tmp_path.iterdir())
     prune(tmp_path / "nowhere", 0)
+
+
+def test_what_was_loaded_is_recalled_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_held", OrderedDict())
+    monkeypatch.setattr(cache, "_MAX_HELD", 2000)
+    for number, key in enumerate("abc"):
+        store(tmp_path, key, {"x": np.full(100, number)})  # 800 bytes
+    for key in "abac":
+        assert load_or_recall(tmp_path, key) is not None
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert [load_or_recall(tmp_path, key) is None for key in "abc"] == [False, True, False]
+    assert load_or_recall(tmp_path / "other", "a") is None
+    held = load_or_recall(tmp_path, "a")
+    assert held is not None
+    with pytest.raises(ValueError, match="read-only"):
+        held["x"][0] = 7
+    store(tmp_path, "a", {"x": np.full(3, 5)})
+    anew = load_or_recall(tmp_path, "a")
+    assert anew is not None
+    assert anew["x"].tolist() == [5, 5, 5]
 
 
 def test_an_entry_that_cannot_be_removed_stays(

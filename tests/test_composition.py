@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ def swept(loader: ConfigLoaderImpl, words: list[str], jobs: list[list[str]]) -> 
     try:
         master = app.compose_config("config", known, RunMode.MULTIRUN)
     except (HydraException, KeyError) as error:
-        return [type(error), str(error)]
+        return [(type(error), str(error))]
     master.hydra.overrides.hydra += list(PASSED_ON)
     return [told(lambda: master)[:3], *(composed(loader, master, job)[:3] for job in jobs)]
 
@@ -171,7 +172,9 @@ def test_a_sweep_and_its_jobs_are_what_hydra_composes(
     plain, sharing = loaders
     tasks = [word for word in words if not word.lstrip("+~").startswith("hydra")]
     jobs = [chosen(tasks, 0), chosen(tasks, -1), chosen(tasks, 0)[1:], others]
-    assert swept(sharing, words, jobs) == swept(plain, words, jobs)
+    sweep, *expected = swept(plain, words, jobs)
+    # Hydra asks for each job twice: to check it, and to run it.
+    assert swept(sharing, words, jobs + jobs) == [sweep, *expected, *expected]
 
 
 def test_a_command_is_composed_once(
@@ -199,6 +202,13 @@ def test_jobs_do_not_see_each_other(loaders: tuple[ConfigLoaderImpl, SharingLoad
     second = sharing.load_sweep_config(master, ["threshold=0.2"])
     assert (second.threshold, second.mask.min_tissue_mm2 == 77) == (0.2, False)
     assert second.tile.size != [300, 200]
+    again = [sharing.load_sweep_config(master, ["threshold=0.2"]) for _ in range(3)]
+    again[0].mask.min_tissue_mm2 = again[1].mask.min_tissue_mm2 = 77
+    assert again[2].mask.min_tissue_mm2 == second.mask.min_tissue_mm2 != 77
+    own = "hydra.sweep.subdir=elsewhere"
+    other = sharing.load_configuration("config", [own], RunMode.MULTIRUN)
+    assert sharing.load_sweep_config(other, ["threshold=0.2"]).hydra.sweep.subdir == "elsewhere"
+    assert not vars(pickle.loads(pickle.dumps(sharing)))["_ready"]
 
 
 def test_their_copies_are_whole_and_apart(loaders: tuple[ConfigLoaderImpl, SharingLoader]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from tiler.config.build import build
 from tiler.config.folder import conf_folder
@@ -111,6 +111,20 @@ def test_all_mistakes_are_listed_at_once() -> None:
     text = str(caught.value)
     assert "tile.size=-3" in text
     assert "mpp=0" in text
+
+
+@pytest.mark.parametrize("part", ["engine", "tracker", "slides", "mask"])
+def test_what_a_part_of_the_users_own_raises_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    (tmp_path / "broken_part.py").write_text("def make():\n    raise RuntimeError('no luck')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TILER_TARGETS", "broken_part")
+    config = composed()
+    with open_dict(config):
+        config[part] = {"_target_": "broken_part.make"}
+    with pytest.raises(ConfigError, match=rf"{part}: RuntimeError\('no luck'\)"):
+        build(config)
 
 
 def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

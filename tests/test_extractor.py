@@ -27,9 +27,9 @@ from tiler import (
     TileSpec,
 )
 from tiler.errors import ConfigError, MaskError, ResolutionError, SlideError
-from tiler.geometry import Box
+from tiler.geometry import Box, Size
 from tiler.readers import open_slide
-from tiler.stages import reference_level, scale_mask, scale_tile, walk_grid
+from tiler.stages import Cells, reference_level, scale_mask, scale_tile, survivors, walk_grid
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 7)))
 KNOWN = {"mpp": "metadata", "magnification": "metadata"}
@@ -573,10 +573,32 @@ def test_the_grid_walk_returns_every_cell():
         scale_tile(wish, slide, reference),
         wish.edge,
     )
-    assert cells.origins.tolist() == [
+    every = survivors(cells, 0.0, Size(160, 80), Level(0), 1.0)
+    assert every.locations.tolist() == [
         [100 + 160 * i, 200 + 80 * j] for j in range(4) for i in range(4)
     ]
     assert cells.ratios.tolist() == np.eye(4).tolist()
+
+
+@given(
+    x=st.lists(st.integers(-50, 9999), unique=True, max_size=7).map(sorted),
+    y=st.lists(st.integers(-50, 9999), unique=True, max_size=5).map(sorted),
+    data=st.data(),
+)
+def test_survivors_go_row_by_row_x_fastest(x, y, data):
+    ratios = [[data.draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])) for _ in x] for _ in y]
+    edges = [np.zeros((len(axis), 2)) for axis in (x, y)]
+    table = np.array(ratios, float).reshape(len(y), len(x))
+    cells = Cells(np.array(x, np.int64), np.array(y, np.int64), *edges, table)
+    kept = survivors(cells, 0.5, Size(2, 3), Level(0), 1.0)
+    expected = [
+        ((a, b), share)
+        for b, row in zip(y, ratios, strict=True)
+        for a, share in zip(x, row, strict=True)
+        if share >= 0.5
+    ]
+    assert [(tile.location, tile.ratio) for tile in kept] == expected
+    assert kept.locations.dtype == np.int64
 
 
 def test_extraction_calls_nothing_per_candidate():

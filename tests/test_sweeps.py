@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import complaint, read_csv, tiler
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tiler.geometry import Size
@@ -107,14 +109,37 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
     rows = edges[:2]
     cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
-    picture = draw(mask, cells, 0.8)
+    picture = np.asarray(draw(mask, cells, 0.8).convert("RGB"))
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
     assert glass == [255, 255, 255]
     assert tissue != kept
-    everything = draw(mask, cells, 0.0)
+    everything = np.asarray(draw(mask, cells, 0.0).convert("RGB"))
     assert everything[50, 200].tolist() == kept
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
+
+
+@given(data=st.data())
+def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 220), st.integers(1, 220)))
+    size = tuple(max(1, round(side * 220 / max(shape))) for side in shape)
+    edges = st.tuples(st.floats(-20, 240), st.floats(0, 90)).map(lambda e: (e[0], e[0] + e[1]))
+    rows, columns = (
+        np.array(data.draw(st.lists(edges, max_size=5))).reshape(-1, 2) for _ in range(2)
+    )
+    count = len(rows), len(columns)
+    ratios = np.array(data.draw(st.lists(st.floats(0, 1), min_size=25, max_size=25)))
+    ratios = ratios[: count[0] * count[1]].reshape(count)
+    cells = Cells(np.arange(count[1]), np.arange(count[0]), columns, rows, ratios)
+    expected = np.zeros(size, bool)
+    for row, column in np.argwhere(ratios >= 0.5):
+        top, bottom, left, right = np.clip(
+            np.rint(np.array([*rows[row], *columns[column]]) * (220 / max(shape))), 0, None
+        ).astype(int)
+        expected[top:bottom, left:right] = True
+    picture = np.asarray(draw(np.zeros(shape, bool), cells, 0.5))
+    assert picture.shape == size
+    assert np.array_equal(picture != 0, expected)
 
 
 def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ REGION = st.builds(
 
 
 @example(slide="carriage\rreturn", region=REGIONS[0])
+@example(slide="100%s, or %", region=REGIONS[0])
 @given(slide=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), region=REGION)
 def test_a_row_read_back_is_the_same_tile(slide, region, tmp_path_factory):
     box = region.box0

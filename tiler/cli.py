@@ -143,6 +143,7 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         facts = {**_facts(), "config": plan.plain}
         gc.freeze()
+        gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
         gc.enable()
         if config.dry_run:
             return _estimate(plan, out, facts, time.perf_counter() - started), ""

@@ -51,12 +51,6 @@ def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
     return np.append(inside, extent - size if edge is Edge.SHIFT else following)
 
 
-def product(x_axis: Ints, y_axis: Ints) -> Ints:
-    """All (x, y) pairs of two axes: int64 (N, 2), row by row."""
-    grid_y, grid_x = np.meshgrid(y_axis, x_axis, indexing="ij")
-    return np.stack([grid_x.ravel(), grid_y.ravel()], axis=1)
-
-
 def settled(edges: Floats) -> Floats:
     """Cells' begins and ends, (n, 2), put back on the whole pixel that float dust moved them off.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tiler.errors import ConfigError, MaskError, SlideError
 from tiler.geometry import Box, Extent, Size
-from tiler.grid import Floats, Ints, axis_origins, coverage, product, settled
+from tiler.grid import Floats, Ints, axis_origins, coverage, settled
 from tiler.protocols import Mask, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution
@@ -85,11 +85,6 @@ class Cells:
     columns: Floats
     rows: Floats
     ratios: Floats
-
-    @property
-    def origins(self) -> Ints:
-        """Corners x, y of all cells, row by row: int64 (N, 2)."""
-        return product(self.x, self.y)
 
 
 def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
@@ -183,9 +178,10 @@ def survivors(
     cells: Cells, threshold: float, size: Size, resolution: Resolution, downsample: float
 ) -> Regions:
     """The end of stage 4: the cells that reach the threshold, row by row."""
-    ratios = cells.ratios.ravel()
-    chosen = ratios >= threshold
-    return Regions(cells.origins[chosen], ratios[chosen], size, resolution, downsample)
+    chosen = cells.ratios >= threshold
+    rows, columns = np.nonzero(chosen)
+    locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
+    return Regions(locations, cells.ratios[chosen], size, resolution, downsample)
 
 
 def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.schema import Config
 from tiler.config.validate import leaves, nearest, problems_in
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import SlideEntry, Tracker
 from tiler.resolution import Level
@@ -92,12 +93,13 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
         raise ConfigError("\n".join(problems))
     limits = Limits(**plain["limits"])
     common = {**_parts(plain), "cache": _cache_folder(plain["cache"], root)}
-    engine: Engine = _made(plain, "engine")
-    tracker: Tracker = _made(plain, "tracker")
-    entries: list[SlideEntry] = one_per_series(_made(plain, "slides"))
+    engine: Engine = _anew(plain, "engine")
+    tracker: Tracker = _anew(plain, "tracker")
+    entries: list[SlideEntry] = one_per_series(_anew(plain, "slides"))
     ids = assign_ids(entries)
     keys = _settable({key: plain[key] for key in SHAPES_OUTPUT})
-    copied = pickle.dumps(config)  # takes half the time of OmegaConf's own copy, once for all
+    # Takes half the time of OmegaConf's own copy, once for all that need one.
+    copied = pickle.dumps(config) if any(entry.overrides for entry in entries) else b""
     jobs = [
         _job(entry, slide_id, copied, keys, common)
         for entry, slide_id in zip(entries, ids, strict=True)
@@ -117,7 +119,7 @@ def build_tracker(config: DictConfig) -> Tracker:
     problems = problems_in(plain, list(plain))
     if problems:
         raise ConfigError("\n".join(problems))
-    tracker: Tracker = _made(plain, "tracker")
+    tracker: Tracker = _anew(plain, "tracker")
     return tracker
 
 
@@ -202,18 +204,31 @@ def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
     return _from_bytes(pickle.dumps({key: plain[key]}), key, **how)
 
 
+def _anew(plain: Mapping[str, Any], key: str) -> Any:
+    """What a group describes, each time another; what makes it is looked up once."""
+    with _explained(key):
+        return _plain_partial(_kept(plain, key, _partial_=True))()
+
+
 @lru_cache(maxsize=64)
 def _from_bytes(group: bytes, key: str, **how: bool) -> Any:
-    return _made(pickle.loads(group), key, **how)
+    with _explained(key):
+        return instantiate({**pickle.loads(group)[key], **how, "_convert_": "all"})
 
 
-def _made(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    """Say of an error of a part that is made which group it is about."""
     try:
-        return instantiate({**plain[key], **how, "_convert_": "all"})
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+        yield
+    except TilerError:
+        raise
+    except Exception as error:  # whatever a part of the user's own raises
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if isinstance(cause, TilerError):
+            raise cause from None
+        what = str(error).splitlines()[0] if cause is None else repr(cause)
+        raise ConfigError(f"{key}: {what}") from error
 
 
 def _overridden(config: bytes, keys: Sequence[str], overrides: Mapping[str, str]) -> dict[str, Any]:

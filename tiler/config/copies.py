@@ -47,7 +47,7 @@ def copied(node: _Node, parent: Any = None) -> _Node:
         state["_content"] = {key: copied(child, copy) for key, child in below.items()}
     elif isinstance(below, list):
         state["_content"] = [copied(child, copy) for child in below]
-    elif isinstance(below, Node):
+    elif below is not None and isinstance(below, Node):
         state["_content"] = copied(below, copy)
     if state["_flags_cache"]:
         state["_flags_cache"] = dict(state["_flags_cache"])
@@ -56,8 +56,10 @@ def copied(node: _Node, parent: Any = None) -> _Node:
 
 def _metadata(metadata: Any) -> Any:
     copy = object.__new__(type(metadata))
-    state, found = vars(copy), metadata.resolver_cache
+    state = vars(copy)
     state.update(vars(metadata))
     state["flags"] = dict(metadata.flags)
-    state["resolver_cache"] = defaultdict(dict, {name: dict(found[name]) for name in found})
+    state["resolver_cache"] = defaultdict(dict)
+    for name, values in metadata.resolver_cache.items():
+        state["resolver_cache"][name] = dict(values)
     return copy

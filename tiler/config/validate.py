@@ -96,7 +96,12 @@ def allowed_target(name: str) -> Any:
     ValueError
         When it is neither in tiler nor in a package that the environment allows, or not there.
     """
-    allowed = ["tiler", *filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))]
+    return _imported(name, os.environ.get(TARGETS_VARIABLE, ""))
+
+
+@cache
+def _imported(name: str, others: str) -> Any:
+    allowed = ["tiler", *filter(None, others.split(","))]
     refusal = ValueError(
         f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,10 +24,15 @@ from tiler.files import digest, inside, make_folder, write_whole
 MAX_BYTES = 4 << 30
 """A cache is cut down to this size, by what was not used for longest."""
 
+_MAX_HELD = 64 << 20
+"""Bytes of arrays that a process holds, so that the next job of a sweep need not read them."""
+
 _MAGIC = b"tiler-cache-2\n"
 _SUFFIX = ".arrays"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+_held: OrderedDict[tuple[Path, str], Arrays] = OrderedDict()
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
@@ -59,8 +65,25 @@ def load(folder: Path, key: str) -> Arrays | None:
     return _unpacked(data[checked:])
 
 
+def load_or_recall(folder: Path, key: str) -> Arrays | None:
+    """As ``load``, of an entry that other processes never make another: not to be written to."""
+    found = _held.pop((folder, key), None) or load(folder, key)
+    if found is not None:
+        for array in found.values():
+            array.flags.writeable = False
+        _held[folder, key] = found  # the first is the one not used for longest
+        while sum(map(_size, _held.values())) > _MAX_HELD:
+            _held.popitem(last=False)
+    return found
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
 def store(folder: Path, key: str, arrays: Arrays) -> None:
     """Keep arrays under a key; a folder that cannot be written costs the entry alone."""
+    _held.pop((folder, key), None)
     content = _packed(arrays)
     with suppress(DestinationError):  # if the output has no room either, its own writes tell
         path = inside(make_folder(folder), f"{key}{_SUFFIX}")

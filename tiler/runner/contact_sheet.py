@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from tiler.files import inside, write_whole
 from tiler.grid import Floats
-from tiler.protocols import Mask, Pixels
-from tiler.runner.cache import Arrays, load
+from tiler.protocols import Mask
+from tiler.runner.cache import load_or_recall
 from tiler.runner.record import Record, read_record
 from tiler.runner.shared import grid_of, mask_of
 from tiler.runner.sweep import JobRecord
@@ -24,12 +24,11 @@ from tiler.stages import Cells
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_Load = Callable[[Path, str], Arrays | None]
-
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
 _LETTERS = 36  # of a line as wide as a picture
-_GLASS, _TISSUE, _KEPT, _BOTH = (255, 255, 255), (240, 205, 215), (205, 220, 250), (105, 130, 225)
+_COLOURS = bytes([255, 255, 255, 240, 205, 215, 205, 220, 250, 105, 130, 225])
+"""Of glass, of tissue, of kept tiles and of tissue in kept tiles."""
 
 
 def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
@@ -40,8 +39,7 @@ def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
     """
     shown = jobs[:_MAX_JOBS]
     slides = list(dict.fromkeys(row["slide_id"] for job in shown for row in job.rows))
-    loaded = cache(load)  # jobs and slides share masks and grids
-    rows = [[_cell(folder, job, slide, loaded) for job in shown] for slide in slides[:_MAX_SLIDES]]
+    rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
     if not any(picture is not None for row in rows for picture, _ in row):
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
@@ -57,23 +55,23 @@ def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     return [f"{key}={settings[key]}" for key in keys if key in settings]
 
 
-def _cell(folder: Path, job: JobRecord, slide: str, loaded: _Load) -> tuple[Pixels | None, str]:
+def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[Image | None, str]:
     """A slide as a job saw it, as far as the cache knows, and a line to write below."""
     found = next((row for row in job.rows if row["slide_id"] == slide), None)
     if found is None or found["status"] == "failed":
         return None, "failed" if found else "not there"
     record = read_record(folder / job.name / "slides" / slide)
     kept_in = os.path.normpath(folder / job.name / (job.run["cache"]["folder"] or ""))
-    picture = _drawn(Path(kept_in), record, loaded)
+    picture = _drawn(Path(kept_in), record)
     return picture, f"{found['kept']} of {found['candidates']} tiles"
 
 
-def _drawn(kept_in: Path, record: Record | None, loaded: _Load) -> Pixels | None:
+def _drawn(kept_in: Path, record: Record | None) -> Image | None:
     """Mask and kept tiles of a record; None where the cache has lost them."""
     if record is None:
         return None
     try:
-        mask, grid = (loaded(kept_in, record.mask[name]) for name in ("key", "grid"))
+        mask, grid = (load_or_recall(kept_in, record.mask[name]) for name in ("key", "grid"))
         if mask is None or grid is None:
             return None
         return draw(mask_of(mask), grid_of(grid)[1], record.settings["threshold"])
@@ -81,56 +79,69 @@ def _drawn(kept_in: Path, record: Record | None, loaded: _Load) -> Pixels | None
         return None
 
 
-def draw(mask: Mask, cells: Cells, threshold: float) -> Pixels:
-    """A mask and the cells that reach a threshold, uint8 (h, w, 3), at most 220 pixels a side."""
+def draw(mask: Mask, cells: Cells, threshold: float) -> Image:
+    """A mask and the cells that reach a threshold, at most 220 pixels a side."""
+    from PIL import Image
+
     height, width = mask.shape
     scale = _SIDE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
     kept = _union(cells.rows * scale, cells.columns * scale, cells.ratios >= threshold, size)
-    colours = np.array([_GLASS, _TISSUE, _KEPT, _BOTH], np.uint8)
-    picture: Pixels = colours.take(mask[y][:, x] + 2 * kept.view(np.uint8), axis=0)
+    picture = Image.fromarray(mask[y][:, x] + 2 * kept.view(np.uint8))
+    picture.putpalette(_COLOURS)
     return picture
 
 
 def _union(
     rows: Floats, columns: Floats, chosen: npt.NDArray[np.bool_], size: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Where any of the chosen cells of a grid lies: corners counted up, then summed."""
-    which_row, which_column = np.nonzero(chosen)
-    top, bottom = np.clip(np.rint(rows[which_row]), 0, size[0]).astype(int).T
-    left, right = np.clip(np.rint(columns[which_column]), 0, size[1]).astype(int).T
-    steps = np.zeros((size[0] + 1, size[1] + 1), np.int64)
-    for y, x, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-        np.add.at(steps, (y, x), sign)
-    return steps.cumsum(0).cumsum(1)[:-1, :-1] > 0
+    """Where any of the chosen cells of a grid lies: how many lie on a pixel is a product."""
+    down, across = (_on(axis, n) for axis, n in zip((rows, columns), size, strict=True))
+    return (down @ chosen.astype(np.float32) @ across.T) > 0
+
+
+def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
+    """Of one axis, whether (1) a pixel is in a cell or not (0): (pixels, cells)."""
+    start, end = np.rint(cells).T
+    at = np.arange(pixels)[:, np.newaxis]
+    return np.asarray((start <= at) & (at < end), np.float32)
 
 
 def _sheet(
     heads: Sequence[Sequence[str]],
     slides: Sequence[str],
-    rows: Sequence[Sequence[tuple[Pixels | None, str]]],
+    rows: Sequence[Sequence[tuple[Image | None, str]]],
 ) -> Image:
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
     top = _GAP + _LINE * max(map(len, heads))
     step = _SIDE + 2 * _LINE + _GAP
     sheet = Image.new(
         "RGB", (_GAP + len(heads) * (_SIDE + _GAP), top + len(rows) * step + _GAP), "white"
     )
-    pen = ImageDraw.Draw(sheet)
     for column, head in enumerate(heads):
         x = _GAP + column * (_SIDE + _GAP)
         for line, text in enumerate(head):
-            pen.text((x, _GAP // 2 + line * _LINE), _fitting(text), fill="black")
+            sheet.paste("black", (x, _GAP // 2 + line * _LINE), _letters(text))
         for number, row in enumerate(rows):
             y = top + number * step
             picture, below = row[column]
             for line, text in enumerate((slides[number], below)):
-                pen.text((x, y + line * _LINE), _fitting(text), fill="black")
+                sheet.paste("black", (x, y + line * _LINE), _letters(text))
             if picture is not None:
-                sheet.paste(Image.fromarray(picture), (x, y + 2 * _LINE))
+                sheet.paste(picture, (x, y + 2 * _LINE))
     return sheet
+
+
+@cache
+def _letters(text: str) -> Image:
+    """Where a line is black, as a picture: most lines are there many times."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("L", (_SIDE, _LINE))
+    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="white")
+    return picture
 
 
 def _fitting(text: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +16,11 @@ from tiler.readers.companions import companions
 from tiler.readers.tiff_directories import MAX_PAGES
 
 _PIECE = 1 << 16
+_CLOCK_NS = 3_000_000_000
+"""Longer than a tick of any file system's clock, the coarsest being FAT's: two changes within one
+tick leave the same times, so a file that changed just now is read each time. Windows has no time
+of the last change."""
+
 _MAX_INDEX = 64 << 20
 _INDEX_TAGS = {273, 279, 324, 325}  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
 _TYPE_BYTES = {
@@ -70,9 +77,23 @@ def file_state(path: Path) -> FileState:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Fingerprint a slide by a few small reads."""
-    digest = hashlib.sha256()
-    for other in companions(path):
+    """Fingerprint a slide by a few small reads.
+
+    Jobs of a sweep ask again and again: a file is not read twice while nothing about it changed,
+    its ctime included, which no program can set.
+    """
+    files = path, *companions(path)
+    facts = [file.stat() for file in files]
+    changed_ns = max(file.st_ctime_ns for file in facts)
+    settled = os.name != "nt" and time.time_ns() - changed_ns > _CLOCK_NS
+    states = ((f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in facts)
+    return (_remembered if settled else _read)(files, *states)
+
+
+def _read(files: tuple[Path, ...], *states: tuple[int, ...]) -> Fingerprint:
+    """The fingerprint of a slide's files, the first of which names it, in their states."""
+    digest, (path, *others) = hashlib.sha256(), files
+    for other in others:
         facts, readable = other.stat(), os.access(other, os.R_OK)
         state = struct.pack("<xQq?", facts.st_size, facts.st_mtime_ns, readable)
         digest.update(os.fsencode(other.name) + state)
@@ -83,6 +104,9 @@ def fingerprint(path: Path) -> Fingerprint:
         digest.update(file.read(_PIECE))
         _digest_index(file, facts.st_size, digest.update)
     return Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+
+
+_remembered = lru_cache(1 << 16)(_read)
 
 
 def full_hash(path: Path) -> str:
@@ -100,6 +124,7 @@ def _digest_index(file: BinaryIO, size: int, update: Callable[[bytes], None]) ->
         return
     big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     count_format, offset_format, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
+    entry = f"{order}HH{offset_format}{offset_format}"
     (offset,) = struct.unpack_from(f"{order}{offset_format}", head, 8 if big else 4)
     seen: set[int] = set()
     read = 0
@@ -115,13 +140,8 @@ def _digest_index(file: BinaryIO, size: int, update: Callable[[bytes], None]) ->
         directory = file.read(entries * entry_bytes + struct.calcsize(offset_format))
         update(directory)
         read += len(directory)
-        for at in range(
-            0, min(entries * entry_bytes, len(directory) - entry_bytes + 1), entry_bytes
-        ):
-            tag, kind = struct.unpack_from(f"{order}HH", directory, at)
-            count, value = struct.unpack_from(
-                f"{order}{offset_format}{offset_format}", directory, at + 4
-            )
+        whole = min(entries, len(directory) // entry_bytes) * entry_bytes
+        for tag, kind, count, value in struct.iter_unpack(entry, directory[:whole]):
             length = count * _TYPE_BYTES.get(kind, 0)
             if read >= _MAX_INDEX:  # lists that lie upon one another are any number of bytes
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,9 @@ class SlideJob:
     def input_hashes(self) -> dict[str, str]:
         """SHA-256 of the files beside the slide that shape its output, by their names."""
         provider = self.extractor.mask_provider
-        files: Sequence[Path] = (
-            provider.inputs(self.slide_id) if isinstance(provider, ReadsFiles) else ()
-        )
-        return {path.name: full_hash(path) for path in files}
+        if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
+            return {}  # the protocol is asked last, for it answers slowly
+        return {path.name: full_hash(path) for path in provider.inputs(self.slide_id)}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,11 @@ NO_TWINS: Twins = {
     "times": np.empty(0, np.int64),
     "sha256": np.empty(0, np.bytes_),
 }
+
+
+def links(exporter: object) -> TypeGuard[LinksFiles]:
+    """Whether an exporter is to link tiles; the protocol is asked last, for it answers slowly."""
+    return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
 def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
@@ -102,7 +107,7 @@ def without_links(job: SlideJob) -> SlideJob:
     """A job that neither links tiles nor notes them for others: of files that will not stay."""
     exporters: dict[str, Any] = dict(job.exporters)
     for name, exporter in exporters.items():
-        if isinstance(exporter, LinksFiles):
+        if links(exporter):
             exporters[name] = replace(exporter, link=False)
     return replace(job, exporters=exporters)
 
@@ -146,7 +151,7 @@ def _key(job: SlideJob, exporter: LinksFiles) -> str:
     spec = job.extractor.tile_spec
     return key_of(
         {
-            "slide": asdict(fingerprint(job.path)),
+            "slide": vars(fingerprint(job.path)),
             "reader": job.settings.get("reader"),
             "pixels": repr((spec.size, spec.unit, spec.resolution)),
             "encoding": exporter.encoding,

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def write_slides(out: Path, rows: Sequence[SlideRow]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(SlideRow)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(map(vars, rows))
     write_whole(inside(out, "slides.csv"), text.getvalue().encode(errors="surrogateescape"))
 
 

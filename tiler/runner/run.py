@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,7 @@ class _Run:
             for row in schedule.rows(todo):
                 self._rows[row.slide_id] = row
                 bar.slide(row)
-                self._events.add("slide", **asdict(row))
+                self._events.add("slide", **vars(row))
                 self._tracking.slide(row)
                 if len(self._rows) % _PRUNE_EVERY == 0:
                     prune_caches(self._jobs)

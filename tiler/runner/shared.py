@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.readers.deferred import Known, as_json, from_json, known_of
 from tiler.resolution import Resolution
-from tiler.runner.cache import Arrays, key_of, load, prune, store
+from tiler.runner.cache import Arrays, key_of, load_or_recall, prune, store
 from tiler.runner.code import code_of
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
@@ -91,7 +91,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
 
     shelf = _Shelf(job, _identity(job))
     source, inputs = shelf.identity
-    mask_key = key_of({"slide": asdict(source), "inputs": inputs, **_mask_facts(job)})
+    mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
     mask = shelf.get("mask", mask_key, make_mask, mask_of)
     grid_key = key_of({"mask": mask_key, "tile": repr(spec)})
     known, cells = shelf.get("grid", grid_key, make_grid, grid_of)
@@ -123,7 +123,7 @@ class _Shelf:
         folder = self.job.cache
         if folder is not None:
             try:
-                found = load(folder, key)
+                found = load_or_recall(folder, key)
                 if found is not None:
                     return read(found)
             except ValueError as error:

@@ -16,14 +16,14 @@ import numpy as np
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
 from tiler.files import destination_error, inside, make_folder, sync_folder, sync_tree
-from tiler.protocols import Exported, FailedTile, LinksFiles, Mask
+from tiler.protocols import Exported, FailedTile, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
 from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
-from tiler.runner.links import link_twins, remember
+from tiler.runner.links import link_twins, links, remember
 from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
 from tiler.runner.slide import SlidePlan, plan_slide, settle
 from tiler.written import WrittenFile, WrittenFiles, joined
@@ -96,7 +96,7 @@ class TilesTask:
         reader = desk.reader(self.job, self.key)
         exporter = self.job.exporters[self.exporter]
         folder, regions, linked = make_folder(self.folder), self.regions, list[WrittenFile]()
-        if isinstance(exporter, LinksFiles) and exporter.link:
+        if links(exporter):
             twins = desk.twins(self.job, self.exporter, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
         done = exporter.export(reader, regions, NO_MASK, folder)
@@ -156,7 +156,7 @@ class FinishTask:
         write_record(folder, record, versions())
         publish(folder, self.final)
         for exporter in job.exporters.values():
-            if isinstance(exporter, LinksFiles) and exporter.link:
+            if links(exporter):
                 remember(job, exporter, regions, files, self.final)
         return row
 
