@@ -97,6 +97,11 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["on_bad_tile=ignore"], ["on_bad_tile", "fail", "drop"]),
         (["slides=files", "slides.paths=nothing/*.svs"], ["nothing/*.svs", "no slide"]),
         (["slides=files", "slides.paths=a(1).svs"], ["quotes"]),
+        (["slides=files", "slides.paths="], ["slides.paths is empty"]),
+        (["reader.mpp=0"], ["reader.mpp=0", "positive"]),
+        (["reader.magnification=-20"], ["reader.magnification=-20", "positive"]),
+        (["reader.max_pixels=0"], ["reader.max_pixels=0", "positive"]),
+        (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_write_nothing(
@@ -108,6 +113,28 @@ def test_mistakes_exit_2_with_one_line_and_write_nothing(
     for word in words:
         assert word in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_writes_neither_nowhere_nor_over_its_own_table(tmp_path: Path) -> None:
+    assert "out is empty" in complaint(tiler("out=", cwd=tmp_path))
+    table = tmp_path / "slides.csv"
+    table.write_text("path\na.svs\n")
+    result = tiler("slides=table", "slides.table=slides.csv", "out=.", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "slides.table=slides.csv: the run would write its own" in complaint(result)
+    assert table.read_text() == "path\na.svs\n"
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "threshold=0.1,0.2"]])
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
+    tmp_path: Path, sweep: list[str], out: str
+) -> None:
+    (tmp_path / "file").touch()
+    result = tiler(*sweep, f"out={out}", cwd=tmp_path)
+    assert result.returncode == 4, result.stderr
+    assert complaint(result).startswith("E_DEST: ")
+    assert out in complaint(result)
 
 
 def test_missing_mpp_fails_with_one_line_and_the_way_out(

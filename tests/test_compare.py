@@ -362,15 +362,20 @@ def test_sweeps_are_compared_job_by_job(sweep: Path, tmp_path: Path) -> None:
         result = compare(a, copy, cwd=tmp_path)
         assert result.returncode == 7
         assert "B did not get to its slides: the sweep has no such job" in result.stdout
-        (job(both, 20, 0.6) / "run.json").write_text('{"error": "E_CONFIG: no"}')
+        refuse(job(both, 20, 0.6))
     assert "A did not get to its slides: E_CONFIG: no" in result.stdout
     assert result.stdout.endswith("different: 0 of 9 slides\n".replace("9", str(len(kept))))
 
 
+def refuse(job: Path) -> None:
+    """Leave what a job leaves that did not get to its slides."""
+    (job / "run.json").unlink(missing_ok=True)
+    (job / "refused.json").write_text(json.dumps({"error": "E_CONFIG: no", "exit_code": 2}))
+
+
 def test_a_job_that_never_began_is_told(sweep: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(sweep, tmp_path / "copy")
-    failed = json.dumps({"error": "E_CONFIG: no", "exit_code": 2})
-    (job(copy, 8, 0.3) / "run.json").write_text(failed)
+    refuse(job(copy, 8, 0.3))
     result = compare(sweep, copy, cwd=tmp_path)
     assert result.returncode == 7
     assert "B did not get to its slides: E_CONFIG: no" in result.stdout
@@ -378,7 +383,7 @@ def test_a_job_that_never_began_is_told(sweep: Path, tmp_path: Path) -> None:
     assert again.returncode == 0
     assert "A did not get to its slides: E_CONFIG: no" in again.stdout
     for record in copy.glob("*/run.json"):
-        record.write_text(failed)
+        refuse(record.parent)
     nothing = compare(copy, copy, cwd=tmp_path)
     assert nothing.returncode == 2
     assert "there is no slide to compare" in complaint(nothing)

@@ -17,6 +17,7 @@ from tiler.readers import OpenSlideReader, TiffReader
 from tiler.regions import packed
 from tiler.runner.slide import pieces
 from tiler.slides.demo import Size, write_demo_slide
+from tiler.spec import Edge
 
 NO_MASK = np.zeros((0, 0), bool)
 
@@ -48,16 +49,39 @@ def test_passthrough_files_show_openslides_pixels(slide: tuple[Path, int], tmp_p
                 np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
 
 
-@pytest.mark.parametrize(("tile", "stride"), [(250, 250), (512, 512), (256, 128)])
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (TileSpec(250, resolution=Level(0)), "tile.size=[256,256]"),
+        (TileSpec(512, resolution=Level(0)), "tile.size=[256,256]"),
+        (TileSpec(256, resolution=Level(1)), "resolution=level resolution.value=0"),
+        (TileSpec(256, 128, Level(0)), "tile.stride=null"),
+    ],
+)
 def test_passthrough_refuses_what_is_no_native_tile(
-    painted: Path, tmp_path: Path, tile: int, stride: int
+    painted: Path, tmp_path: Path, spec: TileSpec, why: str
 ) -> None:
     exporter = ImagesExporter(extension="jpg", passthrough=True)
     with TiffReader(painted) as reader:
-        regions = TileExtractor(TileSpec(tile, stride, Level(0))).extract(reader)
+        regions = TileExtractor(spec).extract(reader)
         with pytest.raises(SlideError, match="passthrough") as caught:
             exporter.export(reader, regions, NO_MASK, tmp_path)
-        assert "tile.size=[256,256]" in str(caught.value)
+        assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "why"),
+    [("TCGA-CR-7395-01A-01-TS1", 256, "not JPEG"), ("CMU-1-Small-Region", 240, "tile.edge=drop")],
+)
+def test_passthrough_says_what_a_real_slide_lacks(
+    shared_slides: Path, tmp_path: Path, name: str, size: int, why: str
+) -> None:
+    exporter = ImagesExporter(extension="jpg", passthrough=True)
+    with TiffReader(shared_slides / f"{name}.svs") as reader:
+        spec = TileSpec(size, resolution=Level(0), edge=Edge.PAD)
+        regions = TileExtractor(spec, mask_threshold=0).extract(reader)
+        with pytest.raises(SlideError, match=why):
+            exporter.export(reader, regions, NO_MASK, tmp_path)
 
 
 def test_passthrough_needs_a_reader_that_can(painted: Path, tmp_path: Path) -> None:

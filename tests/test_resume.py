@@ -92,6 +92,24 @@ def test_a_setting_that_does_not_shape_output_does_nothing(
     assert run(tmp_path, setting) == []
 
 
+def test_what_cannot_be_redone_is_no_more_among_the_slides(tmp_path: Path, slide: Path) -> None:
+    other = Path(shutil.copy(slide, tmp_path / "other.svs"))
+    both = f"slides.paths=[{NAME}.svs,other.svs]"
+    run(tmp_path, both)
+    before = contents(tree(tmp_path))
+    other.write_bytes(other.read_bytes()[:1000])
+    lines = run(tmp_path, both, "threshold=0.3", code=3)
+    assert sum("to be redone" in line for line in lines) == 2
+    assert [path.name for path in (tmp_path / "out/slides").iterdir()] == [NAME]
+    old = {name: content for name, content in before.items() if "other" in name}
+    assert len(old) > 20
+    for name, content in old.items():
+        assert (tmp_path / name.replace("slides", ".stale", 1)).read_bytes() == content
+    shutil.copy(slide, other)
+    run(tmp_path, both, "threshold=0.3")
+    assert {row["status"] for row in read_csv(tmp_path / "out/slides.csv")} == {"done"}
+
+
 def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Path) -> None:
     run(tmp_path)
     before = tree(tmp_path)

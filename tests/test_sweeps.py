@@ -119,6 +119,26 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 
 
+def test_a_job_that_is_refused_leaves_what_is_there(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
+    assert tiler(*words, cwd=tmp_path).returncode == 0
+    job = tmp_path / "res/threshold=0.2"
+    before = outputs(job), (job / "run.json").read_bytes(), (job / "slides.csv").read_bytes()
+    refused = tiler(*words, "tile.size=100", "on_change=refuse", cwd=tmp_path)
+    assert refused.returncode == 5
+    assert "2 jobs; the sweep comes to" in refused.stderr
+    rows = read_csv(tmp_path / "res/sweep.csv")
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert "was made with other settings" in rows[0]["reason"]
+    after = outputs(job), (job / "run.json").read_bytes(), (job / "slides.csv").read_bytes()
+    assert after == before
+    again = tiler("--rerun", str(job), "out=again", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert outputs(tmp_path / "again") == outputs(job)
+    assert tiler(*words, cwd=tmp_path).returncode == 0
+    assert not list((tmp_path / "res").glob("*/refused.json"))
+
+
 @given(data=st.data())
 def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(st.integers(1, 220), st.integers(1, 220)))

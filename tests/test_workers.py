@@ -270,6 +270,29 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     assert "of 3 slides are done already" in result.stderr
 
 
+def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
+    slides(folder, "a", "slow1")
+    words = ["-m", *COMMON, "threshold=0.1,0.2,0.3", "tile.size=600", READER]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tiler", *words], cwd=folder, env={**os.environ, **FAULTY},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[1/2] a done" in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=5)[1]
+    assert process.returncode == 143
+    assert "1 job; the sweep comes to" in rest
+    assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "interrupted"]
+    assert not (folder / "out/threshold=0.2").exists()
+    again = tiler(*words, cwd=folder, env=FAULTY)
+    assert again.returncode == 0, again.stderr
+    assert len(read_csv(folder / "out/sweep.csv")) == 6
+
+
 def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
     slides(folder, "hangs")
     command = [sys.executable, "-m", "tiler", *COMMON, READER, "engine=processes"]

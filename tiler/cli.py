@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tiler")
 
+_STOPPED = (130, 143)
+"""The exit codes of a run that a signal ended."""
+
 
 def run_command(started: float) -> int:
     """Compose the configuration of the command line, run it and give back the exit code.
@@ -52,6 +55,8 @@ def run_command(started: float) -> int:
         code = _compose_and_run(started)
     except KeyboardInterrupt:
         code = 130
+    except SystemExit as stop:  # a run's own code, or that of a job that ended its sweep
+        code = int(stop.code or 0)
     sweep = launched_sweep()
     if sweep is None or sweep.folder is None:
         return code
@@ -64,10 +69,11 @@ def run_command(started: float) -> int:
 def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     """Write what a sweep comes to; the worst exit code of its jobs."""
     from tiler.runner.contact_sheet import write_contact_sheet
+    from tiler.runner.report import REFUSED
     from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
     from tiler.runner.tracking import end_sweep
 
-    jobs = read_jobs(folder, sweep.sweep_id)
+    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED)
     budgets = read_jobs(folder, sweep.sweep_id, "budget.json")
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
@@ -76,7 +82,8 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
         for job in jobs:
             if job.run["exit_code"]:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
-        _say(f"{len(jobs)} jobs; the sweep comes to {', '.join(str(p) for p in written if p)}")
+        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        _say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
     code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
     if sweep.tracker:
         end_sweep(sweep.tracker, folder, jobs, code)
@@ -99,6 +106,10 @@ def _compose_and_run(started: float) -> int:
         _say(f"E_CONFIG: {explain(error, _all_keys())}")
         return 2
     except Exception as error:
+        if isinstance(error, OSError) and error.filename and not _went_through_a_run(error):
+            from tiler.files import destination_error  # Hydra makes the folders of runs
+
+            return _complain(destination_error(error, Path(error.filename)))
         if isinstance(error, ValueError) and _raised_in(error, "hydra."):  # such as of mask=null
             _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
             return 2
@@ -113,6 +124,11 @@ def _compose_and_run(started: float) -> int:
     return 0
 
 
+def _went_through_a_run(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is _run.__code__ for frame, _ in frames)
+
+
 def _raised_in(error: Exception, package: str) -> bool:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals["__name__"]).startswith(package)
@@ -124,8 +140,10 @@ def _job(config: DictConfig, started: float) -> None:
     if alone:
         if code:
             sys.exit(code)
+    elif code in _STOPPED and HydraConfig.get().launcher._target_.endswith(".BasicLauncher"):
+        sys.exit(code)  # the jobs to come would be others to stop
     elif error:
-        _record_failure(code, error)  # the other jobs of the sweep still run
+        _record_refusal(code, error)  # the other jobs of the sweep still run
 
 
 def _run(config: DictConfig, started: float) -> tuple[int, str]:
@@ -178,7 +196,7 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
 
 def _remove_if_empty(folder: Path) -> None:
     """Leave nothing behind: Hydra made the folder before the configuration was looked at."""
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not any(folder.iterdir()) and folder.resolve() != Path.cwd():
         folder.rmdir()
 
 
@@ -196,14 +214,15 @@ def _facts() -> dict[str, Any]:
     return facts
 
 
-def _record_failure(code: int, error: str) -> None:
+def _record_refusal(code: int, error: str) -> None:
     import json
 
     from tiler.files import inside, make_folder, write_whole
+    from tiler.runner.report import REFUSED
 
     text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
     folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
-    write_whole(inside(folder, "run.json"), text.encode())
+    write_whole(inside(folder, REFUSED), text.encode())
 
 
 def _complain(error: TilerError) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from tiler.errors import ConfigError
 from tiler.files import inside
 from tiler.runner.record import NAME as RECORD
+from tiler.runner.report import REFUSED
 
 Facts = Mapping[str, Any]
 
@@ -28,7 +29,7 @@ class Run:
     folder
         Where it lies.
     facts
-        Its ``run.json``.
+        Its ``run.json``, or ``refused.json`` where that is all there is.
     rows
         Its ``slides.csv`` by slide id; empty when the run ended before it got to its slides.
     missing
@@ -82,11 +83,11 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     if not (folder / "run.json").is_file():
+        if (folder / REFUSED).is_file():
+            return Run(folder, _json_object(folder / REFUSED), {})
         hint = "; it is a sweep's: name one of its jobs" if _is_sweep(folder) else ""
         raise ConfigError(f"{folder} is not the folder of a run: it has no run.json{hint}")
     facts = _json_object(folder / "run.json")
-    if "error" in facts:
-        return Run(folder, facts, {})
     rows = _table(folder / "slides.csv", ("slide_id", "status", "reason"))
     if not rows:
         raise ConfigError(f"{folder / 'slides.csv'}: no slide in it")

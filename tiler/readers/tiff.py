@@ -24,6 +24,7 @@ from tiler.readers.tiff_layout import (
     beyond_the_end,
     check_limits,
     check_presence,
+    not_native,
     tile_at,
 )
 from tiler.readers.tiff_reduced import best_factor, reduced_levels
@@ -199,12 +200,12 @@ class TiffReader(LevelReader):
         native = self._levels[0]
         tile = tile_at(native, location, shape)
         if tile is None or not native.coding.is_jpeg or resolution.downsample(self) != 1:
-            (x, y), (width, height) = location, native.tile
+            x, y = location
+            why = not_native(native, shape, resolution.downsample(self))
             raise SlideError(
                 self.name,
-                f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
-                f" tiles; use resolution=level resolution.value=0 tile.size=[{width},{height}]"
-                " on a slide of JPEG tiles, or passthrough=false",
+                f"exporter.images.passthrough: the tile at ({x}, {y}) is none of the slide's own"
+                f" JPEG tiles: {why}; or set passthrough=false",
             )
         try:
             return self._as_file(self._stored(0, tile))

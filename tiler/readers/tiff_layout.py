@@ -183,6 +183,16 @@ def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) 
     return tile if level.byte_counts[tile] else None
 
 
+def not_native(level: NativeLevel, size: tuple[int, int], downsample: float) -> str:
+    """What to say of a box that is none of a level's JPEG tiles."""
+    if not level.coding.is_jpeg:
+        return f"its tiles are not JPEG (TIFF compression {level.coding.compression})"
+    if size != level.tile or downsample != 1:
+        width, height = level.tile
+        return f"they are those of resolution=level resolution.value=0 tile.size=[{width},{height}]"
+    return "they lie side by side: tile.stride=null puts tiles there, and tile.edge=drop keeps them"
+
+
 def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
     """What to say of a tile whose bytes are not all there."""
     return (

@@ -16,6 +16,9 @@ from tiler.files import inside, write_whole
 from tiler.runner.job import SlideRow
 from tiler.runner.versions import versions
 
+REFUSED = "refused.json"
+"""Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
+
 
 def write_slides(out: Path, rows: Sequence[SlideRow]) -> None:
     """Write ``slides.csv``: one row per slide, in the order they were asked for."""
@@ -46,3 +49,4 @@ def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], cod
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
     write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")
+    (out / REFUSED).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
-from tiler.files import inside, make_folder
+from tiler.files import destination_error, inside, make_folder
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
 from tiler.runner.engine import Engine
@@ -31,6 +31,9 @@ from tiler.runner.tasks import (
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
+
+STALE = ".stale"
+"""The folder of a run for what slides held before they could not be redone; nothing reads it."""
 
 Cut = Callable[[Regions], Iterable[Regions]]
 """What shares a slide's tiles out into pieces of work."""
@@ -181,6 +184,17 @@ class Schedule:
                 FinishTask(job, slide.planned, files, failed, slide.partial, slide.final)
             )
 
+    def _set_aside(self, slide: _Slide) -> None:
+        """Take what a slide's folder held out of ``slides``, where it would pass for this run's."""
+        aside = inside(make_folder(self._out / STALE), slide.job.slide_id)
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            slide.final.rename(aside)
+        except OSError as error:
+            raise destination_error(error, aside) from error
+        log.warning("slide=%s what it held before is in %s now", slide.job.slide_id, aside)
+        self._events.add("set_aside", slide=slide.job.slide_id)
+
     def _tell_of_cache(self, slide_id: str, plan: SlidePlan) -> None:
         self.shared.update(f"{what}s made" for what in plan.made)
         self.shared.update(f"{what}s reused" for what in ("mask", "grid") if what not in plan.made)
@@ -199,6 +213,8 @@ class Schedule:
         shutil.rmtree(slide.partial, ignore_errors=True)
         if isinstance(slide.error, WorkerError) and not slide.alone:
             return slide.job
+        if slide.final.exists():  # of other settings, another file, or damaged
+            self._set_aside(slide)
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
         known = slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}

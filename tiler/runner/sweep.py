@@ -15,6 +15,7 @@ from typing import Any
 import tiler
 from tiler.files import inside, write_whole
 from tiler.runner.job import SlideRow
+from tiler.runner.report import REFUSED
 from tiler.runner.versions import git_state, versions
 
 _WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143, 0)
@@ -29,13 +30,15 @@ class JobRecord:
     rows: list[dict[str, str]]
 
 
-def read_jobs(folder: Path, sweep_id: str, name: str = "run.json") -> list[JobRecord]:
-    """The jobs of one sweep that left such a file, in the order of their numbers."""
+def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
+    """The jobs of one sweep that left a file of such a name, in the order of their numbers."""
     jobs = []
-    for record in folder.glob(f"*/{name}"):
+    for record in (path for name in names for path in folder.glob(f"*/{name}")):
         run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
         if run.get("sweep", {}).get("id") == sweep_id:
-            jobs.append(JobRecord(record.parent.name, run, _rows(record.parent / "slides.csv")))
+            # Beside what refused a job may lie the table of an earlier run.
+            rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
+            jobs.append(JobRecord(record.parent.name, run, rows))
     return sorted(jobs, key=lambda job: job.run["sweep"]["number"])
 
 

@@ -37,6 +37,8 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
         raise ConfigError("slides.paths=[]: give a file, a folder, a glob, or a list of them")
     found: dict[str, Path] = {}
     for pattern in patterns:
+        if not pattern:
+            raise ConfigError("slides.paths is empty: give a file, a folder or a glob")
         hits = sorted(_expand(pattern))
         if not hits:
             raise ConfigError(f"slides.paths={pattern}: no slide found; {_looked_for(pattern)}")
