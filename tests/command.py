@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ def tiler(
     """
     if not hasattr(os, "fork"):
         return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module)
+    if _forks(os.getpid()).poll() is not None:
+        _forks.cache_clear()
     server = _forks(os.getpid())
     with TemporaryDirectory() as folder:
         output = Path(folder) / "printed"
@@ -56,7 +59,7 @@ def tiler(
         server.stdin.flush()
         if not select.select([server.stdout], [], [], timeout)[0]:
             _forks.cache_clear()
-            server.kill()
+            os.killpg(server.pid, signal.SIGKILL)  # the command as well
             raise subprocess.TimeoutExpired([module, *words], timeout)
         code = int(server.stdout.readline())
         printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
@@ -72,6 +75,7 @@ def _forks(pid: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,
     )
 
 

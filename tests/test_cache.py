@@ -108,6 +108,11 @@ def test_what_was_loaded_is_recalled_while_there_is_room(
     with pytest.raises(ValueError, match="read-only"):
         held["x"][0] = 7
     store(tmp_path, "a", {"x": np.full(3, 5)})
+    os.utime(tmp_path / "a.arrays", (0, 0))
+    load_or_recall(tmp_path, "a")
+    os.utime(tmp_path / "a.arrays", (0, 0))
+    load_or_recall(tmp_path, "a")
+    assert (tmp_path / "a.arrays").stat().st_mtime > 0  # recalled is used, too
     anew = load_or_recall(tmp_path, "a")
     assert anew is not None
     assert anew["x"].tolist() == [5, 5, 5]

@@ -127,6 +127,28 @@ def test_what_a_part_of_the_users_own_raises_is_said(
         build(config)
 
 
+@pytest.mark.parametrize("parts", [{}, {"store": {"_target_": "own_part.Store"}}])
+def test_runs_do_not_share_what_their_parts_are_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, object]
+) -> None:
+    (tmp_path / "own_part.py").write_text(
+        "class Store:\n    pass\n"
+        "class Tracker:\n    def __init__(self, words: list, store=None):\n"
+        "        words.append('used')\n        self.words, self.store = words, store\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TILER_TARGETS", "own_part")
+    config = composed()
+    with open_dict(config):
+        config.tracker = {"_target_": "own_part.Tracker", "words": ["new"], **parts}
+    first, second = (build(config).tracker for _ in range(2))
+    assert first.words == second.words == ["new", "used"]
+    assert first is not second
+    if parts:
+        assert type(first.store).__name__ == "Store"
+        assert first.store is not second.store
+
+
 def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="TILER_TARGETS"):
         allowed_target("fractions.Fraction")

@@ -38,6 +38,27 @@ def test_a_file_that_changed_just_now_is_read_each_time(slide: Path, readings: l
     assert readings == [250, 250]
 
 
+def test_what_was_read_meanwhile_is_not_remembered_for_what_was_looked_at(
+    slide: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOCK_NS", -(10**18))
+    looked_at, before = slide.stat(), module._state
+    other = slide.with_name("other")
+    other.write_bytes(b"another slide")
+
+    def swapped(facts: os.stat_result) -> tuple[int, ...]:
+        if not readings and slide.stat().st_ino == looked_at.st_ino:
+            slide.rename(slide.with_name("first"))
+            other.rename(slide)
+        return before(facts)
+
+    monkeypatch.setattr(module, "_state", swapped)
+    assert fingerprint(slide).size == 13
+    slide.rename(other)
+    slide.with_name("first").rename(slide)
+    assert fingerprint(slide).size == 250
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no time of the last change")
 @pytest.mark.parametrize("change", ["in place", "replaced", "shut"])
 def test_a_change_that_leaves_size_and_time_is_noticed(

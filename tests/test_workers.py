@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,14 +20,17 @@ import tifffile
 from command import fresh_tiler, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError
+from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError, SlideError
 from tiler.exporters import ImagesExporter
+from tiler.protocols import Exported
+from tiler.runner import tasks
 from tiler.runner.desk import Desk
 from tiler.runner.engines import ProcessEngine, spawning
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
 from tiler.runner.job import SlideJob
 from tiler.runner.tasks import FinishTask, PlanTask, TilesTask
 from tiler.runner.versions import versions
+from tiler.written import WrittenFile
 
 NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
@@ -270,6 +273,22 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     assert "of 3 slides are done already" in result.stderr
 
 
+@pytest.mark.parametrize("after_s", [0.1, 0.25, 0.4])
+def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float) -> None:
+    slides(folder, "slow1", "slow2", "slow3")
+    command = [sys.executable, "-m", "tiler", *COMMON, "tile.size=600", READER, "engine=processes"]
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=5)[1]
+    assert process.returncode in (130, -signal.SIGINT)  # Python itself has yet to begin
+    assert "Traceback" not in said or process.returncode != 130
+    assert alive(folder) == []
+
+
 def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2,0.3", "tile.size=600", READER]
@@ -415,14 +434,54 @@ def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> No
     assert written[0] == written[1] != written[2] == written[3]
 
 
-@pytest.mark.parametrize("fate", ["cut", "gone", "homeless"])
-def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path, fate: str) -> None:
-    path = tmp_path / "a.tiff"
+@dataclass(frozen=True)
+class Liar:
+    """An exporter of the user's own that lists what it did not write."""
+
+    per_tile = False
+
+    def export(self, source, regions, mask, folder) -> Exported:
+        return Exported((WrittenFile("nothing.txt", 3, "0" * 64),))
+
+
+def small_job(folder: Path, **exporters: object) -> SlideJob:
+    path = folder / "a.tiff"
     pixels = np.random.default_rng(0).integers(0, 256, (192, 256, 3), dtype=np.uint8)
     tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb")
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
-    reader = partial(open_slide, magnification=20)
-    job = SlideJob(path, "a", reader, extractor, {"images": ImagesExporter()}, {})
+    return SlideJob(path, "a", partial(open_slide, magnification=20), extractor, exporters, {})
+
+
+def test_what_an_exporter_did_not_write_is_no_fault_of_the_destinations(tmp_path: Path) -> None:
+    job = small_job(tmp_path, liar=Liar())
+    planned, parts = PlanTask(job).run(Desk()), tmp_path / "partial"
+    with pytest.raises(SlideError, match=r"an exporter lists nothing\.txt"):
+        FinishTask(job, planned, (), (), parts, tmp_path / "final").run(Desk())
+
+
+def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = small_job(tmp_path, images=ImagesExporter())
+    planned, parts, final = PlanTask(job).run(Desk()), tmp_path / "partial", tmp_path / "final"
+    tiles = TilesTask(job, "images", planned.plan.regions, parts, planned.key).run(Desk())
+    finish = FinishTask(job, planned, (tiles.files,), (), parts, final)
+    check = tasks._check_whole
+
+    def overtaken(*facts: object) -> None:
+        monkeypatch.setattr(tasks, "_check_whole", check)
+        rows.append(finish.run(Desk()))
+        check(*facts)
+
+    rows: list[dict[str, object]] = []
+    monkeypatch.setattr(tasks, "_check_whole", overtaken)
+    assert finish.run(Desk()) == rows[0]
+    assert final.is_dir()
+
+
+@pytest.mark.parametrize("fate", ["cut", "gone", "homeless"])
+def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path, fate: str) -> None:
+    job = small_job(tmp_path, images=ImagesExporter())
     planned, desk, partial_folder = PlanTask(job).run(Desk()), Desk(), tmp_path / "partial"
     tiles = TilesTask(job, "images", planned.plan.regions, partial_folder, planned.key).run(desk)
     written = sorted((partial_folder / "tiles").iterdir())[-1]

@@ -30,6 +30,7 @@ from tiler.config.multirun import (
 )
 from tiler.config.schema import register_schema
 from tiler.errors import TilerError
+from tiler.runner.signals import leave_in_order
 
 if TYPE_CHECKING:
     from tiler.config.build import Plan
@@ -110,8 +111,11 @@ def _compose_and_run(started: float) -> int:
             from tiler.files import destination_error  # Hydra makes the folders of runs
 
             return _complain(destination_error(error, Path(error.filename)))
-        if isinstance(error, ValueError) and _raised_in(error, "hydra."):  # such as of mask=null
+        if isinstance(error, ValueError) and _raised_in(error, ("hydra",)):  # such as of mask=null
             _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
+            return 2
+        if _raised_in(error, ("hydra", "omegaconf")):  # of words that make no sense to it
+            _say(f"E_CONFIG: {error!r}, says Hydra: look at the words that begin with hydra")
             return 2
         if not type(error).__module__.startswith("submitit."):
             raise
@@ -129,12 +133,13 @@ def _went_through_a_run(error: Exception) -> bool:
     return any(frame.f_code is _run.__code__ for frame, _ in frames)
 
 
-def _raised_in(error: Exception, package: str) -> bool:
+def _raised_in(error: Exception, packages: tuple[str, ...]) -> bool:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"]).startswith(package)
+    return str(frame.f_globals["__name__"]).split(".")[0] in packages
 
 
 def _job(config: DictConfig, started: float) -> None:
+    leave_in_order()
     alone = HydraConfig.get().mode is RunMode.RUN
     code, error = _run(config, started if alone else time.perf_counter())
     if alone:
@@ -235,17 +240,18 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _all_keys() -> list[str]:
-    """Every key of the default configuration and of all options, for a hint."""
+def _all_keys() -> dict[str, list[str]]:
+    """Every key of the default configuration and of all options, with those that have it."""
     import yaml
 
     folder = conf_folder()
     top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    keys = [key for key in top if key not in ("hydra", "defaults")]
-    keys += [f"limits.{key}" for key in top["limits"]]
+    keys: dict[str, list[str]] = {key: [] for key in top if key not in ("hydra", "defaults")}
+    keys |= {f"limits.{key}": [] for key in top["limits"]}
     for file in sorted(folder.glob("*/*.yaml")):
         node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         group = file.parent.name
         prefix = f"{group}.{file.stem}" if group == "exporter" else group
-        keys += [group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))]
-    return list(dict.fromkeys(keys))
+        for key in (group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))):
+            keys.setdefault(key, []).append(file.stem)
+    return keys

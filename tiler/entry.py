@@ -28,7 +28,9 @@ def main() -> None:
             sys.exit(_rerun(old, words, started))
         case _:
             from tiler.runner.engines.spawning import start_ahead
+            from tiler.runner.signals import leave_at_once
 
+            leave_at_once()
             start_ahead(sys.argv[1:])
             from tiler.cli import run_command
 

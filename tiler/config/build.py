@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.schema import Config
-from tiler.config.validate import leaves, nearest, problems_in
+from tiler.config.validate import leaves, nearest, nodes, problems_in
 from tiler.errors import ConfigError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import SlideEntry, Tracker
@@ -233,7 +233,10 @@ def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
 def _anew(plain: Mapping[str, Any], key: str) -> Any:
     """What a group describes, each time another; what makes it is looked up once."""
     with _explained(key):
-        return _plain_partial(_kept(plain, key, _partial_=True))()
+        if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
+            return instantiate({**plain[key], "_convert_": "all"})
+        make = _plain_partial(_kept(plain, key, _partial_=True))
+        return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
 
 
 @lru_cache(maxsize=64)

@@ -21,14 +21,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiler.config.copies import copied, quickly_copied
 from tiler.config.multirun import parsed
+from tiler.config.validate import check_targets
 
 _Lines = tuple[str, ...]
 
 _MODES: tuple[list[str], ...] = ([], ["hydra.mode=RUN"], ["hydra.mode=MULTIRUN"])
 """What Hydra adds to the words once it knows the mode."""
 
+_HYDRAS = ("hydra", "hydra_plugins")
+"""Where Hydra's own plugins and callbacks are."""
+
 _PASSED_ON = ("hydra.job.env_set.", "hydra.job.config.override_dirname.")
-"""Keys of Hydra's that ``SweepCallback`` sets for all jobs, and that composing does not read."""
+"""Keys of Hydra's that ``SweepCallback`` sets for all jobs; what composing makes of them, ``_job``
+makes again."""
 
 
 _MAX_READY = 64
@@ -94,7 +99,7 @@ class SharingLoader(ConfigLoaderImpl):
         ConfigCompositionException
             When a word does not fit the configuration.
         """
-        compose = super().load_configuration
+        compose = self._checked
         if not validate_sweep_overrides:
             words = list(overrides)
             try:  # as for a run: where no choice is left open, a sweep's is no other
@@ -114,6 +119,15 @@ class SharingLoader(ConfigLoaderImpl):
         config.hydra.overrides.hydra += [word.input_line for word in added]
         if run_mode is RunMode.MULTIRUN:
             self._remember(config, every)
+        return config
+
+    def _checked(self, *words: Any) -> DictConfig:
+        """What Hydra composes, if all that Hydra itself is going to call may be called."""
+        config = super().load_configuration(*words)
+        for part in ("callbacks", "launcher", "sweeper"):
+            node = config.hydra._get_node(part)  # as it is written: ${…} is nothing to call
+            if OmegaConf.is_config(node) and not node._is_none():
+                check_targets(OmegaConf.to_container(node), f"hydra.{part}", _HYDRAS)
         return config
 
     def load_sweep_config(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tiler.config.validate import nearest
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
 
 
-def explain(error: BaseException, keys: Collection[str]) -> str:
+def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
     """The one line that a composition error comes down to, with the nearest key if there is one.
 
     Parameters
@@ -18,7 +18,7 @@ def explain(error: BaseException, keys: Collection[str]) -> str:
     error
         What Hydra or OmegaConf raised.
     keys
-        All keys of the configuration, dotted.
+        All keys of the configuration, dotted, each with the options that have it.
     """
     lines = [line.strip() for line in _text(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
@@ -29,7 +29,9 @@ def explain(error: BaseException, keys: Collection[str]) -> str:
         if reason:
             return f"{key}: {reason}"
         if key in keys:
-            return f"{key}: the chosen option of {key.split('.')[0]} has no such key, another has"
+            group = key.split(".")[0]
+            others = " or ".join(f"{group}={option}" for option in keys[key])
+            return f"{key}: the chosen option of {group} has no such key; take {others}"
         return f"unknown key {key!r}{nearest(key, keys)}"
     merging = re.match(r"Error merging override (.*)", first)
     if merging and len(lines) > 1:
@@ -47,9 +49,17 @@ def explain(error: BaseException, keys: Collection[str]) -> str:
                 f"{option.group(1)} needs the extra tiler[submitit]: pip install 'tiler[submitit]'"
             )
         return f"no such option: {option.group(1)}" + (f"; choose one of: {names}" if names else "")
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", first)
+    if ambiguous:
+        key, values = ambiguous.groups()
+        return (
+            f"{key}={values}: several values are a sweep, which begins with -m; a list is"
+            f" '{key}=[{values}]', text is '{key}=\"{values}\"'"
+        )
     if type(error).__name__ == "OverrideParseException":
         return (
-            f"{first}; put quotes around a value that contains ( ) , = or spaces: 'key=\"value\"'"
+            f"{first}; put quotes around a value with other than letters, digits and / - . _ :"
+            " 'key=\"value\"'"
         )
     return first
 

@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from tiler.errors import ConfigError
+
 TARGETS_VARIABLE = "TILER_TARGETS"
 """Environment variable: further packages, comma-separated, that ``_target_`` may name."""
 
@@ -34,8 +36,9 @@ def problems_in(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
     """
     known = list(known)
     problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
-    for key, node in _nodes({key: config[key] for key in config if key in known}):
-        problems += _problems_in_node(key, node)
+    for key in (key for key in config if key in known):
+        for place, node in nodes(config[key], key):
+            problems += _problems_in_node(place, node)
     return problems
 
 
@@ -54,14 +57,32 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def _nodes(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for key, value in config.items():
-        if not isinstance(value, Mapping):
-            continue
+def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping in plain containers that says what is to be called, and where it stands."""
+    if isinstance(value, Mapping):
         if "_target_" in value:
             yield key, value
-        else:
-            yield from ((f"{key}.{name}", node) for name, node in _nodes(value))
+        for name, below in value.items():
+            yield from nodes(below, f"{key}.{name}")
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from nodes(below, f"{key}[{number}]")
+
+
+def check_targets(value: Any, key: str, also: Sequence[str]) -> None:
+    """Refuse what is to be called anywhere in plain containers, unless it may be named there.
+
+    Raises
+    ------
+    ConfigError
+        When it is neither in tiler, nor in one of the other packages, nor in one that the
+        environment allows.
+    """
+    for place, node in nodes(value, key):
+        try:
+            allowed_target(str(node["_target_"]), also)
+        except ValueError as error:
+            raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
 
 
 def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
@@ -84,24 +105,33 @@ def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
             problems.append(f"{key}.{name} is not set: give {key}.{name}=…")
         elif not _fits(value, parameters[name]):
             wanted = _spelled(parameters[name])
-            problems.append(f"{key}.{name}={value!r}: must be {wanted}")
+            number = _fits(str(value), parameters[name]) and not isinstance(value, str)
+            how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
+            problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
     return problems
 
 
-def allowed_target(name: str) -> Any:
+def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
     """Import what a ``_target_`` names, if it may be named at all.
+
+    Parameters
+    ----------
+    name
+        Dotted.
+    also
+        Packages that may be named there beside tiler.
 
     Raises
     ------
     ValueError
         When it is neither in tiler nor in a package that the environment allows, or not there.
     """
-    return _imported(name, os.environ.get(TARGETS_VARIABLE, ""))
+    others = filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))
+    return _imported(name, ("tiler", *also, *others))
 
 
 @cache
-def _imported(name: str, others: str) -> Any:
-    allowed = ["tiler", *filter(None, others.split(","))]
+def _imported(name: str, allowed: tuple[str, ...]) -> Any:
     refusal = ValueError(
         f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
     )

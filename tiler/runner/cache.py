@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -66,8 +67,16 @@ def load(folder: Path, key: str) -> Arrays | None:
 
 
 def load_or_recall(folder: Path, key: str) -> Arrays | None:
-    """As ``load``, of an entry that other processes never make another: not to be written to."""
-    found = _held.pop((folder, key), None) or load(folder, key)
+    """As ``load``, of a key that says all that its arrays depend on: they are not to be written to.
+
+    What was loaded once is held in memory, as far as there is room.
+    """
+    found = _held.pop((folder, key), None)
+    if found is not None:
+        with suppress(OSError):
+            os.utime(inside(folder, f"{key}{_SUFFIX}"))  # used, as in load
+    else:
+        found = load(folder, key)
     if found is not None:
         for array in found.values():
             array.flags.writeable = False

@@ -6,9 +6,8 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,6 +62,12 @@ class Fingerprint:
     content: str
 
 
+_State = tuple[int, ...]
+
+_known: dict[tuple[tuple[Path, ...], tuple[_State, ...]], Fingerprint] = {}
+"""By a slide's files and their states."""
+
+
 @dataclass(frozen=True)
 class FileState:
     """What changes when a slide's files are replaced or written to: bytes, time, inode of each."""
@@ -80,19 +85,28 @@ def fingerprint(path: Path) -> Fingerprint:
     """Fingerprint a slide by a few small reads.
 
     Jobs of a sweep ask again and again: a file is not read twice while nothing about it changed,
-    its ctime included, which no program can set.
+    its ctime included.
     """
     files = path, *companions(path)
     facts = [file.stat() for file in files]
     changed_ns = max(file.st_ctime_ns for file in facts)
     settled = os.name != "nt" and time.time_ns() - changed_ns > _CLOCK_NS
-    states = ((f.st_dev, f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns) for f in facts)
-    return (_remembered if settled else _read)(files, *states)
+    key = files, tuple(map(_state, facts))
+    if key in _known:
+        return _known[key]
+    found, state = _read(path, files[1:])
+    if settled and state == key[1][0]:
+        _known[key] = found
+    return found
 
 
-def _read(files: tuple[Path, ...], *states: tuple[int, ...]) -> Fingerprint:
-    """The fingerprint of a slide's files, the first of which names it, in their states."""
-    digest, (path, *others) = hashlib.sha256(), files
+def _state(facts: os.stat_result) -> _State:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _read(path: Path, others: Iterable[Path]) -> tuple[Fingerprint, _State]:
+    """A slide's fingerprint, and the state of the file that was read for it."""
+    digest = hashlib.sha256()
     for other in others:
         facts, readable = other.stat(), os.access(other, os.R_OK)
         state = struct.pack("<xQq?", facts.st_size, facts.st_mtime_ns, readable)
@@ -103,10 +117,8 @@ def _read(files: tuple[Path, ...], *states: tuple[int, ...]) -> Fingerprint:
         file.seek(max(0, facts.st_size - _PIECE))
         digest.update(file.read(_PIECE))
         _digest_index(file, facts.st_size, digest.update)
-    return Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
-
-
-_remembered = lru_cache(1 << 16)(_read)
+    found = Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
+    return found, _state(facts)
 
 
 def full_hash(path: Path) -> str:

@@ -129,6 +129,8 @@ class _Shelf:
             except ValueError as error:
                 self.notes.append(f"the cached {what} {error}: made anew")
         arrays = make()
+        for array in arrays.values():
+            array.flags.writeable = False  # as those are that come from the cache
         self.made.append(what)
         if folder is not None and self._same_files():
             store(folder, key, arrays)

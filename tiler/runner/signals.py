@@ -41,3 +41,21 @@ def interruptible() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def leave_at_once() -> None:
+    """Have Ctrl-C end the process: what comes before a run may swallow a KeyboardInterrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def leave_in_order() -> None:
+    """Have Ctrl-C raise a KeyboardInterrupt again: from here on there is something to tell."""
+    ours = signal.getsignal(signal.SIGINT) is _leave
+    if ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted before it began\n")
+    os._exit(130)

@@ -116,9 +116,17 @@ class FinishTask:
 
     def run(self, desk: Desk) -> dict[str, object]:
         """Finish the slide and return its row."""
-        job, plan = self.job, self.planned.plan
         if not self.partial.exists() and (done := self._already_published()):
             return done
+        try:
+            return self._finished(desk)
+        except DestinationError:  # a worker that passed for lost may have been the first
+            if not self.partial.exists() and (done := self._already_published()):
+                return done
+            raise
+
+    def _finished(self, desk: Desk) -> dict[str, object]:
+        job, plan = self.job, self.planned.plan
         open_reader = partial(desk.reader, job, self.planned.key)
         reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
         folder = make_folder(self.partial)
@@ -137,7 +145,7 @@ class FinishTask:
             {"x": t.region.location.x, "y": t.region.location.y, "cause": t.cause}
             for t in self.failed
         ]
-        _check_whole(job.slide_id, folder, files)
+        _check_whole(job, folder, files)
         sync_tree(folder)
         row = {**row, "bytes": int(files.sizes.sum())}
         record = Record(
@@ -168,20 +176,26 @@ class FinishTask:
         return dict(record.row)
 
 
-def _check_whole(slide_id: str, folder: Path, files: WrittenFiles) -> None:
+def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     """Look at every file once more before vouching for it."""
     if twice := files.named_twice():
-        raise SlideError(slide_id, f"two exporters write {twice}: leave one of them out")
+        raise SlideError(job.slide_id, f"two exporters write {twice}: leave one of them out")
     below = f"{folder}/"
     for name, expected, _ in files:
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
+            if folder.is_dir() and not all(map(_is_ours, job.exporters.values())):
+                raise SlideError(job.slide_id, f"an exporter lists {name}: {error}") from error
             raise destination_error(error, folder / name) from error
         if size != expected:
             raise DestinationError(
                 f"E_DEST: {folder / name} has {size} bytes after {expected} were written"
             )
+
+
+def _is_ours(exporter: object) -> bool:
+    return type(exporter).__module__.startswith("tiler.")
 
 
 def _check_unchanged(job: SlideJob, before: FileState) -> None:

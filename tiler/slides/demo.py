@@ -32,7 +32,11 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
     """
     path = make_folder(Path(folder)) / "demo.svs"
     if not _is_current(path):
-        write_demo_slide(path)
+        from filelock import FileLock
+
+        with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all want it
+            if not _is_current(path):
+                write_demo_slide(path)
     return [SlideEntry(path)]
 
 

@@ -41,7 +41,7 @@ def start_ahead(words: Sequence[str]) -> None:
     cores = os.cpu_count() or 1
     wanted = [word.removeprefix(_WORKERS) for word in words if word.startswith(_WORKERS)]
     count = wanted[-1] if wanted else str(cores)
-    if count.isdecimal():
+    if count.isdecimal() and len(count) < 5:
         now = _circumstances(int(count))
         for _ in range(min(int(count), cores - 1)):  # one core is for the command itself
             keep(now, _spawn(int(count)))
