@@ -337,11 +337,11 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
         assert block, f"no {mark} in the page"
         (tmp_path / mark).parent.mkdir(parents=True)
         (tmp_path / mark).write_text(block.group(1))
-    command = re.search(r"^(TILER_TARGETS=\w+) tiler (--config-dir .*)$", text, re.M)
+    command = re.search(r"^PYTHONPATH=\. (TILER_TARGETS=\w+) tiler (--config-dir .*)$", text, re.M)
     assert command
     picture(tmp_path)
     variable, _, package = command.group(1).partition("=")
-    env = {variable: package, "PYTHONPATH": f"{tmp_path}:{TESTS.parent}"}
+    env = {variable: package, "PYTHONPATH": os.pathsep.join([".", str(TESTS.parent)])}
     result = tiler(*command.group(2).split(), *COMMON, "out=out", cwd=tmp_path, env=env)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out/log.txt").read_text().splitlines() == [
