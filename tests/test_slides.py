@@ -26,8 +26,9 @@ def found(*paths: str) -> list[str]:
 
 
 def test_a_folder_is_searched_with_its_subfolders_for_slides_only(tmp_path: Path) -> None:
-    made(tmp_path, "b.svs", "a/c.NDPI", "a/notes.txt", "thumb.png", "d.tiff")
+    made(tmp_path, "b.svs", "a/c.NDPI", "a/notes.txt", "thumb.png", "d.tiff", "._b.svs", ".x/e.svs")
     assert sorted(found(str(tmp_path))) == ["b.svs", "c.NDPI", "d.tiff"]
+    assert found(str(tmp_path / "._b.svs"), str(tmp_path / ".x")) == ["._b.svs", "e.svs"]
 
 
 def test_files_are_taken_as_they_are_and_once(tmp_path: Path) -> None:

@@ -34,11 +34,12 @@ _COLOURS = bytes([255, 255, 255, 240, 205, 215, 205, 220, 250, 105, 130, 225])
 def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
     """Draw the sheet from the sweep's cache; None where that knows none of the slides.
 
-    A row per slide and a column per job: tissue pink, kept tiles blue. Slides beyond the fourth
-    and jobs beyond the sixteenth are in ``sweep.csv`` alone.
+    A row per slide that some job could read, and a column per job: tissue pink, kept tiles blue.
+    Slides beyond the fourth and jobs beyond the sixteenth are in ``sweep.csv`` alone.
     """
     shown = jobs[:_MAX_JOBS]
-    slides = list(dict.fromkeys(row["slide_id"] for job in shown for row in job.rows))
+    read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
+    slides = list(dict.fromkeys(read))
     rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
     if not any(picture is not None for row in rows for picture, _ in row):
         return None

@@ -24,7 +24,7 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     ----------
     paths
         One or many of: a file, taken as it is; a folder, searched with its subfolders for files
-        with a slide's suffix; a glob, ``**`` included.
+        with a slide's suffix that are not hidden; a glob, ``**`` included.
 
     Raises
     ------
@@ -50,14 +50,20 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
 def _expand(pattern: str) -> Iterator[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
-        for folder, _, names in os.walk(path):
-            for name in names:
+        for folder, below, names in os.walk(path):
+            below[:] = filter(_is_shown, below)
+            for name in filter(_is_shown, names):
                 if Path(name).suffix.lower() in SLIDE_SUFFIXES:
                     yield Path(folder, name)
     elif glob.has_magic(str(path)) and not path.exists():
         yield from (Path(hit) for hit in glob.glob(str(path), recursive=True))
     else:
         yield path
+
+
+def _is_shown(name: str) -> bool:
+    """Whether a file is no hidden one, such as those that macOS puts beside every file."""
+    return not name.startswith(".")
 
 
 def _looked_for(pattern: str) -> str:
