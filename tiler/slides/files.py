@@ -16,6 +16,9 @@ SLIDE_SUFFIXES = frozenset(
 )
 """What counts as a slide in a folder: the formats of OpenSlide 4. Other files, ask by name."""
 
+_MACS = "._"
+"""How names begin of what macOS writes beside files on disks of other systems."""
+
 
 def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     """All slides that files, folders and globs stand for, each once, in a stable order.
@@ -24,7 +27,7 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     ----------
     paths
         One or many of: a file, taken as it is; a folder, searched with its subfolders for files
-        with a slide's suffix that are not hidden; a glob, ``**`` included.
+        with a slide's suffix, but neither hidden subfolders nor macOS's files beside files; a glob, ``**`` included.
 
     Raises
     ------
@@ -51,19 +54,14 @@ def _expand(pattern: str) -> Iterator[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
         for folder, below, names in os.walk(path):
-            below[:] = filter(_is_shown, below)
-            for name in filter(_is_shown, names):
-                if Path(name).suffix.lower() in SLIDE_SUFFIXES:
+            below[:] = (name for name in below if not name.startswith("."))
+            for name in names:
+                if Path(name).suffix.lower() in SLIDE_SUFFIXES and not name.startswith(_MACS):
                     yield Path(folder, name)
     elif glob.has_magic(str(path)) and not path.exists():
         yield from (Path(hit) for hit in glob.glob(str(path), recursive=True))
     else:
         yield path
-
-
-def _is_shown(name: str) -> bool:
-    """Whether a file is no hidden one, such as those that macOS puts beside every file."""
-    return not name.startswith(".")
 
 
 def _looked_for(pattern: str) -> str:
