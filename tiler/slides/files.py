@@ -26,8 +26,9 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     Parameters
     ----------
     paths
-        One or many of: a file, taken as it is; a folder, searched with its subfolders for files
-        with a slide's suffix, but neither hidden subfolders nor macOS's files beside files; a glob, ``**`` included.
+        One or many of: a file, taken as it is; a folder, searched for files with a slide's
+        suffix, with its subfolders but hidden ones, and without macOS's files beside files; a
+        glob, ``**`` included.
 
     Raises
     ------
