@@ -164,7 +164,7 @@ SWEPT = ("threshold=0.1,0.9", "resolution.value=1.0,2.0", "mask=otsu,none",
          "resolution={value: 2},{value: 4}", "tile.size=[300,200],64")  # fmt: skip
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(lines((*STARTS, *WORDS, *zip(SWEPT, SWEPT, strict=True))), lines(WORDS))
 def test_a_sweep_and_its_jobs_are_what_hydra_composes(
     loaders: tuple[ConfigLoaderImpl, SharingLoader], words: list[str], others: list[str]
