@@ -415,11 +415,13 @@ def test_i25_an_undecodable_name_is_processed(folder: Path, shared_slides: Path)
     assert row["status"] == "done"
 
 
-def test_i27_links_in_the_output_are_refused(folder: Path, shared_slides: Path) -> None:
+@pytest.mark.parametrize("link", ["slides/a", "slides", ".partial", ".stale"])
+def test_i27_links_in_the_output_are_refused(folder: Path, shared_slides: Path, link: str) -> None:
     shutil.copy(shared_slides / "boxes.tiff", folder / "in/a.tiff")
     (folder / "elsewhere").mkdir()
-    (folder / "out/slides").mkdir(parents=True)
-    (folder / "out/slides/a").symlink_to(folder / "elsewhere")
+    place = folder / "out" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(folder / "elsewhere")
     result = tiler(*LEVEL0, "tile.size=50", cwd=folder)
     assert result.returncode == 2
     assert "symbolic link" in result.stderr

@@ -114,7 +114,8 @@ def _compose_and_run(started: float) -> int:
         if isinstance(error, ValueError) and _raised_in(error, ("hydra",)):  # such as of mask=null
             _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
             return 2
-        if _raised_in(error, ("hydra", "omegaconf")):  # of words that make no sense to it
+        hydras = _raised_in(error, ("hydra", "omegaconf")) and not _went_through_a_run(error)
+        if hydras:  # of words that make no sense to it
             _say(f"E_CONFIG: {error!r}, says Hydra: look at the words that begin with hydra")
             return 2
         if not type(error).__module__.startswith("submitit."):

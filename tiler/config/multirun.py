@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from tiler.config.folder import help_text
 from tiler.errors import ConfigError
+from tiler.runner.signals import leave_in_order
 
 if TYPE_CHECKING:
     from tiler.runner.tracking import Guarded
@@ -133,6 +134,7 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
+        leave_in_order()
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         # As written, for what ${…} comes to is each job's own.
         words = OmegaConf.to_container(config.hydra.overrides.task)

@@ -19,6 +19,10 @@ from tiler.files import destination_error, inside, make_folder, write_whole
 _HOLDER = ".lock-holder.json"
 
 
+STALE = ".stale"
+"""The folder of a run for what slides held before they could not be redone; nothing reads it."""
+
+
 @contextmanager
 def held(out: Path) -> Iterator[None]:
     """Have a run's folder to oneself, with an empty folder ``.partial`` in it for the time.
@@ -30,7 +34,7 @@ def held(out: Path) -> Iterator[None]:
     DestinationError, LockedError
         When ``out`` cannot be written, or another run holds it.
     """
-    for name in ("slides", ".partial"):
+    for name in ("slides", ".partial", STALE):
         if (out / name).is_symlink():
             raise ConfigError(f"{out / name} is a symbolic link; tiler only writes real folders")
     partial = make_folder(out / ".partial")

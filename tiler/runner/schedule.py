@@ -18,6 +18,7 @@ from tiler.regions import Regions
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.lock import STALE
 from tiler.runner.progress import Progress
 from tiler.runner.slide import SlidePlan, pieces
 from tiler.runner.tasks import (
@@ -31,9 +32,6 @@ from tiler.runner.tasks import (
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
-
-STALE = ".stale"
-"""The folder of a run for what slides held before they could not be redone; nothing reads it."""
 
 Cut = Callable[[Regions], Iterable[Regions]]
 """What shares a slide's tiles out into pieces of work."""
