@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.schema import Config
-from tiler.config.validate import leaves, nearest, nodes, problems_in
+from tiler.config.validate import check_out, leaves, nearest, nodes, out_of_range, problems_in
 from tiler.errors import ConfigError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import SlideEntry, Tracker
@@ -92,7 +91,7 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
     problems = problems_in(plain, known)
     if problems:
         raise ConfigError("\n".join(problems))
-    _check_out(plain)
+    check_out(plain)
     limits = Limits(**plain["limits"])
     common = {**_parts(plain), "cache": _cache_folder(plain["cache"], root)}
     engine: Engine = _anew(plain, "engine")
@@ -107,17 +106,6 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
         for entry, slide_id in zip(entries, ids, strict=True)
     ]
     return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
-
-
-def _check_out(plain: Mapping[str, Any]) -> None:
-    if not plain["out"]:
-        raise ConfigError("out is empty: name a folder for the run (. is this one)")
-    table = plain["slides"].get("table")
-    if table and Path(table).resolve() == Path(plain["out"], "slides.csv").resolve():
-        raise ConfigError(
-            f"slides.table={table}: the run would write its own slides.csv over it; choose another"
-            " out, or give the table another name"
-        )
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -172,7 +160,7 @@ def _parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         )
     except ConfigError as error:
         problems.append(str(error))
-    problems += _out_of_range(plain["reader"])
+    problems += out_of_range(plain["reader"])
     if not 0 <= plain["max_bad_fraction"] <= 1:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
     if not problems and not made["exporter"]:
@@ -190,18 +178,6 @@ def _parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }
-
-
-def _out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
-    """What no reader of ours would take; it is asked for nothing before it opens a slide."""
-    if not str(reader["_target_"]).startswith("tiler."):
-        return
-    for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
-        value = reader.get(key)
-        if value is not None and not 0 < value < math.inf:
-            yield f"reader.{key}={value}: must be a positive number"
-    if not reader.get("cache_bytes", 0) >= 0:
-        yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"
 
 
 def _cache_folder(wish: str | None, root: Path | None) -> Path | None:

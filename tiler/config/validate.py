@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import os
 import types
 import typing
@@ -109,6 +110,36 @@ def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
             how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
             problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
     return problems
+
+
+def check_out(plain: Mapping[str, Any]) -> None:
+    """Refuse a run that would write where nobody said, or over the table of its own slides.
+
+    Raises
+    ------
+    ConfigError
+        When it would.
+    """
+    if not plain["out"]:
+        raise ConfigError("out is empty: name a folder for the run (. is this one)")
+    table = plain["slides"].get("table")
+    if table and Path(table).resolve() == Path(plain["out"], "slides.csv").resolve():
+        raise ConfigError(
+            f"slides.table={table}: the run would write its own slides.csv over it; choose another"
+            " out, or give the table another name"
+        )
+
+
+def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
+    """What no reader of ours would take; it is asked for nothing before it opens a slide."""
+    if not str(reader["_target_"]).startswith("tiler."):
+        return
+    for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
+        value = reader.get(key)
+        if value is not None and not 0 < value < math.inf:
+            yield f"reader.{key}={value}: must be a positive number"
+    if not reader.get("cache_bytes", 0) >= 0:
+        yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"
 
 
 def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
