@@ -102,9 +102,9 @@ def _compose_and_run(started: float) -> int:
     except Refused as refusal:
         return _complain(refusal.error)
     except (HydraException, OmegaConfBaseException) as error:
-        from tiler.config.explain import explain
+        from tiler.config.explain import all_keys, explain
 
-        _say(f"E_CONFIG: {explain(error, _all_keys())}")
+        _say(f"E_CONFIG: {explain(error, all_keys())}")
         return 2
     except Exception as error:
         if isinstance(error, OSError) and error.filename and not _went_through_a_run(error):
@@ -239,20 +239,3 @@ def _complain(error: TilerError) -> int:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _all_keys() -> dict[str, list[str]]:
-    """Every key of the default configuration and of all options, with those that have it."""
-    import yaml
-
-    folder = conf_folder()
-    top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    keys: dict[str, list[str]] = {key: [] for key in top if key not in ("hydra", "defaults")}
-    keys |= {f"limits.{key}": [] for key in top["limits"]}
-    for file in sorted(folder.glob("*/*.yaml")):
-        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        group = file.parent.name
-        prefix = f"{group}.{file.stem}" if group == "exporter" else group
-        for key in (group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))):
-            keys.setdefault(key, []).append(file.stem)
-    return keys

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
+from tiler.config.folder import conf_folder
 from tiler.config.validate import nearest
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
@@ -62,6 +64,23 @@ def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
             " 'key=\"value\"'"
         )
     return first
+
+
+def all_keys() -> dict[str, list[str]]:
+    """Every key of the default configuration and of all options, with those that have it."""
+    import yaml
+
+    folder = conf_folder()
+    top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    keys: dict[str, list[str]] = {key: [] for key in top if key not in ("hydra", "defaults")}
+    keys |= {f"limits.{key}": [] for key in top["limits"]}
+    for file in sorted(folder.glob("*/*.yaml")):
+        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        group = file.parent.name
+        prefix = f"{group}.{file.stem}" if group == "exporter" else group
+        for key in (group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))):
+            keys.setdefault(key, []).append(file.stem)
+    return keys
 
 
 def _text(error: BaseException) -> str:
