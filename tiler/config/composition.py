@@ -35,7 +35,6 @@ _PASSED_ON = ("hydra.job.env_set.", "hydra.job.config.override_dirname.")
 """Keys of Hydra's that ``SweepCallback`` sets for all jobs; what composing makes of them, ``_job``
 makes again."""
 
-
 _MAX_READY = 64
 """So many configurations of jobs are kept from the check to the job: some 0.3 MB each."""
 

@@ -6,15 +6,14 @@ import difflib
 import inspect
 import math
 import os
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any
 
+from tiler.config.hints import fits, spelled
 from tiler.errors import ConfigError
 
 TARGETS_VARIABLE = "TILER_TARGETS"
@@ -80,17 +79,21 @@ def check_targets(value: Any, key: str, also: Sequence[str]) -> None:
         environment allows.
     """
     for place, node in nodes(value, key):
-        try:
-            allowed_target(str(node["_target_"]), also)
-        except ValueError as error:
-            raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
+        _target_of(place, node, also)
+
+
+def _target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> Any:
+    try:
+        return allowed_target(str(node["_target_"]), also)
+    except ValueError as error:
+        raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
 
 
 def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
     try:
-        target = allowed_target(str(node["_target_"]))
-    except ValueError as error:
-        return [f"{key}._target_={node['_target_']}: {error}"]
+        target = _target_of(key, node)
+    except ConfigError as error:
+        return [str(error)]
     parameters = _parameters(target)
     given = _GIVEN_BY_TILER.get(key, set())
     names = [name for name in parameters if name not in given and name != _ANY]
@@ -104,9 +107,9 @@ def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
             problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
         elif value == "???":
             problems.append(f"{key}.{name} is not set: give {key}.{name}=…")
-        elif not _fits(value, parameters[name]):
-            wanted = _spelled(parameters[name])
-            number = _fits(str(value), parameters[name]) and not isinstance(value, str)
+        elif not fits(value, parameters[name]):
+            wanted = spelled(parameters[name])
+            number = fits(str(value), parameters[name]) and not isinstance(value, str)
             how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
             problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
     return problems
@@ -195,62 +198,3 @@ def _parameters(target: Any) -> dict[str, Any]:
         _ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
         for name, parameter in inspect.signature(target).parameters.items()
     }
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value from YAML can be meant by a type hint; unknown hints admit everything."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if origin is Literal:
-        return value in arguments
-    if hint is type(None) or hint is None:
-        return value is None
-    if hint is bool:
-        return isinstance(value, bool)
-    if hint is int or hint is float:
-        kinds = (int, float) if hint is float else (int,)
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    if hint is str or hint is Path:
-        return isinstance(value, str)
-    if inspect.isclass(hint) and issubclass(hint, Enum):
-        return value in [member.value for member in hint]
-    if origin is tuple:
-        return _fits_tuple(value, arguments)
-    if inspect.isclass(origin) and issubclass(origin, Sequence):
-        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
-    return True
-
-
-def _fits_tuple(value: Any, arguments: tuple[Any, ...]) -> bool:
-    if not isinstance(value, list):
-        return False
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return all(_fits(item, arguments[0]) for item in value)
-    pairs = zip(value, arguments, strict=False)
-    return len(value) == len(arguments) and all(_fits(item, hint) for item, hint in pairs)
-
-
-def _spelled(hint: Any) -> str:
-    """A type hint in words."""
-    arguments = typing.get_args(hint)
-    origin = typing.get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_spelled(argument) for argument in arguments))
-    if origin is Literal:
-        return " or ".join(str(argument) for argument in arguments)
-    if inspect.isclass(hint) and issubclass(hint, Enum):
-        return " or ".join(str(member.value) for member in hint)
-    if origin is tuple:
-        return f"a list of {len(arguments)} ({_spelled(arguments[0])} each)"
-    if inspect.isclass(origin) and issubclass(origin, Sequence):
-        return f"a list ({_spelled(arguments[0])} each)"
-    words = {
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        Path: "a path",
-        bool: "true or false",
-        type(None): "null",
-    }
-    return words.get(hint, str(hint))
