@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 
@@ -79,14 +80,10 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
 
 
 if __name__ == "__main__":
-    import cv2  # noqa: F401
-    import openslide  # noqa: F401
-    import simplejpeg  # noqa: F401
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
     from hydra.core.plugins import Plugins
     from hydra.types import RunMode
-    from isal import isal_zlib  # noqa: F401
 
     import tiler.cli
     import tiler.compare.main
@@ -100,6 +97,8 @@ if __name__ == "__main__":
     import tiler.runner.contact_sheet
     import tiler.runner.engines.serial
 
+    for name in ("cv2", "isal.isal_zlib", "openslide", "simplejpeg"):
+        import_module(name)
     # What Hydra does more quickly the second time: it finds its plugins, and knows its grammar.
     Plugins.instance()
     tiler.cli.register_schema()

@@ -41,6 +41,11 @@ def code_of(*parts: object) -> list[str]:
     return [code_version(), *(_source_of(_module_of(part)) for part in parts)]
 
 
+def is_ours(part: object) -> bool:
+    """Whether a part is tiler's own, and not one that a user brings."""
+    return type(part).__module__.startswith("tiler.")
+
+
 def _module_of(part: object) -> str:
     """Where an object's class, a function, or what a partial calls is written."""
     thing = part.func if isinstance(part, partial) else part

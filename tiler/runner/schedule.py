@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
 from tiler.files import destination_error, inside, make_folder
@@ -51,7 +52,7 @@ class _Slide:
     files: list[Sequence[WrittenFile]] = field(default_factory=list)
     failed: list[FailedTile] = field(default_factory=list)
     error: TilerError | None = None
-    row: dict[str, object] | None = None
+    row: dict[str, Any] | None = None
     under_way: int = 0
 
 
@@ -207,7 +208,7 @@ class Schedule:
         del self._slides[slide.job.slide_id]
         seconds = round(time.monotonic() - slide.start, 3)
         if slide.row is not None:
-            return SlideRow(**slide.row, seconds=seconds)  # type: ignore[arg-type]
+            return SlideRow(**slide.row, seconds=seconds)
         shutil.rmtree(slide.partial, ignore_errors=True)
         if isinstance(slide.error, WorkerError) and not slide.alone:
             return slide.job
@@ -215,11 +216,13 @@ class Schedule:
             self._set_aside(slide)
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
-        known = slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}
+        known: dict[str, Any] = (
+            slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}
+        )
         outcome = {
             "status": "failed",
             "reason": " ".join(str(slide.error).split()),
             "kept": 0,
             "coverage": None,
         }
-        return SlideRow(**{**known, **outcome}, seconds=seconds)  # type: ignore[arg-type]
+        return SlideRow(**{**known, **outcome}, seconds=seconds)

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import Known, as_json, from_json, known_of
 from tiler.resolution import Resolution
 from tiler.runner.cache import Arrays, key_of, load_or_recall, prune, store
-from tiler.runner.code import code_of
+from tiler.runner.code import code_of, is_ours
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
 from tiler.stages import Cells
@@ -219,11 +219,9 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
     return {
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
-        "slide_id": None if _is_ours(provider) else job.slide_id,  # a user's may go by it
+        "slide_id": None
+        if provider is None or is_ours(provider)
+        else job.slide_id,  # a user's may go by it
         "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
         "code": code_of(provider, job.open_reader),
     }
-
-
-def _is_ours(provider: MaskProvider | None) -> bool:
-    return provider is None or type(provider).__module__.startswith("tiler.")

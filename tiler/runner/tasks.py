@@ -20,6 +20,7 @@ from tiler.protocols import Exported, FailedTile, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
+from tiler.runner.code import is_ours
 from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
@@ -116,12 +117,12 @@ class FinishTask:
 
     def run(self, desk: Desk) -> dict[str, object]:
         """Finish the slide and return its row."""
-        if not self.partial.exists() and (done := self._already_published()):
+        if done := self._already_published():
             return done
         try:
             return self._finished(desk)
         except DestinationError:  # a worker that passed for lost may have been the first
-            if not self.partial.exists() and (done := self._already_published()):
+            if done := self._already_published():
                 return done
             raise
 
@@ -170,6 +171,8 @@ class FinishTask:
 
     def _already_published(self) -> dict[str, object] | None:
         """The row, if this very task was done by a worker that was lost before it could say so."""
+        if self.partial.exists():
+            return None
         record = read_record(self.final)
         if record is None or record.settings != self.job.settings:
             return None
@@ -185,17 +188,13 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
-            if folder.is_dir() and not all(map(_is_ours, job.exporters.values())):
+            if folder.is_dir() and not all(map(is_ours, job.exporters.values())):
                 raise SlideError(job.slide_id, f"an exporter lists {name}: {error}") from error
             raise destination_error(error, folder / name) from error
         if size != expected:
             raise DestinationError(
                 f"E_DEST: {folder / name} has {size} bytes after {expected} were written"
             )
-
-
-def _is_ours(exporter: object) -> bool:
-    return type(exporter).__module__.startswith("tiler.")
 
 
 def _check_unchanged(job: SlideJob, before: FileState) -> None:

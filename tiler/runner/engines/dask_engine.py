@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,7 @@ class DaskEngine:
         if self.slurm is not None and self.workers is None:
             raise ConfigError("engine.workers is not set: how many Slurm jobs may there be?")
         try:
-            import distributed  # noqa: F401
+            import_module("distributed")
         except ImportError:
             raise ConfigError(
                 "engine=dask needs the extra tiler[dask]: pip install 'tiler[dask]'"
