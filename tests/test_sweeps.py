@@ -83,7 +83,7 @@ def test_a_sweep_comes_to_a_definition_a_table_and_a_picture(
         {"tile.size": "90"},
         {"tile.size": "150"},
     ]
-    with Image.open(tmp_path / "res/sweep.jpg") as sheet:
+    with Image.open(tmp_path / "res/sweep.png") as sheet:
         pixels = np.asarray(sheet).astype(int)
     blue = (pixels[..., 2] - pixels[..., 0]) > 80
     left, right = np.array_split(blue, 2, axis=1)

@@ -17,34 +17,41 @@ from tiler.protocols import Pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AHEAD = 8  # bytes: what the fast path leaves to the slow one is 16
 _UP = 2  # filter type: each byte less the one above it
+_RGB, _PALETTE = 2, 3  # colour types
 
 
-def png_bytes(pixels: Pixels, level: int) -> bytes:
-    """Encode RGB pixels without loss.
+def png_bytes(pixels: Pixels, level: int, colours: Pixels | None = None) -> bytes:
+    """Encode RGB pixels, or numbers of colours, without loss.
 
     Parameters
     ----------
     pixels
-        uint8 (h, w, 3).
+        uint8 (h, w, 3); with ``colours`` (h, w), numbers of its rows.
     level
         Effort of ISA-L's deflate. 0 is the fastest and its files half as large again as those of
         1; on tissue, 2 and 3 take longer and gain less than 1 %.
+    colours
+        RGB, uint8 (n, 3), n at most 256.
     """
     from isal.isal_zlib import crc32  # it takes an eighth of zlib's time
 
-    height, width, _ = pixels.shape
-    rows = pixels.reshape(height, 3 * width)
-    filtered = np.empty((height, 1 + 3 * width), np.uint8)
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]  # above the first row there is nothing, which counts as 0
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, not interlaced
-    parts = [_SIGNATURE]
-    for kind, data in (
+    colour_type = _RGB if colours is None else _PALETTE
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)  # 8 bits, one pass
+    chunks = [
         (b"IHDR", header),
         (b"IDAT", _deflated(filtered.reshape(-1), level)),
         (b"IEND", b""),
-    ):
+    ]
+    if colours is not None:
+        chunks.insert(1, (b"PLTE", colours.tobytes()))
+    parts = [_SIGNATURE]
+    for kind, data in chunks:
         checksum = crc32(data, crc32(kind))
         parts += (struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum))
     return b"".join(parts)

@@ -1,8 +1,7 @@
-"""``sweep.jpg``: what every job of a sweep kept of its first slides, side by side."""
+"""``sweep.png``: what every job of a sweep kept of its first slides, side by side."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tiler.exporters.png import png_bytes
 from tiler.files import inside, write_whole
 from tiler.grid import Floats
 from tiler.protocols import Mask
@@ -22,13 +22,19 @@ from tiler.runner.sweep import JobRecord
 from tiler.stages import Cells
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+_Picture = npt.NDArray[np.uint8]
+"""Indices of colours, (h, w): flat colours and letters are small and sharp as such a PNG."""
 
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
 _LETTERS = 36  # of a line as wide as a picture
-_COLOURS = bytes([255, 255, 255, 240, 205, 215, 205, 220, 250, 105, 130, 225])
-"""Of glass, of tissue, of kept tiles and of tissue in kept tiles."""
+_TISSUE, _KEPT = 1, 2
+
+COLOURS = np.arange(256, dtype=np.uint8)[::-1].repeat(3).reshape(256, 3)
+"""What the numbers of a picture mean: 0 is glass, and what is left of the first is letters."""
+COLOURS[[_TISSUE, _KEPT, _TISSUE + _KEPT]] = (240, 205, 215), (205, 220, 250), (105, 130, 225)
 
 
 def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
@@ -45,10 +51,8 @@ def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
-    path = inside(folder, "sweep.jpg")
-    data = io.BytesIO()
-    _sheet(heads, slides, rows).save(data, "JPEG", quality=88)
-    write_whole(path, data.getvalue())
+    path = inside(folder, "sweep.png")
+    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1, COLOURS))
     return path
 
 
@@ -56,7 +60,7 @@ def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     return [f"{key}={settings[key]}" for key in keys if key in settings]
 
 
-def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[Image | None, str]:
+def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[_Picture | None, str]:
     """A slide as a job saw it, as far as the cache knows, and a line to write below."""
     found = next((row for row in job.rows if row["slide_id"] == slide), None)
     if found is None or found["status"] == "failed":
@@ -67,7 +71,7 @@ def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[Image | None, str]:
     return picture, f"{found['kept']} of {found['candidates']} tiles"
 
 
-def _drawn(kept_in: Path, record: Record | None) -> Image | None:
+def _drawn(kept_in: Path, record: Record | None) -> _Picture | None:
     """Mask and kept tiles of a record; None where the cache has lost them."""
     if record is None:
         return None
@@ -80,18 +84,15 @@ def _drawn(kept_in: Path, record: Record | None) -> Image | None:
         return None
 
 
-def draw(mask: Mask, cells: Cells, threshold: float) -> Image:
-    """A mask and the cells that reach a threshold, at most 220 pixels a side."""
-    from PIL import Image
-
+def draw(mask: Mask, cells: Cells, threshold: float) -> _Picture:
+    """A mask and the cells that reach a threshold, at most 220 pixels a side: of ``COLOURS``."""
     height, width = mask.shape
     scale = _SIDE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
     kept = _union(cells.rows * scale, cells.columns * scale, cells.ratios >= threshold, size)
-    picture = Image.fromarray(mask[y][:, x] + 2 * kept.view(np.uint8))
-    picture.putpalette(_COLOURS)
-    return picture
+    seen: _Picture = _TISSUE * mask[y][:, x].view(np.uint8) + _KEPT * kept.view(np.uint8)
+    return seen
 
 
 def _union(
@@ -112,37 +113,47 @@ def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
 def _sheet(
     heads: Sequence[Sequence[str]],
     slides: Sequence[str],
-    rows: Sequence[Sequence[tuple[Image | None, str]]],
-) -> Image:
-    from PIL import Image
-
+    rows: Sequence[Sequence[tuple[_Picture | None, str]]],
+) -> _Picture:
     top = _GAP + _LINE * max(map(len, heads))
     step = _SIDE + 2 * _LINE + _GAP
-    sheet = Image.new(
-        "RGB", (_GAP + len(heads) * (_SIDE + _GAP), top + len(rows) * step + _GAP), "white"
-    )
+    size = top + len(rows) * step + _GAP, _GAP + len(heads) * (_SIDE + _GAP)
+    sheet = np.zeros(size, np.uint8)
     for column, head in enumerate(heads):
         x = _GAP + column * (_SIDE + _GAP)
         for line, text in enumerate(head):
-            sheet.paste("black", (x, _GAP // 2 + line * _LINE), _letters(text))
+            _put(sheet, x, _GAP // 2 + line * _LINE, _letters(text))
         for number, row in enumerate(rows):
             y = top + number * step
             picture, below = row[column]
             for line, text in enumerate((slides[number], below)):
-                sheet.paste("black", (x, y + line * _LINE), _letters(text))
+                _put(sheet, x, y + line * _LINE, _letters(text))
             if picture is not None:
-                sheet.paste(picture, (x, y + 2 * _LINE))
+                _put(sheet, x, y + 2 * _LINE, picture)
     return sheet
 
 
+def _put(sheet: _Picture, x: int, y: int, picture: _Picture) -> None:
+    height, width = picture.shape
+    sheet[y : y + height, x : x + width] = picture
+
+
 @cache
-def _letters(text: str) -> Image:
-    """Where a line is black, as a picture: most lines are there many times."""
+def _letters(text: str) -> _Picture:
+    """A line of text: most are there many times."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("L", (_SIDE, _LINE))
-    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="white")
-    return picture
+    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="white", font=_font())
+    return np.asarray(picture) & np.uint8(0xFC)  # leaves the numbers of the marks to them
+
+
+@cache
+def _font() -> FreeTypeFont | ImageFont:
+    """Pillow's own, which takes as long to load as a line to draw."""
+    from PIL.ImageFont import load_default
+
+    return load_default()
 
 
 def _fitting(text: str) -> str:
