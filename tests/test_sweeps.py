@@ -15,7 +15,7 @@ from PIL import Image
 
 from tiler.geometry import Size
 from tiler.grid import coverage
-from tiler.runner.contact_sheet import draw
+from tiler.runner.contact_sheet import COLOURS, draw
 from tiler.slides.demo import write_demo_slide
 from tiler.stages import Cells
 
@@ -84,7 +84,7 @@ def test_a_sweep_comes_to_a_definition_a_table_and_a_picture(
         {"tile.size": "150"},
     ]
     with Image.open(tmp_path / "res/sweep.png") as sheet:
-        pixels = np.asarray(sheet).astype(int)
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
     blue = (pixels[..., 2] - pixels[..., 0]) > 80
     left, right = np.array_split(blue, 2, axis=1)
     assert left.sum() > 1000 < right.sum()
@@ -109,12 +109,12 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
     rows = edges[:2]
     cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
-    picture = np.asarray(draw(mask, cells, 0.8).convert("RGB"))
+    picture = COLOURS[draw(mask, cells, 0.8)]
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
     assert glass == [255, 255, 255]
     assert tissue != kept
-    everything = np.asarray(draw(mask, cells, 0.0).convert("RGB"))
+    everything = COLOURS[draw(mask, cells, 0.0)]
     assert everything[50, 200].tolist() == kept
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 

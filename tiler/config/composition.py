@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import hydra._internal.hydra as hydra_application
+import omegaconf.base
+import omegaconf.grammar_parser
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.types import Override
@@ -40,8 +43,9 @@ _MAX_READY = 64
 
 
 def share_compositions() -> None:
-    """Have Hydra compose with ``SharingLoader``, in all that this process does."""
+    """Have Hydra compose with ``SharingLoader``, and OmegaConf parse a text once, from here on."""
     vars(hydra_application)["ConfigLoaderImpl"] = SharingLoader
+    vars(omegaconf.base)["parse"] = lru_cache(omegaconf.grammar_parser.parse)
 
 
 @dataclass(frozen=True)

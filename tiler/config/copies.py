@@ -28,7 +28,7 @@ def quickly_copied(config: DictConfig) -> DictConfig:
     return config
 
 
-def copied(node: _Node, parent: Any = None) -> _Node:
+def copied(node: _Node, parent: Any = None, but: str | None = None) -> _Node:
     """A node with all that is below it, under a parent of its own.
 
     Parameters
@@ -37,6 +37,8 @@ def copied(node: _Node, parent: Any = None) -> _Node:
         Of values that never change, as those of files and words are.
     parent
         The copy's parent, which does not hold it yet.
+    but
+        A key of the node that the copy is to be without.
     """
     copy = object.__new__(type(node))
     state = vars(copy)
@@ -44,7 +46,7 @@ def copied(node: _Node, parent: Any = None) -> _Node:
     state["_parent"], state["_metadata"] = parent, _metadata(node._metadata)
     below = state.get("_content")
     if isinstance(below, dict):
-        state["_content"] = {key: copied(child, copy) for key, child in below.items()}
+        state["_content"] = {key: copied(child, copy) for key, child in below.items() if key != but}
     elif isinstance(below, list):
         state["_content"] = [copied(child, copy) for child in below]
     elif below is not None and isinstance(below, Node):

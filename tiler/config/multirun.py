@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from tiler.config.folder import help_text
+from tiler.config.launcher import launch_in_process
 from tiler.errors import ConfigError
 from tiler.runner.signals import leave_in_order
 
@@ -135,6 +136,7 @@ class SweepCallback(Callback):
         """Name the jobs' folders after what is swept, and hand the sweep's id down."""
         global _launched
         leave_in_order()
+        launch_in_process()
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         # As written, for what ${…} comes to is each job's own.
         words = OmegaConf.to_container(config.hydra.overrides.task)
