@@ -220,13 +220,14 @@ def publish(partial: Path, final: Path) -> None:
     """
     old = inside(partial.parent, f"{partial.name}.old")
     try:
-        if final.exists():
+        if replaced := final.exists():
             shutil.rmtree(old, ignore_errors=True)
             final.rename(old)
         partial.rename(final)
     except OSError as error:
         raise destination_error(error, final) from error
-    shutil.rmtree(old, ignore_errors=True)
+    if replaced:
+        shutil.rmtree(old, ignore_errors=True)
     sync_folder(final.parent)
 
 
