@@ -146,6 +146,15 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
     assert out in complaint(result)
 
 
+@pytest.mark.parametrize("cache", ["file", "file/below"])
+def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path, cache: str) -> None:
+    (tmp_path / "file").touch()
+    result = tiler(f"cache={cache}", "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert complaint(result).startswith(f"E_CONFIG: cache={cache}: ")
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_mpp_fails_with_one_line_and_the_way_out(
     tmp_path: Path, shared_slides: Path
 ) -> None:

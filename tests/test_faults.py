@@ -495,7 +495,9 @@ def test_i22_depth_that_openslide_hides_is_refused(
     assert opened(path).count("E_") >= 1
 
 
-def test_i18_an_mpp_at_odds_with_the_power_is_told(tmp_path: Path) -> None:
+def test_i18_an_mpp_at_odds_with_the_power_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "odd.svs"
     description = "Aperio Image Library v11\r\n128x96 (32x32) JPEG|AppMag = 5|MPP = 0.25"
     tifffile.imwrite(
@@ -506,6 +508,9 @@ def test_i18_an_mpp_at_odds_with_the_power_is_told(tmp_path: Path) -> None:
         assert reader.mpp == 0.25
         assert reader.magnification == 5
         assert "at odds with the objective power 5" in reader.provenance["mpp"]
+    (told,) = caplog.messages
+    for word in ("slide=odd", "0.25", "at odds with the objective power 5", "reader.mpp"):
+        assert word in told
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "lzw", "deflate"])

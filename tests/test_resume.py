@@ -196,6 +196,25 @@ def test_a_changed_mask_file_is_noticed(tmp_path: Path, slide: Path) -> None:
     assert "mask file differs" in run(tmp_path, *arguments)[0]
 
 
+def test_a_mask_file_that_is_gone_is_named(tmp_path: Path, slide: Path) -> None:
+    mask = tmp_path / f"{NAME}.png"
+    Image.new("1", (222, 297), 1).save(mask)
+    words = [
+        "slides=files",
+        f"slides.paths={slide}",
+        "mask=file",
+        "mask.path='{slide}.png'",
+        "out=out",
+    ]
+    assert tiler(*words, cwd=tmp_path).returncode == 0
+    mask.unlink()
+    result = tiler(*words, cwd=tmp_path)
+    assert result.returncode == 3
+    assert "mask file differs" in result.stderr
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["reason"].startswith(f"E_MASK slide={NAME}: there is no mask {NAME}.png; make it")
+
+
 def test_a_wrong_hash_of_the_slide_is_named(tmp_path: Path, slide: Path) -> None:
     (tmp_path / "t.csv").write_text(f"path,expected_sha256\n{NAME}.svs,{'0' * 64}\n")
     result = tiler("slides=table", "slides.table=t.csv", "out=out", cwd=tmp_path)

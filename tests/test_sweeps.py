@@ -244,6 +244,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
     refused = tiler("--rerun", "." if content is not None else "nowhere", cwd=tmp_path)
     assert refused.returncode == 2
     assert "--rerun" in complaint(refused)
+    assert "Error" not in complaint(refused)
 
 
 def test_a_sweep_whose_table_cannot_be_written_says_so(slides: list[str], tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def _known(scan: Scan, quantity: str, wish: str) -> float:
     return value
 
 
-def _positive(value: object, field: str) -> float:
-    if not is_number(value) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+def _positive(value: float, field: str) -> float:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ConfigError(f"{field}={value!r}: must be a positive number")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)

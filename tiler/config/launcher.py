@@ -53,7 +53,8 @@ class InProcessLauncher(Launcher):
         """Run a job for each list of words, and give back what came of them in their order."""
         self._log_as(self._sweep.hydra, "hydra_logging")
         Path(str(self._sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info("Launching %d jobs in this process", len(job_overrides))
+        count = len(job_overrides)
+        log.info("Launching %d job%s in this process", count, "" if count == 1 else "s")
         jobs = enumerate(job_overrides, initial_job_idx)
         done = [self._job(number, list(words)) for number, words in jobs]
         self._log_as(self._sweep.hydra, "hydra_logging")

@@ -33,13 +33,7 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
         When there is no configuration of a run, or the words ask for another one altogether.
     """
     path = old / "run.json" if old.is_dir() else old
-    try:
-        config = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"--rerun {old}: no run to repeat there ({error!r}); give the folder of a run, or its"
-            " run.json"
-        ) from error
+    config = _config_of(path, old)
     for word in words:
         if word.startswith("experiment="):
             raise ConfigError(
@@ -62,6 +56,18 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
     return ["--config-dir", str(folder), "--config-name", NAME]
+
+
+def _config_of(path: Path, old: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except OSError as error:
+        what = f"{path}: {error.strerror}"
+    except (ValueError, KeyError, TypeError):
+        what = f"{path} is no record of a run"
+    raise ConfigError(
+        f"--rerun {old}: no run to repeat there ({what}); give the folder of a run, or its run.json"
+    )
 
 
 def _is_chosen(group: str, words: Sequence[str]) -> bool:

@@ -16,7 +16,9 @@ log = logging.getLogger("tiler")
 _MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
 
 
-def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float | None) -> Facts:
+def facts_of(
+    slide: openslide.OpenSlide, name: str, mpp: float | None, magnification: float | None
+) -> Facts:
     """What an open slide says of itself, with what the configuration says instead.
 
     Raises
@@ -42,7 +44,12 @@ def facts_of(slide: openslide.OpenSlide, mpp: float | None, magnification: float
     )
     if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
         mpp_note += f"; at odds with the objective power {known_power:g}"
-        log.warning("mpp %g is at odds with the objective power %g", known_mpp, known_power)
+        log.warning(
+            "slide=%s mpp=%g: %s; set the right one by reader.mpp or reader.magnification",
+            name,
+            known_mpp,
+            mpp_note,
+        )
     return Facts(
         level_dimensions=tuple(Size(*d) for d in slide.level_dimensions),
         level_downsamples=tuple(float(d) for d in slide.level_downsamples),

@@ -71,7 +71,7 @@ class OpenSlideReader(LevelReader):
         with ExitStack() as on_error:
             on_error.callback(slide.close)
             try:
-                facts = facts_of(slide, mpp, magnification)
+                facts = facts_of(slide, name or path.stem, mpp, magnification)
             except ConfigError:
                 raise
             except ValueError as error:

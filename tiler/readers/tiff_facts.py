@@ -81,7 +81,7 @@ def survey(
     levels = _levels_among(read.pages, vendor, slide)
     try:
         with openslide.OpenSlide(path) as peer:
-            facts = facts_of(peer, mpp, magnification)
+            facts = facts_of(peer, slide, mpp, magnification)
     except (openslide.OpenSlideError, ValueError) as error:
         if "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error

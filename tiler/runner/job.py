@@ -52,11 +52,21 @@ class SlideJob:
     cache: Path | None = None
 
     def input_hashes(self) -> dict[str, str]:
-        """SHA-256 of the files beside the slide that shape its output, by their names."""
+        """SHA-256 of the files beside the slide that shape its output, by their names.
+
+        Empty for one that cannot be read: what needs it says so in its own words.
+        """
         provider = self.extractor.mask_provider
         if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
             return {}  # the protocol is asked last, for it answers slowly
-        return {path.name: full_hash(path) for path in provider.inputs(self.slide_id)}
+        return {path.name: _hash_or_none(path) for path in provider.inputs(self.slide_id)}
+
+
+def _hash_or_none(path: Path) -> str:
+    try:
+        return full_hash(path)
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""The objects that a configuration describes: made once where they may be shared, else anew."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from tiler.config.validate import nodes, out_of_range
+from tiler.errors import ConfigError, DestinationError, TilerError
+from tiler.extractor import TileExtractor
+from tiler.files import make_folder
+from tiler.resolution import Level
+
+SHAPES_OUTPUT = (
+    "threshold",
+    "on_bad_tile",
+    "max_bad_fraction",
+    "reader",
+    "resolution",
+    "tile",
+    "mask",
+    "exporter",
+)
+"""The keys that decide what is written for a slide; a table may set them slide by slide."""
+
+
+def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects of a job, all problems of their values listed at once."""
+    made: dict[str, Any] = {}
+    problems: list[str] = []
+    for key in ("reader", "resolution", "mask", "exporter"):
+        try:
+            made[key] = _kept(plain, key)
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
+        resolution = made.get("resolution") or Level(0)
+        spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
+        extractor = TileExtractor(
+            spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
+        )
+    except ConfigError as error:
+        problems.append(str(error))
+    problems += out_of_range(plain["reader"])
+    if not 0 <= plain["max_bad_fraction"] <= 1:
+        problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
+    if not problems and not made["exporter"]:
+        problems.append("exporter=[]: choose at least one of csv, json, images, overview")
+    linking = (plain["exporter"].get("images") or {}).get("link")
+    if linking and _is_off(plain["cache"]):
+        problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return {
+        "open_reader": _plain_partial(made["reader"]),
+        "extractor": extractor,
+        "exporters": dict(made["exporter"]),
+        "settings": _shaping(plain),
+        "on_bad_tile": plain["on_bad_tile"],
+        "max_bad_fraction": plain["max_bad_fraction"],
+    }
+
+
+def cache_folder(wish: str | None, root: Path | None) -> Path | None:
+    """The folder of masks and grids, absolute, so that every worker finds it; None for none.
+
+    Parameters
+    ----------
+    wish
+        What the configuration says.
+    root
+        The folder of the run, or of the sweep that it is part of.
+
+    Raises
+    ------
+    ConfigError
+        When it is named, but cannot be made.
+    """
+    if _is_off(wish):
+        return None
+    if not wish:
+        return (root / ".cache").absolute() if root else None
+    try:
+        return make_folder(Path(wish).absolute())
+    except DestinationError as error:
+        reason = getattr(error.__cause__, "strerror", None)
+        raise ConfigError(
+            f"cache={wish}: this folder cannot be made ({reason}); name another, or cache=off"
+        ) from error
+
+
+def made_anew(plain: Mapping[str, Any], key: str) -> Any:
+    """What a group describes, each time another; what makes it is looked up once."""
+    with _explained(key):
+        if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
+            return instantiate({**plain[key], "_convert_": "all"})
+        make = _plain_partial(_kept(plain, key, _partial_=True))
+        return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
+
+
+def _is_off(wish: str | None) -> bool:
+    return wish is not None and wish.casefold() in ("off", "false")  # YAML reads off as false
+
+
+def _plain_partial(made: Any) -> Any:
+    """A partial without Hydra's wrapper, which would have every worker import Hydra."""
+    return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
+
+
+def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what is written; the number of threads, for one, does not."""
+    settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
+    for key in ("threads", "link"):
+        settings["exporter"].get("images", {}).pop(key, None)
+    return settings
+
+
+def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
+    """What a group describes, made once: slides of a table and jobs of a sweep have much alike."""
+    return _from_bytes(pickle.dumps({key: plain[key]}), key, **how)
+
+
+@lru_cache(maxsize=64)
+def _from_bytes(group: bytes, key: str, **how: bool) -> Any:
+    with _explained(key):
+        return instantiate({**pickle.loads(group)[key], **how, "_convert_": "all"})
+
+
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    """Say of an error of a part that is made which group it is about."""
+    try:
+        yield
+    except TilerError:
+        raise
+    except Exception as error:  # whatever a part of the user's own raises
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if isinstance(cause, TilerError):
+            raise cause from None
+        what = str(error).splitlines()[0] if cause is None else repr(cause)
+        raise ConfigError(f"{key}: {what}") from error
