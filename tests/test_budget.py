@@ -113,6 +113,31 @@ def test_bad_slides_are_named(folder: Path) -> None:
     assert found["total"]["tiles"] > 0
 
 
+def test_a_slide_with_bad_tiles_costs_the_rest_of_them(folder: Path) -> None:
+    slide = folder / f"in/{NAME}.svs"
+    data = bytearray(slide.read_bytes())
+    data[600_000:604_096] = bytes(4096)  # in one tile of 108, which the sample holds
+    slide.write_bytes(data)
+    words = [
+        "tile.size=240",
+        "mask=none",
+        "threshold=0",
+        "exporter=[csv,images]",
+        "on_bad_tile=drop",
+    ]
+    found = budget(folder, *words, code=3)
+    (cost,) = found["slides"]
+    assert cost["status"] == "failed"
+    assert "1 of 108 tiles unreadable" in cost["reason"]
+    for limit in ("limits.max_tiles=106", "limits.max_bytes=1 MB"):
+        run(folder, *words, limit, code=2)
+        assert not (folder / "out/slides").exists()
+    run(folder, *words, "limits.max_tiles=107", code=3)
+    (row,) = read_csv(folder / "out/slides.csv")
+    assert int(row["kept"]) == cost["tiles"] == 107
+    assert written(folder) == pytest.approx(cost["bytes"], rel=0.1)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_dead_workers_are_met_as_in_a_run(folder: Path) -> None:
     shutil.copy(folder / f"in/{NAME}.svs", folder / "in/killed.svs")

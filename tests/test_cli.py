@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from command import complaint, read_csv
 from command import fresh_tiler as tiler
+from command import tiler as forked
 from PIL import Image
+
+from tiler.geometry import Size
+from tiler.slides.demo import write_demo_slide
 
 SMALL = "CMU-1-Small-Region"
 
@@ -103,6 +107,17 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["hydra.launcher._target_=hydra.core.utils.os.mkdir"], ["hydra.launcher._target_"]),
         (["-m", "+hydra.sweeper.params.threshold='0.1,0.2'"], ["words that begin with hydra"]),
         (["engine=processes", f"engine.workers={'9' * 5000}"], ["5000 digits"]),
+        (["~threshold"], ["threshold", "every run needs it"]),
+        (["~limits"], ["limits", "every run needs it"]),
+        (["~reader"], ["reader is not set", "reader=…"]),
+        (["~tile.size"], ["tile.size is not set"]),
+        (["exporter.csv=null"], ["exporter.csv=None", "exporter=[csv,images]"]),
+        (
+            ["+exporter.images.quality=3"],
+            ["exporter.images={'quality': 3}", "exporter=[csv,images]"],
+        ),
+        (["exporter=[cvs]"], ["exporter/cvs", "csv images json overview"]),
+        (["tracker=jsonl", "tracker.path="], ["tracker.path is empty"]),
         (["on_bad_tile=ignore"], ["on_bad_tile", "fail", "drop"]),
         (["slides=files", "slides.paths=nothing/*.svs"], ["nothing/*.svs", "no slide"]),
         (["slides=files", "slides.paths=a(1).svs"], ["quotes"]),
@@ -144,6 +159,101 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
     assert result.returncode == 4, result.stderr
     assert complaint(result).startswith("E_DEST: ")
     assert out in complaint(result)
+
+
+def test_a_run_is_kept_in_out_alone(tmp_path: Path) -> None:
+    result = forked("hydra.run.dir=elsewhere", "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "hydra.run.dir=elsewhere: all files lie under out=out" in complaint(result)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    result = forked("-m", "treshold=0.1,0.5", "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "did you mean 'threshold'" in complaint(result)
+    assert not list(tmp_path.iterdir())
+
+
+GLOBAL = "# @package _global_\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GLOBAL + "treshold: 0.3", ["unknown key 'treshold'; did you mean 'threshold'"]),
+        (GLOBAL + "limits:\n  max_tles: 3", ["'limits.max_tles'; did you mean 'limits.max_tiles'"]),
+        (GLOBAL + "threshold: much", ["mine: threshold: ", "'much'", "Float"]),
+        (GLOBAL + "exporter: [csv]", ["- override /exporter: [csv, images]"]),
+        (GLOBAL + "mask: none", ["mask='none'", "- override /mask: "]),
+        (GLOBAL + "tile: 256", ["tile=256", "- override /tile: "]),
+        ("threshold: 0.3", ["mine: ", "'# @package _global_'"]),
+        ("", ["mine: ", "'# @package _global_'"]),
+        (GLOBAL + "threshold: [0.1", ["mine.yaml, line 2: "]),
+        (GLOBAL + "limits:\n\tmax_tiles: 1", ["mine.yaml, line 3: "]),
+        (GLOBAL + "threshold: 1\nthreshold: 2", ["mine.yaml, line 3: ", "duplicate key threshold"]),
+        (GLOBAL + "name: \udcfc", ["not UTF-8", "0xfc"]),
+    ],
+)
+@pytest.mark.parametrize("sweep", [[], ["-m", "verify=size,hash"]])
+def test_a_mistake_in_a_file_of_the_users_own_is_named(
+    tmp_path: Path, text: str, words: list[str], sweep: list[str]
+) -> None:
+    file = tmp_path / "mine/experiment/mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text, errors="surrogateescape")
+    result = forked("--config-dir", "mine", *sweep, "experiment=mine", "out=out", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("E_")]
+    for word in words:
+        assert word in lines[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "cohort").mkdir()
+    write_demo_slide(tmp_path / "cohort/a.tiff", Size(800, 550))
+    Image.fromarray(np.eye(55, 80) > 0).save(tmp_path / "cohort/a.png")
+    table = tmp_path / "cohort/slides.csv"
+    common = [
+        "slides=table",
+        "slides.table=cohort/slides.csv",
+        "mask=file",
+        "threshold=0",
+        "out=out",
+    ]
+    table.write_text("path,mask.path\na.tiff,a.png\n")
+    done = forked(*common, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["status"] == "done"
+    table.write_text("path,slide_id,mask.path\na.tiff,a,a.png\na.tiff,b,\n")
+    assert "mask.path is not set" in complaint(forked(*common, cwd=tmp_path))
+
+
+def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> None:
+    table = tmp_path / "slides.csv"
+    table.write_text("path,threshold,treshold\na.svs,7,\nb.svs,,1\n\nc.svs,0.3,\nd.svs,much,\n")
+    result = forked("slides=table", "slides.table=slides.csv", "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    first, second, third = result.stderr.splitlines()
+    for line, words in (
+        (first, ["line 2 (a.svs)", "threshold", "7", "between 0 and 1"]),
+        (second, ["line 3 (b.svs)", "'treshold'", "did you mean 'threshold'"]),
+        (third, ["line 6 (d.svs)", "threshold=much"]),
+    ):
+        for word in words:
+            assert word in line
+
+
+def test_what_a_sweep_sets_is_not_for_a_table_to_set(tmp_path: Path) -> None:
+    (tmp_path / "slides.csv").write_text("path,threshold\na.svs,0.2\nb.svs,\n")
+    words = ["slides=table", "slides.table=slides.csv", "threshold=0.1,0.5", "out=out"]
+    assert forked("-m", *words, cwd=tmp_path).returncode == 2
+    rows = read_csv(tmp_path / "out/sweep.csv")
+    assert len(rows) == 2
+    for row in rows:
+        assert "line 2 (a.svs): threshold=0.2: the sweep sets threshold, too" in row["reason"]
 
 
 @pytest.mark.parametrize("cache", ["file", "file/below"])

@@ -296,6 +296,13 @@ def test_what_is_no_run_is_refused_in_one_line(pair, harm, words: str) -> None:
     assert str(pair[1]) in complaint(result)
 
 
+def test_of_a_sweep_and_nothing_the_nothing_is_named(pair) -> None:
+    (pair[0] / "sweep.csv").touch()
+    result = compare(pair[0], pair[0] / "nowhere", cwd=pair[0].parent)
+    assert result.returncode == 2
+    assert complaint(result) == f"E_CONFIG: {pair[0] / 'nowhere'}: no such folder"
+
+
 def test_a_slide_that_failed_in_one_run_or_is_in_one_alone(
     tmp_path: Path, shared_slides: Path
 ) -> None:

@@ -19,7 +19,7 @@ from command import fresh_tiler, read_csv, tiler
 from PIL import Image
 
 import tiler.readers.selftest as selftest
-from tiler.errors import EnvironmentRefusedError, LimitError, OpenError
+from tiler.errors import DestinationError, EnvironmentRefusedError, LimitError, OpenError
 from tiler.files import write_whole
 from tiler.readers import OpenSlideReader
 from tiler.resolution import Level
@@ -141,6 +141,12 @@ def small_disk(tmp_path: Path) -> Path:
         pytest.skip("mounting a tmpfs is not permitted here")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_place_that_cannot_be_written_is_the_destinations_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DestinationError, match="ENOTDIR"):  # nor be looked at for what to remove
+        write_whole(tmp_path / "file/x", b"data")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs of Linux")

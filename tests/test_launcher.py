@@ -23,6 +23,12 @@ WORDS = {
     "a log in the job's folder": ("hydra/job_logging=default",),
     "a log where the job runs": ("hydra.job.chdir=true", *FILE_LOG),
     "a log of all": FILE_LOG,
+    "a log of the last": (*FILE_LOG, "+hydra.job_logging.handlers.file.mode=w"),
+    "a log held back": (
+        *FILE_LOG,
+        "+hydra.job_logging.handlers.later={class:logging.handlers.MemoryHandler,target:file,capacity:99}",
+        "hydra.job_logging.root.handlers=[later]",
+    ),
     "no log": ("hydra/job_logging=none", "hydra/hydra_logging=none"),
 }
 DIFFERENT = r"\d{4}-\d\d-\d\d |\d\d:\d\d:\d\d(,\d+)?|.*#\d: threshold=.*\n"

@@ -120,6 +120,7 @@ def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Pa
     assert result.returncode == 5
     assert "tile.size was 64, now 256" in result.stderr
     assert "on_change=redo" in result.stderr
+    assert "to be redone" not in result.stderr
     assert tree(tmp_path) == before
 
 

@@ -31,6 +31,19 @@ def test_a_folder_is_searched_with_its_subfolders_for_slides_only(tmp_path: Path
     assert found(str(tmp_path / "._b.svs"), str(tmp_path / ".x")) == ["._b.svs", "e.svs"]
 
 
+def test_tiles_of_an_earlier_run_are_no_slides(tmp_path: Path) -> None:
+    made(
+        tmp_path,
+        "b.svs",
+        "out/slides/b/record.json",
+        "out/slides/b/tiles/b_x0.tiff",
+        "out/sweep/job/slides/b/record.json",
+        "out/sweep/job/slides/b/b.tif",
+        "slides/c.svs",
+    )
+    assert sorted(found(str(tmp_path))) == ["b.svs", "c.svs"]
+
+
 def test_files_are_taken_as_they_are_and_once(tmp_path: Path) -> None:
     made(tmp_path, "b.svs", "thumb.png")
     one, other = str(tmp_path / "thumb.png"), str(tmp_path / "missing.svs")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, read_csv, tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -109,12 +109,12 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
     rows = edges[:2]
     cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
-    picture = COLOURS[draw(mask, cells, 0.8)]
+    picture = COLOURS[draw(mask, cells, 0.8, Size(200, 100))]
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
     assert glass == [255, 255, 255]
     assert tissue != kept
-    everything = COLOURS[draw(mask, cells, 0.0)]
+    everything = COLOURS[draw(mask, cells, 0.0, Size(200, 100))]
     assert everything[50, 200].tolist() == kept
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 
@@ -153,13 +153,61 @@ def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObj
     cells = Cells(np.arange(count[1]), np.arange(count[0]), columns, rows, ratios)
     expected = np.zeros(size, bool)
     for row, column in np.argwhere(ratios >= 0.5):
-        top, bottom, left, right = np.clip(
-            np.rint(np.array([*rows[row], *columns[column]]) * (220 / max(shape))), 0, None
-        ).astype(int)
-        expected[top:bottom, left:right] = True
-    picture = np.asarray(draw(np.zeros(shape, bool), cells, 0.5))
+        place = []
+        for (start, end), side, pixels in zip(
+            (rows[row], columns[column]), shape, size, strict=True
+        ):
+            first = min(round(start * pixels / side), pixels - 1)
+            last = max(round(end * pixels / side), first + 1)  # one is seen, however thin
+            place.append(slice(max(0, first), max(0, last)))
+        expected[*place] = True
+    picture = draw(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))
     assert picture.shape == size
     assert np.array_equal(picture != 0, expected)
+
+
+def test_jobs_may_lie_deeper_down(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "resolution=level", "threshold=0.2,2", "out=res"]
+    done = tiler(*words, "hydra.sweep.subdir=at/t${threshold}", cwd=tmp_path)
+    assert done.returncode == 2  # of the second, which is no threshold
+    rows = read_csv(tmp_path / "res/sweep.csv")
+    assert {(row["job"], row["status"]) for row in rows} == {
+        ("at/t0.2", "done"), ("at/t2.0", "failed"),
+    }  # fmt: skip
+    assert (tmp_path / "res/sweep.png").is_file()
+
+
+@pytest.mark.parametrize("subdir", ["same", "", ".", "../${threshold}", "/tmp/t${threshold}"])
+def test_jobs_that_would_be_lost_are_refused(tmp_path: Path, subdir: str) -> None:
+    done = tiler(
+        "-m", "threshold=0.2,0.4", "out=res", f"hydra.sweep.subdir='{subdir}'", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert f"hydra.sweep.subdir={subdir}: " in complaint(done)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "resolution=level", "out=res"]
+    assert tiler(*words, "threshold=0.2,0.4", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "res/sweep.png").is_file()
+    assert tiler(*words, "threshold=0.3,0.5", "cache=off", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "res/sweep.png").is_file()
+
+
+@pytest.mark.parametrize(("code", "expected"), [("7", 7), ("'no licence'", 1)])
+def test_a_part_that_ends_the_process_ends_the_sweep(
+    tmp_path: Path, code: str, expected: int
+) -> None:
+    (tmp_path / "ending.py").write_text(f"def mask():\n    raise SystemExit({code})\n")
+    env = {"TILER_TARGETS": "ending", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
+    words = ["-m", "mask={_target_: tiler.masks.AllTissue},{_target_: ending.mask}", "out=res"]
+    done = fresh_tiler(*words, cwd=tmp_path, env=env)
+    assert done.returncode == expected, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("no licence" in done.stderr) == ("licence" in code)
+    (row,) = read_csv(tmp_path / "res/sweep.csv")
+    assert row["status"] == "done"
 
 
 def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
@@ -198,6 +246,12 @@ def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Pa
     assert "2 of 2 slides are done already" in again.stderr
     assert tiler("--rerun", "first/run.json", "out=second", cwd=tmp_path).returncode == 0
     assert outputs(tmp_path / "second") == outputs(tmp_path / "first")
+    for words in (["out=third", "--rerun", "first"], ["--rerun=first", "out=fourth"]):
+        assert tiler(*words, cwd=tmp_path).returncode == 0
+    assert (
+        outputs(tmp_path / "third") == outputs(tmp_path / "fourth") == outputs(tmp_path / "second")
+    )
+    assert "give the folder" in complaint(tiler("out=fifth", "--rerun", cwd=tmp_path))
     changed = tiler("--rerun", "first", "threshold=0.9", cwd=tmp_path)
     assert changed.returncode == 0
     assert "threshold was 0.3, now 0.9" in changed.stderr
@@ -237,7 +291,9 @@ def test_a_job_of_a_sweep_is_run_again_by_itself(slides: list[str], tmp_path: Pa
     assert outputs(tmp_path / "alone") == before == outputs(job)
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", "[1]", '{"config": 3}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", "[1]", '{"config": 3}', '{"config": []}', '{"config": {}}']
+)
 def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)

@@ -42,6 +42,10 @@ def found(config: DictConfig) -> dict[str, Any]:
         "here": str(Path.cwd()),
         "there": sorted(str(path) for path in Path.cwd().rglob("*")),
         "environment": os.environ.get(WORD),
+        "logs": {
+            str(path): [line for line in path.read_text().splitlines() if "#" not in line]
+            for path in sorted(Path.cwd().rglob("*.log"))
+        },
     }
 
 
@@ -66,6 +70,7 @@ def job(config: DictConfig) -> float:
     logging.getLogger("witness").warning("at %s", config.threshold)
     write("job", found(config))
     (Path.cwd() / f"{config.threshold}.txt").touch()
+    logging.getLogger().setLevel(logging.CRITICAL)  # as a library may
     if config.threshold == 0.75:
         raise ValueError("not this one")
     return float(config.threshold)

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml.error import MarkedYAMLError
 
 from tiler.config.composition import share_compositions
 from tiler.config.folder import conf_folder
@@ -57,7 +58,9 @@ def run_command(started: float) -> int:
     except KeyboardInterrupt:
         code = 130
     except SystemExit as stop:  # a run's own code, or that of a job that ended its sweep
-        code = int(stop.code or 0)
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            _say(stop.code)
     sweep = launched_sweep()
     if sweep is None or sweep.folder is None:
         return code
@@ -74,8 +77,8 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
     from tiler.runner.tracking import end_sweep
 
-    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED)
-    budgets = read_jobs(folder, sweep.sweep_id, "budget.json")
+    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED, depth=sweep.depth)
+    budgets = read_jobs(folder, sweep.sweep_id, "budget.json", depth=sweep.depth)
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
         write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
@@ -85,6 +88,11 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
                 _say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         _say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
+    if not jobs and not budgets:
+        _remove_if_empty(folder, "multirun.yaml")
+        if not code:
+            _say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
+            code = 2
     code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
     if sweep.tracker:
         end_sweep(sweep.tracker, folder, jobs, code)
@@ -111,6 +119,13 @@ def _compose_and_run(started: float) -> int:
             from tiler.files import destination_error  # Hydra makes the folders of runs
 
             return _complain(destination_error(error, Path(error.filename)))
+        if isinstance(error, MarkedYAMLError | UnicodeDecodeError) and not _went_through_a_run(
+            error
+        ):
+            from tiler.config.explain import explain_file
+
+            _say(f"E_CONFIG: {explain_file(error)}")
+            return 2
         if isinstance(error, ValueError) and _raised_in(error, ("hydra",)):  # such as of mask=null
             _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
             return 2
@@ -156,13 +171,16 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
     from tiler.config.build import build
     from tiler.config.tracking import parameters
+    from tiler.config.validate import check_folder
     from tiler.runner.run import run
     from tiler.runner.tracking import tracked
 
     try:
         sweep = current_sweep()
         out = Path(HydraConfig.get().runtime.output_dir)
-        plan = build(config, Path(HydraConfig.get().sweep.dir) if sweep else out)
+        check_folder(config.out, HydraConfig.get(), sweep is not None)
+        root = Path(HydraConfig.get().sweep.dir) if sweep else out
+        plan = build(config, root, sweep.keys if sweep else ())
         if sweep:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         facts = {**_facts(), "config": plan.plain}
@@ -200,9 +218,16 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
     return budget.exit_code
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Leave nothing behind: Hydra made the folder before the configuration was looked at."""
-    if folder.is_dir() and not any(folder.iterdir()) and folder.resolve() != Path.cwd():
+def _remove_if_empty(folder: Path, *but: str) -> None:
+    """Leave nothing behind: Hydra made the folder before the configuration was looked at.
+
+    ``but`` names what Hydra may have left in it.
+    """
+    if not folder.is_dir() or any(path.name not in but for path in folder.iterdir()):
+        return
+    for name in but:
+        (folder / name).unlink(missing_ok=True)
+    if folder.resolve() != Path.cwd():
         folder.rmdir()
 
 

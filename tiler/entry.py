@@ -24,8 +24,8 @@ def main() -> None:
             from tiler.config.folder import help_text
 
             print(help_text())
-        case ["--rerun", old, *words]:
-            sys.exit(_rerun(old, words, started))
+        case words if any(word.split("=")[0] == "--rerun" for word in words):
+            sys.exit(_rerun(words, started))
         case _:
             from tiler.runner.engines.spawning import start_ahead
             from tiler.runner.signals import leave_at_once
@@ -37,18 +37,19 @@ def main() -> None:
             sys.exit(run_command(started))
 
 
-def _rerun(old: str, words: list[str], started: float) -> int:
+def _rerun(words: list[str], started: float) -> int:
     """Run an old run's configuration again, with some keys set anew."""
     import tempfile
     from pathlib import Path
 
     from tiler.cli import run_command
-    from tiler.config.rerun import write_rerun
+    from tiler.config.rerun import rerun_of, write_rerun
     from tiler.errors import ConfigError
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            sys.argv[1:] = [*write_rerun(Path(old), words, Path(folder)), *words]
+            old, anew = rerun_of(words)
+            sys.argv[1:] = [*write_rerun(old, anew, Path(folder)), *anew]
         except ConfigError as error:
             print(f"{error.code}: {error}", file=sys.stderr)
             return error.exit_code

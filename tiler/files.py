@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ def _write(
         finally:
             os.close(handle)
     except BaseException as error:
-        Path(path).unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing may be there to remove
+            Path(path).unlink()
         if isinstance(error, OSError):
             raise destination_error(error, Path(path)) from error
         raise

@@ -133,12 +133,15 @@ class SlideEntry:
         What the file's hash has to be, where the user said so.
     overrides
         Configuration keys and their values as text, for this slide alone.
+    line
+        Of the table that it stands in.
     """
 
     path: Path
     slide_id: str | None = None
     expected_sha256: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    line: int | None = field(default=None, compare=False)
 
 
 class ReaderFactory(Protocol):

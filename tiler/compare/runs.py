@@ -80,8 +80,7 @@ def read_run(folder: Path) -> Run:
     ConfigError
         When it is not one, or its files are damaged.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+    _check_there(folder)
     if not (folder / "run.json").is_file():
         if (folder / REFUSED).is_file():
             return Run(folder, _json_object(folder / REFUSED), {})
@@ -102,6 +101,8 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
     ConfigError
         When a folder is neither of a run nor of a sweep.
     """
+    for folder in (a, b):
+        _check_there(folder)
     if not (_is_sweep(a) and _is_sweep(b)):
         yield "", read_run(a), read_run(b)
         return
@@ -114,6 +115,11 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
             for folder, names in zip((a, b), jobs, strict=True)
         )
         yield name, first, second
+
+
+def _check_there(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
 
 
 def _is_sweep(folder: Path) -> bool:

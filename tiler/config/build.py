@@ -53,7 +53,7 @@ class Plan:
     plain: dict[str, Any]
 
 
-def build(config: DictConfig, root: Path | None = None) -> Plan:
+def build(config: DictConfig, root: Path | None = None, swept: Sequence[str] = ()) -> Plan:
     """Validate a configuration, find its slides and make a job for each.
 
     Parameters
@@ -62,6 +62,8 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
         As Hydra composed it.
     root
         The folder of the run, or of the sweep that it is part of: the place of its cache.
+    swept
+        What that sweep sweeps.
 
     Raises
     ------
@@ -70,24 +72,57 @@ def build(config: DictConfig, root: Path | None = None) -> Plan:
     """
     plain = resolved(config)
     known = [field.name for field in fields(Config)]
-    problems = problems_in(plain, known)
+    unset = {key for key, value in leaves(plain) if value == "???"}
+    entries: list[SlideEntry] = []
+    given: set[str] = set()
+    slides = {"slides": plain.get("slides")}
+    if unset and "table" in (slides["slides"] or {}) and not problems_in(slides, ["slides"]):
+        entries = _found(plain)
+        given = unset.intersection(*(entry.overrides for entry in entries))
+    problems = problems_in(plain, known, given)
     if problems:
         raise ConfigError("\n".join(problems))
     check_out(plain)
     limits = Limits(**plain["limits"])
-    common = {**job_parts(plain), "cache": cache_folder(plain["cache"], root)}
+    common = {} if given else job_parts(plain)  # what is left open can only be made slide by slide
     engine: Engine = made_anew(plain, "engine")
     tracker: Tracker = made_anew(plain, "tracker")
-    entries: list[SlideEntry] = one_per_series(made_anew(plain, "slides"))
-    ids = assign_ids(entries)
+    entries = entries or _found(plain)
     keys = _settable({key: plain[key] for key in SHAPES_OUTPUT})
     # Takes half the time of OmegaConf's own copy, once for all that need one.
     copied = pickle.dumps(config) if any(entry.overrides for entry in entries) else b""
-    jobs = [
-        _job(entry, slide_id, copied, keys, common)
-        for entry, slide_id in zip(entries, ids, strict=True)
-    ]
+    cache = cache_folder(plain["cache"], root)
+    jobs = []
+    for entry, slide_id in zip(entries, assign_ids(entries), strict=True):
+        try:
+            own = _own_parts(entry.overrides, copied, keys, swept)
+        except ConfigError as error:
+            problems += [f"slides.table: {_place(entry)}: {line}" for line in _lines(error)]
+            continue
+        jobs.append(
+            SlideJob(
+                entry.path,
+                slide_id,
+                **{**common, **own},
+                expected_sha256=entry.expected_sha256,
+                cache=cache,
+            )
+        )
+    if problems:
+        raise ConfigError("\n".join(problems))
     return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
+
+
+def _found(plain: Mapping[str, Any]) -> list[SlideEntry]:
+    return one_per_series(made_anew(plain, "slides"))
+
+
+def _place(entry: SlideEntry) -> str:
+    return f"line {entry.line} ({entry.path.name})" if entry.line else entry.path.name
+
+
+def _lines(error: Exception) -> list[str]:
+    return str(error).splitlines()
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -106,48 +141,39 @@ def build_tracker(config: DictConfig) -> Tracker:
     return tracker
 
 
-def _job(
-    entry: SlideEntry,
-    slide_id: str,
-    config: bytes,
-    keys: Sequence[str],
-    common: dict[str, Any],
-) -> SlideJob:
-    parts = common
-    if entry.overrides:
-        try:
-            parts = {**common, **job_parts(_overridden(config, keys, entry.overrides))}
-        except ConfigError as error:
-            raise ConfigError(f"slides.table: {entry.path.name}: {error}") from error
-    return SlideJob(
-        path=entry.path, slide_id=slide_id, expected_sha256=entry.expected_sha256, **parts
-    )
-
-
-def _overridden(config: bytes, keys: Sequence[str], overrides: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration of one slide: some of the ``keys`` of a pickled one set from text.
+def _own_parts(
+    overrides: Mapping[str, str], config: bytes, keys: Sequence[str], swept: Sequence[str]
+) -> dict[str, Any]:
+    """What a slide's own settings make of its job: some of the ``keys`` of a pickled configuration.
 
     Raises
     ------
     ConfigError
-        When a key does not exist, may not differ between slides, or has the wrong type.
+        When a key does not exist, may not differ between slides, or has the wrong type: with a
+        line for every mistake.
     """
+    if not overrides:
+        return {}
     own: DictConfig = pickle.loads(config)
+    problems = []
     for key, text in overrides.items():
         if key not in keys:
-            raise ConfigError(
+            problems.append(
                 f"column {key!r} is no key that a slide may set{nearest(key, keys)}"
                 " (begin its name with _ to have it ignored)"
             )
+            continue
+        if key in swept:
+            problems.append(f"{key}={text}: the sweep sets {key}, too; leave it out of one of them")
         try:
             OmegaConf.update(own, key, yaml.safe_load(text))
         except (OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(f"{key}={text}: {str(error).splitlines()[0]}") from error
+            problems.append(f"{key}={text}: {_lines(error)[0]}")
     changed = resolved(own)
-    problems = problems_in(changed, list(changed))
+    problems += problems_in(changed, list(changed))
     if problems:
-        raise ConfigError("; ".join(problems))
-    return changed
+        raise ConfigError("\n".join(problems))
+    return job_parts(changed)
 
 
 def _settable(plain: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tiler.config.folder import conf_folder
 from tiler.config.validate import nearest
+
+if TYPE_CHECKING:
+    from yaml.error import MarkedYAMLError
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
 
@@ -33,11 +36,16 @@ def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
         if key in keys:
             group = key.split(".")[0]
             others = " or ".join(f"{group}={option}" for option in keys[key])
+            if not others:
+                return f"{key}: every run needs it; leave it, or set another value"
             return f"{key}: the chosen option of {group} has no such key; take {others}"
         return f"unknown key {key!r}{nearest(key, keys)}"
     merging = re.match(r"Error merging override (.*)", first)
     if merging and len(lines) > 1:
         return f"{merging.group(1)}: {lines[1]}"
+    composing = re.match(r"In '([^']+)': \w+ raised while composing config", first)
+    if composing and len(lines) > 1:
+        return _of_a_file(composing.group(1), lines[1:], keys)
     option = re.match(r"In .*: Could not find '([^']+)'", first) or re.match(
         r"Could not find '([^']+)'", first
     )
@@ -51,6 +59,10 @@ def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
                 f"{option.group(1)} needs the extra tiler[submitit]: pip install 'tiler[submitit]'"
             )
         return f"no such option: {option.group(1)}" + (f"; choose one of: {names}" if names else "")
+    exporter = re.match(r"In .*: Could not load '(exporter/[^']+)'", first)
+    if exporter:
+        names = " ".join(sorted(file.stem for file in conf_folder().glob("exporter/*.yaml")))
+        return f"no such option: {exporter.group(1)}; choose any of: {names}"
     ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", first)
     if ambiguous:
         key, values = ambiguous.groups()
@@ -64,6 +76,29 @@ def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
             " 'key=\"value\"'"
         )
     return first
+
+
+def _of_a_file(option: str, lines: Sequence[str], keys: Iterable[str]) -> str:
+    """What is wrong with the file of an option."""
+    key = next((line[10:] for line in lines if line.startswith("full_key: ")), "")
+    if lines[0].startswith(f"Key '{option.split('/')[0]}' not in"):
+        return f"{option}: its file has to begin with the line '# @package _global_'"
+    if re.match("Key '.*' not in", lines[0]):
+        return f"{option}: unknown key {key!r}{nearest(key, keys)}"
+    if lines[0].startswith("Cannot merge DictConfig with ListConfig"):
+        return (
+            f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]'"
+        )
+    return f"{option}: {key}: {lines[0]}" if key else f"{option}: {lines[0]}"
+
+
+def explain_file(error: MarkedYAMLError | UnicodeDecodeError) -> str:
+    """The one line that a configuration file comes down to that cannot be read at all."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a configuration file is not UTF-8 ({error}): {error.object[:60]!r}…"
+    mark = error.problem_mark or error.context_mark
+    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
+    return f"{where}{error.problem}"
 
 
 def all_keys() -> dict[str, list[str]]:

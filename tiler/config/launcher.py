@@ -18,6 +18,7 @@ from hydra.core.utils import (
     JobReturn,
     JobRuntime,
     JobStatus,
+    _flush_loggers,
     configure_log,
     env_override,
 )
@@ -45,19 +46,18 @@ class InProcessLauncher(Launcher):
     ) -> None:
         """Take what the jobs share: Hydra's parts, the function that runs one, and the sweep."""
         self._hydra, self._task, self._sweep = hydra_context, task_function, config
-        self._logging: object = None
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run a job for each list of words, and give back what came of them in their order."""
-        self._log_as(self._sweep.hydra, "hydra_logging")
+        configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
         Path(str(self._sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         count = len(job_overrides)
         log.info("Launching %d job%s in this process", count, "" if count == 1 else "s")
         jobs = enumerate(job_overrides, initial_job_idx)
         done = [self._job(number, list(words)) for number, words in jobs]
-        self._log_as(self._sweep.hydra, "hydra_logging")
+        configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
         return done
 
     def _job(self, number: int, words: list[str]) -> JobReturn:
@@ -85,8 +85,8 @@ class InProcessLauncher(Launcher):
         folder.mkdir(parents=True, exist_ok=True)
         with chdir(folder) if own.job.chdir else nullcontext():
             result.working_dir = str(Path.cwd())
-            self._log_as(own, "job_logging")
-            log.info("#%d: %s", own.job.num, folder.name)
+            configure_log(own.job_logging, own.verbose)  # a job may have changed it
+            log.info("#%d: %s", own.job.num, own.sweep.subdir)
             if own.output_subdir is not None:
                 _save(folder / own.output_subdir, task, hydras, own.overrides.task)
             with env_override(own.job.env_set):
@@ -98,17 +98,9 @@ class InProcessLauncher(Launcher):
                     result.return_value = error
                     result.status = JobStatus.FAILED
             result.task_name = JobRuntime.instance().get("name")
+            _flush_loggers()
             self._hydra.callbacks.on_job_end(config=config, job_return=result)
         return result
-
-    def _log_as(self, hydras: DictConfig, which: str) -> None:
-        """Configure logging, unless it is so already: for most sweeps' jobs it is."""
-        wanted = hydras[which]
-        plain = wanted and OmegaConf.to_container(wanted, resolve=True)
-        now = plain, hydras.verbose, Path.cwd()  # where a file's name is relative
-        if now != self._logging:
-            configure_log(wanted, hydras.verbose)
-            self._logging = now
 
 
 def _save(folder: Path, config: DictConfig, hydra: DictConfig, overrides: ListConfig) -> None:

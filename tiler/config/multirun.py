@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -45,15 +45,16 @@ class Sweep:
         What it sweeps.
     parent_run
         Its own run's id, where a tracker gave one.
-    folder, tracker, overrides
-        Where its jobs go, who is told of it, and the words that define it; in the launching
-        process alone.
+    folder, depth, tracker, overrides
+        Where its jobs go and how many folders below that each lies, who is told of it, and the
+        words that define it; in the launching process alone.
     """
 
     sweep_id: str
     keys: tuple[str, ...]
     parent_run: str | None = None
     folder: Path | None = None
+    depth: int = 1
     tracker: Guarded | None = None
     overrides: tuple[str, ...] = ()
 
@@ -169,6 +170,7 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
     if unsweepable:
         raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
+    _check_subdir(_subdir(config), swept)
     launcher = config.hydra.launcher._target_
     if "engine" not in swept:
         check_launcher(launcher, config.engine._target_)
@@ -176,6 +178,26 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
         raise ConfigError(
             "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
             " or take hydra/launcher=submitit_local"
+        )
+
+
+def _subdir(config: DictConfig) -> str:
+    """Where a job goes, as it is written: what ${…} comes to is each job's own."""
+    return str(config.hydra.sweep._get_node("subdir")._value())
+
+
+def _check_subdir(subdir: str, swept: Collection[str]) -> None:
+    """Refuse to put jobs where the sweep does not look for them, or all of them in one place."""
+    path = PurePath(subdir)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ConfigError(
+            f"hydra.sweep.subdir={subdir}: jobs lie below the sweep's folder; give a path down from"
+            " there, or leave it out"
+        )
+    if swept and "${" not in subdir:
+        raise ConfigError(
+            f"hydra.sweep.subdir={subdir}: all jobs would lie in one folder; name what is swept, as"
+            " ${threshold}, or leave it out"
         )
 
 
@@ -198,6 +220,7 @@ def _begun(config: DictConfig, swept: Mapping[str, str], lines: Sequence[str]) -
         keys=tuple(swept),
         parent_run=parent or None,
         folder=folder,
+        depth=len(PurePath(_subdir(config)).parts),
         tracker=tracker,
         overrides=tuple(lines),
     )

@@ -15,6 +15,23 @@ from tiler.errors import ConfigError
 NAME = "rerun"
 
 
+def rerun_of(words: Sequence[str]) -> tuple[Path, list[str]]:
+    """The run that ``--rerun RUN`` or ``--rerun=RUN`` names among words, and the other words.
+
+    Raises
+    ------
+    ConfigError
+        When no run follows.
+    """
+    at = next(n for n, word in enumerate(words) if word.split("=")[0] == "--rerun")
+    _, given, old = words[at].partition("=")
+    after = [*words[at + 1 :]]
+    old = old if given else after.pop(0) if after else ""
+    if not old:
+        raise ConfigError("--rerun: give the folder of a run, or its run.json")
+    return Path(old), [*words[:at], *after]
+
+
 def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
     """Write an old run's configuration for Hydra into ``folder``; the words that make it use it.
 
@@ -60,7 +77,9 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
 
 def _config_of(path: Path, old: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+        if config := dict(json.loads(path.read_text(encoding="utf-8"))["config"]):
+            return config
+        what = f"{path} is of a run without configuration"
     except OSError as error:
         what = f"{path}: {error.strerror}"
     except (ValueError, KeyError, TypeError):

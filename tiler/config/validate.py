@@ -7,9 +7,10 @@ import inspect
 import math
 import os
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,54 @@ TARGETS_VARIABLE = "TILER_TARGETS"
 
 _HYDRA_KEYS = ("_target_", "_partial_")
 _ANY = "**"
+_GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
 _GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
 
 
-def problems_in(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
-    """Every unknown key, foreign target and wrong type in a resolved configuration.
+def problems_in(
+    config: Mapping[str, Any], known: Iterable[str], given: Container[str] = ()
+) -> list[str]:
+    """Every unknown or missing key, foreign target and wrong type in a resolved configuration.
 
     Parameters
     ----------
     config
         Plain containers, interpolations resolved.
     known
-        The keys allowed at the top.
+        The keys of the top: these, and all of them.
+    given
+        Dotted keys that may be left open here, for every slide has its own.
     """
     known = list(known)
     problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
+    problems += [
+        f"{key}: every run needs it; leave it, or set another value"
+        for key in known
+        if key not in config
+    ]
     for key in (key for key in config if key in known):
-        for place, node in nodes(config[key], key):
-            problems += _problems_in_node(place, node)
+        below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
+        problems += list(chain(*below)) or _no_options(key, config[key])
     return problems
+
+
+def _no_options(key: str, value: Any) -> Iterator[str]:
+    """What stands in the place of a group's option and is none."""
+    if key == "exporter" and isinstance(value, Mapping):
+        for name, option in value.items():
+            if not _names_target(option):
+                yield f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images]"
+    elif value == "???":
+        yield f"{key} is not set: choose an option of the group, {key}=…"
+    elif key in _GROUPS and not _names_target(value):
+        yield (
+            f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
+            f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
+        )
+
+
+def _names_target(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -60,7 +90,7 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every mapping in plain containers that says what is to be called, and where it stands."""
     if isinstance(value, Mapping):
-        if "_target_" in value:
+        if _names_target(value):
             yield key, value
         for name, below in value.items():
             yield from nodes(below, f"{key}.{name}")
@@ -89,24 +119,29 @@ def _target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) ->
         raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
 
 
-def _problems_in_node(key: str, node: Mapping[str, Any]) -> list[str]:
+def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) -> list[str]:
     try:
         target = _target_of(key, node)
     except ConfigError as error:
         return [str(error)]
     parameters = _parameters(target)
-    given = _GIVEN_BY_TILER.get(key, set())
-    names = [name for name in parameters if name not in given and name != _ANY]
-    problems = []
+    ours = _GIVEN_BY_TILER.get(key, set())
+    names = [name for name in parameters if name not in ours and name != _ANY]
+    unset = {name for name, value in node.items() if value == "???" and name in names}
+    if not {"_partial_", "_args_"} & set(node):
+        unset |= _required(target) - ours - set(node)
+    problems = [
+        f"{key}.{name} is not set: give {key}.{name}=…"
+        for name in names
+        if name in unset and f"{key}.{name}" not in given
+    ]
     for name, value in node.items():
-        if name in _HYDRA_KEYS:
+        if name in _HYDRA_KEYS or name in unset:
             continue
         if name not in names and _ANY in parameters:
             continue
         if name not in names:
             problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
-        elif value == "???":
-            problems.append(f"{key}.{name} is not set: give {key}.{name}=…")
         elif not fits(value, parameters[name]):
             wanted = spelled(parameters[name])
             number = fits(str(value), parameters[name]) and not isinstance(value, str)
@@ -130,6 +165,21 @@ def check_out(plain: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"slides.table={table}: the run would write its own slides.csv over it; choose another"
             " out, or give the table another name"
+        )
+
+
+def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
+    """Refuse a run, or a job of a sweep, that Hydra is told to keep elsewhere than in ``out``.
+
+    Raises
+    ------
+    ConfigError
+        When it has.
+    """
+    key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
+    if os.path.normpath(told) != os.path.normpath(out):
+        raise ConfigError(
+            f"hydra.{key}.dir={told}: all files lie under out={out}; set that instead"
         )
 
 
@@ -198,3 +248,14 @@ def _parameters(target: Any) -> dict[str, Any]:
         _ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
         for name, parameter in inspect.signature(target).parameters.items()
     }
+
+
+@cache
+def _required(target: Any) -> frozenset[str]:
+    """The names that a callable has to be given."""
+    return frozenset(
+        name
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    )

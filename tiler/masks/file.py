@@ -51,9 +51,10 @@ class FileMask:
     max_pixels: int = 50_000_000
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, (str, Path)) or str(self.path) in ("", "."):
+        text = str(self.path) if isinstance(self.path, (str, Path)) else ""
+        if text in ("", ".") or "\0" in text:
             raise ConfigError(f"mask.path={self.path!r}: give the mask image's path")
-        object.__setattr__(self, "path", str(self.path))
+        object.__setattr__(self, "path", text)
         whole("max_pixels", self.max_pixels, 1, PILLOW_LIMIT)
 
     def inputs(self, slide_name: str) -> tuple[Path, ...]:

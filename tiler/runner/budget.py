@@ -135,7 +135,7 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
 
 
 def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
-    if row.status == "failed":
+    if row.status == "failed" and not row.kept:  # else the rest of its tiles is written
         return SlideCost(row.slide_id, "failed", row.reason)
     tiles, samples = row.kept, times.samples.values()
     size = float(written)
@@ -146,7 +146,7 @@ def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
     rounds = math.ceil(times.pieces / workers) / times.pieces if times.pieces else 1.0
     return SlideCost(
         row.slide_id,
-        "to do",
+        "failed" if row.status == "failed" else "to do",
         row.reason,
         tiles,
         round(size),
@@ -176,7 +176,7 @@ def table(budget: Budget) -> str:
         numbers = (str(slide.tiles), size_text(slide.bytes), _duration(slide.seconds))
         lines.append(
             (slide.slide_id, slide.status, *numbers, slide.reason)
-            if slide.status == "to do"
+            if slide.status == "to do" or slide.tiles
             else (slide.slide_id, slide.status, "", "", "", slide.reason)
         )
     workers = f"{budget.workers} worker{'s' if budget.workers > 1 else ''}, start included"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tiler.exporters.png import png_bytes
 from tiler.files import inside, write_whole
+from tiler.geometry import Size
 from tiler.grid import Floats
 from tiler.protocols import Mask
 from tiler.runner.cache import load_or_recall
@@ -47,11 +48,12 @@ def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
     read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
     slides = list(dict.fromkeys(read))
     rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
+    path = inside(folder, "sweep.png")
     if not any(picture is not None for row in rows for picture, _ in row):
+        path.unlink(missing_ok=True)  # of an earlier sweep
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
-    path = inside(folder, "sweep.png")
     write_whole(path, png_bytes(_sheet(heads, slides, rows), 1, COLOURS))
     return path
 
@@ -79,18 +81,24 @@ def _drawn(kept_in: Path, record: Record | None) -> _Picture | None:
         mask, grid = (load_or_recall(kept_in, record.mask[name]) for name in ("key", "grid"))
         if mask is None or grid is None:
             return None
-        return draw(mask_of(mask), grid_of(grid)[1], record.settings["threshold"])
+        known, cells = grid_of(grid)
+        bounds = known.facts.bounds
+        shape = Size(bounds.width, bounds.height)
+        return draw(mask_of(mask), cells, record.settings["threshold"], shape)
     except ValueError:
         return None
 
 
-def draw(mask: Mask, cells: Cells, threshold: float) -> _Picture:
-    """A mask and the cells that reach a threshold, at most 220 pixels a side: of ``COLOURS``."""
-    height, width = mask.shape
-    scale = _SIDE / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
+def draw(mask: Mask, cells: Cells, threshold: float, shape: Size) -> _Picture:
+    """A mask and the cells that reach a threshold, at most 220 pixels a side: of ``COLOURS``.
+
+    ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.
+    """
+    scale = _SIDE / max(shape)
+    size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
     y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
-    kept = _union(cells.rows * scale, cells.columns * scale, cells.ratios >= threshold, size)
+    down, across = (n / m for n, m in zip(size, mask.shape, strict=True))
+    kept = _union(cells.rows * down, cells.columns * across, cells.ratios >= threshold, size)
     seen: _Picture = _TISSUE * mask[y][:, x].view(np.uint8) + _KEPT * kept.view(np.uint8)
     return seen
 
@@ -104,8 +112,13 @@ def _union(
 
 
 def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
-    """Of one axis, whether (1) a pixel is in a cell or not (0): (pixels, cells)."""
+    """Of one axis, whether (1) a pixel is in a cell or not (0): (pixels, cells).
+
+    A cell has a pixel at least, however small it is.
+    """
     start, end = np.rint(cells).T
+    start = np.minimum(start, pixels - 1)
+    end = np.maximum(end, start + 1)
     at = np.arange(pixels)[:, np.newaxis]
     return np.asarray((start <= at) & (at < end), np.float32)
 

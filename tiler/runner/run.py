@@ -182,6 +182,7 @@ class _Run:
     def _todo(self) -> list[SlideJob]:
         """The jobs whose slides are not done yet."""
         todo: list[SlideJob] = []
+        redo: dict[str, str] = {}
         changed: list[str] = []
         for job in self._jobs:
             found = find_done(job, self._out, self._policy.verify)
@@ -192,14 +193,16 @@ class _Run:
             if found.settings_changed:
                 changed.append(f"{job.slide_id}: {found.why_not}")
             if found.why_not:
-                log.warning("slide=%s to be redone: %s", job.slide_id, found.why_not)
-                self._events.add("redo", slide=job.slide_id, why=found.why_not)
+                redo[job.slide_id] = found.why_not
         if changed and self._policy.on_change == "refuse":
             raise LockedError(
                 f"E_CONFIG: {self._out} was made with other settings ({changed[0]}"
                 f"{f'; {len(changed)} slides in all' if len(changed) > 1 else ''}); use another"
                 " out, or on_change=redo"
             )
+        for slide_id, why in redo.items():
+            log.warning("slide=%s to be redone: %s", slide_id, why)
+            self._events.add("redo", slide=slide_id, why=why)
         self._reused = len(self._rows)
         self._tracking.resumed(self._rows.values())
         if self._reused:

@@ -18,7 +18,7 @@ from tiler.runner.job import SlideRow
 from tiler.runner.report import REFUSED
 from tiler.runner.versions import git_state, versions
 
-_WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143, 0)
+_WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143)
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,18 @@ class JobRecord:
     rows: list[dict[str, str]]
 
 
-def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
-    """The jobs of one sweep that left a file of such a name, in the order of their numbers."""
+def read_jobs(folder: Path, sweep_id: str, *names: str, depth: int = 1) -> list[JobRecord]:
+    """The jobs of one sweep that left a file of such a name, in the order of their numbers.
+
+    ``depth`` says how many folders below the sweep's they lie.
+    """
     jobs = []
-    for record in (path for name in names for path in folder.glob(f"*/{name}")):
+    for record in (path for name in names for path in folder.glob("*/" * depth + name)):
         run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
         if run.get("sweep", {}).get("id") == sweep_id:
             # Beside what refused a job may lie the table of an earlier run.
             rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
-            jobs.append(JobRecord(record.parent.name, run, rows))
+            jobs.append(JobRecord(record.parent.relative_to(folder).as_posix(), run, rows))
     return sorted(jobs, key=lambda job: job.run["sweep"]["number"])
 
 

@@ -20,6 +20,10 @@ _MACS = "._"
 """How names begin of what macOS writes beside files on disks of other systems."""
 
 
+_RECORD = "record.json"
+"""What tiler leaves in a folder with a slide's tiles."""
+
+
 def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     """All slides that files, folders and globs stand for, each once, in a stable order.
 
@@ -27,8 +31,8 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
     ----------
     paths
         One or many of: a file, taken as it is; a folder, searched for files with a slide's
-        suffix, with its subfolders but hidden ones, and without macOS's files beside files; a
-        glob, ``**`` included.
+        suffix, with its subfolders but hidden ones and those that tiler wrote a slide's tiles to,
+        and without macOS's files beside files; a glob, ``**`` included.
 
     Raises
     ------
@@ -56,6 +60,9 @@ def _expand(pattern: str) -> Iterator[Path]:
     if path.is_dir():
         for folder, below, names in os.walk(path):
             below[:] = (name for name in below if not name.startswith("."))
+            if _RECORD in names:  # TIFF tiles have a slide's suffix
+                below.clear()
+                continue
             for name in names:
                 if Path(name).suffix.lower() in SLIDE_SUFFIXES and not name.startswith(_MACS):
                     yield Path(folder, name)

@@ -10,6 +10,7 @@ from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry
 
 _OWN = ("path", "slide_id", "expected_sha256")
+_MASK = "mask.path"
 
 
 def read_table(table: str) -> list[SlideEntry]:
@@ -22,7 +23,7 @@ def read_table(table: str) -> list[SlideEntry]:
         counted from the table's own folder; ``slide_id``, if there is one, names it in outputs;
         ``expected_sha256`` is compared with the file's own before it is read; a column that
         begins with ``_`` is ignored; any other is a configuration key, and a cell that is not
-        empty overrides it for that slide.
+        empty overrides it for that slide. ``mask.path`` counts from the table's folder, too.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def read_table(table: str) -> list[SlideEntry]:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
             seen[key] = line
-            entries.append(_entry(source.parent, cells))
+            entries.append(_entry(source.parent, cells, line))
     if problems:
         raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
     if not entries:
@@ -71,12 +72,14 @@ def _numbered_rows(text: str, table: str) -> list[tuple[int, list[str]]]:
         raise ConfigError(f"slides.table={table}: line {reader.line_num}: {error}") from error
 
 
-def _entry(folder: Path, cells: dict[str, str]) -> SlideEntry:
+def _entry(folder: Path, cells: dict[str, str], line: int) -> SlideEntry:
     overrides = {
         name: value
         for name, value in cells.items()
         if value and name not in _OWN and not name.startswith("_")
     }
+    if _MASK in overrides:
+        overrides[_MASK] = str(folder / Path(overrides[_MASK]).expanduser())
     path = folder / Path(cells["path"]).expanduser()
     expected = cells.get("expected_sha256") or None
-    return SlideEntry(path, cells.get("slide_id") or None, expected, overrides)
+    return SlideEntry(path, cells.get("slide_id") or None, expected, overrides, line)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tiler.errors import ConfigError
 from tiler.files import append_line, make_folder
 from tiler.protocols import RunStatus
 
@@ -23,9 +24,16 @@ class JsonlTracker:
     ----------
     path
         The file; created with its folder when the first run starts.
+
+    Raises
+    ------
+    ConfigError
+        When it is empty.
     """
 
     def __init__(self, path: Path) -> None:
+        if not str(path) or str(path) == ".":
+            raise ConfigError("tracker.path is empty: name the file that is to be added to")
         self._path = Path(path)
         self._run = uuid.uuid4().hex
 

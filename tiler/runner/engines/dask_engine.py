@@ -120,7 +120,15 @@ class DaskEngine:
         # Dask tells of every connection that closes; what matters comes back as a result.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         target = self.address if self.address is not None else self._start_cluster()
-        self._client = Client(target)
+        try:
+            self._client = Client(target)
+        except OSError as error:
+            if self.address is None:
+                raise
+            raise ConfigError(
+                f"engine.address={self.address}: no scheduler of Dask's answers there; start one,"
+                " or leave the address out"
+            ) from error
         return self
 
     def __exit__(
