@@ -201,7 +201,7 @@ def test_a_part_that_ends_the_process_ends_the_sweep(
 ) -> None:
     (tmp_path / "ending.py").write_text(f"def mask():\n    raise SystemExit({code})\n")
     env = {"TILER_TARGETS": "ending", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
-    words = ["-m", "mask={_target_: tiler.masks.AllTissue},{_target_: ending.mask}", "out=res"]
+    words = ["-m", "mask=none", "mask._target_=tiler.masks.AllTissue,ending.mask", "out=res"]
     done = fresh_tiler(*words, cwd=tmp_path, env=env)
     assert done.returncode == expected, done.stderr
     assert "Traceback" not in done.stderr

@@ -16,7 +16,6 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from yaml.error import MarkedYAMLError
 
 from tiler.config.composition import share_compositions
 from tiler.config.folder import conf_folder
@@ -115,24 +114,15 @@ def _compose_and_run(started: float) -> int:
         _say(f"E_CONFIG: {explain(error, all_keys())}")
         return 2
     except Exception as error:
-        if isinstance(error, OSError) and error.filename and not _went_through_a_run(error):
-            from tiler.files import destination_error  # Hydra makes the folders of runs
+        if not _went_through_a_run(error):
+            from tiler.config.explain import explain_other
+            from tiler.files import destination_error
 
-            return _complain(destination_error(error, Path(error.filename)))
-        if isinstance(error, MarkedYAMLError | UnicodeDecodeError) and not _went_through_a_run(
-            error
-        ):
-            from tiler.config.explain import explain_file
-
-            _say(f"E_CONFIG: {explain_file(error)}")
-            return 2
-        if isinstance(error, ValueError) and _raised_in(error, ("hydra",)):  # such as of mask=null
-            _say(f"E_CONFIG: {error}; leave the group out, or choose one of its options")
-            return 2
-        hydras = _raised_in(error, ("hydra", "omegaconf")) and not _went_through_a_run(error)
-        if hydras:  # of words that make no sense to it
-            _say(f"E_CONFIG: {error!r}, says Hydra: look at the words that begin with hydra")
-            return 2
+            if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
+                return _complain(destination_error(error, Path(error.filename)))
+            if line := explain_other(error):
+                _say(f"E_CONFIG: {line}")
+                return 2
         if not type(error).__module__.startswith("submitit."):
             raise
         what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
@@ -147,11 +137,6 @@ def _compose_and_run(started: float) -> int:
 def _went_through_a_run(error: Exception) -> bool:
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code is _run.__code__ for frame, _ in frames)
-
-
-def _raised_in(error: Exception, packages: tuple[str, ...]) -> bool:
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"]).split(".")[0] in packages
 
 
 def _job(config: DictConfig, started: float) -> None:

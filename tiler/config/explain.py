@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from yaml.error import MarkedYAMLError
 
 from tiler.config.folder import conf_folder
 from tiler.config.validate import nearest
-
-if TYPE_CHECKING:
-    from yaml.error import MarkedYAMLError
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
 
@@ -92,13 +92,22 @@ def _of_a_file(option: str, lines: Sequence[str], keys: Iterable[str]) -> str:
     return f"{option}: {key}: {lines[0]}" if key else f"{option}: {lines[0]}"
 
 
-def explain_file(error: MarkedYAMLError | UnicodeDecodeError) -> str:
-    """The one line that a configuration file comes down to that cannot be read at all."""
+def explain_other(error: Exception) -> str | None:
+    """The one line that another error comes down to, if it is of the configuration's making."""
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
     if isinstance(error, UnicodeDecodeError):
         return f"a configuration file is not UTF-8 ({error}): {error.object[:60]!r}…"
-    mark = error.problem_mark or error.context_mark
-    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
-    return f"{where}{error.problem}"
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals["__name__"]).split(".")[0]
+    if isinstance(error, ValueError) and package == "logging":
+        return f"hydra.job_logging: {error}: {error.__cause__}"
+    if isinstance(error, ValueError) and package == "hydra":  # such as of mask=null
+        return f"{error}; leave the group out, or choose one of its options"
+    if package in ("hydra", "omegaconf"):  # of words that make no sense to it
+        return f"{error!r}, says Hydra: look at the words that begin with hydra"
+    return None
 
 
 def all_keys() -> dict[str, list[str]]:
