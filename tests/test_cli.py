@@ -105,7 +105,6 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         ),
         (["+hydra.callbacks.x={_target_:os.mkdir,path:p}"], ["hydra.callbacks.x._target_"]),
         (["hydra.launcher._target_=hydra.core.utils.os.mkdir"], ["hydra.launcher._target_"]),
-        (["hydra.job_logging.root.handlers=[nope]"], ["hydra.job_logging", "nope"]),
         (["-m", "+hydra.sweeper.params.threshold='0.1,0.2'"], ["words that begin with hydra"]),
         (["engine=processes", f"engine.workers={'9' * 5000}"], ["5000 digits"]),
         (["~threshold"], ["threshold", "every run needs it"]),
@@ -160,6 +159,12 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
     assert result.returncode == 4, result.stderr
     assert complaint(result).startswith("E_DEST: ")
     assert out in complaint(result)
+
+
+def test_a_log_that_cannot_be_is_no_bug(tmp_path: Path) -> None:
+    result = forked("hydra.job_logging.root.handlers=[nope]", "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "'nope'" in complaint(result)
 
 
 def test_a_run_is_kept_in_out_alone(tmp_path: Path) -> None:
