@@ -71,15 +71,8 @@ def build(config: DictConfig, root: Path | None = None, swept: Sequence[str] = (
         With a line for every mistake.
     """
     plain = resolved(config)
-    known = [field.name for field in fields(Config)]
-    unset = {key for key, value in leaves(plain) if value == "???"}
-    entries: list[SlideEntry] = []
-    given: set[str] = set()
-    slides = {"slides": plain.get("slides")}
-    if unset and "table" in (slides["slides"] or {}) and not problems_in(slides, ["slides"]):
-        entries = _found(plain)
-        given = unset.intersection(*(entry.overrides for entry in entries))
-    problems = problems_in(plain, known, given)
+    early, given = _said_by_table(plain)
+    problems = problems_in(plain, [field.name for field in fields(Config)], given)
     if problems:
         raise ConfigError("\n".join(problems))
     check_out(plain)
@@ -87,42 +80,58 @@ def build(config: DictConfig, root: Path | None = None, swept: Sequence[str] = (
     common = {} if given else job_parts(plain)  # what is left open can only be made slide by slide
     engine: Engine = made_anew(plain, "engine")
     tracker: Tracker = made_anew(plain, "tracker")
-    entries = entries or _found(plain)
-    keys = _settable({key: plain[key] for key in SHAPES_OUTPUT})
-    # Takes half the time of OmegaConf's own copy, once for all that need one.
-    copied = pickle.dumps(config) if any(entry.overrides for entry in entries) else b""
+    entries = early or _found(plain)
+    ids = assign_ids(entries)
+    parts = _parts_of(entries, common, config, plain, swept)
     cache = cache_folder(plain["cache"], root)
-    jobs = []
-    for entry, slide_id in zip(entries, assign_ids(entries), strict=True):
-        try:
-            own = _own_parts(entry.overrides, copied, keys, swept)
-        except ConfigError as error:
-            problems += [f"slides.table: {_place(entry)}: {line}" for line in _lines(error)]
-            continue
-        jobs.append(
-            SlideJob(
-                entry.path,
-                slide_id,
-                **{**common, **own},
-                expected_sha256=entry.expected_sha256,
-                cache=cache,
-            )
-        )
-    if problems:
-        raise ConfigError("\n".join(problems))
+    jobs = [
+        SlideJob(entry.path, slide_id, expected_sha256=entry.expected_sha256, cache=cache, **own)
+        for entry, slide_id, own in zip(entries, ids, parts, strict=True)
+    ]
     return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
+
+
+def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]]:
+    """The slides of a table that are to say what the configuration does not, and what they all say.
+
+    Neither where the configuration leaves nothing open, for slides are looked for last.
+    """
+    unset = {key for key, value in leaves(plain) if value == "???"}
+    slides = {"slides": plain.get("slides")}
+    if not unset or "table" not in (slides["slides"] or {}) or problems_in(slides, slides):
+        return [], set()
+    entries = _found(plain)
+    return entries, unset.intersection(*(entry.overrides for entry in entries))
 
 
 def _found(plain: Mapping[str, Any]) -> list[SlideEntry]:
     return one_per_series(made_anew(plain, "slides"))
 
 
-def _place(entry: SlideEntry) -> str:
-    return f"line {entry.line} ({entry.path.name})" if entry.line else entry.path.name
-
-
-def _lines(error: Exception) -> list[str]:
-    return str(error).splitlines()
+def _parts_of(
+    entries: Sequence[SlideEntry],
+    common: Mapping[str, Any],
+    config: DictConfig,
+    plain: Mapping[str, Any],
+    swept: Sequence[str],
+) -> list[Mapping[str, Any]]:
+    """What each slide's job is made of, the mistakes of all of them told at once."""
+    keys = _settable({key: plain[key] for key in SHAPES_OUTPUT})
+    # Takes half the time of OmegaConf's own copy, once for all that need one.
+    copied = pickle.dumps(config) if any(entry.overrides for entry in entries) else b""
+    parts: list[Mapping[str, Any]] = []
+    problems: list[str] = []
+    for entry in entries:
+        try:
+            own = _overridden(copied, keys, entry.overrides, swept) if entry.overrides else {}
+        except ConfigError as error:
+            place = f"line {entry.line} ({entry.path.name})" if entry.line else entry.path.name
+            problems += [f"slides.table: {place}: {line}" for line in str(error).splitlines()]
+            continue
+        parts.append({**common, **own})
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return parts
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -141,19 +150,17 @@ def build_tracker(config: DictConfig) -> Tracker:
     return tracker
 
 
-def _own_parts(
-    overrides: Mapping[str, str], config: bytes, keys: Sequence[str], swept: Sequence[str]
+def _overridden(
+    config: bytes, keys: Sequence[str], overrides: Mapping[str, str], swept: Sequence[str]
 ) -> dict[str, Any]:
-    """What a slide's own settings make of its job: some of the ``keys`` of a pickled configuration.
+    """What a job is made of by a pickled configuration with some of the ``keys`` set from text.
 
     Raises
     ------
     ConfigError
-        When a key does not exist, may not differ between slides, or has the wrong type: with a
-        line for every mistake.
+        When a key does not exist, may not differ between slides, is swept, or has the wrong type:
+        with a line for every mistake.
     """
-    if not overrides:
-        return {}
     own: DictConfig = pickle.loads(config)
     problems = []
     for key, text in overrides.items():
@@ -168,7 +175,7 @@ def _own_parts(
         try:
             OmegaConf.update(own, key, yaml.safe_load(text))
         except (OmegaConfBaseException, yaml.YAMLError) as error:
-            problems.append(f"{key}={text}: {_lines(error)[0]}")
+            problems.append(f"{key}={text}: {str(error).splitlines()[0]}")
     changed = resolved(own)
     problems += problems_in(changed, list(changed))
     if problems:
