@@ -18,7 +18,8 @@ from tiler.config.build import build
 from tiler.config.folder import conf_folder
 from tiler.config.multirun import job_folder, register_resolvers
 from tiler.config.schema import register_schema
-from tiler.config.validate import allowed_target, problems_in
+from tiler.config.targets import allowed_target
+from tiler.config.validate import problems_in
 from tiler.errors import ConfigError
 
 NEEDED = {

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiler.config.copies import copied, quickly_copied
 from tiler.config.multirun import parsed
-from tiler.config.validate import check_targets
+from tiler.config.targets import check_targets
 
 _Lines = tuple[str, ...]
 

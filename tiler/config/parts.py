@@ -13,7 +13,8 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from tiler.config.validate import nodes, out_of_range
+from tiler.config.targets import nodes
+from tiler.config.validate import out_of_range
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.files import make_folder

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import math
 import os
-import typing
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib import import_module
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tiler.config.hints import fits, spelled
+from tiler.config.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
 
-TARGETS_VARIABLE = "TILER_TARGETS"
-"""Environment variable: further packages, comma-separated, that ``_target_`` may name."""
-
 _HYDRA_KEYS = ("_target_", "_partial_")
-_ANY = "**"
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
 _GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
 
@@ -57,19 +50,15 @@ def _no_options(key: str, value: Any) -> Iterator[str]:
     """What stands in the place of a group's option and is none."""
     if key == "exporter" and isinstance(value, Mapping):
         for name, option in value.items():
-            if not _names_target(option):
+            if not names_target(option):
                 yield f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images]"
     elif value == "???":
         yield f"{key} is not set: choose an option of the group, {key}=…"
-    elif key in _GROUPS and not _names_target(value):
+    elif key in _GROUPS and not names_target(value):
         yield (
             f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
             f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
         )
-
-
-def _names_target(value: Any) -> bool:
-    return isinstance(value, Mapping) and "_target_" in value
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -87,49 +76,17 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping in plain containers that says what is to be called, and where it stands."""
-    if isinstance(value, Mapping):
-        if _names_target(value):
-            yield key, value
-        for name, below in value.items():
-            yield from nodes(below, f"{key}.{name}")
-    elif isinstance(value, list):
-        for number, below in enumerate(value):
-            yield from nodes(below, f"{key}[{number}]")
-
-
-def check_targets(value: Any, key: str, also: Sequence[str]) -> None:
-    """Refuse what is to be called anywhere in plain containers, unless it may be named there.
-
-    Raises
-    ------
-    ConfigError
-        When it is neither in tiler, nor in one of the other packages, nor in one that the
-        environment allows.
-    """
-    for place, node in nodes(value, key):
-        _target_of(place, node, also)
-
-
-def _target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> Any:
-    try:
-        return allowed_target(str(node["_target_"]), also)
-    except ValueError as error:
-        raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
-
-
 def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) -> list[str]:
     try:
-        target = _target_of(key, node)
+        target = target_of(key, node)
     except ConfigError as error:
         return [str(error)]
-    parameters = _parameters(target)
+    taken = parameters(target)
     ours = _GIVEN_BY_TILER.get(key, set())
-    names = [name for name in parameters if name not in ours and name != _ANY]
+    names = [name for name in taken if name not in ours and name != ANY]
     unset = {name for name, value in node.items() if value == "???" and name in names}
     if not {"_partial_", "_args_"} & set(node):
-        unset |= _required(target) - ours - set(node)
+        unset |= required(target) - ours - set(node)
     problems = [
         f"{key}.{name} is not set: give {key}.{name}=…"
         for name in names
@@ -138,13 +95,13 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
     for name, value in node.items():
         if name in _HYDRA_KEYS or name in unset:
             continue
-        if name not in names and _ANY in parameters:
+        if name not in names and ANY in taken:
             continue
         if name not in names:
             problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
-        elif not fits(value, parameters[name]):
-            wanted = spelled(parameters[name])
-            number = fits(str(value), parameters[name]) and not isinstance(value, str)
+        elif not fits(value, taken[name]):
+            wanted = spelled(taken[name])
+            number = fits(str(value), taken[name]) and not isinstance(value, str)
             how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
             problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
     return problems
@@ -193,69 +150,3 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
             yield f"reader.{key}={value}: must be a positive number"
     if not reader.get("cache_bytes", 0) >= 0:
         yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"
-
-
-def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
-    """Import what a ``_target_`` names, if it may be named at all.
-
-    Parameters
-    ----------
-    name
-        Dotted.
-    also
-        Packages that may be named there beside tiler.
-
-    Raises
-    ------
-    ValueError
-        When it is neither in tiler nor in a package that the environment allows, or not there.
-    """
-    others = filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))
-    return _imported(name, ("tiler", *also, *others))
-
-
-@cache
-def _imported(name: str, allowed: tuple[str, ...]) -> Any:
-    refusal = ValueError(
-        f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
-    )
-    if not _inside(name, allowed):
-        raise refusal
-    module, _, attribute = name.rpartition(".")
-    try:
-        target = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError("there is no such thing to call") from error
-    # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
-    if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
-        raise refusal
-    return target
-
-
-def _inside(name: str, packages: Sequence[str]) -> bool:
-    return any(name == package or name.startswith(package + ".") for package in packages)
-
-
-@cache
-def _parameters(target: Any) -> dict[str, Any]:
-    """The names that a callable takes, each with its type hint; ``_ANY`` if it takes all."""
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = typing.get_type_hints(function)
-    except NameError:  # of a user's own class: names that are imported for type checkers alone
-        hints = {}
-    return {
-        _ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
-        for name, parameter in inspect.signature(target).parameters.items()
-    }
-
-
-@cache
-def _required(target: Any) -> frozenset[str]:
-    """The names that a callable has to be given."""
-    return frozenset(
-        name
-        for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    )

@@ -1,0 +1,129 @@
+"""What ``_target_`` may name, and what can be given to what it names."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from tiler.errors import ConfigError
+
+TARGETS_VARIABLE = "TILER_TARGETS"
+"""Environment variable: further packages, comma-separated, that ``_target_`` may name."""
+
+ANY = "**"
+"""Stands in ``parameters`` for all names that were not listed."""
+
+
+def names_target(value: Any) -> bool:
+    """Whether a plain value says what is to be called."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping in plain containers that says what is to be called, and where it stands."""
+    if isinstance(value, Mapping):
+        if names_target(value):
+            yield key, value
+        for name, below in value.items():
+            yield from nodes(below, f"{key}.{name}")
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from nodes(below, f"{key}[{number}]")
+
+
+def check_targets(value: Any, key: str, also: Sequence[str]) -> None:
+    """Refuse what is to be called anywhere in plain containers, unless it may be named there.
+
+    Raises
+    ------
+    ConfigError
+        When it is neither in tiler, nor in one of the other packages, nor in one that the
+        environment allows.
+    """
+    for place, node in nodes(value, key):
+        target_of(place, node, also)
+
+
+def target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> Any:
+    """What a mapping at some place says is to be called.
+
+    Raises
+    ------
+    ConfigError
+        When it may not be named there.
+    """
+    try:
+        return allowed_target(str(node["_target_"]), also)
+    except ValueError as error:
+        raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
+
+
+def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
+    """Import what a ``_target_`` names, if it may be named at all.
+
+    Parameters
+    ----------
+    name
+        Dotted.
+    also
+        Packages that may be named there beside tiler.
+
+    Raises
+    ------
+    ValueError
+        When it is neither in tiler nor in a package that the environment allows, or not there.
+    """
+    others = filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))
+    return _imported(name, ("tiler", *also, *others))
+
+
+@cache
+def _imported(name: str, allowed: tuple[str, ...]) -> Any:
+    refusal = ValueError(
+        f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
+    )
+    if not _inside(name, allowed):
+        raise refusal
+    module, _, attribute = name.rpartition(".")
+    try:
+        target = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError("there is no such thing to call") from error
+    # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
+    if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
+        raise refusal
+    return target
+
+
+def _inside(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@cache
+def parameters(target: Any) -> dict[str, Any]:
+    """The names that a callable takes, each with its type hint; ``ANY`` if it takes all."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:  # of a user's own class: names that are imported for type checkers alone
+        hints = {}
+    return {
+        ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
+        for name, parameter in inspect.signature(target).parameters.items()
+    }
+
+
+@cache
+def required(target: Any) -> frozenset[str]:
+    """The names that a callable has to be given."""
+    return frozenset(
+        name
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    )
