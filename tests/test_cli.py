@@ -109,7 +109,9 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["engine=processes", f"engine.workers={'9' * 5000}"], ["5000 digits"]),
         (["~threshold"], ["threshold", "every run needs it"]),
         (["~limits"], ["limits", "every run needs it"]),
-        (["~reader"], ["reader is not set", "reader=…"]),
+        (["~reader"], ["reader is not set", "option of the group", "reader=…"]),
+        (["threshold=???"], ["threshold is not set: give threshold=…"]),
+        (["limits.max_tiles=???"], ["limits.max_tiles is not set"]),
         (["~tile.size"], ["tile.size is not set"]),
         (["exporter.csv=null"], ["exporter.csv=None", "exporter=[csv,images]"]),
         (
@@ -217,13 +219,13 @@ def test_a_mistake_in_a_file_of_the_users_own_is_named(
 
 
 def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:
-    (tmp_path / "cohort").mkdir()
-    write_demo_slide(tmp_path / "cohort/a.tiff", Size(800, 550))
-    Image.fromarray(np.eye(55, 80) > 0).save(tmp_path / "cohort/a.png")
-    table = tmp_path / "cohort/slides.csv"
+    (tmp_path / "cohort #2: b").mkdir()  # which YAML would cut off
+    write_demo_slide(tmp_path / "cohort #2: b/a.tiff", Size(800, 550))
+    Image.fromarray(np.eye(55, 80) > 0).save(tmp_path / "cohort #2: b/a.png")
+    table = tmp_path / "cohort #2: b/slides.csv"
     common = [
         "slides=table",
-        "slides.table=cohort/slides.csv",
+        "slides.table='cohort #2: b/slides.csv'",
         "mask=file",
         "threshold=0",
         "out=out",
@@ -239,27 +241,44 @@ def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:
 
 def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> None:
     table = tmp_path / "slides.csv"
-    table.write_text("path,threshold,treshold\na.svs,7,\nb.svs,,1\n\nc.svs,0.3,\nd.svs,much,\n")
+    table.write_text("path,threshold,treshold\na.svs,7,\nb.svs,,1\n\nc.svs,7,\nd.svs,much,\n")
     result = forked("slides=table", "slides.table=slides.csv", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     first, second, third = result.stderr.splitlines()
     for line, words in (
-        (first, ["line 2 (a.svs)", "threshold", "7", "between 0 and 1"]),
-        (second, ["line 3 (b.svs)", "'treshold'", "did you mean 'threshold'"]),
+        (first, ["column 'treshold'", "did you mean 'threshold'"]),
+        (second, ["line 2 (a.svs) and 1 more", "threshold", "7", "between 0 and 1"]),
         (third, ["line 6 (d.svs)", "threshold=much"]),
     ):
         for word in words:
             assert word in line
 
 
-def test_what_a_sweep_sets_is_not_for_a_table_to_set(tmp_path: Path) -> None:
-    (tmp_path / "slides.csv").write_text("path,threshold\na.svs,0.2\nb.svs,\n")
-    words = ["slides=table", "slides.table=slides.csv", "threshold=0.1,0.5", "out=out"]
+@pytest.mark.parametrize(
+    ("key", "cell", "sweep"),
+    [
+        ("threshold", "0.2", "threshold=0.1,0.5"),
+        ("mask.mpp", "16", "mask={mpp: 8},{mpp: 4}"),
+    ],
+)
+def test_what_a_sweep_sets_is_not_for_a_table_to_set(
+    tmp_path: Path, key: str, cell: str, sweep: str
+) -> None:
+    (tmp_path / "slides.csv").write_text(f"path,{key}\na.svs,{cell}\nb.svs,\n")
+    words = ["slides=table", "slides.table=slides.csv", sweep, "out=out"]
     assert forked("-m", *words, cwd=tmp_path).returncode == 2
     rows = read_csv(tmp_path / "out/sweep.csv")
     assert len(rows) == 2
     for row in rows:
-        assert "line 2 (a.svs): threshold=0.2: the sweep sets threshold, too" in row["reason"]
+        assert f"line 2 (a.svs): {key}={cell}: the sweep sets {key}, too" in row["reason"]
+
+
+def test_a_table_may_set_keys_of_a_group_that_is_swept(tmp_path: Path) -> None:
+    write_demo_slide(tmp_path / "a.tiff", Size(800, 550))
+    (tmp_path / "slides.csv").write_text("path,resolution.value\na.tiff,1\n")
+    words = ["slides=table", "slides.table=slides.csv", "resolution=mpp,level", "out=out"]
+    done = forked("-m", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("cache", ["file", "file/below"])

@@ -18,7 +18,7 @@ from tiler.config.build import build
 from tiler.config.folder import conf_folder
 from tiler.config.multirun import job_folder, register_resolvers
 from tiler.config.schema import register_schema
-from tiler.config.targets import allowed_target
+from tiler.config.targets import ANY, allowed_target, parameters, required
 from tiler.config.validate import problems_in
 from tiler.errors import ConfigError
 
@@ -178,7 +178,7 @@ def test_a_table_overrides_keys_slide_by_slide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "cell", "words"),
     [
-        ("treshold", "0.1", ["treshold", "did you mean", "threshold", "a.svs"]),
+        ("treshold", "0.1", ["treshold", "did you mean", "threshold"]),
         ("threshold", "lots", ["threshold", "lots", "a.svs"]),
         ("tile.size", "-4", ["tile.size", "-4", "a.svs"]),
         ("reader.mpp", "coarse", ["reader.mpp", "coarse", "a.svs"]),
@@ -225,3 +225,17 @@ def test_a_job_reaches_a_worker_without_hydra(tmp_path: Path) -> None:
         [sys.executable, "-c", source], input=pickle.dumps(job), capture_output=True, check=True
     )
     assert done.stdout.split() == []
+
+
+class Oddly:
+    """What type hints and parameters may look like."""
+
+    def __init__(self, first, /, second: "int | 3", third: "Nowhere.at", *more, fourth=4, **rest):  # noqa: F821, UP037
+        pass
+
+
+def test_of_odd_signatures_what_can_be_known_is_known() -> None:
+    assert list(parameters(Oddly)) == ["first", "second", "third", "more", "fourth", ANY]
+    assert required(Oddly) == {"second", "third"}  # the first can only be given by _args_
+    assert list(parameters(dict)) == [ANY]
+    assert not required(dict)

@@ -32,16 +32,12 @@ def test_a_folder_is_searched_with_its_subfolders_for_slides_only(tmp_path: Path
 
 
 def test_tiles_of_an_earlier_run_are_no_slides(tmp_path: Path) -> None:
-    made(
-        tmp_path,
-        "b.svs",
-        "out/slides/b/record.json",
-        "out/slides/b/tiles/b_x0.tiff",
-        "out/sweep/job/slides/b/record.json",
-        "out/sweep/job/slides/b/b.tif",
-        "slides/c.svs",
-    )
-    assert sorted(found(str(tmp_path))) == ["b.svs", "c.svs"]
+    made(tmp_path, "b.svs", "out/slides/b/tiles/b_x0.tiff", "out/sweep/job/slides/b/b.tif")
+    made(tmp_path, "slides/c/c.svs", "slides/d/d.svs", "mine/slide/e.svs")
+    for name in ("out/slides/b", "out/sweep/job/slides/b", "mine/slide"):
+        (tmp_path / name / "record.json").write_text('{"slide_id": "b", "row": {}}')
+    (tmp_path / "slides/d/record.json").write_text('{"taken": "today"}')
+    assert sorted(found(str(tmp_path))) == ["b.svs", "c.svs", "d.svs", "e.svs"]
 
 
 def test_files_are_taken_as_they_are_and_once(tmp_path: Path) -> None:

@@ -170,11 +170,33 @@ def test_jobs_may_lie_deeper_down(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "threshold=0.2,2", "out=res"]
     done = tiler(*words, "hydra.sweep.subdir=at/t${threshold}", cwd=tmp_path)
     assert done.returncode == 2  # of the second, which is no threshold
+    same = tiler("res", "res", cwd=tmp_path, module="tiler.compare")
+    assert "at/t0.2" in same.stdout, same.stderr
     rows = read_csv(tmp_path / "res/sweep.csv")
     assert {(row["job"], row["status"]) for row in rows} == {
         ("at/t0.2", "done"), ("at/t2.0", "failed"),
     }  # fmt: skip
     assert (tmp_path / "res/sweep.png").is_file()
+
+
+def test_jobs_may_lie_as_deep_as_their_values_say(slides: list[str], tmp_path: Path) -> None:
+    folder = Path(slides[1].partition("=")[2])
+    (tmp_path / "007.tiff").symlink_to(folder / "007.tiff")
+    both = f"slides.paths=007.tiff,{folder}/b.tiff"
+    done = tiler("-m", "slides=files", both, "resolution=level", "threshold=0", "out=res",
+                 "hydra.sweep.subdir='${hydra.job.override_dirname}'", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(tmp_path / "res/sweep.csv")
+    assert [row["slide_id"] for row in rows] == ["007", "b"]
+
+
+def test_two_jobs_of_a_sweep_in_one_folder_are_refused(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "resolution=level", "threshold=0.2,0.4", "out=res"]
+    done = tiler(*words, "hydra.sweep.subdir='in_${name}'", cwd=tmp_path)
+    assert done.returncode == 2
+    reasons = [row["reason"] for row in read_csv(tmp_path / "res/sweep.csv")]
+    assert reasons[:2] == ["", ""]
+    assert "another job of the sweep lies there" in reasons[2]
 
 
 @pytest.mark.parametrize("subdir", ["same", "", ".", "../${threshold}", "/tmp/t${threshold}"])
@@ -195,19 +217,18 @@ def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -
     assert not (tmp_path / "res/sweep.png").is_file()
 
 
-@pytest.mark.parametrize(("code", "expected"), [("7", 7), ("'no licence'", 1)])
-def test_a_part_that_ends_the_process_ends_the_sweep(
-    tmp_path: Path, code: str, expected: int
-) -> None:
-    (tmp_path / "ending.py").write_text(f"def mask():\n    raise SystemExit({code})\n")
+@pytest.mark.parametrize("code", ["7", "0", "'no licence'", ""])
+def test_a_part_that_ends_the_process_is_told_not_to(tmp_path: Path, code: str) -> None:
+    (tmp_path / "ending.py").write_text(
+        f"class Mask:\n    def generate(self, source):\n        raise SystemExit({code})\n"
+    )
     env = {"TILER_TARGETS": "ending", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
-    words = ["-m", "mask=none", "mask._target_=tiler.masks.AllTissue,ending.mask", "out=res"]
-    done = fresh_tiler(*words, cwd=tmp_path, env=env)
-    assert done.returncode == expected, done.stderr
-    assert "Traceback" not in done.stderr
-    assert ("no licence" in done.stderr) == ("licence" in code)
-    (row,) = read_csv(tmp_path / "res/sweep.csv")
-    assert row["status"] == "done"
+    alone = fresh_tiler("mask=none", "mask._target_=ending.Mask", "out=one", cwd=tmp_path, env=env)
+    assert alone.returncode == 2
+    assert f"sys.exit({code or None})" in alone.stderr
+    words = ["-m", "mask=none", "mask._target_=ending.Mask,tiler.masks.AllTissue", "out=res"]
+    assert fresh_tiler(*words, cwd=tmp_path, env=env).returncode == 2
+    assert [row["status"] for row in read_csv(tmp_path / "res/sweep.csv")] == ["failed", "done"]
 
 
 def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
@@ -252,6 +273,10 @@ def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Pa
         outputs(tmp_path / "third") == outputs(tmp_path / "fourth") == outputs(tmp_path / "second")
     )
     assert "give the folder" in complaint(tiler("out=fifth", "--rerun", cwd=tmp_path))
+    for words in (["--config-name", "config"], ["--config-dir=."], ["+experiment=mil_512_20x"]):
+        refused = tiler(*words, "--rerun", "first", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "asks for another configuration" in complaint(refused)
     changed = tiler("--rerun", "first", "threshold=0.9", cwd=tmp_path)
     assert changed.returncode == 0
     assert "threshold was 0.3, now 0.9" in changed.stderr

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command import fresh_tiler, read_csv, tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError, SlideError
@@ -355,6 +355,16 @@ def test_one_run_per_folder(folder: Path) -> None:
         assert word in result.stderr
     assert process.wait(timeout=60) == 0
     assert statuses(folder)["slow1"][0] == "done"
+
+
+@pytest.mark.parametrize("address", ["nowhere", "odd://nowhere"])
+def test_a_dask_address_that_leads_nowhere_is_named(folder: Path, address: str) -> None:
+    pytest.importorskip("distributed", reason="tiler[dask] is not installed")
+    slides(folder, "a")
+    words = ["slides=files", "slides.paths=in", "engine=dask", f"engine.address='{address}'"]
+    result = tiler(*words, "out=out", cwd=folder)
+    assert result.returncode == 2, result.stderr
+    assert f"engine.address={address}: no scheduler" in complaint(result)
 
 
 def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> None:

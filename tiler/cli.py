@@ -26,10 +26,11 @@ from tiler.config.multirun import (
     current_sweep,
     launched_sweep,
     register_resolvers,
+    swept_keys,
     swept_values,
 )
 from tiler.config.schema import register_schema
-from tiler.errors import TilerError
+from tiler.errors import ConfigError, TilerError
 from tiler.runner.signals import leave_in_order
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
     from tiler.runner.tracking import end_sweep
 
-    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED, depth=sweep.depth)
-    budgets = read_jobs(folder, sweep.sweep_id, "budget.json", depth=sweep.depth)
+    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED)
+    budgets = read_jobs(folder, sweep.sweep_id, "budget.json")
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
         write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
@@ -158,14 +159,19 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
     from tiler.config.tracking import parameters
     from tiler.config.validate import check_folder
     from tiler.runner.run import run
+    from tiler.runner.sweep import refuse_twice
     from tiler.runner.tracking import tracked
 
     try:
         sweep = current_sweep()
         out = Path(HydraConfig.get().runtime.output_dir)
-        check_folder(config.out, HydraConfig.get(), sweep is not None)
-        root = Path(HydraConfig.get().sweep.dir) if sweep else out
-        plan = build(config, root, sweep.keys if sweep else ())
+        if sweep:
+            refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
+            root, swept = Path(HydraConfig.get().sweep.dir), swept_keys(sweep, _overrides())
+        else:
+            check_folder(config.out, HydraConfig.get(), of_sweep=False)
+            root, swept = out, set()
+        plan = build(config, root, swept)
         if sweep:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         facts = {**_facts(), "config": plan.plain}
@@ -183,6 +189,11 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
     except TilerError as error:
         _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         return _complain(error), str(error)
+    except SystemExit as stop:
+        if stop.code in _STOPPED:
+            raise
+        what = f"a part called sys.exit({stop.code!r}) instead of raising an error"
+        return _complain(ConfigError(what)), what
     except Exception as error:
         if HydraConfig.get().mode is RunMode.RUN:
             raise
@@ -216,9 +227,13 @@ def _remove_if_empty(folder: Path, *but: str) -> None:
         folder.rmdir()
 
 
+def _overrides() -> list[str]:
+    return list(HydraConfig.get().overrides.task)
+
+
 def _facts() -> dict[str, Any]:
     """What run.json says of how the run was started."""
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = _overrides()
     facts: dict[str, Any] = {"overrides": overrides}
     sweep = current_sweep()
     if sweep:

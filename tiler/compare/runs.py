@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
     jobs = [_job_names(folder) for folder in (a, b)]
     for name in dict.fromkeys([*jobs[0], *jobs[1]]):
         first, second = (
-            read_run(inside(folder, name))
+            read_run(reduce(inside, name.split("/"), folder))  # jobs may lie deeper down
             if name in names
             else Run(folder / name, {"error": "the sweep has no such job"}, {}, missing=True)
             for folder, names in zip((a, b), jobs, strict=True)

@@ -85,7 +85,8 @@ def _of_a_file(option: str, lines: Sequence[str], keys: Iterable[str]) -> str:
         return f"{option}: its file has to begin with the line '# @package _global_'"
     if re.match("Key '.*' not in", lines[0]):
         return f"{option}: unknown key {key!r}{nearest(key, keys)}"
-    if lines[0].startswith("Cannot merge DictConfig with ListConfig"):
+    lists = "Cannot merge DictConfig with ListConfig"
+    if lines[0].startswith(lists) and key in ("", "exporter"):
         return (
             f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]'"
         )

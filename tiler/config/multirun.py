@@ -7,6 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -17,9 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.folder import help_text
 from tiler.config.launcher import launch_in_process
+from tiler.config.validate import check_folder, leaves
 from tiler.errors import ConfigError
 from tiler.runner.signals import leave_in_order
 
@@ -45,16 +48,15 @@ class Sweep:
         What it sweeps.
     parent_run
         Its own run's id, where a tracker gave one.
-    folder, depth, tracker, overrides
-        Where its jobs go and how many folders below that each lies, who is told of it, and the
-        words that define it; in the launching process alone.
+    folder, tracker, overrides
+        Where its jobs go, who is told of it, and the words that define it; in the launching
+        process alone.
     """
 
     sweep_id: str
     keys: tuple[str, ...]
     parent_run: str | None = None
     folder: Path | None = None
-    depth: int = 1
     tracker: Guarded | None = None
     overrides: tuple[str, ...] = ()
 
@@ -87,6 +89,16 @@ def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
     words = map(parsed, overrides)
     values = {override.key_or_group: override.get_value_element_as_str() for override in words}
     return {key: values[key] for key in sweep.keys if key in values}
+
+
+def swept_keys(sweep: Sweep, overrides: list[str]) -> set[str]:
+    """The dotted keys that a job has from the sweep: of a mapping those in it."""
+    keys: set[str] = set()
+    for override in map(parsed, overrides):
+        if (key := override.key_or_group) in sweep.keys:
+            value = override.value()
+            keys |= {key for key, _ in leaves({key: value})} if isinstance(value, dict) else {key}
+    return keys
 
 
 @cache
@@ -170,7 +182,9 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
     if unsweepable:
         raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
-    _check_subdir(_subdir(config), swept)
+    _check_subdir(str(config.hydra.sweep._get_node("subdir")._value()), swept)
+    with suppress(OmegaConfBaseException):  # what only a job can resolve
+        check_folder(config.out, config.hydra, of_sweep=True)
     launcher = config.hydra.launcher._target_
     if "engine" not in swept:
         check_launcher(launcher, config.engine._target_)
@@ -181,13 +195,11 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
         )
 
 
-def _subdir(config: DictConfig) -> str:
-    """Where a job goes, as it is written: what ${…} comes to is each job's own."""
-    return str(config.hydra.sweep._get_node("subdir")._value())
-
-
 def _check_subdir(subdir: str, swept: Collection[str]) -> None:
-    """Refuse to put jobs where the sweep does not look for them, or all of them in one place."""
+    """Refuse to put jobs where the sweep does not look for them, or all of them in one place.
+
+    ``subdir`` is as it is written: what ${…} comes to is each job's own.
+    """
     path = PurePath(subdir)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ConfigError(
@@ -220,7 +232,6 @@ def _begun(config: DictConfig, swept: Mapping[str, str], lines: Sequence[str]) -
         keys=tuple(swept),
         parent_run=parent or None,
         folder=folder,
-        depth=len(PurePath(_subdir(config)).parts),
         tracker=tracker,
         overrides=tuple(lines),
     )

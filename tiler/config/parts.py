@@ -45,7 +45,8 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
         resolution = made.get("resolution") or Level(0)
-        spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
+        with _explained("tile"):
+            spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
             spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
         )

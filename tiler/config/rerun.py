@@ -14,6 +14,9 @@ from tiler.errors import ConfigError
 
 NAME = "rerun"
 
+_OTHER = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
+"""Options of Hydra that lead to another configuration than the old run's."""
+
 
 def rerun_of(words: Sequence[str]) -> tuple[Path, list[str]]:
     """The run that ``--rerun RUN`` or ``--rerun=RUN`` names among words, and the other words.
@@ -52,9 +55,10 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
     path = old / "run.json" if old.is_dir() else old
     config = _config_of(path, old)
     for word in words:
-        if word.startswith("experiment="):
+        if word.lstrip("+").startswith("experiment=") or word.split("=")[0] in _OTHER:
             raise ConfigError(
-                f"--rerun {old}: {word} is a configuration of its own: leave --rerun out"
+                f"--rerun {old}: {word} asks for another configuration: leave one of them out (your"
+                " own options are found by 'hydra.searchpath=[file://…]')"
             )
     standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
     defaults = [entry for entry in standing["defaults"] if isinstance(entry, dict)]

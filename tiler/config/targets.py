@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -110,11 +110,11 @@ def parameters(target: Any) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(function)
-    except NameError:  # of a user's own class: names that are imported for type checkers alone
+    except Exception:  # of a user's own class: names that are there for type checkers alone
         hints = {}
     return {
         ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
-        for name, parameter in inspect.signature(target).parameters.items()
+        for name, parameter in _signature(target)
     }
 
 
@@ -123,7 +123,14 @@ def required(target: Any) -> frozenset[str]:
     """The names that a callable has to be given."""
     return frozenset(
         name
-        for name, parameter in inspect.signature(target).parameters.items()
+        for name, parameter in _signature(target)
         if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     )
+
+
+def _signature(target: Any) -> Iterable[tuple[str, inspect.Parameter]]:
+    try:
+        return inspect.signature(target).parameters.items()
+    except (TypeError, ValueError):  # of what is not written in Python: it may take anything
+        return [(ANY, inspect.Parameter("all", inspect.Parameter.VAR_KEYWORD))]

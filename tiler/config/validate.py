@@ -14,7 +14,7 @@ from tiler.config.hints import fits, spelled
 from tiler.config.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
 
-_HYDRA_KEYS = ("_target_", "_partial_")
+_HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
 _GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
 
@@ -40,9 +40,14 @@ def problems_in(
         for key in known
         if key not in config
     ]
-    for key in (key for key in config if key in known):
+    for key in (key for key in config if key in known and key not in given):
         below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
         problems += list(chain(*below)) or _no_options(key, config[key])
+    problems += [
+        f"limits.{key} is not set: give limits.{key}=…"
+        for key, value in (config.get("limits") or {}).items()
+        if value == "???"
+    ]
     return problems
 
 
@@ -53,7 +58,8 @@ def _no_options(key: str, value: Any) -> Iterator[str]:
             if not names_target(option):
                 yield f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images]"
     elif value == "???":
-        yield f"{key} is not set: choose an option of the group, {key}=…"
+        how = "choose an option of the group," if key in _GROUPS else "give"
+        yield f"{key} is not set: {how} {key}=…"
     elif key in _GROUPS and not names_target(value):
         yield (
             f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
@@ -85,7 +91,7 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
     ours = _GIVEN_BY_TILER.get(key, set())
     names = [name for name in taken if name not in ours and name != ANY]
     unset = {name for name, value in node.items() if value == "???" and name in names}
-    if not {"_partial_", "_args_"} & set(node):
+    if "_args_" not in node and (ours or not node.get("_partial_")):
         unset |= required(target) - ours - set(node)
     problems = [
         f"{key}.{name} is not set: give {key}.{name}=…"
@@ -134,9 +140,10 @@ def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
         When it has.
     """
     key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
-    if os.path.normpath(told) != os.path.normpath(out):
+    if os.path.abspath(told) != os.path.abspath(out):
         raise ConfigError(
-            f"hydra.{key}.dir={told}: all files lie under out={out}; set that instead"
+            f"hydra.{key}.dir={told}: all files lie under out={out}; set that alone, and leave"
+            f" hydra.{key}.dir at ${{out}}"
         )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import tiler
+from tiler.errors import ConfigError
 from tiler.files import inside, write_whole
 from tiler.runner.job import SlideRow
 from tiler.runner.report import REFUSED
@@ -30,19 +32,45 @@ class JobRecord:
     rows: list[dict[str, str]]
 
 
-def read_jobs(folder: Path, sweep_id: str, *names: str, depth: int = 1) -> list[JobRecord]:
-    """The jobs of one sweep that left a file of such a name, in the order of their numbers.
-
-    ``depth`` says how many folders below the sweep's they lie.
-    """
+def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
+    """The jobs of one sweep that left a file of such a name, in the order of their numbers."""
     jobs = []
-    for record in (path for name in names for path in folder.glob("*/" * depth + name)):
+    for record in _records(folder, names):
         run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
         if run.get("sweep", {}).get("id") == sweep_id:
             # Beside what refused a job may lie the table of an earlier run.
             rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
             jobs.append(JobRecord(record.parent.relative_to(folder).as_posix(), run, rows))
     return sorted(jobs, key=lambda job: job.run["sweep"]["number"])
+
+
+def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
+    """Refuse to write the job of some number where another one of its sweep did.
+
+    Raises
+    ------
+    ConfigError
+        When that one's record lies in ``out``.
+    """
+    try:
+        run = json.loads((out / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
+        other = run["sweep"]["id"] == sweep_id and run["sweep"]["number"] != number
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if other:
+        raise ConfigError(
+            f"{out}: another job of the sweep lies there; let hydra.sweep.subdir say what is swept"
+        )
+
+
+def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Files of such names in folders below one, however deep; not below those that have one."""
+    for place, below, files in os.walk(folder):
+        below[:] = (name for name in below if name != "slides" and not name.startswith("."))
+        found = [Path(place, name) for name in names if name in files]
+        if found and place != str(folder):
+            below.clear()
+            yield from found
 
 
 def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) -> Path:

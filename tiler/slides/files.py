@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.protocols import SlideEntry
 
 SLIDE_SUFFIXES = frozenset(
@@ -20,8 +21,8 @@ _MACS = "._"
 """How names begin of what macOS writes beside files on disks of other systems."""
 
 
-_RECORD = "record.json"
-"""What tiler leaves in a folder with a slide's tiles."""
+_RECORD, _BEGINS = "record.json", b'{"slide_id": '
+"""What tiler leaves in a folder with a slide's tiles, and how it begins."""
 
 
 def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
@@ -56,11 +57,11 @@ def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
 
 
 def _expand(pattern: str) -> Iterator[Path]:
-    path = Path(pattern).expanduser()
+    path = expanded(pattern)
     if path.is_dir():
         for folder, below, names in os.walk(path):
             below[:] = (name for name in below if not name.startswith("."))
-            if _RECORD in names:  # TIFF tiles have a slide's suffix
+            if _RECORD in names and _is_output(Path(folder)):  # TIFF tiles have a slide's suffix
                 below.clear()
                 continue
             for name in names:
@@ -72,7 +73,17 @@ def _expand(pattern: str) -> Iterator[Path]:
         yield path
 
 
+def _is_output(folder: Path) -> bool:
+    """Whether tiler wrote a slide's tiles to a folder."""
+    try:
+        with (folder / _RECORD).open("rb") as record:
+            begins = record.read(len(_BEGINS))
+    except OSError:
+        return False
+    return begins == _BEGINS and folder.resolve().parent.name == "slides"
+
+
 def _looked_for(pattern: str) -> str:
-    if Path(pattern).expanduser().is_dir():
+    if expanded(pattern).is_dir():
         return f"a folder is searched for {' '.join(sorted(SLIDE_SUFFIXES))}"
     return "the glob matches no file"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.protocols import SlideEntry
 
 _OWN = ("path", "slide_id", "expected_sha256")
@@ -30,7 +32,7 @@ def read_table(table: str) -> list[SlideEntry]:
     ConfigError
         When the table cannot be used, with every offending line's number.
     """
-    source = Path(table).expanduser()
+    source = expanded(table)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -78,8 +80,9 @@ def _entry(folder: Path, cells: dict[str, str], line: int) -> SlideEntry:
         for name, value in cells.items()
         if value and name not in _OWN and not name.startswith("_")
     }
-    if _MASK in overrides:
-        overrides[_MASK] = str(folder / Path(overrides[_MASK]).expanduser())
-    path = folder / Path(cells["path"]).expanduser()
+    if _MASK in overrides and "://" not in overrides[_MASK]:
+        mask = folder / expanded(overrides[_MASK])
+        overrides[_MASK] = json.dumps(str(mask))  # whose folders may look like YAML
+    path = folder / expanded(cells["path"])
     expected = cells.get("expected_sha256") or None
     return SlideEntry(path, cells.get("slide_id") or None, expected, overrides, line)

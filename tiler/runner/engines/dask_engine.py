@@ -122,7 +122,7 @@ class DaskEngine:
         target = self.address if self.address is not None else self._start_cluster()
         try:
             self._client = Client(target)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if self.address is None:
                 raise
             raise ConfigError(
