@@ -34,14 +34,16 @@ class JobRecord:
 
 def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
     """The jobs of one sweep that left a file of such a name, in the order of their numbers."""
-    jobs = []
-    for record in _records(folder, names):
+    jobs: dict[int, JobRecord] = {}
+    # A tracker may keep copies further down.
+    for record in sorted(_records(folder, names), key=lambda path: len(path.parts)):
         run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
         if run.get("sweep", {}).get("id") == sweep_id:
             # Beside what refused a job may lie the table of an earlier run.
             rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
-            jobs.append(JobRecord(record.parent.relative_to(folder).as_posix(), run, rows))
-    return sorted(jobs, key=lambda job: job.run["sweep"]["number"])
+            name = record.parent.relative_to(folder).as_posix()
+            jobs.setdefault(run["sweep"]["number"], JobRecord(name, run, rows))
+    return [job for _, job in sorted(jobs.items())]
 
 
 def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
