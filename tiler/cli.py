@@ -167,7 +167,8 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
         out = Path(HydraConfig.get().runtime.output_dir)
         if sweep:
             refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
-            root, swept = Path(HydraConfig.get().sweep.dir), swept_keys(sweep, _overrides())
+            root = Path(HydraConfig.get().runtime.cwd, HydraConfig.get().sweep.dir)
+            swept = swept_keys(sweep, _overrides())
         else:
             check_folder(config.out, HydraConfig.get(), of_sweep=False)
             root, swept = out, set()
