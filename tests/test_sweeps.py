@@ -119,6 +119,12 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 
 
+def test_of_a_slide_whose_bounds_are_empty_the_picture_is_a_point() -> None:
+    nothing = np.zeros((0, 2))
+    cells = Cells(np.arange(0), np.arange(0), nothing, nothing, np.zeros((0, 0)))
+    assert draw(np.ones((1, 1), bool), cells, 0.5, Size(0, 0)).shape == (1, 1)
+
+
 def test_a_job_that_is_refused_leaves_what_is_there(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler(*words, cwd=tmp_path).returncode == 0

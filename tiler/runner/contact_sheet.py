@@ -94,7 +94,7 @@ def draw(mask: Mask, cells: Cells, threshold: float, shape: Size) -> _Picture:
 
     ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.
     """
-    scale = _SIDE / max(shape)
+    scale = _SIDE / max(*shape, 1)
     size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
     y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
     down, across = (n / m for n, m in zip(size, mask.shape, strict=True))
