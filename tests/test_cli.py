@@ -246,8 +246,8 @@ def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> Non
     assert result.returncode == 2
     first, second, third = result.stderr.splitlines()
     for line, words in (
-        (first, ["column 'treshold'", "did you mean 'threshold'"]),
-        (second, ["line 2 (a.svs) and 1 more", "threshold", "7", "between 0 and 1"]),
+        (first, ["line 2 (a.svs) and 1 more", "threshold", "7", "between 0 and 1"]),
+        (second, ["line 3 (b.svs)", "column 'treshold'", "did you mean 'threshold'"]),
         (third, ["line 6 (d.svs)", "threshold=much"]),
     ):
         for word in words:

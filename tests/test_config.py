@@ -73,7 +73,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
     ("overrides", "words"),
     [
         (["+tile.stide=128"], ["tile.stide", "did you mean", "stride"]),
-        (["+treshold=0.3"], ["treshold", "did you mean", "threshold"]),
+        (["+treshold=0.3"], ["treshold", "did you mean", "threshold", "a.svs"]),
         (["tile.size=256px"], ["tile.size", "256px", "number"]),
         (["tile.size=-1"], ["tile.size", "-1", "positive"]),
         (["tile.size=0"], ["tile.size", "0", "positive"]),
