@@ -73,7 +73,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
     ("overrides", "words"),
     [
         (["+tile.stide=128"], ["tile.stide", "did you mean", "stride"]),
-        (["+treshold=0.3"], ["treshold", "did you mean", "threshold", "a.svs"]),
+        (["+treshold=0.3"], ["treshold", "did you mean", "threshold"]),
         (["tile.size=256px"], ["tile.size", "256px", "number"]),
         (["tile.size=-1"], ["tile.size", "-1", "positive"]),
         (["tile.size=0"], ["tile.size", "0", "positive"]),
@@ -178,7 +178,7 @@ def test_a_table_overrides_keys_slide_by_slide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "cell", "words"),
     [
-        ("treshold", "0.1", ["treshold", "did you mean", "threshold"]),
+        ("treshold", "0.1", ["treshold", "did you mean", "threshold", "a.svs"]),
         ("threshold", "lots", ["threshold", "lots", "a.svs"]),
         ("tile.size", "-4", ["tile.size", "-4", "a.svs"]),
         ("reader.mpp", "coarse", ["reader.mpp", "coarse", "a.svs"]),
@@ -230,7 +230,7 @@ def test_a_job_reaches_a_worker_without_hydra(tmp_path: Path) -> None:
 class Oddly:
     """What type hints and parameters may look like."""
 
-    def __init__(self, first, /, second: "int | 3", third: "Nowhere.at", *more, fourth=4, **rest):  # noqa: F821, UP037
+    def __init__(self, first, /, second: int | 3, third, *more, fourth=4, **rest):
         pass
 
 

@@ -222,14 +222,6 @@ def _plain(folder: Path, name: str) -> str:
     return name
 
 
-def expanded(text: str) -> Path:
-    """A path whose ``~`` stands for a user's home; of a user who is not there it stays."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
 def digest(data: bytes | memoryview) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 from yaml.error import MarkedYAMLError
 
 from tiler.config.folder import conf_folder
-from tiler.config.validate import nearest
+from tiler.config.validate import nearest, needed
 
 _EXTRAS = ("hydra/launcher/submitit_local", "hydra/launcher/submitit_slurm")
 
@@ -37,7 +37,7 @@ def explain(error: BaseException, keys: Mapping[str, Collection[str]]) -> str:
             group = key.split(".")[0]
             others = " or ".join(f"{group}={option}" for option in keys[key])
             if not others:
-                return f"{key}: every run needs it; leave it, or set another value"
+                return needed(key)
             return f"{key}: the chosen option of {group} has no such key; take {others}"
         return f"unknown key {key!r}{nearest(key, keys)}"
     merging = re.match(r"Error merging override (.*)", first)

@@ -35,32 +35,31 @@ def problems_in(
     """
     known = list(known)
     problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
-    problems += [
-        f"{key}: every run needs it; leave it, or set another value"
-        for key in known
-        if key not in config
-    ]
+    problems += [needed(key) for key in known if key not in config]
     for key in (key for key in config if key in known and key not in given):
         below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
-        problems += list(chain(*below)) or _no_options(key, config[key])
-    problems += [
-        f"limits.{key} is not set: give limits.{key}=…"
-        for key, value in (config.get("limits") or {}).items()
-        if value == "???"
-    ]
+        problems += list(chain(*below)) or _unfit(key, config[key])
     return problems
 
 
-def _no_options(key: str, value: Any) -> Iterator[str]:
-    """What stands in the place of a group's option and is none."""
+def needed(key: str) -> str:
+    """What is said of a key of the top that was taken out."""
+    return f"{key}: every run needs it; leave it, or set another value"
+
+
+def _unfit(key: str, value: Any) -> Iterator[str]:
+    """What is wrong with a key of the top by itself: no option of its group, or left open."""
     if key == "exporter" and isinstance(value, Mapping):
         for name, option in value.items():
             if not names_target(option):
                 yield f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images]"
+    elif key not in _GROUPS:
+        for name, below in leaves({key: value}):
+            if below == "???":
+                yield f"{name} is not set: give {name}=…"
     elif value == "???":
-        how = "choose an option of the group," if key in _GROUPS else "give"
-        yield f"{key} is not set: {how} {key}=…"
-    elif key in _GROUPS and not names_target(value):
+        yield f"{key} is not set: choose an option of the group, {key}=…"
+    elif not names_target(value):
         yield (
             f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
             f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"

@@ -41,17 +41,16 @@ def png_bytes(pixels: Pixels, level: int, colours: Pixels | None = None) -> byte
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]  # above the first row there is nothing, which counts as 0
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    colour_type = _RGB if colours is None else _PALETTE
+    palette = [] if colours is None else [(b"PLTE", colours.tobytes())]
+    colour_type = _PALETTE if palette else _RGB
     header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)  # 8 bits, one pass
-    chunks = [
+    parts = [_SIGNATURE]
+    for kind, data in (
         (b"IHDR", header),
+        *palette,
         (b"IDAT", _deflated(filtered.reshape(-1), level)),
         (b"IEND", b""),
-    ]
-    if colours is not None:
-        chunks.insert(1, (b"PLTE", colours.tobytes()))
-    parts = [_SIGNATURE]
-    for kind, data in chunks:
+    ):
         checksum = crc32(data, crc32(kind))
         parts += (struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum))
     return b"".join(parts)

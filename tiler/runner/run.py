@@ -20,7 +20,7 @@ from tiler.runner.limits import NO_LIMITS, Limits
 from tiler.runner.lock import held
 from tiler.runner.progress import progress
 from tiler.runner.report import write_run, write_slides
-from tiler.runner.resume import find_done
+from tiler.runner.resume import Found, find_done
 from tiler.runner.schedule import Schedule
 from tiler.runner.shared import cache_facts, prune_caches
 from tiler.runner.signals import Interrupted, interruptible
@@ -182,27 +182,25 @@ class _Run:
     def _todo(self) -> list[SlideJob]:
         """The jobs whose slides are not done yet."""
         todo: list[SlideJob] = []
-        redo: dict[str, str] = {}
-        changed: list[str] = []
+        redo: dict[str, Found] = {}
         for job in self._jobs:
             found = find_done(job, self._out, self._policy.verify)
             if found.row is not None:
                 self._rows[job.slide_id] = found.row
                 continue
             todo.append(job)
-            if found.settings_changed:
-                changed.append(f"{job.slide_id}: {found.why_not}")
             if found.why_not:
-                redo[job.slide_id] = found.why_not
+                redo[job.slide_id] = found
+        changed = [f"{name}: {old.why_not}" for name, old in redo.items() if old.settings_changed]
         if changed and self._policy.on_change == "refuse":
             raise LockedError(
                 f"E_CONFIG: {self._out} was made with other settings ({changed[0]}"
                 f"{f'; {len(changed)} slides in all' if len(changed) > 1 else ''}); use another"
                 " out, or on_change=redo"
             )
-        for slide_id, why in redo.items():
-            log.warning("slide=%s to be redone: %s", slide_id, why)
-            self._events.add("redo", slide=slide_id, why=why)
+        for slide_id, found in redo.items():
+            log.warning("slide=%s to be redone: %s", slide_id, found.why_not)
+            self._events.add("redo", slide=slide_id, why=found.why_not)
         self._reused = len(self._rows)
         self._tracking.resumed(self._rows.values())
         if self._reused:

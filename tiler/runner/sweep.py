@@ -37,7 +37,7 @@ def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
     jobs: dict[int, JobRecord] = {}
     # A tracker may keep copies further down.
     for record in sorted(_records(folder, names), key=lambda path: len(path.parts)):
-        run = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
+        run = _facts(record)
         if run.get("sweep", {}).get("id") == sweep_id:
             # Beside what refused a job may lie the table of an earlier run.
             rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
@@ -55,14 +55,19 @@ def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
         When that one's record lies in ``out``.
     """
     try:
-        run = json.loads((out / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
-        other = run["sweep"]["id"] == sweep_id and run["sweep"]["number"] != number
+        other = _facts(out / "run.json")["sweep"]
+        twice = other["id"] == sweep_id and other["number"] != number
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if other:
+    if twice:
         raise ConfigError(
             f"{out}: another job of the sweep lies there; let hydra.sweep.subdir say what is swept"
         )
+
+
+def _facts(record: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
+    return facts
 
 
 def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.files import expanded
 from tiler.protocols import SlideEntry
 
 SLIDE_SUFFIXES = frozenset(
@@ -19,7 +18,6 @@ SLIDE_SUFFIXES = frozenset(
 
 _MACS = "._"
 """How names begin of what macOS writes beside files on disks of other systems."""
-
 
 _RECORD, _BEGINS = "record.json", b'{"slide_id": '
 """What tiler leaves in a folder with a slide's tiles, and how it begins."""
@@ -71,6 +69,14 @@ def _expand(pattern: str) -> Iterator[Path]:
         yield from (Path(hit) for hit in glob.glob(str(path), recursive=True))
     else:
         yield path
+
+
+def expanded(text: str) -> Path:
+    """A path whose ``~`` stands for a user's home; of a user who is not there it stays."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _is_output(folder: Path) -> bool:

@@ -32,7 +32,7 @@ class JsonlTracker:
     """
 
     def __init__(self, path: Path) -> None:
-        if not str(path) or str(path) == ".":
+        if str(path) in ("", "."):
             raise ConfigError("tracker.path is empty: name the file that is to be added to")
         self._path = Path(path)
         self._run = uuid.uuid4().hex
