@@ -43,6 +43,7 @@ def _rerun(words: list[str], started: float) -> int:
     from pathlib import Path
 
     from tiler.cli import run_command
+    from tiler.config.job import complain
     from tiler.config.rerun import rerun_of, write_rerun
     from tiler.errors import ConfigError
 
@@ -51,6 +52,5 @@ def _rerun(words: list[str], started: float) -> int:
             old, anew = rerun_of(words)
             sys.argv[1:] = [*write_rerun(old, anew, Path(folder)), *anew]
         except ConfigError as error:
-            print(f"{error.code}: {error}", file=sys.stderr)
-            return error.exit_code
+            return complain(error)
         return run_command(started)

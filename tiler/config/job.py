@@ -1,0 +1,176 @@
+"""A run, or a job of a sweep, of a configuration that Hydra has composed."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from tiler.config.multirun import check_launcher, current_sweep, swept_keys, swept_values
+from tiler.errors import ConfigError, TilerError
+from tiler.runner.signals import leave_in_order
+
+if TYPE_CHECKING:
+    from tiler.config.build import Plan
+
+log = logging.getLogger("tiler")
+
+_STOPPED = (130, 143)
+"""The exit codes of a run that a signal ended."""
+
+
+def do_job(config: DictConfig, started: float) -> None:
+    """Run what a configuration asks for; of a sweep, leave word of what was refused.
+
+    Parameters
+    ----------
+    config
+        As Hydra composed it.
+    started
+        ``time.perf_counter()`` when the command began.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code of a run that is not done, and where a signal is to end a whole sweep.
+    """
+    leave_in_order()
+    alone = HydraConfig.get().mode is RunMode.RUN
+    code, error = _run(config, started if alone else time.perf_counter())
+    if alone:
+        if code:
+            sys.exit(code)
+    elif code in _STOPPED and HydraConfig.get().launcher._target_.endswith(".BasicLauncher"):
+        sys.exit(code)  # the jobs to come would be others to stop
+    elif error:
+        _record_refusal(code, error)  # the other jobs of the sweep still run
+
+
+def _run(config: DictConfig, started: float) -> tuple[int, str]:
+    """The exit code of one run, and the error if it did not get to its slides."""
+    from tiler.config.build import build
+    from tiler.config.tracking import parameters
+    from tiler.config.validate import check_folder
+    from tiler.runner.run import run
+    from tiler.runner.sweep import refuse_twice
+    from tiler.runner.tracking import tracked
+
+    try:
+        sweep = current_sweep()
+        out = Path(HydraConfig.get().runtime.output_dir)
+        if sweep:
+            refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
+            root = Path(HydraConfig.get().runtime.cwd, HydraConfig.get().sweep.dir)
+            swept = swept_keys(sweep, _overrides())
+        else:
+            check_folder(config.out, HydraConfig.get(), of_sweep=False)
+            root, swept = out, set()
+        plan = build(config, root, swept)
+        if sweep:
+            check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
+        facts = {**_facts(), "config": plan.plain}
+        gc.freeze()
+        gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
+        gc.enable()
+        if config.dry_run:
+            return _estimate(plan, out, facts, time.perf_counter() - started), ""
+        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
+        name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
+        with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
+            result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
+            tracking.exit_code = result.exit_code
+        return result.exit_code, ""
+    except TilerError as error:
+        remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+        return complain(error), str(error)
+    except SystemExit as stop:
+        if stop.code in _STOPPED:
+            raise
+        what = f"a part called sys.exit({stop.code!r}) instead of raising an error"
+        return complain(ConfigError(what)), what
+    except Exception as error:
+        if HydraConfig.get().mode is RunMode.RUN:
+            raise
+        log.exception("a bug in tiler: please report it with this text")
+        return 1, repr(error)
+
+
+def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
+    """Print what a run would cost."""
+    from tiler.runner.budget import table
+    from tiler.runner.run import dry_run
+
+    budget = dry_run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, startup)
+    if budget.slides:
+        print(f"{out}\n{table(budget)}", flush=True)
+    if budget.refusal:
+        say(f"E_CONFIG: {budget.refusal}")
+    return budget.exit_code
+
+
+def remove_if_empty(folder: Path, *but: str) -> None:
+    """Leave nothing behind: Hydra made the folder before the configuration was looked at.
+
+    ``but`` names what Hydra may have left in it.
+    """
+    if not folder.is_dir() or any(path.name not in but for path in folder.iterdir()):
+        return
+    for name in but:
+        (folder / name).unlink(missing_ok=True)
+    if folder.resolve() != Path.cwd():
+        folder.rmdir()
+
+
+def _overrides() -> list[str]:
+    return list(HydraConfig.get().overrides.task)
+
+
+def _facts() -> dict[str, Any]:
+    """What run.json says of how the run was started."""
+    overrides = _overrides()
+    facts: dict[str, Any] = {"overrides": overrides}
+    sweep = current_sweep()
+    if sweep:
+        facts["sweep"] = {
+            "id": sweep.sweep_id,
+            "number": HydraConfig.get().job.num,
+            "settings": swept_values(sweep, overrides),
+        }
+    return facts
+
+
+def _record_refusal(code: int, error: str) -> None:
+    import json
+
+    from tiler.files import inside, make_folder, write_whole
+    from tiler.runner.report import REFUSED
+
+    text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
+    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
+    write_whole(inside(folder, REFUSED), text.encode())
+
+
+def went_through_a_run(error: Exception) -> bool:
+    """Whether an error comes from a run, rather than from what leads to one."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is _run.__code__ for frame, _ in frames)
+
+
+def complain(error: TilerError) -> int:
+    """Say an error, a line each of what it lists, and give back its exit code."""
+    for line in str(error).splitlines():
+        say(line if line.startswith("E_") else f"{error.code}: {line}")
+    return error.exit_code
+
+
+def say(line: str) -> None:
+    """Print a line for people, where it does not mix with output."""
+    print(line, file=sys.stderr)
