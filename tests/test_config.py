@@ -124,7 +124,10 @@ def test_what_a_part_of_the_users_own_raises_is_said(
     config = composed()
     with open_dict(config):
         config[part] = {"_target_": "broken_part.make"}
-    with pytest.raises(ConfigError, match=rf"{part}: RuntimeError\('no luck'\)"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"E_COMPONENT: {part}: RuntimeError: no luck \(broken_part.py:2, in make\)",
+    ):
         build(config)
 
 

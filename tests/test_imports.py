@@ -14,7 +14,7 @@ import tiler
 PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
-    {"errors"},
+    {"errors", "error_places"},
     {"files", "threads", "written"},
     {"geometry"},
     {"resolution"},

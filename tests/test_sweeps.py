@@ -226,7 +226,7 @@ def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -
 @pytest.mark.parametrize("code", ["7", "0", "'no licence'", ""])
 def test_a_part_that_ends_the_process_is_told_not_to(tmp_path: Path, code: str) -> None:
     (tmp_path / "ending.py").write_text(
-        f"class Mask:\n    def generate(self, source):\n        raise SystemExit({code})\n"
+        f"class Mask:\n    def __init__(self):\n        raise SystemExit({code})\n"
     )
     env = {"TILER_TARGETS": "ending", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
     alone = fresh_tiler("mask=none", "mask._target_=ending.Mask", "out=one", cwd=tmp_path, env=env)

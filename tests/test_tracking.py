@@ -174,7 +174,7 @@ def test_a_failure_is_said_once_in_one_line(
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == (1 if failing else 0)
     for line in said:
-        assert f"OSError: {failing[0]} failed (ValueError: the cause);" in line
+        assert f"OSError: {failing[0]} failed (ValueError: the cause) (test_tracking.py:" in line
         assert "\n" not in line
 
 

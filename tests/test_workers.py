@@ -240,8 +240,19 @@ def test_a_bug_costs_one_slide_and_shows(folder: Path, engine: str) -> None:
     result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
     assert result.returncode == 1
     assert statuses(folder)["a"][0] == "done"
-    assert "nobody foresaw this" in statuses(folder)["buggy"][1]
+    assert statuses(folder)["buggy"][1].startswith("E_BUG slide=buggy: a bug in tiler: ")
     assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path, engine: str) -> None:
+    slides(folder, "a", "raises")
+    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    assert result.returncode == 3
+    assert statuses(folder)["a"][0] == "done"
+    assert "E_COMPONENT slide=raises: LookupError: nobody" in statuses(folder)["raises"][1]
+    assert "(faulty.py:" in statuses(folder)["raises"][1]
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("engine", [["engine=serial"], ["engine=processes", "engine.workers=1"]])

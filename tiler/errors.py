@@ -92,6 +92,12 @@ class WorkerError(SlideError):
     code = "E_WORKER"
 
 
+class ComponentError(SlideError):
+    """A component that a user brings (reader, mask, exporter) failed, or broke its protocol."""
+
+    code = "E_COMPONENT"
+
+
 class DestinationError(TilerError):
     """The output cannot be written (disk full, quota, read-only): the run stops."""
 

@@ -15,10 +15,13 @@ from hydra.utils import instantiate
 
 from tiler.config.targets import nodes
 from tiler.config.validate import out_of_range
+from tiler.error_places import foreign_packages, raised_at, said
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.files import make_folder
+from tiler.protocols import Exporter, MaskProvider
 from tiler.resolution import Level
+from tiler.runner.components import lacking
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -42,10 +45,11 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
             made[key] = _kept(plain, key)
         except ConfigError as error:
             problems.append(str(error))
+    problems += _without_protocol(made, plain)
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
         resolution = made.get("resolution") or Level(0)
-        with _explained("tile"):
+        with _explained(plain, "tile"):
             spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
             spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
@@ -70,6 +74,25 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }
+
+
+def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
+    """Name components that lack what tiler calls, and take them out."""
+    exporters = made.get("exporter", {})
+    found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
+        ("mask", made, "mask", plain["mask"], MaskProvider),
+        *(
+            (f"exporter.{name}", exporters, name, plain["exporter"][name], Exporter)
+            for name in exporters
+        ),
+    ]
+    for place, parts, name, node, protocol in found:
+        if name in parts and (missing := lacking(parts[name], protocol)):
+            what, members = type(parts.pop(name)).__name__, ", ".join(missing)
+            yield (
+                f"E_COMPONENT: {place}: {node['_target_']} made a {what} without {members};"
+                f" see tiler.protocols.{protocol.__name__}"
+            )
 
 
 def cache_folder(wish: str | None, root: Path | None) -> Path | None:
@@ -102,7 +125,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
 
 def made_anew(plain: Mapping[str, Any], key: str) -> Any:
     """What a group describes, each time another; what makes it is looked up once."""
-    with _explained(key):
+    with _explained(plain, key):
         if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
             return instantiate({**plain[key], "_convert_": "all"})
         make = _plain_partial(_kept(plain, key, _partial_=True))
@@ -133,20 +156,25 @@ def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
 
 @lru_cache(maxsize=64)
 def _from_bytes(group: bytes, key: str, **how: bool) -> Any:
-    with _explained(key):
-        return instantiate({**pickle.loads(group)[key], **how, "_convert_": "all"})
+    plain = pickle.loads(group)
+    with _explained(plain, key):
+        return instantiate({**plain[key], **how, "_convert_": "all"})
 
 
 @contextmanager
-def _explained(key: str) -> Iterator[None]:
-    """Say of an error of a part that is made which group it is about."""
+def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
+    """Name the group of a component that cannot be made, and the line of the user's own code."""
     try:
         yield
     except TilerError:
         raise
-    except Exception as error:  # whatever a part of the user's own raises
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+    except Exception as error:  # a component of the user's may raise anything
+        cause: BaseException = error
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
         if isinstance(cause, TilerError):
             raise cause from None
-        what = str(error).splitlines()[0] if cause is None else repr(cause)
+        if place := raised_at(cause, foreign_packages((), plain[key])):
+            raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
+        what = str(error).splitlines()[0] if cause is error else repr(cause)
         raise ConfigError(f"{key}: {what}") from error

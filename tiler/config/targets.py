@@ -8,8 +8,10 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
+from tiler.error_places import raised_at, said
 from tiler.errors import ConfigError
 
 TARGETS_VARIABLE = "TILER_TARGETS"
@@ -59,6 +61,9 @@ def target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> 
     """
     try:
         return allowed_target(str(node["_target_"]), also)
+    except ImportBrokenError as error:
+        name = node["_target_"]
+        raise ConfigError(f"E_COMPONENT: {place}._target_={name}: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
 
@@ -77,6 +82,8 @@ def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
     ------
     ValueError
         When it is neither in tiler nor in a package that the environment allows, or not there.
+    ImportBrokenError
+        When its module raises an error.
     """
     others = filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))
     return _imported(name, ("tiler", *also, *others))
@@ -91,13 +98,27 @@ def _imported(name: str, allowed: tuple[str, ...]) -> Any:
         raise refusal
     module, _, attribute = name.rpartition(".")
     try:
-        target = getattr(import_module(module), attribute)
+        target = getattr(_loaded(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError("there is no such thing to call") from error
     # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
     if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
         raise refusal
     return target
+
+
+class ImportBrokenError(Exception):
+    """A module of the user's own that raises an error while it is imported."""
+
+
+def _loaded(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except Exception as error:  # a module of the user's own may raise anything
+        place = raised_at(error, frozenset({module.partition(".")[0]}) - {"tiler"})
+        if place is None:
+            raise
+        raise ImportBrokenError(said(error, place)) from error
 
 
 def _inside(name: str, packages: Sequence[str]) -> bool:

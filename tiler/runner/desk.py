@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiler.protocols import LinksFiles, WSIReader
+from tiler.runner.components import checked_reader
 from tiler.runner.job import SlideJob
 from tiler.runner.links import Twins, find_twins
 
@@ -19,7 +20,8 @@ class Desk:
         """The open reader of a job's slide, opened for the plan that has this key."""
         if self._reader is None or self._key != key:
             self.close()
-            self._reader = job.open_reader(job.path, name=job.slide_id)
+            opened = job.open_reader(job.path, name=job.slide_id)
+            self._reader = checked_reader(opened, job)
             self._key = key
         return self._reader
 

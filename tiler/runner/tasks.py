@@ -21,6 +21,7 @@ from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
 from tiler.runner.code import is_ours
+from tiler.runner.components import component_error, export
 from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
@@ -100,7 +101,7 @@ class TilesTask:
         if links(exporter):
             twins = desk.twins(self.job, self.exporter, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
-        done = exporter.export(reader, regions, NO_MASK, folder)
+        done = export(exporter, reader, regions, NO_MASK, folder)
         return replace(done, files=joined([linked, done.files]))
 
 
@@ -133,7 +134,7 @@ class FinishTask:
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
         whole = [
-            exporter.export(reader, regions, plan.mask, folder).files
+            export(exporter, reader, regions, plan.mask, folder).files
             for exporter in job.exporters.values()
             if not exporter.per_tile
         ]
@@ -235,13 +236,17 @@ def attempt(task: Task, desk: Desk) -> object:
     """Run a task; an error is its result, so that it can travel."""
     try:
         return task.run(desk)
-    except TilerError as error:
-        return error
-    except OSError as error:  # of the source: errors of the destination have a kind of their own
+    except (Exception, SystemExit) as error:
+        if of_component := component_error(error, task.job):
+            desk.close()
+            return of_component
+        if isinstance(error, TilerError):
+            return error
+        if isinstance(error, SystemExit):
+            raise
         desk.close()
-        return ReadError(task.job.slide_id, f"{type(error).__name__}: {error}")
-    except Exception as error:
-        desk.close()
+        if isinstance(error, OSError):  # of the source: the destination has errors of its own kind
+            return ReadError(task.job.slide_id, f"{type(error).__name__}: {error}")
         return UnforeseenError(
             task.job.slide_id, f"a bug in tiler: {error!r}", traceback.format_exc()
         )

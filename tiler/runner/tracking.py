@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from tiler.error_places import foreign_packages, raised_at
 from tiler.protocols import RunStatus, Tracker
 from tiler.runner.job import SlideRow
 from tiler.runner.sweep import JobRecord
@@ -51,9 +52,15 @@ class Guarded:
             return call()
         except Exception as error:  # of any library, any server, any disk: none may cost a slide
             if not self._failed:
-                log.warning("tracker: %s; tracking is incomplete, the run goes on", _said(error))
+                what = self._said(error)
+                log.warning("tracker: %s; tracking is incomplete, the run goes on", what)
             self._failed = True
             return None
+
+    def _said(self, error: BaseException) -> str:
+        """An error in one line; for a tracker of the user's own, also where it was raised."""
+        place = raised_at(error, foreign_packages([self._tracker]))
+        return f"{_said(error)} ({place})" if place else _said(error)
 
 
 def _said(error: BaseException) -> str:

@@ -1,0 +1,81 @@
+"""Where in a component that a user brings an error was raised: nothing is imported for it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+
+def foreign_packages(components: Iterable[object], settings: object = None) -> frozenset[str]:
+    """Name the top-level packages, tiler and Python's own left out, that components come from.
+
+    Parameters
+    ----------
+    components
+        Objects, functions or partials; base classes count as well.
+    settings
+        Plain containers whose ``_target_`` values count as well: a component may hold others.
+    """
+    modules = [module for part in components for module in _modules(part)]
+    roots = {name.partition(".")[0] for name in [*modules, *_targets(settings)]}
+    return frozenset(roots - sys.stdlib_module_names - {"tiler"})
+
+
+def raised_at(error: BaseException, packages: frozenset[str]) -> str | None:
+    """Name file, line and function of an error's innermost frame in ``packages``; None without one.
+
+    An ``OSError`` that tiler's own code met on behalf of a component is not the component's.
+    """
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        root = _module(frame).partition(".")[0]
+        if root in packages:
+            place = f"{_file(frame)}:{line}, in {frame.f_code.co_name}"
+        elif root == "tiler" and isinstance(error, OSError):
+            place = None
+    if isinstance(error, SyntaxError) and error.filename:  # no frame: the file never ran
+        path = Path(error.filename)
+        place = f"{path.name}:{error.lineno}" if packages & {*path.parts, path.stem} else place
+    return place
+
+
+def said(error: BaseException, place: str) -> str:
+    """Describe an error of a component in one line: type, message, place and fix."""
+    message = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return f"{what} ({place}); correct this component"
+
+
+def _modules(part: object) -> list[str]:
+    thing = part.func if isinstance(part, partial) else part
+    kinds = thing.__mro__ if isinstance(thing, type) else type(thing).__mro__
+    function = getattr(thing, "__module__", None)
+    return [kind.__module__ for kind in kinds] + ([function] if isinstance(function, str) else [])
+
+
+def _targets(settings: object) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        if "_target_" in settings:
+            yield str(settings["_target_"])
+        for below in settings.values():
+            yield from _targets(below)
+    elif isinstance(settings, list):
+        for below in settings:
+            yield from _targets(below)
+
+
+def _module(frame: FrameType) -> str:
+    name: Any = frame.f_globals.get("__name__", "")
+    return str(name)
+
+
+def _file(frame: FrameType) -> str:
+    """Where a module lies below the folder that it is imported from: no folder of the user's."""
+    path = Path(frame.f_code.co_filename)
+    depth = _module(frame).count(".") + 1 + (path.stem == "__init__")
+    return "/".join(path.parts[-depth:])

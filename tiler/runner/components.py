@@ -1,0 +1,72 @@
+"""Components that a user brings: their errors, and what they return."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from tiler.error_places import foreign_packages, raised_at, said
+from tiler.errors import ComponentError, ConfigError, TilerError
+from tiler.protocols import Exported, Exporter, Mask, WSIReader
+from tiler.regions import Regions
+from tiler.runner.job import SlideJob
+
+
+def component_error(error: BaseException, job: SlideJob) -> ComponentError | None:
+    """Describe an error that a component of a job's user raised; None for any other error.
+
+    Errors of tiler keep their own words, except settings that a component got wrong.
+    """
+    if isinstance(error, TilerError) and not isinstance(error, ConfigError):
+        return None
+    components = job.open_reader, job.extractor.mask_provider, *job.exporters.values()
+    place = raised_at(error, foreign_packages(components, job.settings))
+    return None if place is None else ComponentError(job.slide_id, said(error, place))
+
+
+def lacking(component: object, protocol: type) -> list[str]:
+    """List the members of a protocol that a component does not have."""
+    return [name for name in vars(protocol) if name[0] != "_" and not hasattr(component, name)]
+
+
+def checked_reader(reader: WSIReader, job: SlideJob) -> WSIReader:
+    """Return what a job's reader factory returned, if it is a reader.
+
+    Raises
+    ------
+    ComponentError
+        When it is something else.
+    """
+    if lacking(reader, WSIReader):
+        what = f"{_name(job.open_reader)} returned {shown(reader)}; return a WSIReader"
+        raise ComponentError(job.slide_id, f"{what} (see tiler.protocols)")
+    return reader
+
+
+def export(
+    exporter: Exporter, source: WSIReader, regions: Regions, mask: Mask, folder: Path
+) -> Exported:
+    """Have an exporter export, and return what it did.
+
+    Raises
+    ------
+    ComponentError
+        When it returns something else than ``Exported``.
+    """
+    done: object = exporter.export(source, regions, mask, folder)
+    if not isinstance(done, Exported):
+        what = f"{_name(exporter)}.export returned {shown(done)}; return tiler.protocols.Exported"
+        raise ComponentError(source.name, what)
+    return done
+
+
+def shown(value: object) -> str:
+    """Describe a value that is not what it should be, in a few words."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+
+
+def _name(component: object) -> str:
+    thing = component.func if isinstance(component, partial) else component
+    thing = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{thing.__module__}.{thing.__qualname__}"
