@@ -21,6 +21,7 @@ def fresh_tiler(
     env: dict[str, str] | None = None,
     timeout: float = 120,
     module: str = "tiler",
+    umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m tiler`` from the very beginning, as a user does, and wait."""
     return subprocess.run(
@@ -31,6 +32,7 @@ def fresh_tiler(
         text=True,
         timeout=timeout,
         check=False,
+        umask=umask,
     )
 
 

@@ -16,6 +16,9 @@ from tiler.errors import ConfigError, DestinationError
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
+NEW_MODE = 0o666
+"""Permissions of a new file, of which the umask or the folder's default ACL takes away its own."""
+
 
 def write_whole(path: Path, data: bytes | memoryview) -> tuple[int, str]:
     """Write a file under a temporary name beside it and rename it into place.
@@ -100,7 +103,9 @@ def _write(
 ) -> tuple[int, str]:
     size, total = 0, hashlib.sha256()
     try:
-        handle = os.open(path, _NEW_FILE, 0o666)  # half the time of open(): a million tiles' worth
+        handle = os.open(
+            path, _NEW_FILE, NEW_MODE
+        )  # half the time of open(): a million tiles' worth
         try:
             for chunk in chunks:
                 size += len(chunk)
@@ -130,7 +135,7 @@ def append_line(path: Path, line: bytes) -> None:
         When the destination cannot be written.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, NEW_MODE)
         try:
             if os.write(handle, line + b"\n") <= len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
