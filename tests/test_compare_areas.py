@@ -13,10 +13,11 @@ from hypothesis.extra import numpy as hnp
 from tiler.compare import areas
 from tiler.compare.areas import boxes_overlap, covered, masks_overlap
 from tiler.compare.changes import tile_change
-from tiler.compare.masks import MaskFacts, mask_overlap
+from tiler.compare.masks import mask_overlap
 from tiler.compare.overlay import GAINED, KEPT, draw
 from tiler.compare.tiles import Tile, Tiles
 from tiler.geometry import Box
+from tiler.runner.record import MaskFacts
 
 SIDE = 24
 BOX = st.tuples(*[st.integers(0, SIDE)] * 2, *[st.integers(0, 9)] * 2)
@@ -83,8 +84,8 @@ def test_the_overlap_of_masks_is_that_of_both_enlarged_to_one_size() -> None:
 
 @pytest.mark.parametrize("second", [("x", 4, 2), ("x", 2, 4), ("y", 4, 2)])
 def test_masks_are_the_same_by_their_digest_and_size_alone(second) -> None:
-    first = MaskFacts("ka", "x", 4, 2)
-    other = MaskFacts("kb", *second)
+    first = MaskFacts("ka", "x", 4, 2, "ga")
+    other = MaskFacts("kb", *second, "gb")
     asked = []
 
     def load(folder: Path, key: str) -> np.ndarray:

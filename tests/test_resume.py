@@ -172,7 +172,7 @@ def test_a_damaged_record_redoes_the_slide(tmp_path: Path, slide: Path, garbage:
     run(tmp_path)
     before = contents(tree(tmp_path))
     (tmp_path / f"out/slides/{NAME}/record.json").write_bytes(garbage)
-    assert "record is missing or damaged" in run(tmp_path)[0]
+    assert "its record.json is damaged" in run(tmp_path)[0]
     assert contents(tree(tmp_path)) == before
 
 

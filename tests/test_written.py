@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from tiler.errors import DestinationError
 from tiler.files import write_chunks
 from tiler.runner.fingerprint import Fingerprint
-from tiler.runner.record import Counts, Record, read_record, write_record
+from tiler.runner.record import (
+    Counts,
+    DroppedTile,
+    MaskFacts,
+    Record,
+    load_record,
+    read_record,
+    write_record,
+)
+from tiler.stored import StoredError, sealed
 from tiler.written import NO_FILES, WrittenFile, WrittenFiles, joined
 
 # No file name has a NUL; bytes that are no UTF-8 are surrogates in it.
@@ -90,22 +99,21 @@ def test_what_is_no_file_is_refused_and_not_bent(file: WrittenFile, tmp_path: Pa
         WrittenFiles.of([file])
     write_record(tmp_path, record_of([]), {})
     assert read_record(tmp_path) is not None
-    content = json.loads((tmp_path / "record.json").read_bytes().decode(errors="replace"))
-    content["files"] = [{"name": file.name, "size": file.size, "sha256": file.sha256}]
-    (tmp_path / "record.json").write_text(json.dumps(content))
+    tampered(tmp_path, ("files",), [file._asdict()])
     assert read_record(tmp_path) is None
 
 
 def record_of(files: list[WrittenFile]) -> Record:
+    counts = {"candidates": 3, "kept": 1, "below_threshold": 1, "dropped": 1}
     return Record(
         slide_id="a\udcff",
-        row={"status": "done", "coverage": 0.1},
+        row={"slide_id": "a\udcff", "status": "done", "coverage": 0.1, **counts},
         source=Fingerprint(3, 4, "ab"),
-        inputs={},
+        inputs={"mask.png": "0f"},
         settings={"tile": {"size": 512}, "mask": "µ"},
-        mask={"key": "k"},
+        mask=MaskFacts("k", "s", 4, 3, "g"),
         counts=Counts(3, 1, 1, 1),
-        dropped=[{"x": 1, "y": 2, "cause": "é"}],
+        dropped=[DroppedTile(1, 2, "é")],
         files=WrittenFiles.of(files),
     )
 
@@ -121,6 +129,7 @@ def test_a_record_is_plain_json_with_the_files_by_name(
     write_record(tmp_path, record, {"numpy": "2"})
     data = (tmp_path / "record.json").read_bytes()
     content = json.loads(data.decode(errors="surrogateescape"))
+    assert content["sha256"] == hashlib.sha256(data[: data.rindex(b', "sha256"')]).hexdigest()
     assert content["files"] == [
         {"name": file.name, "size": file.size, "sha256": file.sha256}
         for file in sorted(files, key=lambda file: file.name)
@@ -129,6 +138,126 @@ def test_a_record_is_plain_json_with_the_files_by_name(
     assert data == plain.encode(errors="surrogateescape")
     by_name = sorted(files, key=lambda file: file.name)
     assert read_record(tmp_path) == Record(**{**vars(record), "files": by_name})
+
+
+def tampered(folder: Path, keys: tuple[str | int, ...], value: object) -> None:
+    """Set a value deep in a folder's record, as somebody would who knows how to seal it."""
+    path = folder / "record.json"
+    content = node = json.loads(path.read_bytes().decode(errors="surrogateescape"))
+    del content["sha256"]
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = value
+    path.write_bytes(b"".join(sealed(iter([json.dumps(content)[:-1].encode()]))))
+
+
+@given(bit=st.integers(0), cut=st.booleans())
+def test_a_record_with_any_bit_flipped_or_cut_off_is_not_trusted(
+    tmp_path_factory: pytest.TempPathFactory, bit: int, cut: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    write_record(folder, record_of(many(3)), {"numpy": "2"})
+    path = folder / "record.json"
+    data = bytearray(path.read_bytes())
+    at, of = divmod(bit % (8 * len(data)), 8)
+    if cut:
+        del data[at:]
+    else:
+        data[at] ^= 1 << of
+    path.write_bytes(data)
+    with pytest.raises(StoredError, match="checksum"):
+        load_record(folder)
+
+
+DEEP: list[object] = []
+for _ in range(40):
+    DEEP = [DEEP]
+ODD = [None, True, -1, 7, 0.5, 2**70, float("nan"), float("inf"), "", "a\0", "\ud800", [], [None],
+       {}, {"a": None}, DEEP]  # fmt: skip
+TAKES: dict[tuple[str | int, ...], list[object]] = {
+    ("slide_id",): [],
+    ("row",): [],
+    ("row", "slide_id"): [],
+    ("row", "status"): [],
+    ("row", "kept"): [],
+    ("row", "dropped"): [],
+    ("row", "coverage"): [None, 7, 0.5],
+    ("row", "reason"): ["", "a\0"],
+    ("source",): [],
+    ("source", "size"): [-1, 7],
+    ("source", "content"): ["", "a\0"],
+    ("inputs",): [{}],
+    ("inputs", "mask.png"): ["", "a\0"],
+    ("settings",): [{}, {"a": None}],
+    ("settings", "tile"): [None, True, -1, 7, 0.5, "", "a\0", [], [None], {}, {"a": None}],
+    ("mask",): [],
+    ("mask", "width"): [7],
+    ("mask", "key"): ["", "a\0"],
+    ("counts",): [],
+    ("counts", "planned"): [],
+    ("dropped",): [[]],
+    ("dropped", 0): [],
+    ("dropped", 0, "x"): [-1, 7],
+    ("dropped", 0, "cause"): ["", "a\0"],
+    ("files",): [[]],
+    ("files", 0): [],
+    ("files", 0, "name"): [],
+    ("files", 0, "size"): [True, 7],
+    ("files", 0, "sha256"): [],
+    ("output_version",): [-1, 7],
+}
+"""What may stand at a place of a record, of the values above."""
+
+
+@pytest.mark.parametrize("keys", TAKES, ids=str)
+def test_a_record_that_was_tampered_with_is_refused_or_has_its_types(
+    tmp_path: Path, keys: tuple[str | int, ...]
+) -> None:
+    record, taken = record_of(many(2)), []
+    for value in ODD:
+        write_record(tmp_path, record, {})
+        tampered(tmp_path, keys, value)
+        if (found := read_record(tmp_path)) is not None:
+            taken.append(value)
+            write_record(tmp_path, found, {})
+    assert list(map(repr, taken)) == list(map(repr, TAKES[keys]))
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/etc/passwd", "../b", "a/../../b", "a//b", "a/", "a\\b", "./a"]
+)
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    assert WrittenFiles.of([*many(2), WrittenFile(name, 0, "00" * 32)]).outside() == name
+    write_record(tmp_path, record_of(many(2)), {})
+    tampered(tmp_path, ("files", 0, "name"), name)
+    with pytest.raises(StoredError, match="not a name below"):
+        load_record(tmp_path)
+    assert WrittenFiles.of(many(2)).outside() is None
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "device", "folder", "large", "deep"])
+def test_a_record_that_is_no_file_of_ours_neither_hangs_nor_fills_the_memory(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "record.json"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "link":
+            write_record(tmp_path, record_of([]), {})
+            path.rename(tmp_path / "other")
+            path.symlink_to("other")
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "large":
+            path.touch()
+            os.truncate(path, 1 << 40)
+        case "deep":
+            path.write_bytes(b"".join(sealed(iter([b'{"a": ' * 10**6]))))
+    with pytest.raises(StoredError):
+        load_record(tmp_path)
 
 
 @given(st.lists(st.binary()))

@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 _AT_ONCE = 1000  # files made into objects, so that a million are never there together
 
+_NOT_PLAIN = (b"//", b"/./", b"/../", b"\\")
+"""In a name between slashes, where not all of its parts are plain."""
+
 
 class WrittenFile(NamedTuple):
     """A file as it was written: its path below the slide's folder, bytes, and SHA-256 in hex."""
@@ -52,7 +55,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         Raises
         ------
         ValueError
-            When a ``sha256`` is not 64 hexadecimal digits.
+            When a ``sha256`` is not 64 hexadecimal digits, a size is negative, or a name has a NUL.
         """
         if isinstance(files, cls):
             return files
@@ -62,6 +65,10 @@ class WrittenFiles(Sequence[WrittenFile]):
         for file in files:
             if len(file.sha256) != 64 or len(digests) != 32 * len(files):
                 raise ValueError(f"{file.name}: sha256 {file.sha256!r} has not 64 digits")
+        if any(b"\0" in name for name in names):  # numpy would cut it off at the end
+            raise ValueError("a file's name has a NUL")
+        if min(sizes, default=0) < 0:
+            raise ValueError(f"a file has {min(sizes)} bytes")
         return cls(
             np.array(names, np.bytes_),
             np.array(sizes, np.int64),
@@ -109,9 +116,23 @@ class WrittenFiles(Sequence[WrittenFile]):
                 return name.decode(errors="surrogatepass")
         return None
 
+    def outside(self) -> str | None:
+        """A name that could lead out of the slide's folder; None if there is none."""
+        for start in range(0, len(self), _AT_ONCE):
+            names = self.names[start : start + _AT_ONCE].tolist()
+            if _leads_out(b"/".join(names)):  # a tenth of the time of one by one
+                bad: bytes = next(filter(_leads_out, names))
+                return bad.decode(errors="surrogatepass")
+        return None
+
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
         """Those at some indices, or of a slice."""
         return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])
+
+
+def _leads_out(name: bytes) -> bool:
+    between = b"/%s/" % name
+    return any(part in between for part in _NOT_PLAIN)
 
 
 NO_FILES = WrittenFiles.of(())

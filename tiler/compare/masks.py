@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.compare.areas import masks_overlap
 from tiler.compare.runs import Facts
 from tiler.errors import ConfigError
+from tiler.hints import made_of
 from tiler.protocols import Mask
 from tiler.runner.cache import load
+from tiler.runner.record import MaskFacts
 
 LoadMask = Callable[[Path, str], Mask | None]
 """From a cache's folder and a key to the mask, (h, w); None where it is not at hand."""
-
-
-@dataclass(frozen=True)
-class MaskFacts:
-    """What a record says of a mask: its key in the cache, the SHA-256 of its pixels, its size."""
-
-    key: str
-    sha256: str
-    width: int
-    height: int
 
 
 def mask_of(record: Facts) -> MaskFacts | None:
@@ -38,8 +29,8 @@ def mask_of(record: Facts) -> MaskFacts | None:
     if not facts:
         return None
     try:
-        return MaskFacts(facts["key"], facts["sha256"], facts["width"], facts["height"])
-    except (TypeError, KeyError) as error:
+        return made_of(MaskFacts, facts)
+    except ValueError as error:
         raise ConfigError(f"{record['slide_id']}: the mask in its record is damaged") from error
 
 

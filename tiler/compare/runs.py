@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,11 +13,11 @@ from typing import Any
 from tiler.errors import ConfigError
 from tiler.files import inside
 from tiler.runner.record import NAME as RECORD
+from tiler.runner.record import record_content
 from tiler.runner.report import REFUSED
+from tiler.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
-
-_PARTS = {"slide_id": str, "row": dict, "settings": dict, "counts": dict, "files": list}
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,11 @@ class Run:
         ConfigError
             When it is missing or damaged.
         """
-        path = self.slide_folder(slide_id) / RECORD
-        record = _json_object(path)
-        for key, kind in _PARTS.items():
-            if not isinstance(record.get(key), kind):
-                raise ConfigError(f"{path} is damaged: no {key!r}; run tiler again to mend it")
-        return record
+        folder = self.slide_folder(slide_id)
+        try:
+            return record_content(folder)
+        except (FileNotFoundError, StoredError) as error:
+            raise _unreadable(folder / RECORD, error) from error
 
 
 def read_run(folder: Path) -> Run:
@@ -140,21 +138,21 @@ def read_text(path: Path) -> str:
         When it cannot be read.
     """
     try:
-        return path.read_bytes().decode(errors="surrogateescape")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: {error.strerror}; run tiler again to mend the folder"
-        ) from error
+        return read_regular(path, MAX_TABLE).decode(errors="surrogateescape")
+    except (FileNotFoundError, StoredError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _json_object(path: Path) -> Facts:
     try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} is damaged: it holds no object")
-    return content
+        return read_json(path)
+    except (FileNotFoundError, StoredError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | StoredError) -> ConfigError:
+    why = "is missing" if isinstance(error, FileNotFoundError) else str(error)
+    return ConfigError(f"{path} {why}; run tiler again to mend it")
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,10 @@ from tiler.files import digest
 from tiler.geometry import Point, Size
 from tiler.regions import RegionSpec
 from tiler.resolution import Level
+from tiler.stored import StoredError, parse_json
+
+_DIGITS = 15
+"""Of a whole number: no slide has more pixels, and products of such numbers fit into floats."""
 
 
 class Tile(NamedTuple):
@@ -134,9 +137,9 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
     try:
-        items = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from error
+        items = parse_json(text.encode(errors="surrogateescape"))
+    except StoredError as error:
+        raise ConfigError(f"{path} {error}") from error
     if not isinstance(items, list):
         raise ConfigError(f"{path} is damaged: it holds no array")
     for number, item in enumerate(items, 1):
@@ -148,13 +151,21 @@ def _json_rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _row(cells: Sequence[Any]) -> _Row:
     _, x, y, width, height, resolution, ratio, *box = cells[: len(COLUMNS)]
-    x, y, width, height, *box = (int(str(number)) for number in (x, y, width, height, *box))
+    x, y, width, height, *box = (_pixels(str(n)) for n in (x, y, width, height, *box))
     return Tile(str(resolution), x, y, width, height), float(ratio), box
 
 
+def _pixels(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
 def _named_rows(folder: Path, slide_id: str, names: Iterable[str], record: Facts) -> Iterator[_Row]:
+    whole = rf"\d{{1,{_DIGITS}}}"
     pattern = re.compile(
-        re.escape(slide_id) + r"_x(-?\d+)_y(-?\d+)_w(\d+)_h(\d+)_(.+)_r([01]\.\d\d)\.\w+"
+        re.escape(slide_id)
+        + rf"_x(-?{whole})_y(-?{whole})_w({whole})_h({whole})_(.+)_r([01]\.\d\d)\.\w+"
     )
     for name in names:
         found = pattern.fullmatch(name.rpartition("/")[2])

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tiler.config.hints import fits, spelled
 from tiler.config.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
+from tiler.hints import fits, spelled
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")

@@ -78,7 +78,7 @@ def _drawn(kept_in: Path, record: Record | None) -> _Picture | None:
     if record is None:
         return None
     try:
-        mask, grid = (load_or_recall(kept_in, record.mask[name]) for name in ("key", "grid"))
+        mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
         if mask is None or grid is None:
             return None
         known, cells = grid_of(grid)

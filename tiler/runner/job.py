@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
 from tiler.runner.fingerprint import full_hash
+
+STATUSES = ("done", "done_empty", "failed", "interrupted")
+"""How a slide ended; ``interrupted`` is also one that is not done yet."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class SlideRow:
     Attributes
     ----------
     slide_id, status, reason
-        Status is ``done``, ``done_empty`` or ``failed``; the reason says why it is not ``done``.
+        Status is one of ``STATUSES``; the reason says why it is not ``done``.
     candidates, kept
         Grid cells looked at, and tiles that were written.
     below_threshold
@@ -122,3 +126,10 @@ class SlideRow:
     reader: str = ""
     bytes: int = 0
     seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(f"{name} {value!r} is out of range")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
@@ -12,13 +13,19 @@ from typing import Any
 import numpy as np
 
 from tiler.files import digest, inside, write_chunks
+from tiler.hints import made_of
 from tiler.protocols import Mask
-from tiler.runner.fingerprint import Fingerprint
+from tiler.runner.fingerprint import Fingerprint, full_hash
+from tiler.runner.job import SlideRow
+from tiler.stored import StoredError, read_sealed, sealed
 from tiler.written import WrittenFile, WrittenFiles
 
 NAME = "record.json"
 
-OUTPUT_VERSION = 1
+MAX_BYTES = 1 << 30
+"""Bytes of a record: about six million tiles."""
+
+OUTPUT_VERSION = 2
 """Raised when the same settings make other output, so that older results are redone."""
 
 _AT_ONCE = 1000  # files
@@ -46,8 +53,45 @@ class Counts:
     failed: int
 
     def __post_init__(self) -> None:
-        if self.planned != self.written + self.filtered + self.failed:
+        parts = self.written, self.filtered, self.failed
+        if self.planned != sum(parts) or min(parts) < 0:
             raise AssertionError(f"tiles do not add up: {self}")
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """The mask that a slide was tiled with.
+
+    Attributes
+    ----------
+    key
+        What it is cached under.
+    sha256
+        Of its pixels.
+    width, height
+        In mask pixels.
+    grid
+        What its coverage of the grid is cached under.
+    """
+
+    key: str
+    sha256: str
+    width: int
+    height: int
+    grid: str
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 1:
+            raise ValueError(f"a mask of {self.width}x{self.height} pixels")
+
+
+@dataclass(frozen=True)
+class DroppedTile:
+    """A tile that was left out because it could not be read: its position and the cause."""
+
+    x: int
+    y: int
+    cause: str
 
 
 @dataclass(frozen=True)
@@ -67,12 +111,11 @@ class Record:
     settings
         The configuration that shapes the output.
     mask
-        Of its mask: the key that it is cached under, the SHA-256 of its pixels, width, height;
-        and the key of its coverage of the grid.
+        The mask that it was tiled with.
     counts
         The accounting of its tiles.
     dropped
-        Tiles left out because they could not be read: position and cause.
+        Tiles that were left out.
     files
         Everything in the folder but the record itself.
     """
@@ -82,33 +125,34 @@ class Record:
     source: Fingerprint
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
-    mask: Mapping[str, Any]
+    mask: MaskFacts
     counts: Counts
-    dropped: Sequence[Mapping[str, Any]]
+    dropped: Sequence[DroppedTile]
     files: WrittenFiles
     output_version: int = OUTPUT_VERSION
 
 
-def mask_facts(mask: Mask, key: str, grid_key: str) -> dict[str, Any]:
+def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
     """What a record says of a mask, (h, w), without holding it."""
     height, width = mask.shape
-    sha256 = digest(np.packbits(mask).tobytes())
-    return {"key": key, "sha256": sha256, "width": width, "height": height, "grid": grid_key}
+    return MaskFacts(key, digest(np.packbits(mask).tobytes()), width, height, grid_key)
 
 
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
-    """Write the record, flushed to the disk."""
+    """Write the record with a checksum of all of it, flushed to the disk."""
     content = {
         **vars(record),
         "source": vars(record.source),
+        "mask": vars(record.mask),
         "counts": vars(record.counts),
+        "dropped": [vars(tile) for tile in record.dropped],
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
     }
     del content["files"]
     text = _text(f'{_encoded(content)[:-1]}, "files": [', record.files)
     chunks = (part.encode(errors="surrogateescape") for part in text)
-    write_chunks(inside(folder, NAME), chunks, durable=True)
+    write_chunks(inside(folder, NAME), sealed(chunks), durable=True)
 
 
 def _text(head: str, files: WrittenFiles) -> Iterator[str]:
@@ -117,7 +161,7 @@ def _text(head: str, files: WrittenFiles) -> Iterator[str]:
     for start in range(0, len(files), _AT_ONCE):
         yield ", " if start else ""
         yield ", ".join(map(file_text, files.take(files.by_name[start : start + _AT_ONCE])))
-    yield "]}\n"
+    yield "]"
 
 
 def file_text(file: WrittenFile) -> str:
@@ -126,27 +170,61 @@ def file_text(file: WrittenFile) -> str:
     return f'{{"name": {encode_basestring(name)}, "size": {size}, "sha256": "{sha256}"}}'
 
 
+_PARTS = {"slide_id": str, "row": dict, "settings": dict, "counts": dict, "files": list}
+
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_record(folder: Path) -> Record | None:
     """The record of a slide's folder, or None where there is none that can be trusted."""
     try:
-        content = json.loads((folder / NAME).read_bytes().decode(errors="surrogateescape"))
-        return Record(
-            slide_id=content["slide_id"],
-            row=content["row"],
-            source=Fingerprint(**content["source"]),
-            inputs=content["inputs"],
-            settings=content["settings"],
-            mask=content["mask"],
-            counts=Counts(**content["counts"]),
-            dropped=content["dropped"],
-            files=WrittenFiles.of(WrittenFile(**file) for file in content["files"]),
-            output_version=content["output_version"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, AssertionError):
+        return load_record(folder)
+    except (FileNotFoundError, StoredError):
         return None
+
+
+def load_record(folder: Path) -> Record:
+    """The record of a slide's folder, its checksum and every field of it checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    StoredError
+        When there is one that cannot be trusted, saying why.
+    """
+    content = record_content(folder)
+    try:
+        files = WrittenFiles.of(WrittenFile(**file) for file in content["files"])
+        if (bad := files.outside()) is not None:
+            raise ValueError(f"{bad!r} is not a name below the slide's folder")
+        record = made_of(Record, {**content, "files": files})
+        row = made_of(SlideRow, record.row)
+        seen = row.candidates, row.kept, row.below_threshold, row.dropped
+        if row.slide_id != record.slide_id or Counts(*seen) != record.counts:
+            raise ValueError("its row is of another slide or other tiles")
+    except (ValueError, TypeError, OverflowError, AssertionError) as error:
+        raise StoredError(f"is damaged: {error}") from error
+    return record
+
+
+def record_content(folder: Path) -> dict[str, Any]:
+    """A slide's record as plain values, also one of another version of tiler.
+
+    Raises
+    ------
+    FileNotFoundError, StoredError
+        As ``load_record``; the checksum, the row and the kinds of the other parts are checked.
+    """
+    content = read_sealed(folder / NAME, MAX_BYTES)
+    for name, kind in _PARTS.items():
+        if not isinstance(content.get(name), kind):
+            raise StoredError(f"is damaged: no {name!r}")
+    try:
+        made_of(SlideRow, content["row"])
+    except ValueError as error:
+        raise StoredError(f"is damaged: {error}") from error
+    return content
 
 
 def damage(folder: Path, record: Record, verify: str) -> Iterator[str]:
@@ -154,13 +232,15 @@ def damage(folder: Path, record: Record, verify: str) -> Iterator[str]:
     for file in record.files:
         path = folder / file.name
         try:
-            size = path.stat().st_size
+            facts = path.lstat()
         except OSError:
             yield f"{file.name} is missing"
             continue
-        if size != file.size:
-            yield f"{file.name} has {size} bytes, was written with {file.size}"
-        elif verify == "hash" and digest(path.read_bytes()) != file.sha256:
+        if not stat.S_ISREG(facts.st_mode):
+            yield f"{file.name} is not a regular file"
+        elif facts.st_size != file.size:
+            yield f"{file.name} has {facts.st_size} bytes, was written with {file.size}"
+        elif verify == "hash" and full_hash(path) != file.sha256:
             yield f"{file.name} has another sha256"
 
 

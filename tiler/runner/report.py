@@ -13,7 +13,7 @@ from typing import Any
 
 import tiler
 from tiler.files import inside, write_whole
-from tiler.runner.job import SlideRow
+from tiler.runner.job import STATUSES, SlideRow
 from tiler.runner.versions import versions
 
 REFUSED = "refused.json"
@@ -38,9 +38,7 @@ def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], cod
         **facts,
         "counts": {
             "slides": len(rows),
-            **{
-                status: counts[status] for status in ("done", "done_empty", "failed", "interrupted")
-            },
+            **{status: counts[status] for status in STATUSES},
             "candidates": sum(row.candidates for row in rows),
             "kept": sum(row.kept for row in rows),
             "dropped": sum(row.dropped for row in rows),

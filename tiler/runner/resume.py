@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tiler.errors import ConfigError
 from tiler.files import inside
+from tiler.hints import made_of
 from tiler.runner.fingerprint import fingerprint, full_hash
 from tiler.runner.job import SlideJob, SlideRow
-from tiler.runner.record import OUTPUT_VERSION, Record, damage, differences, read_record
+from tiler.runner.record import NAME, OUTPUT_VERSION, Record, damage, differences, load_record
+from tiler.stored import StoredError
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,14 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
         raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
     if not folder.is_dir():
         return Found()
-    record = read_record(folder)
-    if record is None:
-        return Found(why_not="its record is missing or damaged")
+    try:
+        record = load_record(folder)
+    except FileNotFoundError:
+        return Found(why_not=f"its {NAME} is missing")
+    except StoredError as error:
+        return Found(why_not=f"its {NAME} {error}")
+    if record.slide_id != job.slide_id:
+        return Found(why_not=f"its {NAME} is of another slide")
     if record.output_version != OUTPUT_VERSION:
         return Found(why_not="it was made by a version of tiler that made other output")
     changed = list(differences(record.settings, job.settings))
@@ -65,7 +70,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
         return Found(why_not=damaged)
     if record.row["status"] == "failed":
         return Found(why_not="it had tiles that could not be read")
-    return Found(row=_row(record.row))
+    return Found(row=made_of(SlideRow, record.row))
 
 
 def _input_changes(job: SlideJob, record: Record) -> str:
@@ -79,8 +84,3 @@ def _input_changes(job: SlideJob, record: Record) -> str:
     except OSError as error:
         return f"the slide cannot be looked at: {error}"
     return ""
-
-
-def _row(content: Mapping[str, Any]) -> SlideRow:
-    names = {field.name for field in fields(SlideRow)}
-    return SlideRow(**{name: value for name, value in content.items() if name in names})

@@ -26,7 +26,14 @@ from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
 from tiler.runner.job import SlideJob
 from tiler.runner.links import link_twins, links, remember
-from tiler.runner.record import Counts, Record, mask_facts, read_record, write_record
+from tiler.runner.record import (
+    Counts,
+    DroppedTile,
+    Record,
+    mask_facts,
+    read_record,
+    write_record,
+)
 from tiler.runner.slide import SlidePlan, plan_slide, settle
 from tiler.written import WrittenFile, WrittenFiles, joined
 
@@ -143,10 +150,7 @@ class FinishTask:
         files = joined([*self.files, *whole])
         candidates, kept = int(str(row["candidates"])), len(regions)
         counts = Counts(candidates, kept, candidates - len(plan.regions), len(self.failed))
-        dropped = [
-            {"x": t.region.location.x, "y": t.region.location.y, "cause": t.cause}
-            for t in self.failed
-        ]
+        dropped = [DroppedTile(*t.region.location, t.cause) for t in self.failed]
         _check_whole(job, folder, files)
         sync_tree(folder)
         row = {**row, "bytes": int(files.sizes.sum())}
@@ -184,6 +188,8 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     """Look at every file once more before vouching for it."""
     if twice := files.named_twice():
         raise SlideError(job.slide_id, f"two exporters write {twice}: leave one of them out")
+    if (bad := files.outside()) is not None:
+        raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
     below = f"{folder}/"
     for name, expected, _ in files:
         try:

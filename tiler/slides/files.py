@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry
+from tiler.stored import StoredError, opened
 
 SLIDE_SUFFIXES = frozenset(
     {".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif"}
@@ -82,9 +84,9 @@ def expanded(text: str) -> Path:
 def _is_output(folder: Path) -> bool:
     """Whether tiler wrote a slide's tiles to a folder."""
     try:
-        with (folder / _RECORD).open("rb") as record:
+        with opened(folder / _RECORD, sys.maxsize) as (record, _):
             begins = record.read(len(_BEGINS))
-    except OSError:
+    except (OSError, StoredError):
         return False
     return begins == _BEGINS and folder.resolve().parent.name == "slides"
 

@@ -1,14 +1,18 @@
-"""What a type hint admits of the values that YAML has, and how to say it."""
+"""Type hints as checks of plain values, as YAML and JSON have them."""
 
 from __future__ import annotations
 
 import inspect
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeVar, Union
+
+_Made = TypeVar("_Made")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -33,7 +37,53 @@ def fits(value: Any, hint: Any) -> bool:
         return _fits_tuple(value, arguments)
     if inspect.isclass(origin) and issubclass(origin, Sequence):
         return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return isinstance(value, dict) and all(
+            fits(name, arguments[0]) and fits(item, arguments[1]) for name, item in value.items()
+        )
     return True
+
+
+def made_of(kind: type[_Made], content: object) -> _Made:
+    """Make a dataclass of plain values that fit its hints; keys that it does not have are ignored.
+
+    Raises
+    ------
+    ValueError
+        When a value is missing or does not fit, naming its key; also what the class itself raises.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError(f"no object for {kind.__name__}")
+    values: dict[str, Any] = {}
+    for name, (hint, needed) in _fields(typing.cast("Any", kind)).items():
+        if name not in content:
+            if needed:
+                raise ValueError(f"{name!r} is missing")
+            continue
+        values[name] = _value_of(name, content[name], hint)
+    return kind(**values)
+
+
+def _value_of(name: str, value: Any, hint: Any) -> Any:
+    if inspect.isclass(hint) and is_dataclass(hint):
+        return value if isinstance(value, hint) else made_of(hint, value)
+    items = typing.get_args(hint)[:1]
+    if isinstance(value, list) and items and is_dataclass(items[0]):
+        return [_value_of(name, item, items[0]) for item in value]
+    if not fits(value, hint):
+        raise ValueError(f"{name!r} must be {spelled(hint)}")
+    return value
+
+
+@cache
+def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """The fields of a dataclass: each one's hint, and whether it has to be given."""
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: (hints[field.name], field.default is MISSING is field.default_factory)
+        for field in fields(kind)
+        if field.init
+    }
 
 
 def _fits_tuple(value: Any, arguments: tuple[Any, ...]) -> bool:
@@ -59,6 +109,8 @@ def spelled(hint: Any) -> str:
         return f"a list of {len(arguments)} ({spelled(arguments[0])} each)"
     if inspect.isclass(origin) and issubclass(origin, Sequence):
         return f"a list ({spelled(arguments[0])} each)"
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return f"an object ({spelled(arguments[1])} each)"
     words = {
         int: "a whole number",
         float: "a number",
@@ -66,5 +118,6 @@ def spelled(hint: Any) -> str:
         Path: "a path",
         bool: "true or false",
         type(None): "null",
+        Any: "any value",
     }
     return words.get(hint, str(hint))
