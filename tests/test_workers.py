@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command import fresh_tiler, read_csv, tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError, SlideError
@@ -399,16 +399,47 @@ def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> 
 
 
 def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
+    """They have several threads, which share one working folder and one open slide."""
     distributed = pytest.importorskip("distributed", reason="tiler[dask] is not installed")
-    slides(folder, "a")
+    slides(folder, "a", "b", "c")
     assert tiler(*COMMON, cwd=folder).returncode == 0
     expected = outputs(folder / "out")
-    local = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    local = {"n_workers": 1, "threads_per_worker": 4, "dashboard_address": None}
     with distributed.LocalCluster(**local) as cluster:  # it works in the folder of the tests
-        dask = ["engine=dask", f"engine.address='{cluster.scheduler_address}'", "out=again"]
-        done = tiler(*COMMON, *dask, cwd=folder)
+        dask = ["engine=dask", "engine.workers=4", f"engine.address='{cluster.scheduler_address}'"]
+        done = tiler(*COMMON, *dask, "out=again", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert outputs(folder / "again") == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["engine.slurm=yes"], "engine.slurm='yes': must be a mapping"),
+        (["engine.slurm={cores: one}"], "engine.slurm.cores='one': must be a whole number"),
+        (["engine.slurm={cores: 1}", "out=a b"], "engine.logs=a b/.dask: a path in a Slurm job"),
+        (["engine.slurm={cores: 1}", "engine.workers=null"], "engine.workers is not set"),
+        (["engine.slurm={cores: 1}", "PATH"], "there is no Slurm here (no sbatch)"),
+    ],
+)
+def test_a_slurm_job_that_cannot_be_is_refused_in_one_line(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    pytest.importorskip("dask_jobqueue", reason="tiler[dask] is not installed")
+    path = os.environ["PATH"]
+    if "PATH" not in words:  # as where there is a Slurm
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/sbatch").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bin/sbatch").chmod(0o755)
+        path = f"{tmp_path / 'bin'}{os.pathsep}{path}"
+    else:
+        path = str(tmp_path)
+    words = [word for word in words if word != "PATH"]
+    common = ["engine=dask", "engine.workers=1", "out=out"]
+    result = tiler(*common, *words, cwd=tmp_path, env={"PATH": path})
+    assert result.returncode == 2, result.stderr
+    assert said in complaint(result)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

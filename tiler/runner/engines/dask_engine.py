@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
 from tiler.runner.code import code_of
 from tiler.runner.desk import Desk
+from tiler.runner.engines.slurm import check_slurm, ended, slurm_cluster
 from tiler.runner.job import SlideJob
 from tiler.runner.tasks import Task, attempt
 from tiler.runner.versions import versions
@@ -22,7 +24,12 @@ from tiler.runner.versions import versions
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+_LOOK_EVERY_S, _LOOKS = 10.0, 3
+"""When to believe that no Slurm job is going to be a worker: lost ones are replaced after 15 s."""
+
 _desk: Desk | None = None
+_at_work = threading.Lock()
+"""A process does one task at a time, in however many threads: it has one working folder."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,10 @@ class DaskEngine:
         are cancelled are replaced.
     retries
         How often a task is tried again after its worker was lost.
+    logs
+        The folder for what Slurm jobs print; one that all nodes share.
+    dashboard
+        The address of Dask's dashboard, such as ``127.0.0.1:8787``; none if None.
 
     Raises
     ------
@@ -64,6 +75,8 @@ class DaskEngine:
     address: str | None = None
     slurm: dict[str, Any] | None = None
     retries: int = 2
+    logs: str | None = None
+    dashboard: str | None = None
     _client: Client = field(init=False, repr=False)
     _cluster: Any = field(init=False, repr=False, default=None)
     _tasks: dict[str, Task] = field(init=False, repr=False, default_factory=dict)
@@ -78,6 +91,8 @@ class DaskEngine:
             raise ConfigError("engine.address and engine.slurm exclude each other")
         if self.slurm is not None and self.workers is None:
             raise ConfigError("engine.workers is not set: how many Slurm jobs may there be?")
+        if self.slurm is not None:
+            check_slurm(self.slurm, self.logs)
         try:
             import_module("distributed")
         except ImportError:
@@ -106,7 +121,15 @@ class DaskEngine:
         """Wait for any task."""
         from distributed import as_completed
 
-        future = next(iter(as_completed(self._futures.values())))
+        looks = 0
+        while True:
+            try:
+                future = next(iter(as_completed(self._futures.values(), timeout=_LOOK_EVERY_S)))
+                break
+            except TimeoutError:
+                looks = looks + 1 if self._all_jobs_ended() else 0
+                if looks == _LOOKS:
+                    return self._given_up()
         task = self._tasks.pop(future.key)
         del self._futures[future.key]
         try:
@@ -147,28 +170,37 @@ class DaskEngine:
             from distributed import LocalCluster
 
             self._cluster = LocalCluster(
-                n_workers=self.workers, threads_per_worker=1, dashboard_address=":0"
+                n_workers=self.workers, threads_per_worker=1, dashboard_address=self.dashboard
             )
         else:
-            self._cluster = _slurm_cluster(self.slurm, self.workers or 1)
+            logs = Path(self.logs) if self.logs else None
+            self._cluster = slurm_cluster(self.slurm, self.workers or 1, logs, self.dashboard)
         return self._cluster
 
+    def _all_jobs_ended(self) -> bool:
+        """Return whether there are Slurm jobs, and none of them is a worker or going to be one."""
+        if self.slurm is None or self._client.scheduler_info(n_workers=-1)["workers"]:
+            return False
+        jobs = {str(job.job_id) for job in self._cluster.workers.values()}
+        return bool(jobs) and ended(jobs) == jobs
 
-def _slurm_cluster(arguments: Mapping[str, Any], jobs: int) -> Any:
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise ConfigError(
-            "engine.slurm needs the extra tiler[dask]: pip install 'tiler[dask]'"
-        ) from None
-    cluster = SLURMCluster(**arguments)
-    # A minimum as large as the maximum makes adapt() replace every job that is cancelled.
-    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
-    return cluster
+    def _given_up(self) -> tuple[Task, object]:
+        key, task = self._tasks.popitem()
+        del self._futures[key]
+        return task, EnvironmentRefusedError(
+            "E_ENV: all Slurm jobs ended before a worker started in them; read what they printed in"
+            f" {self.logs}, and check that all nodes have the same Python and reach this machine"
+        )
 
 
 def _attempt(task: Task, home: Home) -> object:
-    """Run a task at this worker's desk, where relative paths count from the run's folder."""
+    """Run a task in this worker, alone; relative paths count from the run's folder."""
+    with _at_work:
+        return _done(task, home)
+
+
+def _done(task: Task, home: Home) -> object:
+    """Run a task if this worker has the run's versions and folder."""
     global _desk
     if _desk is None:
         _desk = Desk()

@@ -1,0 +1,151 @@
+"""Slurm jobs as workers of Dask: what is submitted, checked beforehand and seen in the queue."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+from tiler.errors import ConfigError
+from tiler.files import make_folder
+
+_LOOPBACK = "127.0.0.1:0"
+_PLAIN_PATH = re.compile(r"[\w./+=@:,-]+")
+
+
+def check_slurm(wanted: Any, logs: str | None) -> None:
+    """Check the parameters of ``slurm_cluster`` as far as possible before anything is written.
+
+    Raises
+    ------
+    ConfigError
+        When one is invalid, or this machine has no Slurm.
+    """
+    if not isinstance(wanted, Mapping):
+        raise ConfigError(f"engine.slurm={wanted!r}: must be a mapping: {{cores: 1, memory: 4GB}}")
+    cores = wanted.get("cores", 1)
+    if not isinstance(cores, int) or cores < 1:
+        raise ConfigError(f"engine.slurm.cores={cores!r}: must be a whole number from 1")
+    if shutil.which("sbatch") is None:
+        raise ConfigError(
+            "engine.slurm: there is no Slurm here (no sbatch); start on a node of the cluster"
+        )
+    if logs and not _PLAIN_PATH.fullmatch(os.path.abspath(logs)):
+        raise ConfigError(
+            f"engine.logs={logs}: a path in a Slurm job has letters, digits and . / _ + = @ : , -"
+            " alone; name another folder that all nodes share"
+        )
+
+
+def slurm_cluster(
+    wanted: Mapping[str, Any], jobs: int, logs: Path | None, dashboard: str | None
+) -> Any:
+    """Start a Dask scheduler here, and Slurm jobs that work for it.
+
+    Parameters
+    ----------
+    wanted
+        Arguments of ``dask_jobqueue.SLURMCluster``; they win over ours.
+    jobs
+        How many to keep: a job that is cancelled or out of time is replaced.
+    logs
+        The folder for what the jobs print, and for the keys of the run's TLS connections. It must
+        be one that all nodes share. Slurm and Dask choose their own if None.
+    dashboard
+        The address of Dask's dashboard; none if None.
+
+    Raises
+    ------
+    ConfigError
+        When an argument is invalid, or Slurm refuses such jobs.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise ConfigError(
+            "engine.slurm needs the extra tiler[dask]: pip install 'tiler[dask]'"
+        ) from None
+    try:
+        cluster = SLURMCluster(**_arguments(wanted, logs, dashboard))
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        said = str(error).splitlines()[0].split(". Very likely")[0]
+        raise ConfigError(f"engine.slurm: {said}") from error
+    try:
+        _try_submission(cluster.job_script())
+    except ConfigError:
+        cluster.close()
+        raise
+    # A minimum as large as the maximum makes adapt() replace every job that is cancelled.
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+    return cluster
+
+
+def _arguments(
+    wanted: Mapping[str, Any], logs: Path | None, dashboard: str | None
+) -> dict[str, Any]:
+    """Add what ``wanted`` and the site's configuration of Dask leave open.
+
+    Anyone who reaches a Dask scheduler without TLS can run code as its owner, and nodes of a
+    cluster are shared: so connections are encrypted and authenticated, the scheduler listens on
+    one address instead of all, and pages about workers are for the node itself.
+    """
+    import dask
+    from distributed.utils import get_ip
+
+    def site(key: str, default: Any) -> Any:
+        return dask.config.get(f"jobqueue.slurm.{key}", None) or default
+
+    scheduler = {
+        "dashboard": dashboard is not None,
+        "dashboard_address": dashboard or _LOOPBACK,
+        **(wanted.get("scheduler_options") or site("scheduler-options", {})),
+    }
+    if not (wanted.get("interface") or site("interface", None) or "interface" in scheduler):
+        scheduler = {"host": get_ip(), **scheduler}
+    extra = wanted.get("worker_extra_args") or site("worker-extra-args", [])
+    ours: dict[str, Any] = {"security": True}
+    if cores := wanted.get("cores") or site("cores", None):
+        ours["processes"] = cores  # of one thread each: a worker does one task at a time
+    if logs is not None:
+        folder = str(make_folder(logs.absolute()))
+        ours |= {"log_directory": folder, "shared_temp_directory": folder}
+    return {
+        **ours,
+        **wanted,
+        "scheduler_options": scheduler,
+        "worker_extra_args": ["--no-dashboard", "--dashboard-address", _LOOPBACK, *extra],
+    }
+
+
+def _try_submission(script: str) -> None:
+    """Have Slurm check a job without submitting it: Dask would try again for ever, silently.
+
+    Raises
+    ------
+    ConfigError
+        When Slurm refuses it.
+    """
+    trial = subprocess.run(
+        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
+    )
+    if trial.returncode:
+        said = " ".join(trial.stderr.replace("sbatch: error: ", "").split())
+        raise ConfigError(f"engine.slurm: Slurm refuses the jobs: {said}")
+
+
+def ended(jobs: Collection[str]) -> set[str]:
+    """Return those of some Slurm jobs that are no longer in its queue.
+
+    ``7`` names a job and ``7_2`` one of an array. While Slurm does not answer, none has ended.
+    """
+    command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getuser()}"]
+    try:
+        queue = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return set()
+    return set(jobs) - set(queue.stdout.split())
