@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tiler.geometry import Size
 from tiler.protocols import Pixels, SlideEntry
-from tiler.readers import OpenSlideReader
+from tiler.readers import ImageReader, OpenSlideReader
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -38,6 +38,15 @@ class FaultyReader(OpenSlideReader):
             os.utime(self.path)
         if "raises" in self.name:
             raise LookupError("nobody foresaw this")
+        return super()._read_level(level, x, y, size)
+
+
+class SlowImageReader(ImageReader):
+    """Dawdles over an image named so."""
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        if "slow" in self.name:
+            time.sleep(0.1)
         return super()._read_level(level, x, y, size)
 
 

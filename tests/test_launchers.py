@@ -7,6 +7,10 @@ times, each on a fresh database.
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -80,6 +84,47 @@ def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
     assert row["status"] == "done"
     assert row["slides._target_"] == "tiler.slides.find_slides"
     assert (tmp_path / "sweep/tracking.jsonl").read_text().count('"status": "failed"') == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
+@pytest.mark.parametrize(
+    ("engine", "signals"),
+    [("serial", ["SIGUSR2"]), ("processes", ["SIGTERM", "SIGUSR2"])],
+)
+def test_a_job_that_its_launcher_queues_again_resumes(
+    tmp_path: Path, engine: str, signals: list[str]
+) -> None:
+    """submitit sends SIGUSR2 to a job that is to make room, and starts it again."""
+    for name in ("a", "slow"):
+        picture(tmp_path, f"{name}.png")
+    words = [
+        sys.executable, "-m", "tiler", "-m", *COMMON, "slides.paths=[a.png,slow.png]",
+        "exporter=[csv,images]", f"engine={engine}", "reader._target_=faulty.SlowImageReader",
+        "reader=image", "hydra/launcher=submitit_local", "out=sweep",
+    ]  # fmt: skip
+    env = {**os.environ, "TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    begun = first(tmp_path / "sweep/job", ".partial/slow.*/tiles/*")
+    job = int(begun.parent.parent.suffix[1:])  # a run's partial folders are named by its process
+    for name in signals:
+        os.kill(job, getattr(signal, name))
+    said = sweep.communicate(timeout=120)[1]
+    assert sweep.returncode == 0, said
+    log = "".join(path.read_text() for path in tmp_path.glob("sweep/.submitit/*/*_log.err"))
+    assert "interrupted; 1 done, 1 pending" in log
+    assert "1 of 2 slides are done already" in log
+    assert "Traceback" not in log
+    assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
+
+
+def first(folder: Path, pattern: str) -> Path:
+    """The first file that appears in a folder, waited for."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := next(folder.glob(pattern), None):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"no {pattern} in {folder}")
 
 
 def test_joblib_runs_jobs_that_work_by_themselves(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from tiler.config.multirun import check_launcher, current_sweep, swept_keys, swept_values
 from tiler.errors import ConfigError, TilerError
-from tiler.runner.signals import leave_in_order
+from tiler.runner.signals import leave_in_order, pass_on
 
 if TYPE_CHECKING:
     from tiler.config.build import Plan
@@ -45,6 +45,7 @@ def do_job(config: DictConfig, started: float) -> None:
     leave_in_order()
     alone = HydraConfig.get().mode is RunMode.RUN
     code, error = _run(config, started if alone else time.perf_counter())
+    pass_on()
     if alone:
         if code:
             sys.exit(code)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as exceptions, the second one without ceremony."""
+"""Signals that end a run, as exceptions; the second one ends the process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_LAUNCHERS = getattr(signal, "SIGUSR2", None)
+"""Submitit's signal to a job that is nearly out of time, or is to make room for another."""
+
+_passing: list[int] = []
+"""Signals of the launcher that ended a run and wait for its end."""
+
 
 class Interrupted(BaseException):
-    """The run was told to stop; ``exit_code`` is 130 (SIGINT) or 143 (SIGTERM)."""
+    """The run was told to stop; ``exit_code`` is 130 for SIGINT, else 143."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -20,7 +26,10 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into ``Interrupted``; a second one ends the process."""
+    """Turn the first signal that ends a run into ``Interrupted``; a second one ends the process.
+
+    The launcher's signal counts where the launcher handles it: see ``pass_on``.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -28,12 +37,19 @@ def interruptible() -> Iterator[None]:
     def first(number: int, frame: FrameType | None) -> None:
         for name in before:
             signal.signal(name, second)
-        raise Interrupted(128 + number)
+        if number == _LAUNCHERS:
+            _passing.append(number)
+        raise Interrupted(130 if number == signal.SIGINT else 143)
 
     def second(number: int, frame: FrameType | None) -> None:
-        os._exit(128 + number)
+        if number == _LAUNCHERS:
+            _passing.append(number)
+        elif not (_passing and number == signal.SIGTERM):  # Slurm sends both, in either order
+            os._exit(128 + number)
 
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    if _LAUNCHERS and callable(handler := signal.getsignal(_LAUNCHERS)):
+        before[_LAUNCHERS] = handler
     for name in before:
         signal.signal(name, first)
     try:
@@ -41,6 +57,17 @@ def interruptible() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def pass_on() -> None:
+    """Give the launcher its signal, now that the run it ended has written its tables.
+
+    The launcher's handler queues the job again, or gives it up.
+    """
+    if _passing:
+        number = _passing.pop()
+        _passing.clear()
+        signal.raise_signal(number)
 
 
 def leave_at_once() -> None:

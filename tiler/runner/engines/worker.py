@@ -32,7 +32,9 @@ def main(parent: int) -> None:
     The parent says who it is: one that died before this process could ask is no longer there to
     be followed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    for name in ("SIGINT", "SIGUSR2"):  # they reach the parent, too, which ends us
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     tasks = sys.stdin.buffer
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
