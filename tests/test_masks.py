@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import read_csv, tiler
 from conftest import ArrayReader as Picture
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from tracked import COMMON, picture
 
+from tiler import Level, TileExtractor, TileSpec
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
@@ -25,6 +28,7 @@ from tiler.masks.pen import pen_marks
 from tiler.readers import ImageReader, OpenSlideReader
 
 GLASS, EOSIN, HAEMATOXYLIN = (241, 240, 242), (215, 130, 175), (110, 80, 150)
+ROOT = Path(__file__).parent.parent
 SMALL = arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 9)))
 
 
@@ -531,6 +535,103 @@ class TestFile:
         if min(w, h) * scale >= 1:
             assert fits(mask, Size(w, h))
         assert fits(mask, Size(w, h)) == fits(Size(*mask[::-1]), Size(h, w))
+
+
+class Returns:
+    """A mask provider of the user's own that returns one thing."""
+
+    def __init__(self, returned: object, **settings: object) -> None:
+        self.returned = returned
+        vars(self).update(settings)
+
+    def generate(self, source: object) -> object:
+        return self.returned
+
+
+WISH = TileSpec((20, 10), resolution=Level(0))
+FRACTIONS = np.linspace(0, 1, 28, dtype=np.float32).reshape(4, 7)
+
+
+class TestWhatAProviderReturns:
+    @pytest.mark.parametrize(
+        ("returned", "words"),
+        [
+            (None, ["returned None;"]),
+            (FRACTIONS, ["numpy.ndarray of float32 and shape (4, 7)", "0.0 to 1.0", "threshold"]),
+            (np.full((4, 7), 0.5, np.float16), ["float16", "(4, 7)", "mask.threshold"]),
+            (np.ones((4, 7, 1), bool), ["bool and shape (4, 7, 1)"]),
+            (np.ones((4, 7, 3), np.uint8), ["uint8 and shape (4, 7, 3)"]),
+            (np.ones(7, bool), ["bool and shape (7,)"]),
+            (np.ones((0, 7), bool), ["(0, 7)"]),
+            (
+                np.arange(28, dtype=np.uint8).reshape(4, 7),
+                ["uint8", "28 different", "0, 1, 2, 3, …"],
+            ),
+            (np.array([[1, 2]]), ["2 different values (1, 2)"]),
+            (np.array([["yes"]]), ["<U3"]),
+            (np.array([[None]]), ["object"]),
+            ("mask.png", ["'mask.png' (str)"]),
+            (True, ["True (bool)"]),
+            ([[True], [True, False]], ["(list)"]),
+        ],
+        ids=str,
+    )
+    def test_anything_but_a_mask_is_described(self, returned: object, words: list[str]) -> None:
+        with pytest.raises(MaskError) as caught:
+            TileExtractor(WISH, mask_provider=Returns(returned)).fit(Picture(glass(40, 70)))
+        for word in ("E_MASK slide=fake", "test_masks.Returns.generate returned", *words):
+            assert word in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "kind", [bool, np.uint8, np.int64, np.float32, "0-255", "minus", "list"], ids=str
+    )
+    def test_two_values_are_a_mask(self, kind: object) -> None:
+        truth = LOPSIDED != 0
+        scale = {"0-255": 255, "minus": -1}.get(kind, 1)
+        returned = truth.astype(int) * scale if isinstance(kind, str) else truth.astype(kind)
+        returned = returned.tolist() if kind == "list" else returned
+        extractor = TileExtractor(WISH, mask_provider=Returns(returned))
+        assert np.array_equal(extractor.fit(Picture(glass(30, 50))).mask_, truth)
+        assert extractor.mask_.dtype == bool
+
+    @given(arrays(np.float32, (4, 7), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
+    def test_a_map_is_cut_at_the_providers_threshold(self, returned, threshold: float) -> None:
+        extractor = TileExtractor(WISH, mask_provider=Returns(returned, threshold=threshold))
+        mask = extractor.fit(Picture(glass(40, 70))).mask_
+        least = np.float32(threshold)  # a float32 that reads 0.7 reaches 0.7
+        assert mask.tolist() == [[v >= least for v in row] for row in returned]
+
+    @pytest.mark.parametrize("threshold", ["half", True, float("nan"), [0.5]])
+    def test_a_threshold_that_is_no_number_is_named(self, threshold: object) -> None:
+        provider = Returns(FRACTIONS, threshold=threshold)
+        with pytest.raises(MaskError, match=r"mask\.threshold=") as caught:
+            TileExtractor(WISH, mask_provider=provider).fit(Picture(glass(40, 70)))
+        assert repr(threshold) in str(caught.value)
+
+    def test_a_map_with_nan_is_refused(self) -> None:
+        provider = Returns(np.where(FRACTIONS > 0.9, np.nan, FRACTIONS), threshold=0.5)
+        with pytest.raises(MaskError, match="NaN"):
+            TileExtractor(WISH, mask_provider=provider).fit(Picture(glass(40, 70)))
+
+    def test_the_threshold_of_a_map_is_a_key_of_the_users_own_mask(self, tmp_path: Path) -> None:
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code/lab.py").write_text(
+            "import numpy as np\n\n\nclass Network:\n"
+            "    def __init__(self, threshold=None):\n        self.threshold = threshold\n\n"
+            "    def generate(self, source):\n"
+            "        return np.arange(24.0).reshape(4, 6) / 24\n"
+        )
+        picture(tmp_path)
+        env = {"TILER_TARGETS": "lab", "PYTHONPATH": f"{tmp_path / 'code'}:{ROOT}"}
+        words = [*COMMON, "mask._target_=lab.Network", "threshold=1"]
+        refused = tiler(*words, "out=none", cwd=tmp_path, env=env)
+        assert refused.returncode == 3
+        assert "float64 and shape (4, 6)" in read_csv(tmp_path / "none/slides.csv")[0]["reason"]
+        for least in (0.25, 0.5):
+            out = f"out-{least}"
+            done = tiler(*words, f"+mask.threshold={least}", f"out={out}", cwd=tmp_path, env=env)
+            assert done.returncode == 0, done.stderr
+            assert read_csv(tmp_path / out / "slides.csv")[0]["kept"] == f"{24 * (1 - least):.0f}"
 
 
 class TestSettings:

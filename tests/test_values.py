@@ -116,9 +116,15 @@ def test_a_missing_number_is_named_with_what_the_file_says_and_the_way_out(
     assert "S2" in text
     assert f"needs the slide's {number}" in text
     assert said in text
-    assert f"reader.{number}=" in text
-    assert "slides.table" in text, "the override for one slide alone"
+    assert f"open_slide(path, {number}=…)" in text, "Python's fix"
+    assert "reader." not in text
     assert "\n" not in text
+    in_config = caught.value.in_config()
+    assert f"reader.{number}=" in in_config
+    assert "slides.table" in in_config, "the override for one slide alone"
+    assert "open_slide" not in in_config
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.in_config()) == (text, in_config)
 
 
 def test_a_stride_left_out_is_the_size():

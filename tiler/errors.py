@@ -5,14 +5,43 @@ Every error carries the exit code that the command ends with when it is the wors
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class Fix(NamedTuple):
+    """The fix of an error, as a configuration spells it and as a Python call does."""
+
+    config: str
+    python: str
+
 
 class TilerError(Exception):
-    """Base of all errors that tiler raises on purpose."""
+    """Base of all errors that tiler raises on purpose.
+
+    Parameters
+    ----------
+    *args
+        The problem; with the fix where everybody spells that in the same way.
+    fix
+        The fix, where a configuration and Python spell it differently. ``str`` gives Python's;
+        the command prints ``in_config``.
+    """
 
     code = "E_TILER"
     exit_code = 1
 
+    def __init__(self, *args: object, fix: Fix | None = None) -> None:
+        super().__init__(*args)
+        self.fix = fix
+
     def __str__(self) -> str:
+        return f"{self._problem()}; {self.fix.python}" if self.fix else self._problem()
+
+    def in_config(self) -> str:
+        """Return the error with the fix that a configuration needs."""
+        return f"{self._problem()}; {self.fix.config}" if self.fix else str(self)
+
+    def _problem(self) -> str:
         return " ".join(str(part) for part in self.args)
 
 
@@ -21,6 +50,14 @@ class ConfigError(TilerError, ValueError):
 
     code = "E_CONFIG"
     exit_code = 2
+
+
+class ArgumentError(ConfigError, TypeError):
+    """An argument of a Python call that has the wrong type."""
+
+
+class RegionError(ConfigError, RuntimeError):
+    """A region that does not belong to the slide: nothing has been written yet."""
 
 
 class SlideError(TilerError):
@@ -32,17 +69,19 @@ class SlideError(TilerError):
         The slide's name.
     what
         What happened, why, and what to do about it, in one sentence.
+    fix
+        What to do about it, where a configuration and Python spell it differently.
     """
 
     code = "E_SLIDE"
     exit_code = 3
 
-    def __init__(self, slide: str, what: str, *details: object) -> None:
-        super().__init__(slide, what, *details)  # all of them in args, so that it pickles
+    def __init__(self, slide: str, what: str, *details: object, fix: Fix | None = None) -> None:
+        super().__init__(slide, what, *details, fix=fix)  # all of them in args, so that it pickles
         self.slide = slide
         self.what = what
 
-    def __str__(self) -> str:
+    def _problem(self) -> str:
         return f"{self.code} slide={self.slide}: {self.what}"
 
 
@@ -98,8 +137,8 @@ class ComponentError(SlideError):
     code = "E_COMPONENT"
 
 
-class DestinationError(TilerError):
-    """The output cannot be written (disk full, quota, read-only): the run stops."""
+class DestinationError(TilerError, RuntimeError):
+    """The output cannot be written (disk full, quota, read-only): a run stops."""
 
     code = "E_DEST"
     exit_code = 4

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ConfigError
-from tiler.geometry import is_number
-from tiler.grid import Floats
+from tiler.checks import (
+    check_inside,
+    check_parameters,
+    check_resolution,
+    check_source,
+    placed_regions,
+)
+from tiler.mask_arrays import provided_mask, static_mask, with_masks
 from tiler.protocols import Mask, MaskProvider, WSIReader
-from tiler.regions import RegionMaskSpec, Regions, RegionSpec
+from tiler.regions import Regions, RegionSpec
 from tiler.spec import TileSpec
 from tiler.stages import (
     Cells,
-    as_mask,
     reference_level,
     scale_mask,
     scale_tile,
     survivors,
     walk_grid,
+    why_empty,
 )
 
 
@@ -80,14 +82,14 @@ class TileExtractor:
         mask_threshold: float = 0.5,
         include_mask: bool = False,
     ) -> None:
-        if not is_number(mask_threshold) or not 0 <= mask_threshold <= 1:
-            raise ConfigError(f"threshold={mask_threshold!r}: must lie between 0 and 1")
+        check_parameters(tile_spec, mask, mask_provider, mask_threshold)
         self.tile_spec = tile_spec
         self.mask = mask
         self.mask_provider = mask_provider
         self.mask_threshold = mask_threshold
         self.include_mask = include_mask
         self.region_specs_ = []
+        self._nothing_found = ""
 
     def fit(self, source: WSIReader) -> TileExtractor:
         """Bind an open slide and make its mask.
@@ -96,14 +98,24 @@ class TileExtractor:
         -------
         TileExtractor
             Itself, so that ``extractor.fit(source).extract()`` chains.
+
+        Raises
+        ------
+        ArgumentError
+            When ``source`` is no open slide.
+        SlideError
+            When it has no such resolution, or its mask cannot be made.
         """
-        reference_level(source, self.tile_spec.resolution)  # refused before a mask is made
+        check_source(source)
+        reference = reference_level(source, self.tile_spec.resolution)
+        check_resolution(source, reference.target_downsample)  # refused before a mask is made
         self.mask_ = self.make_mask(source)
         self.source_ = source
         self.slide_name_ = source.name
         self.region_specs_ = []
         self.candidates_ = 0
         self.best_ratio_ = 0.0
+        self._nothing_found = ""
         return self
 
     def extract(self, source: WSIReader | None = None) -> list[RegionSpec]:
@@ -126,7 +138,13 @@ class TileExtractor:
         self.candidates_ = cells.ratios.size
         self.best_ratio_ = float(cells.ratios.max(initial=0.0))
         regions = self.choose(slide, cells)
-        self.region_specs_ = self._with_masks(regions, cells) if self.include_mask else [*regions]
+        self._nothing_found = "" if regions else self.why_empty(slide, self.mask_, cells)
+        rows, columns = np.nonzero(cells.ratios >= self.mask_threshold)
+        self.region_specs_ = (
+            with_masks(regions, self.mask_, cells.columns[columns], cells.rows[rows])
+            if self.include_mask
+            else [*regions]
+        )
         return self.region_specs_
 
     def make_mask(self, source: WSIReader) -> Mask:
@@ -135,13 +153,13 @@ class TileExtractor:
         Raises
         ------
         MaskError
-            When it is not a two-dimensional array with pixels in it.
+            When it is none: see ``provided_mask`` and ``static_mask``.
         """
         if self.mask_provider is None:
-            return as_mask(self.mask, source.name)
+            return static_mask(self.mask, source.name)
         if not (source.bounds.width and source.bounds.height):
             return np.zeros((1, 1), bool)  # nothing was scanned, so there is nothing to look at
-        return as_mask(self.mask_provider.generate(source), source.name)
+        return provided_mask(self.mask_provider, source)
 
     def walk(self, source: WSIReader, mask: Mask) -> Cells:
         """Every grid cell of a slide and its coverage by a mask: the four stages in a row."""
@@ -158,22 +176,27 @@ class TileExtractor:
         downsample = reference.target_downsample
         return survivors(cells, self.mask_threshold, size, resolution, downsample)
 
+    def why_empty(self, source: WSIReader, mask: Mask, cells: Cells) -> str:
+        """Return the reason why no cell of a slide reaches the threshold."""
+        spec, threshold = self.tile_spec, self.mask_threshold
+        return why_empty(self.mask_provider, source, mask, cells, spec, threshold)
+
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:
         """Fit to a slide and extract its tiles."""
         return self.fit(source).extract()
 
     def to_csv(self, output_dir: str | Path, regions: Sequence[RegionSpec] | None = None) -> Path:
-        """Write ``<output_dir>/<slide_name>.csv``, one row per tile, and return its path.
+        """Write ``<output_dir>/<slide_name>.csv``, one row per tile, and return its resolved path.
 
         Raises
         ------
         RuntimeError
-            When not fitted, or there are no regions.
+            When not fitted, there are no regions, or the file cannot be written.
         """
         from tiler.exporters.tables import write_csv
 
         chosen = self._chosen(regions)
-        return write_csv(Path(output_dir), self.slide_name_, chosen)
+        return write_csv(Path(output_dir), self.slide_name_, chosen).resolve()
 
     def to_json(
         self,
@@ -181,7 +204,7 @@ class TileExtractor:
         regions: Sequence[RegionSpec] | None = None,
         indent: int | None = 2,
     ) -> Path:
-        """Write ``<output_dir>/<slide_name>.json``, an array of objects, and return its path.
+        """Write ``<output_dir>/<slide_name>.json``, an array of objects; return its resolved path.
 
         Parameters
         ----------
@@ -195,12 +218,12 @@ class TileExtractor:
         Raises
         ------
         RuntimeError
-            When not fitted, or there are no regions.
+            When not fitted, there are no regions, or the file cannot be written.
         """
         from tiler.exporters.tables import write_json
 
         chosen = self._chosen(regions)
-        return write_json(Path(output_dir), self.slide_name_, chosen, indent)
+        return write_json(Path(output_dir), self.slide_name_, chosen, indent).resolve()
 
     def save(
         self,
@@ -222,7 +245,7 @@ class TileExtractor:
         max_workers
             Number of threads.
         extension
-            ``png``, ``jpeg``, ``webp`` or ``tiff``.
+            ``png``, ``jpeg``, ``webp``, ``tiff``, or any other that Pillow writes; in any case.
 
         Returns
         -------
@@ -232,12 +255,14 @@ class TileExtractor:
         Raises
         ------
         RuntimeError
-            When not fitted, there are no regions, or tiles failed; the others stay.
+            When not fitted, there are no regions, one lies outside the slide, the folder cannot
+            be made, or tiles failed; the others stay.
         """
         from tiler.exporters.images import save_tiles
 
-        chosen = self._chosen(regions)
-        return save_tiles(self._fitted(), chosen, Path(output_dir), max_workers, extension)
+        slide, chosen = self._fitted(), self._chosen(regions)
+        check_inside(slide, chosen)
+        return save_tiles(slide, chosen, Path(output_dir), max_workers, extension)
 
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):
@@ -248,32 +273,10 @@ class TileExtractor:
         slide = self._fitted()
         chosen = self.region_specs_ if regions is None else regions
         if not chosen:
-            raise RuntimeError(f"no regions to write for slide {slide.name}: call extract() first")
-        return [
-            replace(region, downsample=region.resolution.downsample(slide))
-            if region.downsample is None
-            else region
-            for region in chosen
-        ]
-
-    def _with_masks(self, regions: Regions, cells: Cells) -> list[RegionSpec]:
-        """Regions that carry their own pieces of the mask."""
-        kept = np.argwhere(cells.ratios >= self.mask_threshold).tolist()
-        return [
-            RegionMaskSpec(
-                **vars(region),
-                **_mask_piece(self.mask_, cells.columns[column], cells.rows[row]),
-            )
-            for region, (row, column) in zip(regions, kept, strict=True)
-        ]
-
-
-def _mask_piece(mask: Mask, column: Floats, row: Floats) -> dict[str, Any]:
-    """The mask pixels that a cell touches, and its footprint in them."""
-    (x0, x1), (y0, y1) = column.tolist(), row.tolist()
-    left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
-    piece = np.zeros((bottom - top, right - left), bool)
-    inside = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    at_y, at_x = max(-top, 0), max(-left, 0)
-    piece[at_y : at_y + inside.shape[0], at_x : at_x + inside.shape[1]] = inside
-    return {"mask": piece, "footprint": (x0 - left, y0 - top, x1 - x0, y1 - y0)}
+            why = "call extract() first" if regions is None else "the list of regions is empty"
+            if regions is None and self._nothing_found:
+                why = (
+                    f"extract() kept none of {self.candidates_} candidates ({self._nothing_found})"
+                )
+            raise RuntimeError(f"no regions to write for slide {slide.name}: {why}")
+        return placed_regions(slide, chosen)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import ConfigError, DestinationError
+from tiler.errors import ConfigError, DestinationError, Fix
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
@@ -207,6 +207,8 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise destination_error(error, folder) from error
+    except ValueError as error:  # a name with NUL in it
+        raise destination_error(OSError(errno.EINVAL, str(error)), folder) from error
     return folder
 
 
@@ -236,8 +238,11 @@ def destination_error(error: OSError, path: Path) -> DestinationError:
     """Say that ``path`` cannot be written, why, and what room is left."""
     name = errno.errorcode.get(error.errno or 0, "OSError")
     return DestinationError(
-        f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}; the run stops"
-        " here: mend the destination and run again to resume"
+        f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}",
+        fix=Fix(
+            "the run stops here: mend the destination and run again to resume",
+            "choose a folder that can be written",
+        ),
     )
 
 

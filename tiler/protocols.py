@@ -151,10 +151,19 @@ class ReaderFactory(Protocol):
 
 
 class MaskProvider(Protocol):
-    """Finds the tissue of a slide."""
+    """Finds the tissue of a slide.
+
+    Three more attributes are optional. ``threshold``: a number at which a map of fractions is cut.
+    ``thresholds``: True where a mask of the whole slide, or of nothing, is worth a warning.
+    ``why_empty(source)``: a method that explains, in a few words, why there is no tissue.
+    """
 
     def generate(self, source: WSIReader) -> Mask:
-        """A mask of any size, stretched over the slide's bounded area."""
+        """Return a mask of any size, stretched over the slide's bounded area.
+
+        A bool array (height, width), True = tissue; or whole numbers of which one is 0, or floats
+        of 0 and 1 alone. Other floats need the attribute ``threshold``: tissue reaches it.
+        """
 
 
 @runtime_checkable

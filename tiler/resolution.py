@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Protocol
 
-from tiler.errors import ConfigError, ResolutionError
+from tiler.errors import ConfigError, Fix, ResolutionError
 from tiler.geometry import is_number
 
 LEVEL_TOLERANCE = 0.02
@@ -88,7 +88,7 @@ class Magnification:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        return _known(scan, "magnification", "resolution=magnification") / self.value
+        return _known(scan, "magnification", "a magnification") / self.value
 
     def mpp(self, scan: Scan) -> float:
         """Microns per target pixel."""
@@ -111,7 +111,7 @@ class MPP:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        return self.value / _known(scan, "mpp", "resolution=mpp")
+        return self.value / _known(scan, "mpp", "a resolution in mpp")
 
     def mpp(self, scan: Scan) -> float:
         """Microns per target pixel: the value itself."""
@@ -163,7 +163,11 @@ def plan_read(
         raise ResolutionError(
             slide,
             f"the target is finer than the scan ({1 / downsample:.4g} pixels from each scanned"
-            " one); choose a coarser resolution, or reader.allow_upsampling=true to enlarge",
+            " one)",
+            fix=Fix(
+                "choose a coarser resolution, or reader.allow_upsampling=true to enlarge",
+                "choose a coarser resolution, or enlarge: open_slide(path, allow_upsampling=True)",
+            ),
         )
     level = max(fine, key=lambda i: level_downsamples[i]) if fine else 0
     scale = downsample / level_downsamples[level]
@@ -195,8 +199,12 @@ def _known(scan: Scan, quantity: str, wish: str) -> float:
         raise ResolutionError(
             scan.name,
             f"{wish} needs the slide's {quantity}, which is not usable:"
-            f" {scan.provenance[quantity]}; set reader.{quantity}=… (or a reader.{quantity}"
-            " column for this slide in slides.table), or use resolution=level",
+            f" {scan.provenance[quantity]}",
+            fix=Fix(
+                f"set reader.{quantity}=… (or a reader.{quantity} column for this slide in"
+                " slides.table), or use resolution=level",
+                f"open it with open_slide(path, {quantity}=…), or use resolution=Level(…)",
+            ),
         )
     return value
 

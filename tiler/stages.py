@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ConfigError, MaskError, SlideError
+from tiler.errors import ConfigError, SlideError
 from tiler.geometry import Box, Extent, Size
 from tiler.grid import Floats, Ints, axis_origins, coverage, settled
-from tiler.protocols import Mask, WSIReader
+from tiler.mask_arrays import static_mask
+from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.spec import Edge, MeasurementUnit, TileSpec
@@ -95,29 +96,15 @@ def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
     return Reference(level, downsamples[level] / target, target)
 
 
-def as_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
-    """Any array as a mask, non-zero = tissue; None is tissue all over.
-
-    Raises
-    ------
-    MaskError
-        When it is not two-dimensional, or has no pixels.
-    """
-    array = np.ones((1, 1), bool) if mask is None else np.asarray(mask) != 0
-    if array.ndim != 2 or not array.size:
-        raise MaskError(slide, f"a mask has two dimensions; this one has shape {array.shape}")
-    return array
-
-
 def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Reference) -> ScaledMask:
     """Stage 2: the mask, or an all-tissue one, stretched over the bounded area.
 
     Raises
     ------
     MaskError
-        When the mask is not a two-dimensional array with pixels in it.
+        When the mask is none: see ``static_mask``.
     """
-    array = as_mask(mask, source.name)
+    array = static_mask(mask, source.name)
     height, width = array.shape
     reference_downsample = reference.downsample * reference.target_downsample
     across = max(source.bounds.width, 1) / reference_downsample
@@ -182,6 +169,29 @@ def survivors(
     rows, columns = np.nonzero(chosen)
     locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
     return Regions(locations, cells.ratios[chosen], size, resolution, downsample)
+
+
+def why_empty(
+    provider: MaskProvider | None,
+    source: WSIReader,
+    mask: Mask,
+    cells: Cells,
+    spec: TileSpec,
+    threshold: float,
+) -> str:
+    """Return the reason why no cell of a slide reaches the threshold."""
+    ratios = cells.ratios
+    if not (source.bounds.width and source.bounds.height):
+        return "the slide's bounds are empty"
+    if not ratios.size:
+        return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
+    if not mask.any():
+        explain = getattr(provider, "why_empty", None)
+        why = explain(source) if explain else ""
+        return f"mask: no tissue on the slide ({ratios.size} candidates){why and f': {why}'}"
+    return (
+        f"threshold: no tile reaches {threshold}; the best of {ratios.size} has {ratios.max():.4f}"
+    )
 
 
 def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:

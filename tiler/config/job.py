@@ -91,7 +91,7 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
         return result.exit_code, ""
     except TilerError as error:
         remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-        return complain(error), str(error)
+        return complain(error), error.in_config()
     except SystemExit as stop:
         if stop.code in _STOPPED:
             raise
@@ -167,7 +167,7 @@ def went_through_a_run(error: Exception) -> bool:
 
 def complain(error: TilerError) -> int:
     """Say an error, a line each of what it lists, and give back its exit code."""
-    for line in str(error).splitlines():
+    for line in error.in_config().splitlines():
         say(line if line.startswith("E_") else f"{error.code}: {line}")
     return error.exit_code
 

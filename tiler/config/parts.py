@@ -44,7 +44,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         try:
             made[key] = _kept(plain, key)
         except ConfigError as error:
-            problems.append(str(error))
+            problems.append(error.in_config())
     problems += _without_protocol(made, plain)
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
@@ -55,7 +55,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
             spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
         )
     except ConfigError as error:
-        problems.append(str(error))
+        problems.append(error.in_config())
     problems += out_of_range(plain["reader"])
     if not 0 <= plain["max_bad_fraction"] <= 1:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")

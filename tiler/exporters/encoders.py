@@ -16,6 +16,9 @@ EXTENSIONS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
 SUBSAMPLINGS = ("420", "422", "444")
 COMPRESSIONS = (0, 1, 2, 3, "pillow")
 
+_OWN = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
+"""Pillow's names of the formats that tiler encodes itself."""
+
 Encoder = Callable[[Pixels], bytes]
 """Turns uint8 RGB (h, w, 3) into a file's bytes; pickles, and may be called from many threads."""
 
@@ -69,6 +72,47 @@ def make_encoder(
     if extension == "webp":
         return partial(_by_pillow, kind="WEBP", quality=quality)
     return _tiff
+
+
+def encoder_for(extension: str) -> Encoder:
+    """Choose an encoder by a file's extension, in any case: tiler's own, else one of Pillow's.
+
+    Pillow's choose their own settings; formats with fewer colours, such as GIF, lose some.
+
+    Raises
+    ------
+    ConfigError
+        When neither writes RGB images with this extension.
+    """
+    name = extension.lower() if isinstance(extension, str) else ""
+    if name in EXTENSIONS:
+        return make_encoder(name)
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(f".{name}", "")
+    if kind in _OWN:
+        return make_encoder(_OWN[kind])
+    encode = partial(_by_pillow, kind=kind)
+    if not _takes_rgb(encode):
+        raise ConfigError(
+            f"extension={extension!r}: neither tiler nor Pillow writes RGB images so; use png, jpg,"
+            " webp, tif, or another of PIL.Image.registered_extensions(), without its dot"
+        )
+    return encode
+
+
+def _takes_rgb(encode: Encoder) -> bool:
+    """Return whether an RGB image can be saved, in its own size: no format says so beforehand."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        data = encode(np.zeros((203, 301, 3), np.uint8))  # larger than any icon
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size == (301, 203)
+    except UnidentifiedImageError:  # PDF, for one, is only written
+        return True
+    except (KeyError, OSError, ValueError):
+        return False
 
 
 def _check(field: str, value: object, choices: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from zlib import crc32
 
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.exporters.encoders import make_encoder
+from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.files import inside, make_folder, write_plain, write_whole
 from tiler.protocols import (
     Exported,
@@ -165,11 +165,12 @@ def save_tiles(
     Raises
     ------
     RuntimeError
-        When tiles could not be read: how many, and the first cause. The others stay.
+        When the folder cannot be made, or tiles could not be read or written: how many, and the
+        first cause. The others stay.
     """
     if max_workers < 1:
         raise ConfigError(f"max_workers={max_workers}: must be at least 1")
-    encode = make_encoder(extension)
+    encode = encoder_for(extension)
     make_folder(folder)
 
     def one(region: RegionSpec) -> Path | Exception:

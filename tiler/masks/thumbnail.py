@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tiler.errors import LimitError
+from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
 from tiler.masks.checks import amount, positive, whole
 from tiler.protocols import WSIReader
@@ -71,7 +71,8 @@ class ThumbnailMask:
             raise LimitError(
                 source.name,
                 f"mask.mpp={self.mpp:g} needs a thumbnail of {size.width}x{size.height}, more than"
-                f" {MAX_PIXELS:_} pixels; choose a larger mask.mpp",
+                f" {MAX_PIXELS:_} pixels",
+                fix=Fix("choose a larger mask.mpp", f"choose {type(self).__name__}(mpp=…) larger"),
             )
         return size
 

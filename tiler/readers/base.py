@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,7 +44,22 @@ class Facts:
 
 
 class FactsReader(ABC):
-    """The half of a ``WSIReader`` that needs no pixels."""
+    """The half of a ``WSIReader`` that needs no pixels.
+
+    Readers pickle, and copy, by being opened again with what they were opened with.
+    """
+
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Keep what the reader is opened with, so that it pickles: see ``__reduce__``."""
+        reader = super().__new__(cls)
+        reader._given = args, settings
+        return reader
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path and the settings: whoever unpickles the reader opens the file again."""
+        return _reopened, (type(self), *self._given)
 
     def __init__(self, path: Path, name: str | None, facts: Facts) -> None:
         self.path = path
@@ -105,6 +120,12 @@ class FactsReader(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _reopened(
+    kind: type[FactsReader], args: tuple[Any, ...], settings: dict[str, Any]
+) -> FactsReader:
+    return kind(*args, **settings)
 
 
 class LevelReader(FactsReader):

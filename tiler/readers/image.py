@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tiler.errors import LimitError, OpenError
+from tiler.errors import Fix, LimitError, OpenError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.readers.base import Facts, LevelReader, resolve
 from tiler.readers.preflight import look
 
+_CONVERT = "convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)"
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 
 
@@ -89,8 +90,11 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
             if width * height > max_pixels:
                 raise LimitError(
                     name,
-                    f"{width}x{height} is more than reader.max_pixels={max_pixels:_}; raise it, or"
-                    " convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)",
+                    f"{width}x{height} is more than max_pixels={max_pixels:_}",
+                    fix=Fix(
+                        f"raise reader.max_pixels, or {_CONVERT}",
+                        f"open it with ImageReader(path, max_pixels=…), or {_CONVERT}",
+                    ),
                 )
             if image.mode not in _EIGHT_BIT:
                 raise OpenError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tiler.errors import Fix
+
 MAX_PIXELS = 400_000_000_000
 """Level-0 pixels that a slide may claim by default: some ten times the largest scans."""
 
@@ -10,3 +12,11 @@ MAX_TILE_BYTES = 1 << 28
 
 CACHE_BYTES = 32 << 20
 """Decoded native tiles held by default: 170 of 256 x 256; more only leave the CPU's cache."""
+
+
+def limit_fix(name: str, condition: str) -> Fix:
+    """Return the fix of a slide that exceeds a limit: raise the limit if a condition is met."""
+    return Fix(
+        f"raise reader.{name} if {condition}",
+        f"open it with open_slide(path, {name}=…) if {condition}",
+    )

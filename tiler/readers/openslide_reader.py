@@ -14,7 +14,7 @@ from tiler.errors import ConfigError, LimitError, OpenError, ReadError
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
-from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
 from tiler.readers.openslide_facts import facts_of
 from tiler.readers.preflight import check_claims, check_depth, diagnosis, look
 from tiler.readers.selftest import check_openslide
@@ -143,8 +143,8 @@ def check_limits(
     if width * height > max_pixels:
         raise LimitError(
             name,
-            f"{width}x{height} pixels are more than reader.max_pixels={max_pixels}; raise it if"
-            " the slide is real",
+            f"{width}x{height} pixels are more than max_pixels={max_pixels}",
+            fix=limit_fix("max_pixels", "the slide is real"),
         )
     for level in range(slide.level_count):
         across = int(slide.properties.get(f"openslide.level[{level}].tile-width", 0))
@@ -153,5 +153,6 @@ def check_limits(
             raise LimitError(
                 name,
                 f"a tile of level {level}, {across}x{down}, needs {4 * across * down:,} bytes,"
-                f" more than reader.max_tile_bytes={max_tile_bytes}; raise it if memory allows",
+                f" more than max_tile_bytes={max_tile_bytes}",
+                fix=limit_fix("max_tile_bytes", "memory allows"),
             )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tiler.errors import LimitError, OpenError
 from tiler.geometry import Size
+from tiler.readers.limits import limit_fix
 from tiler.readers.tiff_codecs import Coding, unknown_coding
 from tiler.readers.tiff_directories import Tags
 
@@ -142,8 +143,8 @@ def check_limits(
     if width * height > max_pixels:
         raise LimitError(
             slide,
-            f"{width}x{height} pixels are more than reader.max_pixels={max_pixels}; raise it if"
-            " the slide is real",
+            f"{width}x{height} pixels are more than max_pixels={max_pixels}",
+            fix=limit_fix("max_pixels", "the slide is real"),
         )
     for index, level in enumerate(levels):
         across, down = level.tile
@@ -151,7 +152,8 @@ def check_limits(
             raise LimitError(
                 slide,
                 f"a tile of level {index}, {across}x{down}, needs {3 * across * down:,} bytes,"
-                f" more than reader.max_tile_bytes={max_tile_bytes}; raise it if memory allows",
+                f" more than max_tile_bytes={max_tile_bytes}",
+                fix=limit_fix("max_tile_bytes", "memory allows"),
             )
 
 

@@ -221,7 +221,7 @@ class Schedule:
         )
         outcome = {
             "status": "failed",
-            "reason": " ".join(str(slide.error).split()),
+            "reason": " ".join(slide.error.in_config().split()) if slide.error else "",
             "kept": 0,
             "coverage": None,
         }

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiler.errors import ReadError
-from tiler.extractor import TileExtractor
-from tiler.geometry import Box, Size
-from tiler.grid import Floats, Ints
+from tiler.geometry import Size
+from tiler.grid import Ints
 from tiler.protocols import FailedTile, Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
@@ -79,7 +78,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     row: dict[str, object] = {
         "slide_id": job.slide_id,
         "status": "done" if regions else "done_empty",
-        "reason": "" if regions else _why_empty(extractor, reader.bounds, mask, cells.ratios),
+        "reason": "" if regions else extractor.why_empty(reader, mask, cells),
         "candidates": cells.ratios.size,
         "kept": len(regions),
         "below_threshold": cells.ratios.size - len(regions),
@@ -168,17 +167,3 @@ def settle(
         "reason": f"{count}, dropped; the first: {failed[0].cause}",
     }
     return kept, row
-
-
-def _why_empty(extractor: TileExtractor, bounds: Box, mask: Mask, ratios: Floats) -> str:
-    spec = extractor.tile_spec
-    if not (bounds.width and bounds.height):
-        return "the slide's bounds are empty"
-    if not ratios.size:
-        return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
-    if not mask.any():
-        return f"mask: no tissue on the slide ({ratios.size} candidates)"
-    return (
-        f"threshold: no tile reaches {extractor.mask_threshold}; the best of"
-        f" {ratios.size} has {ratios.max():.4f}"
-    )

@@ -1,0 +1,140 @@
+"""Masks as users and mask providers give them, checked and converted to bool arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.errors import MaskError
+from tiler.geometry import is_number
+from tiler.grid import Floats
+from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.regions import RegionMaskSpec, RegionSpec
+
+
+def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
+    """Convert a user's array, non-zero = tissue; None is tissue all over.
+
+    Floats may be 0 and 1 alone: where a probability becomes tissue is the user's choice.
+
+    Raises
+    ------
+    MaskError
+        When it is no two-dimensional array of booleans or numbers, or has no pixels.
+    """
+    if mask is None:
+        return np.ones((1, 1), bool)
+    array = _numbers(mask)
+    if array is None:
+        what = f"the mask is {described(mask)}"
+        raise MaskError(slide, f"{what}; give an array (height, width), non-zero = tissue")
+    if array.dtype.kind == "f" and not _is_binary(array):
+        what = f"the mask is {described(mask)}, with values from {array.min()} to {array.max()}"
+        raise MaskError(slide, f"{what}; threshold it, as in mask >= 0.5")
+    return np.asarray(array != 0)
+
+
+def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
+    """Have a provider make a slide's mask, and convert it.
+
+    Tissue is what is True, what is not 0 of two whole numbers, or what reaches the provider's
+    attribute ``threshold`` in a map of fractions.
+
+    Raises
+    ------
+    MaskError
+        When the provider returns anything else, saying what.
+    """
+    returned: object = provider.generate(source)
+    kind = type(provider)
+    name = f"{kind.__module__}.{kind.__qualname__}.generate returned {described(returned)}"
+    array = _numbers(returned)
+    if array is None:
+        raise MaskError(source.name, f"{name}; return a bool array (height, width)")
+    if array.dtype.kind == "b":
+        return array.astype(bool, copy=False)
+    threshold = getattr(provider, "threshold", None)
+    if array.dtype.kind == "f" and threshold is not None:
+        return _reaching(array, threshold, source.name, name)
+    if _is_binary(array):
+        return np.asarray(array != 0)
+    if array.dtype.kind == "f":
+        what = f"{name}, with values from {array.min()} to {array.max()}"
+        fix = "return a bool array, or give the mask an attribute threshold (mask.threshold=0.5)"
+        raise MaskError(source.name, f"{what}; {fix}")
+    values = np.unique(array)
+    listed = ", ".join(map(str, values[:4])) + (", …" if len(values) > 4 else "")
+    what = f"{name}, with {len(values)} different values ({listed})"
+    raise MaskError(source.name, f"{what}; return a bool array, or whole numbers of which one is 0")
+
+
+def with_masks(
+    regions: Iterable[RegionSpec], mask: Mask, columns: Floats, rows: Floats
+) -> list[RegionSpec]:
+    """Give regions their own pieces of a mask.
+
+    Parameters
+    ----------
+    regions
+        N of them.
+    mask
+        bool (h, w).
+    columns, rows
+        float (N, 2): where each region begins and ends, across and down, in mask pixels.
+    """
+    return [
+        RegionMaskSpec(**vars(region), **_piece(mask, column, row))
+        for region, column, row in zip(regions, columns.tolist(), rows.tolist(), strict=True)
+    ]
+
+
+def _piece(mask: Mask, column: Sequence[float], row: Sequence[float]) -> dict[str, Any]:
+    """Cut out the mask pixels that a region touches; with its footprint in them."""
+    (x0, x1), (y0, y1) = column, row
+    left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
+    piece = np.zeros((bottom - top, right - left), bool)
+    inside = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    at_y, at_x = max(-top, 0), max(-left, 0)
+    piece[at_y : at_y + inside.shape[0], at_x : at_x + inside.shape[1]] = inside
+    return {"mask": piece, "footprint": (x0 - left, y0 - top, x1 - x0, y1 - y0)}
+
+
+def described(value: object) -> str:
+    """Describe what was given for a mask: its type, and the dtype and shape of an array."""
+    if isinstance(value, np.ndarray):
+        return f"a numpy.ndarray of {value.dtype} and shape {value.shape}"
+    if value is None:
+        return "None"
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
+
+
+def _numbers(value: object) -> npt.NDArray[Any] | None:
+    """Return a value as an array, if it is a picture of booleans or real numbers."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # a ragged list, or a tensor that is not in main memory
+        return None
+    return array if array.ndim == 2 and array.size and array.dtype.kind in "biuf" else None
+
+
+def _is_binary(array: npt.NDArray[Any]) -> bool:
+    """Return whether all values that are not 0 are the same one; of floats, that they are 1."""
+    others = array[array != 0]
+    if not others.size:
+        return True
+    same = others.min() == others.max()
+    return bool(same and (array.dtype.kind != "f" or others[0] == 1))
+
+
+def _reaching(array: npt.NDArray[Any], threshold: object, slide: str, name: str) -> Mask:
+    limit = float(str(threshold)) if is_number(threshold) else math.nan
+    if not math.isfinite(limit):
+        raise MaskError(slide, f"mask.threshold={threshold!r} is no number; use one, such as 0.5")
+    if np.isnan(array).any():
+        raise MaskError(slide, f"{name}, with NaN in it; return numbers only")
+    return np.asarray(array >= limit)
