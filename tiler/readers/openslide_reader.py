@@ -16,7 +16,8 @@ from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
 from tiler.readers.openslide_facts import facts_of
-from tiler.readers.preflight import check_claims, check_depth, diagnosis, look
+from tiler.readers.openslide_tiles import NativeTileError, native_tiles
+from tiler.readers.preflight import check_claims, check_depth, diagnosis, look, tiff_pages
 from tiler.readers.selftest import check_openslide
 
 
@@ -62,7 +63,8 @@ class OpenSlideReader(LevelReader):
     ) -> None:
         path = Path(path)
         look(path, name or path.stem)
-        check_claims(path, name or path.stem)
+        pages = tiff_pages(path)
+        check_claims(path, name or path.stem, pages or ())
         check_openslide()
         try:
             slide = openslide.OpenSlide(path)
@@ -78,8 +80,10 @@ class OpenSlideReader(LevelReader):
                 what = f"{path.name}: its metadata are malformed: {error}"
                 raise OpenError(name or path.stem, what) from error
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
-            if facts.properties.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
+            vendor = facts.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
+            if vendor == "generic-tiff":
                 check_depth(path, name or path.stem)
+            self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
@@ -89,14 +93,16 @@ class OpenSlideReader(LevelReader):
     def close(self) -> None:
         """Close the handle; closing twice is harmless."""
         self._slide.close()
+        self._tiles.close()
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         downsample = self.level_downsamples[level]
         # OpenSlide counts in level-0 pixels even for other levels.
         location = (round(x * downsample), round(y * downsample))
         try:
+            self._tiles.check(location, level, size)
             image = self._read_twice(location, level, size)
-        except openslide.OpenSlideError as error:
+        except (openslide.OpenSlideError, NativeTileError) as error:
             raise ReadError(
                 self.name,
                 f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import numpy as np
 from tiler.errors import OpenError
 from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_layout import TAGS
+from tiler.readers.tile_table import BYTE_COUNTS, HEIGHT, OFFSETS, TILE_HEIGHT, TILE_WIDTH, WIDTH
 
-# Tags of TIFF 6.0
-_WIDTH, _HEIGHT, _BITS, _SAMPLES = 256, 257, 258, 277
-_TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS = 322, 323, 324, 325
-_TILING = (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT)
+_TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
+_BITS, _SAMPLES = 258, 277  # tags of TIFF 6.0
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
 
@@ -46,7 +47,16 @@ def look(path: Path, name: str) -> None:
         raise OpenError(name, f"{path.name}: permission denied; make it readable for this user")
 
 
-def check_claims(path: Path, name: str) -> None:
+def tiff_pages(path: Path) -> Sequence[Tags] | None:
+    """The directories of a TIFF's pages; none for other files, None where they are damaged."""
+    with closing(TileFile(path)) as file:
+        try:
+            return read_directories(file, TAGS).pages if is_tiff(file) else ()
+        except (OSError, ValueError):
+            return None
+
+
+def check_claims(path: Path, name: str, pages: Sequence[Tags]) -> None:
     """Refuse a TIFF whose lists of tiles OpenSlide would take at their word.
 
     For a tile that claims more bytes than the file has it asks for that much memory, and ends the
@@ -55,22 +65,17 @@ def check_claims(path: Path, name: str) -> None:
     Raises
     ------
     OpenError
-        Naming the claim. Directories that cannot be read are left to OpenSlide.
+        Naming the claim.
     """
-    with closing(TileFile(path)) as file:
-        try:
-            wanted = {*_TILING, _OFFSETS, _BYTE_COUNTS}
-            pages = read_directories(file, wanted).pages if is_tiff(file) else ()
-        except (OSError, ValueError):
-            return
-        for tags in pages:
-            if wrong := _wrong_lists(tags, file.size):
-                raise OpenError(name, f"{path.name}: {wrong}; copy the slide again")
+    size = path.stat().st_size
+    for tags in pages:
+        if wrong := _wrong_lists(tags, size):
+            raise OpenError(name, f"{path.name}: {wrong}; copy the slide again")
 
 
 def _wrong_lists(tags: Tags, file_size: int) -> str | None:
     """What a page claims of its tiles that cannot be, if it has any."""
-    offsets, counts = tags.get(_OFFSETS), tags.get(_BYTE_COUNTS)
+    offsets, counts = tags.get(OFFSETS), tags.get(BYTE_COUNTS)
     if not isinstance(offsets, np.ndarray) or not isinstance(counts, np.ndarray):
         return None
     most = int(counts.max(initial=0))
@@ -159,7 +164,8 @@ def _tiff_diagnosis(path: Path, head: bytes, size: int) -> str | None:
             " beyond the end of the file; copy the slide again"
         )
     try:
-        tiled = _TILE_WIDTH in _first_page(path, _TILE_WIDTH)
+        with closing(TileFile(path)) as file:
+            tiled = TILE_WIDTH in read_first(file, {TILE_WIDTH})
     except (OSError, ValueError):
         return None
     return None if tiled else f"{path.name}: the TIFF is not tiled; {_CONVERT}"

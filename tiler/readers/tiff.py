@@ -137,23 +137,21 @@ class TiffReader(LevelReader):
             out[:] = self.facts.background
         if left >= right or top >= bottom:
             return out
-        for row in range(top // height, -(-bottom // height)):
-            y0 = row * height
+        for tile in native.within(left, top, right, bottom):
+            row, column = divmod(tile, native.columns)
+            x0, y0 = column * width, row * height
+            start, stop = max(left, x0), min(right, x0 + width)
             up, down = max(top, y0), min(bottom, y0 + height)
-            for column in range(left // width, -(-right // width)):
-                x0 = column * width
-                start, stop = max(left, x0), min(right, x0 + width)
-                there = out[up - y : down - y, start - x : stop - x]
-                tile = row * native.columns + column
-                if not native.byte_counts[tile]:
-                    there[:] = self.facts.background
-                    continue
-                try:
-                    pixels = self._cache.get((level, tile), self._decode)
-                except _DamagedTileError as error:
-                    what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
-                    raise ReadError(self.name, what, level, x, y) from error
-                there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
+            there = out[up - y : down - y, start - x : stop - x]
+            if native.sparse[tile]:
+                there[:] = self.facts.background
+                continue
+            try:
+                pixels = self._cache.get((level, tile), self._decode)
+            except _DamagedTileError as error:
+                what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
+                raise ReadError(self.name, what, level, x, y) from error
+            there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
         return out
 
     def _read_area(
@@ -198,10 +196,10 @@ class TiffReader(LevelReader):
             When the tile's bytes cannot be had.
         """
         native = self._levels[0]
-        tile = tile_at(native, location, shape)
-        if tile is None or not native.coding.is_jpeg or resolution.downsample(self) != 1:
+        tile, downsample = tile_at(native, location, shape), resolution.downsample(self)
+        if tile is None or native.sparse[tile] or not native.coding.is_jpeg or downsample != 1:
             x, y = location
-            why = not_native(native, shape, resolution.downsample(self))
+            why = not_native(native, tile, shape, downsample)
             raise SlideError(
                 self.name,
                 f"exporter.images.passthrough: the tile at ({x}, {y}) is none of the slide's own"
@@ -222,6 +220,8 @@ class TiffReader(LevelReader):
     def _stored(self, level: int, tile: int) -> bytes:
         """The bytes of a native tile as they are in the file."""
         native = self._levels[level]
+        if wrong := native.wrong_entry(tile):
+            raise ValueError(wrong)
         offset, count = int(native.offsets[tile]), int(native.byte_counts[tile])
         if not 0 <= offset <= offset + count <= self._file.size:
             raise _DamagedTileError(beyond_the_end(native, tile, self._file.size))
@@ -238,18 +238,14 @@ class TiffReader(LevelReader):
         try:
             return self._decoders[level](self._stored(level, tile))
         except (*DECODE_ERRORS, OSError) as error:
-            native = self._levels[level]
-            offset = int(native.offsets[tile])
-            row, column = divmod(tile, native.columns)
-            raise _DamagedTileError(
-                f"native tile {tile} (column {column}, row {row}) at byte {offset:,}: {error}"
-            ) from error
+            name = self._levels[level].name(tile)
+            raise _DamagedTileError(f"{name}: {error}") from error
 
     def _probe(self) -> None:
         """Refuse a level of which three tiles in different places cannot be decoded."""
         for level in range(len(self.level_dimensions)):
             native = self._levels[level]
-            stored = np.flatnonzero(native.byte_counts)
+            stored = np.flatnonzero(native.byte_counts.astype(bool) & ~native.damaged)
             errors = []
             for tile in stored[[0, len(stored) // 2, -1]] if len(stored) else ():
                 try:

@@ -20,8 +20,8 @@ from tiler.readers.tiff_layout import (
     TAGS,
     NativeLevel,
     UnfitError,
-    is_reduced,
-    is_tiled,
+    are_levels,
+    level_pages,
     native_level,
 )
 from tiler.resolution import agreed_mpp
@@ -98,39 +98,17 @@ def _ome_xml(tags: Tags) -> str | None:
 
 def _levels_among(pages: Sequence[Tags], vendor: str, slide: str) -> list[NativeLevel]:
     """The levels that OpenSlide sees, in its order."""
-    generic = vendor == "generic-tiff"
-    levels = [
-        native_level(tags, slide)
-        for index, tags in enumerate(pages)
-        if is_tiled(tags) and (index == 0 or is_reduced(tags) or not generic)
-    ]
-    return sorted(levels, key=lambda level: -level.size.width) if generic else levels
+    return [native_level(tags, slide) for tags in level_pages(pages, vendor)]
 
 
 def _matched(
     levels: Sequence[NativeLevel], facts: Facts, vendor: str, slide: str
 ) -> tuple[NativeLevel, ...]:
-    """The levels with the sizes that OpenSlide gives them, one page for each.
-
-    Philips pads its levels to whole tiles, and OpenSlide cuts that off.
-    """
+    """The levels with the sizes that OpenSlide gives them, one page for each."""
     sizes = facts.level_dimensions
-    alike = len(levels) == len(sizes) and all(
-        size == level.size
-        or (
-            vendor == "philips"
-            and size.width <= level.size.width
-            and size.height <= level.size.height
-        )
-        for size, level in zip(sizes, levels, strict=False)
-    )
-    if not alike or (vendor == "generic-tiff" and len({size.width for size in sizes}) < len(sizes)):
+    if not are_levels([level.size for level in levels], sizes, vendor):
         raise UnfitError(slide, f"its pages are not the levels that OpenSlide sees, {sizes}")
-    if (
-        vendor == "aperio"
-        and len(levels) > 1
-        and any((~level.byte_counts.astype(bool)).any() for level in levels)
-    ):
+    if vendor == "aperio" and len(levels) > 1 and any(level.sparse.any() for level in levels):
         # OpenSlide paints them from the next finer level, and tiles above them as well.
         raise UnfitError(slide, "a pyramid with missing tiles")
     return tuple(replace(level, size=size) for level, size in zip(levels, sizes, strict=True))

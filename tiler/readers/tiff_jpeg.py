@@ -82,6 +82,34 @@ def jpeg_decoder(
     return decode
 
 
+def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
+    """A function that raises ``ValueError`` for a JPEG stream about which libjpeg warns.
+
+    Parameters
+    ----------
+    shared
+        The TIFF's JPEGTables, where it has them.
+    """
+    tables = b"" if shared is None else _segments(shared, only=_TABLES)[0]
+
+    def check(data: bytes) -> None:
+        if data[:2] != SOI:
+            raise ValueError(f"no JPEG: it begins with {data[:4].hex()}")
+        warn_of_damage(SOI + tables + data[2:])
+
+    return check
+
+
+def warn_of_damage(stream: bytes) -> None:
+    """Raise ``ValueError`` for a JPEG file about which libjpeg warns, which other decoders hide.
+
+    All of it is read, but only each block's mean is computed: 0.4 of the time of decoding it.
+    """
+    import simplejpeg
+
+    simplejpeg.decode_jpeg(stream, fastdct=True, min_height=1, min_width=1, min_factor=8)
+
+
 def _segments(
     stream: bytes, *, only: Container[int] | None = None, without: Container[int] = ()
 ) -> tuple[bytes, int]:

@@ -6,13 +6,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tiler.errors import LimitError, OpenError
 from tiler.geometry import Size
 from tiler.readers.limits import limit_fix
 from tiler.readers.tiff_codecs import Coding, unknown_coding
 from tiler.readers.tiff_directories import Tags
+from tiler.readers.tile_table import (
+    BYTE_COUNTS,
+    HEIGHT,
+    OFFSETS,
+    SUBFILE_TYPE,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    WIDTH,
+    TileTable,
+    is_reduced,
+    is_tiled,
+    page_size,
+    tile_lists,
+)
 
 
 class UnfitError(OpenError):
@@ -20,36 +33,21 @@ class UnfitError(OpenError):
 
 
 @dataclass(frozen=True, eq=False)
-class NativeLevel:
+class NativeLevel(TileTable):
     """One level of a tiled TIFF.
 
     Attributes
     ----------
-    size
-        Pixels of the level that count; the tiles may reach beyond.
-    tile
-        Pixels of a tile.
     coding
         How each tile is stored.
-    columns
-        Tiles in a row.
-    offsets, byte_counts
-        int64 (tiles,), row by row: where the bytes of a tile begin and how many they are. A tile of
-        0 bytes was not scanned.
     """
 
-    size: Size
-    tile: Size
     coding: Coding
-    columns: int
-    offsets: npt.NDArray[np.int64]
-    byte_counts: npt.NDArray[np.int64]
 
 
 # Tags of TIFF 6.0, its Technical Notes 1 and 2, and SGI's ImageDepth
-_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANES, _PREDICTOR = 266, 274, 277, 284, 317
-_TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS = 322, 323, 324, 325
 _SAMPLE_FORMAT, _TABLES, _DEPTH = 339, 347, 32997
 
 _ORDINARY = {
@@ -64,23 +62,37 @@ _ORDINARY = {
 """Tags that must have this value wherever they are given, and their names for people."""
 
 TAGS = frozenset(
-    {_SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, _TILE_WIDTH}
-    | {_TILE_HEIGHT, _OFFSETS, _BYTE_COUNTS, _TABLES, *_ORDINARY}
+    {SUBFILE_TYPE, WIDTH, HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, TILE_WIDTH}
+    | {TILE_HEIGHT, OFFSETS, BYTE_COUNTS, _TABLES, *_ORDINARY}
 )
 """All that are looked at here."""
 
 _DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # of the tags that are not ordinary when absent
 
 
-def is_tiled(tags: Tags) -> bool:
-    """Whether a directory is of an image stored in tiles."""
-    return _TILE_WIDTH in tags and _OFFSETS in tags
+def level_pages(pages: Sequence[Tags], vendor: str) -> list[Tags]:
+    """The pages that OpenSlide takes for levels, in its order."""
+    generic = vendor == "generic-tiff"
+    levels = [
+        tags
+        for index, tags in enumerate(pages)
+        if is_tiled(tags) and (index == 0 or is_reduced(tags) or not generic)
+    ]
+    return sorted(levels, key=lambda tags: -page_size(tags).width) if generic else levels
 
 
-def is_reduced(tags: Tags) -> bool:
-    """Whether a directory calls itself a smaller version of another (NewSubfileType)."""
-    kind = tags.get(_SUBFILE_TYPE, 0)
-    return isinstance(kind, int) and bool(kind & 1)
+def are_levels(pages: Sequence[Size], levels: Sequence[Size], vendor: str) -> bool:
+    """Whether pages of these sizes are the levels that OpenSlide sees, one page for each.
+
+    Philips pads its levels to whole tiles, and OpenSlide cuts that off.
+    """
+    if vendor == "generic-tiff" and len({size.width for size in levels}) < len(levels):
+        return False  # OpenSlide sorts them by width
+    return len(pages) == len(levels) and all(
+        page == level
+        or (vendor == "philips" and page.width >= level.width and page.height >= level.height)
+        for page, level in zip(pages, levels, strict=True)
+    )
 
 
 def native_level(tags: Tags, slide: str) -> NativeLevel:
@@ -103,8 +115,8 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
         items = value if isinstance(value, tuple) else (value,)
         if not items or not all(isinstance(item, int) and item == usual for item in items):
             raise UnfitError(slide, f"{name} {value}, not {usual}")
-    size = Size(number(_WIDTH), number(_HEIGHT))
-    tile = Size(number(_TILE_WIDTH), number(_TILE_HEIGHT))
+    size = Size(number(WIDTH), number(HEIGHT))
+    tile = Size(number(TILE_WIDTH), number(TILE_HEIGHT))
     if not (min(size) and min(tile)):
         raise UnfitError(slide, f"a level of {tuple(size)} pixels in tiles of {tuple(tile)}")
     tables = tags.get(_TABLES)
@@ -120,13 +132,16 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
     if reason := unknown_coding(coding):
         raise UnfitError(slide, reason)
     columns, rows = (-(-of // by) for of, by in zip(size, tile, strict=True))
-    offsets, byte_counts = (_numbers(tags, tag, slide) for tag in (_OFFSETS, _BYTE_COUNTS))
+    try:
+        offsets, byte_counts = tile_lists(tags)
+    except ValueError as error:
+        raise UnfitError(slide, str(error)) from error
     if not columns * rows == len(offsets) == len(byte_counts):
         raise UnfitError(
             slide,
             f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} sizes",
         )
-    return NativeLevel(size, tile, coding, columns, offsets, byte_counts)
+    return NativeLevel(size, tile, columns, offsets, byte_counts, coding)
 
 
 def check_limits(
@@ -176,22 +191,25 @@ def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) ->
 
 
 def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) -> int | None:
-    """The number of the native tile that a box coincides with; None if none is stored there."""
+    """The number of the native tile that a box coincides with; None if there is none."""
     (x, y), (width, height) = corner, level.tile
     inside = 0 <= x <= level.size.width - width and 0 <= y <= level.size.height - height
     if size != level.tile or x % width or y % height or not inside:
         return None
-    tile = y // height * level.columns + x // width
-    return tile if level.byte_counts[tile] else None
+    return y // height * level.columns + x // width
 
 
-def not_native(level: NativeLevel, size: tuple[int, int], downsample: float) -> str:
-    """What to say of a box that is none of a level's JPEG tiles."""
+def not_native(
+    level: NativeLevel, tile: int | None, size: tuple[int, int], downsample: float
+) -> str:
+    """What to say of a box that is none of a level's JPEG tiles, but may lie on a sparse one."""
     if not level.coding.is_jpeg:
         return f"its tiles are not JPEG (TIFF compression {level.coding.compression})"
     if size != level.tile or downsample != 1:
         width, height = level.tile
         return f"they are those of resolution=level resolution.value=0 tile.size=[{width},{height}]"
+    if tile is not None:
+        return f"the slide has no bytes for native tile {tile}, which is sparse"
     return "they lie side by side: tile.stride=null puts tiles there, and tile.edge=drop keeps them"
 
 
@@ -202,10 +220,3 @@ def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
         f" {level.byte_counts[tile]:,} bytes from {level.offsets[tile]:,}, but the file has"
         f" {file_size:,}; copy the slide again"
     )
-
-
-def _numbers(tags: Tags, tag: int, slide: str) -> npt.NDArray[np.int64]:
-    numbers = tags.get(tag, np.empty(0, np.int64))
-    if not isinstance(numbers, np.ndarray) or (numbers > np.iinfo(np.int64).max).any():
-        raise UnfitError(slide, f"TIFF tag {tag} is no list of file positions")
-    return numbers.astype(np.int64)

@@ -1,0 +1,67 @@
+"""Damage that OpenSlide and Pillow do not report: found in a native tile's bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from tiler.geometry import Size
+from tiler.readers.tiff_directories import Tags
+from tiler.readers.tiff_jpeg import jpeg_check
+
+Check = Callable[[bytes], None]
+"""Raises ``ValueError`` for a native tile whose bytes are damaged."""
+
+# Tags of TIFF 6.0 and its Technical Note 2
+BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, TABLES = 258, 259, 262, 277, 284, 347
+
+_UNCOMPRESSED, _JPEG, _DEFLATE = 1, 7, (8, 32946)
+_RGB, _YCBCR = 2, 6
+
+
+def openslide_check(tags: Tags) -> Check | None:
+    """What to check in tiles that OpenSlide decodes; None where it reports damage itself.
+
+    It decodes JPEG of three samples itself, and fails on libjpeg's warnings. It leaves the other
+    tiles to libtiff, which hides those warnings, and does not compare the checksum of deflate.
+    """
+    direct = tags.get(SAMPLES) == 3 and tags.get(PLANES, 1) == 1
+    if tags.get(COMPRESSION) == _JPEG and direct and tags.get(PHOTOMETRIC) in (_RGB, _YCBCR):
+        return None
+    return libtiff_check(tags)
+
+
+def libtiff_check(tags: Tags) -> Check | None:
+    """What to check in tiles or strips that libtiff decodes; None where there is nothing."""
+    compression, tables = tags.get(COMPRESSION, 1), tags.get(TABLES)
+    if compression == _JPEG:
+        return jpeg_check(tables if isinstance(tables, bytes) else None)
+    return _inflate if compression in _DEFLATE else None
+
+
+def plain_bytes(tags: Tags, tile: Size) -> int | None:
+    """The bytes of each uncompressed tile, or of one plane of it; None for compressed tiles."""
+    bits, samples = tags.get(BITS, 1), tags.get(SAMPLES, 1)
+    bits = bits[0] if isinstance(bits, tuple) and bits else bits
+    if tags.get(COMPRESSION, 1) != _UNCOMPRESSED or tags.get(PHOTOMETRIC) == _YCBCR:
+        return None  # chroma may be subsampled
+    if not (isinstance(bits, int) and isinstance(samples, int)):
+        return None
+    together = samples if tags.get(PLANES, 1) == 1 else 1
+    return -(-tile.width * together * bits // 8) * tile.height
+
+
+def _inflate(data: bytes) -> None:
+    """Raise ``ValueError`` when deflated bytes do not match the checksum at their end."""
+    inflater = zlib.decompressobj()
+    try:
+        while data and not inflater.eof:  # piece by piece: a bomb must not fill the memory
+            inflater.decompress(data, _AT_ONCE)
+            data = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise ValueError(f"deflate: {error}") from error
+    if not inflater.eof:
+        raise ValueError("deflate: its end is missing")
+
+
+_AT_ONCE = 1 << 20

@@ -1,0 +1,122 @@
+"""Where the native tiles of one image in a TIFF lie, and which of them are damaged or sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.geometry import Size
+from tiler.readers.tiff_directories import Tags
+
+# Tags of TIFF 6.0
+SUBFILE_TYPE, WIDTH, HEIGHT = 254, 256, 257
+TILE_WIDTH, TILE_HEIGHT, OFFSETS, BYTE_COUNTS = 322, 323, 324, 325
+
+_HEADER_BYTES = 8
+"""Of a classic TIFF, before which no tile can begin; a BigTIFF has 16."""
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, eq=False)
+class TileTable:
+    """The native tiles of one image, row by row.
+
+    Attributes
+    ----------
+    size
+        Pixels of the image that count; the tiles may reach beyond.
+    tile
+        Pixels of a tile.
+    columns
+        Tiles in a row.
+    offsets, byte_counts
+        int64 (tiles,): where the bytes of a tile begin and how many they are.
+    """
+
+    size: Size
+    tile: Size
+    columns: int
+    offsets: npt.NDArray[np.int64]
+    byte_counts: npt.NDArray[np.int64]
+
+    @cached_property
+    def sparse(self) -> npt.NDArray[np.bool_]:
+        """Tiles that the writer left out: they have neither bytes nor an offset. bool (tiles,)."""
+        sparse: npt.NDArray[np.bool_] = (self.byte_counts == 0) & (self.offsets == 0)
+        return sparse
+
+    @cached_property
+    def damaged(self) -> npt.NDArray[np.bool_]:
+        """Tiles whose entries contradict each other: see ``wrong_entry``. bool (tiles,)."""
+        stored = self.byte_counts != 0
+        damaged: npt.NDArray[np.bool_] = np.where(
+            stored, self.offsets < _HEADER_BYTES, self.offsets != 0
+        )
+        return damaged
+
+    def wrong_entry(self, tile: int) -> str | None:
+        """Why a tile's entries cannot be true whatever the file holds; None if they can."""
+        offset, count = int(self.offsets[tile]), int(self.byte_counts[tile])
+        if not self.damaged[tile]:
+            return None
+        if count:
+            return f"its offset {offset:,} lies inside the file's header; copy the slide again"
+        return "its byte count is 0, but it has an offset; copy the slide again"
+
+    def name(self, tile: int) -> str:
+        """A tile's number and place, for messages."""
+        row, column = divmod(tile, self.columns)
+        offset = int(self.offsets[tile])
+        return f"native tile {tile} (column {column}, row {row}) at byte {offset:,}"
+
+    def within(self, left: _Number, top: _Number, right: _Number, bottom: _Number) -> Iterator[int]:
+        """The numbers of the tiles that a box touches, row by row."""
+        width, height = self.tile
+        right, bottom = min(right, self.size.width), min(bottom, self.size.height)
+        columns = range(int(max(left, 0) // width), int(-(-right // width)))
+        for row in range(int(max(top, 0) // height), int(-(-bottom // height))):
+            for column in columns:
+                yield row * self.columns + column
+
+
+def is_tiled(tags: Tags) -> bool:
+    """Whether a directory is of an image stored in tiles."""
+    return TILE_WIDTH in tags and OFFSETS in tags
+
+
+def is_reduced(tags: Tags) -> bool:
+    """Whether a directory calls itself a smaller version of another (NewSubfileType)."""
+    kind = tags.get(SUBFILE_TYPE, 0)
+    return isinstance(kind, int) and bool(kind & 1)
+
+
+def page_size(tags: Tags) -> Size:
+    """The pixels of a page; 0 by 0 when it does not say."""
+    match tags.get(WIDTH), tags.get(HEIGHT):
+        case int(width), int(height):
+            return Size(width, height)
+    return Size(0, 0)
+
+
+def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The offsets and the byte counts of a directory: int64 (tiles,) each.
+
+    Raises
+    ------
+    ValueError
+        When one is missing or contains no file positions.
+    """
+    return _numbers(tags, OFFSETS), _numbers(tags, BYTE_COUNTS)
+
+
+def _numbers(tags: Tags, tag: int) -> npt.NDArray[np.int64]:
+    numbers = tags.get(tag, np.empty(0, np.int64))
+    if not isinstance(numbers, np.ndarray) or (numbers > np.iinfo(np.int64).max).any():
+        raise ValueError(f"TIFF tag {tag} is no list of file positions")
+    return numbers.astype(np.int64)
