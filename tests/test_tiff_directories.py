@@ -142,7 +142,7 @@ def small(tmp_path) -> Path:
         (OFFSETS, {"count": 0}, "13x7 tiles, but 0 offsets and 91 sizes"),
         (322, {"kind": 13}, "tag 322 is of type 13"),
         (322, {"count": 0}, r"tag 322 is \(\), not a number"),
-        (258, {"count": 4096, "kind": 1, "place": 8}, "bits per sample"),
+        (258, {"count": 4096, "kind": 1, "place": 8}, "per pixel of unknown bits"),
     ],
 )
 def test_false_claims_are_refused_before_anything_is_allocated(small, code, new, words):

@@ -243,21 +243,24 @@ RGBA = np.dstack([PYRAMID[0], np.full((236, 308), 99, np.uint8)])
 
 STRANGE = {
     "strips": ({"tile": None, "rowsperstrip": 16}, "another kind"),
-    "16 bits": ({"pixels": PYRAMID[0].astype(np.uint16)}, "bits per sample .*16.*, not 8"),
+    "16 bits": ({"pixels": PYRAMID[0].astype(np.uint16)}, "3 samples per pixel of 16 bits"),
     "grey": ({"pixels": PYRAMID[0][..., 0], "photometric": "minisblack"}, "samples per pixel 1"),
     "alpha": ({"pixels": RGBA, "extrasamples": ["unassalpha"]}, "samples per pixel 4"),
     "planes": (
         {"pixels": PYRAMID[0].transpose(2, 0, 1), "planarconfig": "separate"},
         "planar configuration 2",
     ),
-    "signed": ({"pixels": PYRAMID[0].view(np.int8)}, "sample format"),
+    "signed": ({"pixels": PYRAMID[0].view(np.int8)}, "sample format signed"),
     "packbits": ({"compression": "packbits"}, "compression 32773"),
     "CIE L*a*b*": ({"photometric": "cielab"}, "photometric interpretation 8"),
     "YCbCr without JPEG": (
         {"photometric": "ycbcr", "extratags": [(530, 3, 2, (1, 1), True)]},
         "photometric interpretation 6",
     ),
-    "upside down": ({"extratags": [(274, 3, 1, 4, True)]}, "orientation 4"),
+    "upside down": (
+        {"extratags": [(274, 3, 1, 4, True)]},
+        r"Orientation tag \(274\) is 4 \(mirror it top to bottom\)",
+    ),
 }
 
 

@@ -91,6 +91,12 @@ class OpenError(SlideError):
     code = "E_OPEN"
 
 
+class DepthError(OpenError):
+    """The file holds pixels that are not 8-bit grey or RGB in one image, or not upright."""
+
+    code = "E_DEPTH"
+
+
 class ReadError(SlideError):
     """Pixels cannot be read: ``level``, and ``x``, ``y`` in pixels of that level."""
 

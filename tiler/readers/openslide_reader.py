@@ -17,7 +17,7 @@ from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
 from tiler.readers.openslide_facts import facts_of
 from tiler.readers.openslide_tiles import NativeTileError, native_tiles
-from tiler.readers.preflight import check_claims, check_depth, diagnosis, look, tiff_pages
+from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
 from tiler.readers.selftest import check_openslide
 
 
@@ -81,8 +81,7 @@ class OpenSlideReader(LevelReader):
                 raise OpenError(name or path.stem, what) from error
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
             vendor = facts.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
-            if vendor == "generic-tiff":
-                check_depth(path, name or path.stem)
+            check_pixels(path, name or path.stem, pages, vendor)
             self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
         super().__init__(path, name, facts, allow_upsampling)

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from tiler.errors import OpenError
+from tiler.errors import DepthError, OpenError
 from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import TAGS
+from tiler.readers.tiff_pixels import (
+    channel_problem,
+    depth_problem,
+    is_image,
+    orientation_problem,
+)
 from tiler.readers.tile_table import BYTE_COUNTS, HEIGHT, OFFSETS, TILE_HEIGHT, TILE_WIDTH, WIDTH
 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
-_BITS, _SAMPLES = 258, 277  # tags of TIFF 6.0
+_HAMAMATSU = "hamamatsu"
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
 
@@ -118,31 +124,42 @@ def diagnosis(path: Path, message: str) -> str:
     return f"{path.name}: not recognised as a slide ({size:,} bytes; OpenSlide: {message})"
 
 
-def check_depth(path: Path, name: str) -> None:
-    """Refuse a TIFF whose depth OpenSlide would hide by making 8-bit RGBA of it.
+def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: str) -> None:
+    """Refuse a TIFF whose pixels OpenSlide would make something else of.
+
+    It returns 8-bit RGBA whatever the file holds: 16 bits are cut to 8, the first of several
+    channels is shown as grey, and native tiles are turned one by one.
+
+    Parameters
+    ----------
+    path, name
+        The slide's file and name.
+    pages
+        Of ``tiff_pages``.
+    vendor
+        As OpenSlide calls it.
 
     Raises
     ------
     OpenError
-        When it has more than 8 bits per sample, or more than 4 samples per pixel.
+        When its directories cannot be read, or its orientation is not 1.
+    DepthError
+        When it holds other pixels than 8-bit grey or RGB in one image.
     """
-    try:
-        tags = _first_page(path, _BITS, _SAMPLES)
-    except (OSError, ValueError) as error:
-        what = f"E_DEPTH: {path.name}: its TIFF directories are damaged: {error}"
-        raise OpenError(name, what) from error
-    bits, samples = tags.get(_BITS, 1), tags.get(_SAMPLES, 1)
-    bits = max(bits) if isinstance(bits, tuple) and bits else bits
-    if not (_is_at_most(bits, 8) and _is_at_most(samples, 4)):
+    if pages is None:
+        if vendor == _HAMAMATSU:  # beyond 4 GiB an NDPI is no regular TIFF
+            return
         raise OpenError(
-            name,
-            f"E_DEPTH: {path.name} has {bits} bits per sample and {samples} samples per pixel;"
-            " tiler reads 8-bit grey, RGB or RGBA: convert it first",
+            name, f"{path.name}: its TIFF directories are damaged; copy the slide again"
         )
-
-
-def _is_at_most(value: object, most: int) -> bool:
-    return isinstance(value, int) and value <= most
+    for number, tags in enumerate(pages):
+        if is_image(tags):
+            if problem := orientation_problem(tags):
+                raise OpenError(name, f"{path.name}: page {number}: {problem}")
+            if problem := depth_problem(tags):
+                raise DepthError(name, f"{path.name}: page {number}: {problem}")
+    if problem := channel_problem(pages):
+        raise DepthError(name, f"{path.name}: {problem}")
 
 
 def _is_text(head: bytes) -> bool:
@@ -169,8 +186,3 @@ def _tiff_diagnosis(path: Path, head: bytes, size: int) -> str | None:
     except (OSError, ValueError):
         return None
     return None if tiled else f"{path.name}: the TIFF is not tiled; {_CONVERT}"
-
-
-def _first_page(path: Path, *wanted: int) -> Tags:
-    with closing(TileFile(path)) as file:
-        return read_first(file, wanted)

@@ -12,6 +12,7 @@ from tiler.geometry import Size
 from tiler.readers.limits import limit_fix
 from tiler.readers.tiff_codecs import Coding, unknown_coding
 from tiler.readers.tiff_directories import Tags
+from tiler.readers.tiff_pixels import PIXEL_TAGS, pixel_problem
 from tiler.readers.tile_table import (
     BYTE_COUNTS,
     HEIGHT,
@@ -47,7 +48,7 @@ class NativeLevel(TileTable):
 
 # Tags of TIFF 6.0, its Technical Notes 1 and 2, and SGI's ImageDepth
 _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
-_FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANES, _PREDICTOR = 266, 274, 277, 284, 317
+_FILL_ORDER, _SAMPLES, _PLANES, _PREDICTOR = 266, 277, 284, 317
 _SAMPLE_FORMAT, _TABLES, _DEPTH = 339, 347, 32997
 
 _ORDINARY = {
@@ -56,14 +57,13 @@ _ORDINARY = {
     _PLANES: (1, "planar configuration"),
     _SAMPLE_FORMAT: (1, "sample format"),
     _FILL_ORDER: (1, "fill order"),
-    _ORIENTATION: (1, "orientation"),
     _DEPTH: (1, "image depth"),
 }
 """Tags that must have this value wherever they are given, and their names for people."""
 
 TAGS = frozenset(
     {SUBFILE_TYPE, WIDTH, HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, TILE_WIDTH}
-    | {TILE_HEIGHT, OFFSETS, BYTE_COUNTS, _TABLES, *_ORDINARY}
+    | {TILE_HEIGHT, OFFSETS, BYTE_COUNTS, _TABLES, *_ORDINARY, *PIXEL_TAGS}
 )
 """All that are looked at here."""
 
@@ -110,6 +110,8 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
             raise UnfitError(slide, f"TIFF tag {tag} is {value!r}, not a number")
         return int(value)
 
+    if problem := pixel_problem(tags):
+        raise UnfitError(slide, problem)
     for tag, (usual, name) in _ORDINARY.items():
         value = tags.get(tag, _DEFAULTS.get(tag, usual))
         items = value if isinstance(value, tuple) else (value,)
