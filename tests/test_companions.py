@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiler.readers.companions import companions
+from tiler.companions import companions, one_per_series
+from tiler.protocols import SlideEntry
 from tiler.runner.fingerprint import file_state, fingerprint
+from tiler.runner.identity import assign_ids
+from tiler.slides import find_slides
 
 STUDY, SERIES, REFERENCED = (0x20, 0xD), (0x20, 0xE), (0x8, 0x1115)
 
@@ -29,14 +32,25 @@ def element(tag: tuple[int, int], value: bytes, *, implicit: bool) -> bytes:
     return head + (short if implicit else b"UI" + short) + value
 
 
-def dicom(series: str, *, implicit: bool = False, refers_to: str = "", study: str = "1.2") -> bytes:
+WHOLE_SLIDE, CT = "1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.2"
+
+
+def dicom(
+    series: str,
+    *,
+    implicit: bool = False,
+    refers_to: str = "",
+    study: str = "1.2",
+    media: str = WHOLE_SLIDE,
+) -> bytes:
     """The beginning of a DICOM file, that may refer to another series before it tells its own."""
+    meta = element((2, 2), media.encode(), implicit=False) if media else b""
     referred = element(SERIES, refers_to.encode(), implicit=implicit)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, len(referred)) + referred
     parts = [element(REFERENCED, item, implicit=implicit)] if refers_to else []
     parts += [element(STUDY, study.encode(), implicit=implicit)]
     parts += [element(SERIES, series.encode(), implicit=implicit)]
-    return bytes(128) + b"DICM" + b"".join(parts)
+    return bytes(128) + b"DICM" + meta + b"".join(parts)
 
 
 UIDS = st.sampled_from(["1.2.3", "1.2.34", "1.2.3.4", "2.5"])
@@ -46,7 +60,7 @@ NAMES = st.text("ab[]*?!{}% é", min_size=1, max_size=6)
 @settings(max_examples=40)
 @given(
     st.dictionaries(
-        st.tuples(NAMES, st.sampled_from([".dcm", ".DCM", ".Dcm"])),
+        st.tuples(NAMES, st.sampled_from([".dcm", ".DCM", ".Dcm", "", ".1", ".2 copy", ".IMA"])),
         st.tuples(UIDS, st.sampled_from(["", "1.2.3", "9"]), st.sampled_from(["", "1.2", "7.77"])),
         min_size=1,
         max_size=6,
@@ -63,6 +77,57 @@ def test_the_files_of_a_series_belong_together_and_no_others(tmp_path_factory, c
     for path, uid in series.items():
         alike = sorted(other for other in series if series[other] == uid and other != path)
         assert companions(path) == alike
+
+
+def test_one_slide_of_a_series_is_found_whatever_its_files_are_called(tmp_path):
+    for folder, names in {
+        "uid": ["1.2.826.0.1.3680043.1", "1.2.826.0.1.3680043.10"],
+        "bare": ["IM0", "IM1", "IM2 copy"],
+        "typed": ["a.dcm", "b.DCM", "a copy.dcm", "c.dicom", "D.IMA"],
+    }.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes(dicom("1.2.3"))
+        (tmp_path / folder / "CT1").write_bytes(dicom("1.2.3", media=CT))
+        (tmp_path / folder / "DICOMDIR").write_bytes(dicom("", media="1.2.840.10008.1.3.10"))
+        (tmp_path / folder / "other.1").write_bytes(dicom("1.2.3")[1:])
+        (tmp_path / folder / "short").write_bytes(b"DICM")
+        (tmp_path / folder / "notes.txt").write_bytes(b"text")
+        for pattern in (str(tmp_path / folder), *(str(tmp_path / folder / n) for n in names)):
+            (entry,) = one_per_series(find_slides(pattern))
+            parts = [entry.path, *companions(entry.path)]
+            assert sorted(path.name for path in parts) == sorted(names)
+        found = [tmp_path / folder / name for name in names]
+        assert one_per_series([SlideEntry(path) for path in found]) == [SlideEntry(found[0])]
+
+
+def test_files_of_two_series_in_a_folder_are_two_slides(tmp_path):
+    for number in range(6):
+        (tmp_path / f"1.2.3.{number}").write_bytes(dicom(f"9.{number % 2}"))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/IM0").write_bytes(dicom("9.0"))  # OpenSlide looks into one folder
+    (tmp_path / "silent").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "silent too").write_bytes(bytes(128) + b"DICM")
+    entries = one_per_series(find_slides(str(tmp_path)))
+    names = [entry.path.name for entry in entries]
+    assert names == ["1.2.3.0", "1.2.3.1", "silent", "silent too", "IM0"]
+    assert assign_ids(entries) == names
+    assert companions(tmp_path / "silent") == []
+
+
+def test_a_file_that_is_no_dicom_is_opened_for_its_first_bytes_alone(tmp_path, monkeypatch):
+    for name in ("a.svs", "b.tif", "c.xml", "d.jpg", "e", "f.1"):
+        (tmp_path / name).write_bytes(bytes(5000))
+    read, real = Counter(), Path.open
+
+    def counted(path: Path, *arguments: object, **options: object) -> object:
+        read[path.name] += 1
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    entries = one_per_series(find_slides(str(tmp_path)))
+    assert [entry.path.name for entry in entries] == ["a.svs", "b.tif"]
+    assert read == {"e": 1, "f.1": 1}
 
 
 @pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "a.mrxs", "a.MRXS", "a.vms", "a.VMU"])

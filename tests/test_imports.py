@@ -22,6 +22,7 @@ ROOMS = [
     {"regions"},
     {"grid"},
     {"protocols"},
+    {"companions"},
     ADAPTERS,
     {"mask_arrays"},
     {"stages", "checks"},

@@ -11,7 +11,7 @@ import pytest
 from command import read_csv, tiler
 from PIL import Image
 
-from tiler.readers.companions import companions
+from tiler.companions import companions
 from tiler.runner.fingerprint import file_state, fingerprint
 
 NAME = "CMU-1-Small-Region"

@@ -212,6 +212,11 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def expanded(path: str) -> str:
+    """A path whose ``~`` stands for a home folder; that of a user who does not exist stays."""
+    return os.path.expanduser(path)  # noqa: PTH111  a Path would take ./~ for a home folder
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path of ``name`` in ``folder``.
 

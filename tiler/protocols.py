@@ -126,7 +126,7 @@ class SlideEntry:
     Attributes
     ----------
     path
-        The file, as it was given: not made absolute, so that outputs never tell where it lay.
+        The file, for this process.
     slide_id
         Its name in outputs, where the user chose one.
     expected_sha256
@@ -135,6 +135,15 @@ class SlideEntry:
         Configuration keys and their values as text, for this slide alone.
     line
         Of the table that it stands in.
+    given
+        The path as the user wrote it, for outputs: they tell nothing that the user did not write.
+    base
+        The folder that ``given`` counts from, as the user wrote it.
+    notes
+        Columns for ``slides.csv``, by their names.
+    problem
+        Why there is no file to open here, such as a folder that cannot be listed; empty if there
+        may be one.
     """
 
     path: Path
@@ -142,6 +151,14 @@ class SlideEntry:
     expected_sha256: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     line: int | None = field(default=None, compare=False)
+    given: str = field(default="", compare=False)
+    base: str = field(default=".", compare=False)
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    problem: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.given:
+            object.__setattr__(self, "given", str(self.path))
 
 
 class ReaderFactory(Protocol):

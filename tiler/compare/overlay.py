@@ -16,7 +16,7 @@ from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tile, Tiles
 from tiler.errors import ConfigError, SlideError
 from tiler.exporters.encoders import make_encoder
-from tiler.files import inside, make_folder, write_whole
+from tiler.files import expanded, inside, make_folder, write_whole
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.runner.fingerprint import fingerprint
@@ -128,7 +128,7 @@ def _slides_of(config: Facts) -> list[Path]:
             return [entry.path for entry in read_table(slides["table"])]
     except ConfigError:  # they lie elsewhere now: each slide that is not found says so
         return []
-    return sorted(Path(slides["folder"]).glob("*")) if "folder" in slides else []
+    return sorted(Path(expanded(slides["folder"])).glob("*")) if "folder" in slides else []
 
 
 def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tiler.companions import one_per_series
 from tiler.config.parts import SHAPES_OUTPUT, cache_folder, job_parts, made_anew
 from tiler.config.schema import Config
 from tiler.config.validate import check_out, leaves, nearest, problems_in
@@ -22,7 +23,6 @@ from tiler.runner.identity import assign_ids
 from tiler.runner.job import SlideJob
 from tiler.runner.limits import Limits
 from tiler.runner.run import Policy
-from tiler.runner.twins import one_per_series
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -85,7 +85,14 @@ def build(config: DictConfig, root: Path | None = None, swept: Collection[str] =
     parts = _parts_of(entries, common, config, plain, swept)
     cache = cache_folder(plain["cache"], root)
     jobs = [
-        SlideJob(entry.path, slide_id, expected_sha256=entry.expected_sha256, cache=cache, **own)
+        SlideJob(
+            entry.path,
+            slide_id,
+            expected_sha256=entry.expected_sha256,
+            cache=cache,
+            problem=entry.problem,
+            **own,
+        )
         for entry, slide_id, own in zip(entries, ids, parts, strict=True)
     ]
     return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tiler.readers.companions import companions
+from tiler.companions import companions
 from tiler.readers.tiff_directories import MAX_PAGES
 
 _PIECE = 1 << 16

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from tiler.companions import has_file_type
 from tiler.errors import ConfigError
 from tiler.files import digest
 from tiler.protocols import SlideEntry
@@ -21,14 +22,15 @@ def assign_ids(entries: Sequence[SlideEntry]) -> list[str]:
 
     A hash is added where a stem is not safe as a file name (control characters, separators,
     shell or spreadsheet syntax, reserved names, too long), and to all slides whose stems are
-    alike, also when only case or Unicode form tells them apart.
+    alike, also when only case or Unicode form tells them apart. Places that could not be looked
+    at always have one, and so never change the id of a slide.
 
     Raises
     ------
     ConfigError
         When two slides were given the same id, or an id is not safe as a file name.
     """
-    stems = [entry.path.stem or entry.path.name for entry in entries]
+    stems = [_stem(entry) for entry in entries]
     wanted = [entry.slide_id or safe_name(stem) for entry, stem in zip(entries, stems, strict=True)]
     given = [entry.slide_id for entry in entries if entry.slide_id]
     for name in given:
@@ -36,10 +38,11 @@ def assign_ids(entries: Sequence[SlideEntry]) -> list[str]:
             raise ConfigError(
                 f"slide_id {name!r} is not safe as a file name; try {safe_name(name)!r}"
             )
-    alike = Counter(_folded(name) for name in wanted)
+    known = zip(wanted, entries, strict=True)
+    alike = Counter(_folded(name) for name, entry in known if not entry.problem)
     ids = []
     for entry, name, stem in zip(entries, wanted, stems, strict=True):
-        clash = alike[_folded(name)] > 1
+        clash = alike[_folded(name)] > 1 or bool(entry.problem)
         if entry.slide_id and clash:
             raise ConfigError(f"slide_id {name!r} stands for more than one slide")
         plain = entry.slide_id or (name == stem and not clash)
@@ -59,6 +62,12 @@ def safe_name(stem: str) -> str:
     while len(name.encode()) > _MAX_BYTES:
         name = name[:-1]
     return name or "_"
+
+
+def _stem(entry: SlideEntry) -> str:
+    """A file's name without its type; the last number of a UID is none."""
+    path = entry.path
+    return path.stem if path.stem and has_file_type(path.name) else path.name
 
 
 def _folded(name: str) -> str:

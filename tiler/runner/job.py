@@ -42,6 +42,8 @@ class SlideJob:
         What the file's hash has to be, where the user said so.
     cache
         The folder of masks and grids that settings share; None for none.
+    problem
+        Why there is no file to open at ``path``; empty if there may be one.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class SlideJob:
     max_bad_fraction: float = 0.0
     expected_sha256: str | None = None
     cache: Path | None = None
+    problem: str = ""
 
     def input_hashes(self) -> dict[str, str]:
         """SHA-256 of the files beside the slide that shape its output, by their names.

@@ -14,7 +14,14 @@ from uuid import uuid4
 
 import numpy as np
 
-from tiler.errors import ChangedError, DestinationError, ReadError, SlideError, TilerError
+from tiler.errors import (
+    ChangedError,
+    DestinationError,
+    OpenError,
+    ReadError,
+    SlideError,
+    TilerError,
+)
 from tiler.files import destination_error, inside, make_folder, sync_folder, sync_tree
 from tiler.protocols import Exported, FailedTile, Mask
 from tiler.readers.deferred import DeferredReader
@@ -82,6 +89,8 @@ class PlanTask:
         """Check and plan."""
         desk.close()  # a retry must not meet the handle of the attempt before
         job = self.job
+        if job.problem:
+            raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")
         look(job.path, job.slide_id)
         state = file_state(job.path)
         if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.files import destination_error, make_folder
+from tiler.files import destination_error, expanded, make_folder
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, SlideEntry
 from tiler.slides.painter import paint
@@ -30,14 +30,14 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
     folder
         Where it is kept; created if need be.
     """
-    path = make_folder(Path(folder)) / "demo.svs"
+    path = make_folder(Path(expanded(folder))) / "demo.svs"
     if not _is_current(path):
         from filelock import FileLock
 
         with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all want it
             if not _is_current(path):
                 write_demo_slide(path)
-    return [SlideEntry(path)]
+    return [SlideEntry(path, given=str(Path(folder) / path.name))]
 
 
 def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:

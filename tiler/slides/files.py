@@ -3,95 +3,207 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
+from tiler.companions import companions, has_file_type, is_dicom_slide, may_be_dicom
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.protocols import SlideEntry
-from tiler.stored import StoredError, opened
+from tiler.slides.search import broken_link, listings, matches
+
+log = logging.getLogger("tiler")
 
 SLIDE_SUFFIXES = frozenset(
-    {".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif"}
-    | {".dcm", ".czi"}
+    {".avs", ".bif", ".czi", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif"}
+    | {".tiff", ".vms", ".vmu"}  # up to here the formats of OpenSlide 4.0.1
+    | {".btf", ".ptif", ".ptiff", ".qptiff", ".tf2", ".tf8"}  # other names of TIFFs
 )
-"""What counts as a slide in a folder: the formats of OpenSlide 4. Other files, ask by name."""
+"""The file types that are slides in a folder. A file of another type is asked for by its name."""
+
+_OF_SEVERAL = (".mrxs", ".vms", ".vmu")
+"""File types whose slides have other files that do not look like slides."""
 
 _MACS = "._"
 """How names begin of what macOS writes beside files on disks of other systems."""
 
-_RECORD, _BEGINS = "record.json", b'{"slide_id": '
-"""What tiler leaves in a folder with a slide's tiles, and how it begins."""
+_KINDS_NAMED = 6
+_NAMED = 10
 
 
-def find_slides(paths: str | Sequence[str]) -> list[SlideEntry]:
-    """All slides that files, folders and globs stand for, each once, in a stable order.
+class _Hit(NamedTuple):
+    """A slide, a place that cannot be looked at (``problem``), or a file that is passed over.
+
+    Of several names of one file, the one with the fewest ``detours`` counts: no link, a link to a
+    file, a link to a folder.
+    """
+
+    path: Path
+    real: str
+    problem: str = ""
+    passed_over: bool = False
+    detours: int = 0
+
+
+def find_slides(paths: str | Sequence[str], strict: bool = False) -> list[SlideEntry]:
+    """Find all slides that files, folders and globs stand for, each once, in a stable order.
 
     Parameters
     ----------
     paths
-        One or many of: a file, taken as it is; a folder, searched for files with a slide's
-        suffix, with its subfolders but hidden ones and those that tiler wrote a slide's tiles to,
-        and without macOS's files beside files; a glob, ``**`` included.
+        One or many of: a file, taken as it is; a folder, searched with its subfolders, and those
+        behind links, for files with a slide's suffix and for DICOM slides without one; a glob,
+        ``**`` included, whose folders are searched, too. Hidden folders, and those that tiler
+        wrote a slide's tiles to, are not searched. ``~`` stands for a home folder.
+    strict
+        Refuse files and folders that are missing or cannot be looked at. Otherwise each becomes a
+        failed slide, so that the others are done.
 
     Raises
     ------
     ConfigError
-        When one of them finds nothing. A file that is missing is not refused here: it becomes a
-        failed slide, so that the others are done.
+        When one of them finds nothing, or for ``strict``.
     """
     patterns = [paths] if isinstance(paths, str) else list(paths)
     if not patterns:
         raise ConfigError("slides.paths=[]: give a file, a folder, a glob, or a list of them")
-    found: dict[str, Path] = {}
+    found: dict[str, SlideEntry] = {}
+    passed_over: dict[str, Path] = {}
     for pattern in patterns:
         if not pattern:
             raise ConfigError("slides.paths is empty: give a file, a folder or a glob")
-        hits = sorted(_expand(pattern))
-        if not hits:
+        hits = sorted(_hits(pattern), key=lambda hit: (hit.detours, hit.path))
+        new = {hit.real: hit for hit in reversed(hits) if not hit.passed_over}
+        passed_over |= {hit.real: hit.path for hit in hits if hit.passed_over}
+        if not new:
             raise ConfigError(f"slides.paths={pattern}: no slide found; {_looked_for(pattern)}")
-        for path in hits:
-            found.setdefault(os.path.abspath(path), path)
-    return [SlideEntry(path) for path in found.values()]
+        for hit in sorted(new.values(), key=lambda hit: hit.path):
+            found.setdefault(hit.real, _entry(hit, pattern))
+    entries = list(found.values())
+    if strict:
+        refuse_missing("slides.paths", entries)
+    _tell_of_others(passed_over, found)
+    return entries
 
 
-def _expand(pattern: str) -> Iterator[Path]:
-    path = expanded(pattern)
-    if path.is_dir():
-        for folder, below, names in os.walk(path):
-            below[:] = (name for name in below if not name.startswith("."))
-            if _RECORD in names and _is_output(Path(folder)):  # TIFF tiles have a slide's suffix
-                below.clear()
-                continue
-            for name in names:
-                if Path(name).suffix.lower() in SLIDE_SUFFIXES and not name.startswith(_MACS):
-                    yield Path(folder, name)
-    elif glob.has_magic(str(path)) and not path.exists():
-        yield from (Path(hit) for hit in glob.glob(str(path), recursive=True))
+def refuse_missing(key: str, entries: Iterable[SlideEntry]) -> None:
+    """Refuse slides that are missing or cannot be looked at.
+
+    Raises
+    ------
+    ConfigError
+        Naming them.
+    """
+    problems = [problem for entry in entries if (problem := entry.problem or _missing(entry))]
+    if problems:
+        more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise ConfigError(f"{key}, with slides.strict=true: {'; '.join(problems[:_NAMED])}{more}")
+
+
+def _missing(entry: SlideEntry) -> str:
+    try:
+        entry.path.stat()
+    except OSError as error:
+        return f"{entry.given}: {error.strerror}"
+    return "" if os.access(entry.path, os.R_OK) else f"{entry.given}: permission denied"
+
+
+def _hits(pattern: str) -> Iterator[_Hit]:
+    if "\0" in pattern:
+        raise ConfigError(f"slides.paths={pattern!r}: no path has a NUL in it")
+    path = Path(expanded(pattern))
+    if _is_folder(path):
+        yield from _searched(path)
+    elif not glob.has_magic(pattern) or _is_there(path):
+        yield _Hit(path, os.path.realpath(path))
     else:
-        yield path
+        head, _, rest = pattern.partition("/")
+        home = expanded(head)
+        parts = PurePath(rest if home != head else pattern).parts
+        for found in matches(Path(home) if home != head else Path(), parts):
+            if found.error is None and _is_folder(found.path):
+                yield from _searched(found.path)
+            else:
+                yield _Hit(found.path, os.path.realpath(found.path), _reason(found.error))
 
 
-def expanded(text: str) -> Path:
-    """A path whose ``~`` stands for a user's home; of a user who is not there it stays."""
+def _searched(top: Path) -> Iterator[_Hit]:
+    """What lies in a folder and below it."""
+    for listing in listings(top):
+        real = os.path.realpath(listing.folder)
+        if listing.error is not None:
+            yield _Hit(listing.folder, real, _reason(listing.error))
+        for file in listing.files:
+            path, link = listing.folder / file.name, file.is_symlink()
+            itself = os.path.realpath(path) if link else f"{real}{os.sep}{file.name}"
+            detours = 2 if listing.linked else int(link)
+            if path.suffix.lower() in SLIDE_SUFFIXES:
+                if not file.name.startswith(_MACS):
+                    yield _Hit(path, itself, detours=detours)
+            elif file.name.startswith("."):
+                continue
+            elif broken := broken_link(file):
+                yield _Hit(path, itself, _reason(broken))
+            else:
+                other = not (may_be_dicom(file.name) and is_dicom_slide(path))
+                yield _Hit(path, itself, passed_over=other, detours=detours)
+
+
+def _reason(error: OSError | None) -> str:
+    return "" if error is None else error.strerror or repr(error)
+
+
+def _entry(hit: _Hit, pattern: str) -> SlideEntry:
+    given, (head, _, _) = str(hit.path), pattern.partition("/")
+    home = expanded(head)
+    if home != head:
+        given = head + given.removeprefix(home.rstrip("/"))
+    problem = f"{given} cannot be looked at: {hit.problem}" if hit.problem else ""
+    return SlideEntry(hit.path, given=given, problem=problem)
+
+
+def _tell_of_others(passed_over: Mapping[str, Path], found: Mapping[str, SlideEntry]) -> None:
+    """Say how many files of which types in the folders are neither slides nor parts of one."""
+    taken = set(found)
+    for entry in found.values():
+        if entry.path.suffix.lower() in _OF_SEVERAL:
+            taken.update(os.path.realpath(path) for path in companions(entry.path))
+    types = Counter(
+        path.suffix.lower() if has_file_type(path.name) else "without a type"
+        for real, path in passed_over.items()
+        if real not in taken
+    )
+    if types:
+        count, kinds = types.total(), types.most_common()
+        named = [f"{number} {kind}" for kind, number in kinds[:_KINDS_NAMED]]
+        if others := sum(number for _, number in kinds[_KINDS_NAMED:]):
+            named.append(f"{others} of other types")
+        log.info("%d file%s passed over: %s", count, "s" if count > 1 else "", ", ".join(named))
+
+
+def _is_folder(path: Path) -> bool:
     try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def _is_output(folder: Path) -> bool:
-    """Whether tiler wrote a slide's tiles to a folder."""
-    try:
-        with opened(folder / _RECORD, sys.maxsize) as (record, _):
-            begins = record.read(len(_BEGINS))
-    except (OSError, StoredError):
+        return path.is_dir()
+    except OSError:  # the slide's row says why
         return False
-    return begins == _BEGINS and folder.resolve().parent.name == "slides"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def _looked_for(pattern: str) -> str:
-    if expanded(pattern).is_dir():
-        return f"a folder is searched for {' '.join(sorted(SLIDE_SUFFIXES))}"
+    if _is_folder(Path(expanded(pattern))):
+        return (
+            f"a folder is searched for {' '.join(sorted(SLIDE_SUFFIXES))}, and for DICOM files"
+            " without a suffix"
+        )
     return "the glob matches no file"

@@ -8,14 +8,15 @@ import json
 from pathlib import Path
 
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.protocols import SlideEntry
-from tiler.slides.files import expanded
+from tiler.slides.files import refuse_missing
 
 _OWN = ("path", "slide_id", "expected_sha256")
 _MASK = "mask.path"
 
 
-def read_table(table: str) -> list[SlideEntry]:
+def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     """Read slides from a CSV file with a header.
 
     Parameters
@@ -24,15 +25,18 @@ def read_table(table: str) -> list[SlideEntry]:
         The file: UTF-8, with or without a byte-order mark. Column ``path`` names a slide's file,
         counted from the table's own folder; ``slide_id``, if there is one, names it in outputs;
         ``expected_sha256`` is compared with the file's own before it is read; a column that
-        begins with ``_`` is ignored; any other is a configuration key, and a cell that is not
-        empty overrides it for that slide. ``mask.path`` counts from the table's folder, too.
+        begins with ``_`` goes into ``slides.csv``; any other is a configuration key, and a cell
+        that is not empty overrides it for that slide. ``mask.path`` counts from the table's
+        folder, too.
+    strict
+        Refuse slides that are missing or cannot be looked at, instead of failing them one by one.
 
     Raises
     ------
     ConfigError
-        When the table cannot be used, with every offending line's number.
+        When the table cannot be used, with every offending line's number; or for ``strict``.
     """
-    source = expanded(table)
+    source = Path(expanded(table))
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -53,15 +57,19 @@ def read_table(table: str) -> list[SlideEntry]:
             problems.append(f"line {line} has {len(row)} cells, the header {len(columns)}")
         elif not key[0]:
             problems.append(f"line {line} has no path")
+        elif "\0" in key[0]:
+            problems.append(f"line {line}: path {key[0]!r} has a NUL in it")
         elif key in seen:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
             seen[key] = line
-            entries.append(_entry(source.parent, cells, line))
+            entries.append(_entry(source.parent, cells, line, str(Path(table).parent)))
     if problems:
         raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
     if not entries:
         raise ConfigError(f"slides.table={table}: no slide in it")
+    if strict:
+        refuse_missing(f"slides.table={table}", entries)
     return entries
 
 
@@ -74,7 +82,7 @@ def _numbered_rows(text: str, table: str) -> list[tuple[int, list[str]]]:
         raise ConfigError(f"slides.table={table}: line {reader.line_num}: {error}") from error
 
 
-def _entry(folder: Path, cells: dict[str, str], line: int) -> SlideEntry:
+def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEntry:
     overrides = {
         name: value
         for name, value in cells.items()
@@ -84,5 +92,13 @@ def _entry(folder: Path, cells: dict[str, str], line: int) -> SlideEntry:
         mask = folder / expanded(overrides[_MASK])
         overrides[_MASK] = json.dumps(str(mask))  # whose folders may look like YAML
     path = folder / expanded(cells["path"])
-    expected = cells.get("expected_sha256") or None
-    return SlideEntry(path, cells.get("slide_id") or None, expected, overrides, line)
+    return SlideEntry(
+        path,
+        cells.get("slide_id") or None,
+        cells.get("expected_sha256") or None,
+        overrides,
+        line,
+        given=cells["path"],
+        base=base,
+        notes={name: cell for name, cell in cells.items() if name.startswith("_")},
+    )

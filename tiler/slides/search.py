@@ -1,0 +1,182 @@
+"""Search folders and globs: follow links, survive loops, and report what cannot be looked at."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tiler.companions import has_file_type
+from tiler.stored import StoredError, opened
+
+_RECORD, _BEGINS = "record.json", b'{"slide_id": '
+"""What tiler leaves in a folder with a slide's tiles, and how it begins."""
+
+_NOT_THERE = (FileNotFoundError, NotADirectoryError)
+
+
+class Found(NamedTuple):
+    """A file or folder that was found, or a folder that could not be looked at.
+
+    Attributes
+    ----------
+    path
+        Spelled from where the search began.
+    error
+        Why it could not be looked at.
+    """
+
+    path: Path
+    error: OSError | None = None
+
+
+class Listing(NamedTuple):
+    """A folder and the files in it, or why it could not be listed.
+
+    Attributes
+    ----------
+    linked
+        Whether the way there leads through a link.
+    """
+
+    folder: Path
+    linked: bool
+    files: Sequence[os.DirEntry[str]] = ()
+    error: OSError | None = None
+
+
+def listings(top: Path) -> Iterator[Listing]:
+    """List a folder and all folders below it once each: real ones first, then those behind links.
+
+    Hidden folders, and folders that tiler wrote a slide's tiles to, are left out.
+    """
+    seen: set[tuple[int, int]] = set()
+    near, behind_links = deque([(top, False)]), deque[tuple[Path, bool]]()
+    while near or behind_links:
+        folder, linked = (near or behind_links).popleft()
+        try:
+            facts = folder.stat()
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            entries = _entries(folder)
+        except OSError as error:
+            yield Listing(folder, linked, error=error)
+            continue
+        if any(entry.name == _RECORD for entry in entries) and _is_output(folder):
+            continue  # TIFF tiles have a slide's suffix
+        files = []
+        for entry in entries:
+            if not _is_folder(entry):
+                files.append(entry)
+            elif not entry.name.startswith("."):
+                link = entry.is_symlink()
+                (behind_links if link else near).append((folder / entry.name, linked or link))
+        yield Listing(folder, linked, files)
+
+
+def matches(start: Path, parts: Sequence[str]) -> Iterator[Found]:
+    """Find what a glob stands for.
+
+    Parameters
+    ----------
+    start
+        The folder that it counts from.
+    parts
+        Its components; ``**`` stands for any number of folders.
+    """
+    if not parts:
+        yield Found(start)
+        return
+    head, *rest = parts
+    if head == "**":
+        yield from _matches_below(start, rest)
+    elif glob.has_magic(head):
+        yield from _matches_in(start, head, rest)
+    elif rest or _is_there(start / head):
+        yield from matches(start / head, rest)
+
+
+def _matches_in(folder: Path, pattern: str, rest: Sequence[str]) -> Iterator[Found]:
+    """Match the names in a folder, and the rest of the glob below them."""
+    try:
+        entries = _entries(folder)
+    except _NOT_THERE:
+        return
+    except OSError as error:
+        yield Found(folder, error)
+        return
+    fits = re.compile(fnmatch.translate(os.path.normcase(pattern))).match
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not pattern.startswith(".")
+        if hidden or not fits(os.path.normcase(entry.name)):
+            continue
+        if not rest or _is_folder(entry):
+            yield from matches(folder / entry.name, rest)
+        elif broken := broken_link(entry):
+            yield Found(folder / entry.name, broken)
+
+
+def _matches_below(top: Path, parts: Sequence[str]) -> Iterator[Found]:
+    """Match the rest of a glob in a folder and in all folders below it."""
+    if not parts:
+        yield Found(top)
+        return
+    for listing in listings(top):
+        if listing.error is None:
+            yield from matches(listing.folder, parts)
+        elif listing.folder != top or not isinstance(listing.error, _NOT_THERE):
+            yield Found(listing.folder, listing.error)
+
+
+def broken_link(entry: os.DirEntry[str]) -> OSError | None:
+    """Return why a link leads nowhere that may be one to a folder, as it has no file type.
+
+    None for links that lead somewhere, and for all other entries.
+    """
+    if has_file_type(entry.name):
+        return None
+    try:
+        entry.stat()
+    except OSError as error:
+        return error if entry.is_symlink() else None
+    return None
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as listing:
+        return sorted(listing, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is there, or could be: what opens it says why it cannot be looked at."""
+    try:
+        path.lstat()
+    except _NOT_THERE:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_output(folder: Path) -> bool:
+    """Whether tiler wrote a slide's tiles to a folder."""
+    try:
+        with opened(folder / _RECORD, sys.maxsize) as (record, _):
+            begins = record.read(len(_BEGINS))
+    except (OSError, StoredError):
+        return False
+    return begins == _BEGINS and folder.resolve().parent.name == "slides"
