@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
@@ -62,12 +62,14 @@ def interruptible() -> Iterator[None]:
 def pass_on() -> None:
     """Give the launcher its signal, now that the run it ended has written its tables.
 
-    The launcher's handler queues the job again, or gives it up.
+    The launcher's handler queues the job again and exits, or gives it up by an exception, which
+    the handler logs; ``run.json`` says by then that the run was interrupted.
     """
     if _passing:
         number = _passing.pop()
         _passing.clear()
-        signal.raise_signal(number)
+        with suppress(Exception):
+            signal.raise_signal(number)
 
 
 def leave_at_once() -> None:
