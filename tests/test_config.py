@@ -153,6 +153,32 @@ def test_runs_do_not_share_what_their_parts_are_made_of(
         assert first.store is not second.store
 
 
+@pytest.mark.parametrize(
+    ("words", "stride"),
+    [
+        ([], (128, 128)),
+        (["tile.size=512"], (256, 256)),
+        (["tile.size=[301,64]"], (150, 32)),
+        (["tile.size=512", "tile.stride=100"], (100, 100)),
+        (["tile.size=512", "tile.overlap=0.25"], (384, 384)),
+        (["tile.size=100.5", "tile.unit=um"], (50.25, 50.25)),
+    ],
+)
+def test_tiles_overlap_by_half_whatever_their_size(
+    words: list[str], stride: tuple[float, float]
+) -> None:
+    plan = build(composed("slides=files", "slides.paths=a.svs", "tile=overlap", *words))
+    assert plan.jobs[0].extractor.tile_spec.stride == stride
+
+
+@pytest.mark.parametrize("option", ["pixels", "um"])
+def test_other_tiles_overlap_where_they_are_told_to(option: str) -> None:
+    words = ["slides=files", "slides.paths=a.svs", f"tile={option}", "tile.size=200"]
+    assert build(composed(*words)).jobs[0].extractor.tile_spec.stride == (200, 200)
+    plan = build(composed(*words, "tile.overlap=0.25"))
+    assert plan.jobs[0].extractor.tile_spec.stride == (150, 150)
+
+
 def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="TILER_TARGETS"):
         allowed_target("fractions.Fraction")

@@ -60,6 +60,37 @@ def test_a_resolution_knows_its_microns():
     assert MPP(0.7).mpp(BLIND) == 0.7
 
 
+SIDES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
+
+
+@given(SIDES, st.integers(0, 99))
+def test_the_stride_follows_the_size_and_the_overlap(size, percent):
+    overlap = percent / 100
+    spec = TileSpec(size, resolution=MPP(0.5), overlap=overlap)
+    for side, stride in zip(size, spec.stride, strict=True):
+        # Neighbours share at least so much, and not a pixel more than that takes.
+        shared = -(-side * percent // 100)
+        assert stride == max(1, side - shared)
+        assert isinstance(stride, int)
+    microns = TileSpec(size, resolution=MPP(0.5), unit="um", overlap=overlap).stride
+    assert microns == pytest.approx([side * (100 - percent) / 100 for side in size])
+
+
+def test_half_an_odd_tile_is_rounded_up_and_a_stride_overrides():
+    half = TileSpec((255, 1), resolution=MPP(0.5), overlap=0.5)
+    assert half.stride == (127, 1)
+    assert half == TileSpec((255, 1), (127, 1), MPP(0.5))
+    assert TileSpec(100, resolution=MPP(0.5), overlap=0.55).stride == (45, 45)
+    assert TileSpec(256, 64, MPP(0.5), overlap=0.5).stride == (64, 64)
+    assert TileSpec(256, resolution=MPP(0.5)).stride == (256, 256)
+
+
+@pytest.mark.parametrize("overlap", [1, -0.1, math.nan, math.inf, "0.5", None, True])
+def test_an_overlap_is_a_share(overlap):
+    with pytest.raises(ConfigError, match=r"tile\.overlap=.*share"):
+        TileSpec(256, resolution=MPP(0.5), overlap=overlap)
+
+
 @pytest.mark.parametrize(
     ("resolution", "token"),
     [

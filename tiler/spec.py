@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TypeVar
 
 from tiler.errors import ConfigError
-from tiler.geometry import Extent, positive_extent
+from tiler.geometry import Extent, is_number, positive_extent
 from tiler.resolution import MPP, Level, Magnification, Resolution
 
 _E = TypeVar("_E", bound=Enum)
@@ -42,13 +43,18 @@ class TileSpec:
     size
         One number or (width, height), in ``unit``.
     stride
-        The distance between the corners of neighbouring tiles, in ``unit``; ``size`` if None.
+        The distance between the corners of neighbouring tiles, in ``unit``; if None it follows
+        from ``size`` and ``overlap``.
     resolution
         The target resolution: a ``Level``, a ``Magnification`` or an ``MPP``.
     unit
         ``pixels`` of the target resolution, or ``um``.
     edge
         ``drop``, ``pad`` or ``shift``.
+    overlap
+        The share of a tile's width and height that neighbours have in common, from 0 to less than
+        1, where no stride is given. In pixels it is rounded up to whole ones: tiles of 255 pixels
+        with an overlap of 0.5 share 128, and the stride is 127, never less than 1.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class TileSpec:
         resolution: Resolution | None = None,
         unit: MeasurementUnit | str = MeasurementUnit.PIXELS,
         edge: Edge | str = Edge.DROP,
+        overlap: float = 0.0,
     ) -> None:
         if not isinstance(resolution, Level | Magnification | MPP):
             raise ConfigError(
@@ -77,7 +84,11 @@ class TileSpec:
         unit, edge = _choice(MeasurementUnit, unit, "unit"), _choice(Edge, edge, "edge")
         whole = unit is MeasurementUnit.PIXELS
         extent = positive_extent(size, "tile.size", whole=whole)
-        step = extent if stride is None else positive_extent(stride, "tile.stride", whole=whole)
+        if not is_number(overlap) or not 0 <= overlap < 1:
+            raise ConfigError(f"tile.overlap={overlap!r}: must be a share, from 0 to less than 1")
+        step = Extent(*(_step(side, overlap, whole) for side in extent))
+        if stride is not None:
+            step = positive_extent(stride, "tile.stride", whole=whole)
         for field, value in (
             ("size", extent),
             ("stride", step),
@@ -86,6 +97,14 @@ class TileSpec:
             ("edge", edge),
         ):
             object.__setattr__(self, field, value)
+
+
+def _step(side: float, overlap: float, whole: bool) -> float:
+    """How far apart tiles of some width or height are, one of which overlaps the next."""
+    if not whole:
+        return side * (1 - overlap)
+    # Rounded before it is rounded up: 0.55 * 100 is 55.00000000000001.
+    return max(1, int(side) - math.ceil(round(side * overlap, 6)))
 
 
 def _choice(kind: type[_E], value: object, field: str) -> _E:
