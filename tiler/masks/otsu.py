@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tiler.errors import ConfigError
 from tiler.masks.checks import odd, span
 from tiler.masks.cleaning import clean, close
+from tiler.masks.glass import on_neutral_glass
 from tiler.masks.hsv import to_hsv
 from tiler.masks.pen import pen_marks
 from tiler.masks.thumbnail import ThumbnailMask
@@ -23,11 +24,12 @@ NEAR_BLACK = 40
 class OtsuMask(ThumbnailMask):
     """Tissue where a thumbnail is more saturated than a threshold that Otsu's method finds.
 
-    For bright-field slides on pale glass. Otsu's method always splits, also glass from glass and
-    tissue from tissue, so its answer is kept within bounds: less saturated than the lower is
-    never tissue (a blank slide stays blank), more than the upper always is (a slide full of
-    tissue stays full, and vivid pen does not push pale tissue out). What lies between, such as
-    fat or mucin, may fall either way. See ``ThumbnailMask`` for the other settings.
+    For bright-field slides. A tint of the glass is removed first: see ``tiler.masks.glass``.
+    Otsu's method always splits, also glass from glass and tissue from tissue, so its answer is
+    kept within bounds: less saturated than the lower is never tissue (a blank slide stays blank),
+    more than the upper always is (a slide full of tissue stays full, and vivid pen does not push
+    pale tissue out). What lies between, such as fat or mucin, may fall either way. See
+    ``ThumbnailMask`` for the other settings.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class OtsuMask(ThumbnailMask):
         """
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
-        pixels = source.thumbnail(size)
+        pixels = on_neutral_glass(source.thumbnail(size))
         saturation = colourfulness(pixels, self.median)
         pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(saturation.shape, bool)
         lowest, highest = self.saturation
@@ -83,6 +85,18 @@ class OtsuMask(ThumbnailMask):
         tissue = close(saturation > threshold, self.close) & ~pen
         # Twice: pen must not become tissue again as a hole in it.
         return clean(tissue, min_tissue, min_hole) & ~pen
+
+    def why_empty(self, source: WSIReader) -> str:
+        """Explain why a slide has no tissue, where pen removal is the reason."""
+        if not self.remove_pen:
+            return ""
+        share = replace(self, remove_pen=False).generate(source).mean()
+        if not share:
+            return ""
+        return (
+            f"mask.remove_pen=true took all tissue, {share:.1%} of the slide, for pen: its rules"
+            " are for H&E on bright glass; set mask.remove_pen=false"
+        )
 
 
 def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:

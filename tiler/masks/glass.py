@@ -1,0 +1,86 @@
+"""The colour of the empty glass, and pixels as they would look on neutral glass.
+
+Old or thick mounting media and some scanners tint the glass: then its saturation lies among that of
+tissue. Dividing by the light that passes the empty glass removes the tint, as the measurement of
+optical density does (Ruifrok and Johnston 2001, Quantification of histochemical staining by color
+deconvolution, Analytical and Quantitative Cytology and Histology 23(4), 291-299).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.protocols import Pixels
+
+GREEN = 180
+"""The least green of glass, which haematoxylin and eosin absorb most. In thumbnails of real tissue
+without glass, the colours that cover a tenth of the area reach 179; pale pink glass has 190."""
+
+YELLOW = 128
+"""The least green of glass that passes more green than blue, as yellow and brown tints do and those
+stains do not."""
+
+TINTED = (15, 128)
+"""Saturations of tinted glass, 0 to 255: less is neutral, more is no glass."""
+
+LEAST_SHARE = 0.1
+"""The share of the slide that has the glass's colour: less of it does little harm as tissue."""
+
+BRIGHTEST = 20
+"""Glass is at most so much darker than the slide's brightest hundredths: tissue can be as pale, but
+only beside brighter glass."""
+
+SAME = 8
+"""Pixels that differ by at most this in every channel have the same colour."""
+
+
+ENOUGH = 1_000_000
+"""Pixels that are looked at, about: more do not change the answer."""
+
+
+def on_neutral_glass(pixels: Pixels) -> Pixels:
+    """Remove the tint of the glass; the same pixels where the slide shows no tinted glass.
+
+    Parameters
+    ----------
+    pixels
+        A thumbnail, uint8 RGB (h, w, 3).
+    """
+    glass = glass_colour(pixels)
+    if glass is None:
+        return pixels
+    levels = np.arange(256)[:, np.newaxis] * (glass.max() / glass)
+    table = np.rint(np.minimum(levels, 255)).astype(np.uint8)  # (256, 3)
+    return np.stack([table[:, channel][pixels[..., channel]] for channel in range(3)], axis=2)
+
+
+def glass_colour(pixels: Pixels) -> npt.NDArray[np.float64] | None:
+    """Find the colour of tinted glass, RGB (3,); None where there is none to be seen.
+
+    It is the commonest of the brightest colours. Pure white is left out, because padding is white.
+    """
+    step = max(1, math.isqrt(pixels.size // (3 * ENOUGH)))
+    colours = pixels[::step, ::step].reshape(-1, 3)
+    shown = colours[(colours < 255).any(axis=1)]
+    if not len(shown):
+        return None
+    green, blue = shown[:, 1], shown[:, 2]
+    clear = (green >= GREEN) | ((green >= YELLOW) & (green >= blue))
+    candidates = shown[clear & (green >= np.percentile(green, 98) - BRIGHTEST)]
+    if len(candidates) < LEAST_SHARE * len(shown):
+        return None
+    bins = candidates // (2 * SAME) @ np.array([1, 16, 256])
+    commonest = candidates[bins == np.bincount(bins).argmax()]
+    glass = np.median(commonest, axis=0)
+    glass = np.median(candidates[_near(candidates, glass)], axis=0)  # the bin may cut the peak
+    lowest, highest = TINTED
+    saturation = 255 * (1 - glass.min() / glass.max())
+    common = np.count_nonzero(_near(candidates, glass)) >= LEAST_SHARE * len(shown)
+    return glass if common and lowest < saturation <= highest else None
+
+
+def _near(colours: Pixels, colour: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.abs(colours - colour).max(axis=1) <= SAME)
