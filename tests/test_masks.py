@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from command import read_csv, tiler
 from conftest import ArrayReader as Picture
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from tracked import COMMON, picture
 
-from tiler import Level, TileExtractor, TileSpec
+from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
 from tiler.masks.cleaning import clean, close, dilate, fill_holes, remove_specks
 from tiler.masks.file import fits
+from tiler.masks.glass import glass_colour, on_neutral_glass
 from tiler.masks.pen import pen_marks
 from tiler.readers import ImageReader, OpenSlideReader
 
@@ -285,6 +286,78 @@ class TestOtsu:
         assert not pen_marks(pixels, min_area=70).any()
 
 
+TINTS = {
+    "cream": (245, 235, 215), "yellow": (240, 226, 196), "amber": (230, 200, 140),
+    "brown": (200, 170, 130), "pink": (240, 205, 215), "blue": (200, 215, 240),
+    "green": (205, 235, 205), "lavender": (220, 200, 240), "grey": (205, 205, 207),
+    "white": (244, 243, 245),
+}  # fmt: skip
+
+
+def tinted(height: int, width: int, tint: tuple, noise: int, seed: int = 0) -> np.ndarray:
+    """Empty glass of a colour of its own."""
+    shake = np.random.default_rng(seed).integers(-noise, noise + 1, (height, width, 3))
+    return np.clip(np.array(tint) + shake, 0, 255).astype(np.uint8)
+
+
+class TestTintedGlass:
+    @pytest.mark.parametrize("tint", TINTS.values(), ids=TINTS)
+    @pytest.mark.parametrize("remove_pen", [False, True])
+    @pytest.mark.parametrize("noise", [0, 3])
+    def test_blank_glass_is_empty(self, tint: tuple, remove_pen: bool, noise: int) -> None:
+        source = Picture(tinted(140, 230, tint, noise), mpp=8.0)
+        assert not OtsuMask(remove_pen=remove_pen).generate(source).any()
+
+    @pytest.mark.parametrize("tint", TINTS.values(), ids=TINTS)
+    @given(
+        st.integers(0, 2**32 - 1),
+        st.floats(0.03, 0.85),
+        st.sampled_from([(190, 90, 150), EOSIN, HAEMATOXYLIN]),
+        st.integers(0, 3),
+    )
+    @settings(max_examples=15)
+    def test_tissue_is_kept_and_glass_is_not(
+        self, tint: tuple, seed: int, part: float, stain: tuple, noise: int
+    ) -> None:
+        light = np.array(tint) / 255
+        pixels = tinted(90, 130, tint, noise, seed)
+        height, width = round(90 * part**0.5), round(130 * part**0.5)
+        x, y = np.random.default_rng(seed).integers(0, (131 - width, 91 - height))
+        paint(pixels, x, y, width, height, tuple(np.rint(np.array(stain) * light).astype(int)))
+        mask = OtsuMask(min_tissue_fraction=None).generate(Picture(pixels))
+        assert share(mask, x + 3, y + 3, width - 6, height - 6) == 1
+        mask[max(0, y - 3) : y + height + 3, max(0, x - 3) : x + width + 3] = False
+        assert not mask.any()
+
+    @pytest.mark.parametrize("stain", [EOSIN, HAEMATOXYLIN, (190, 90, 150), (201, 161, 195)])
+    def test_a_slide_full_of_tissue_stays_full(self, stain: tuple) -> None:
+        assert OtsuMask().generate(Picture(tinted(100, 160, stain, 4))).all()
+
+    def test_white_padding_does_not_hide_the_tint(self) -> None:
+        pixels = tinted(120, 200, TINTS["yellow"], 2)
+        paint(pixels, 0, 0, 200, 50, (255, 255, 255))
+        paint(pixels, 60, 60, 50, 40, EOSIN)
+        mask = OtsuMask().generate(Picture(pixels))
+        assert share(mask, 62, 62, 46, 36) == 1
+        assert mask.sum() < 1.2 * 50 * 40
+
+    def test_pale_tissue_beside_white_glass_is_no_glass(self) -> None:
+        pixels = paint(glass(100, 160), 0, 0, 160, 60, (235, 187, 219))
+        assert glass_colour(pixels) is None
+        assert share(OtsuMask().generate(Picture(pixels)), 0, 0, 160, 58) == 1
+
+    @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 7), st.just(3))))
+    def test_any_picture_has_an_answer_that_transposes(self, pixels: np.ndarray) -> None:
+        turned = np.ascontiguousarray(pixels.transpose(1, 0, 2))
+        assert np.array_equal(on_neutral_glass(turned), on_neutral_glass(pixels).transpose(1, 0, 2))
+
+    def test_a_large_thumbnail_is_looked_at_in_part_and_changed_throughout(self) -> None:
+        pixels = tinted(1500, 2100, TINTS["yellow"], 1)
+        neutral = on_neutral_glass(pixels)
+        assert neutral.shape == pixels.shape
+        assert np.ptp(neutral.astype(int), axis=2).max() <= 4
+
+
 # In pixels of the pictures, (x, y, width, height), chosen by eye.
 REAL = {
     "tcga-green-pen.png": {
@@ -358,6 +431,81 @@ class TestRealThumbnails:
         for box in REAL[name]["pen"]:
             assert share(with_pen, *box) > 0.8, box
             assert share(without, *box) < 0.05, box
+
+    def test_its_glass_has_no_tint(self, name: str, shared_slides: Path) -> None:
+        with ImageReader(shared_slides / "thumbs" / name) as source:
+            pixels = source.thumbnail(source.dimensions)
+        assert glass_colour(pixels) is None
+
+    @pytest.mark.parametrize("tint", ["yellow", "brown", "pink", "blue"])
+    def test_a_tint_hardly_changes_the_mask(
+        self, name: str, tint: str, shared_slides: Path
+    ) -> None:
+        with ImageReader(shared_slides / "thumbs" / name) as source:
+            pixels = source.thumbnail(source.dimensions)
+        if name == "tcga-green-pen.png":
+            pytest.skip("a fiftieth of it is glass: too little to be found, or to matter")
+        before = OtsuMask().generate(Picture(pixels))
+        through = np.rint(pixels * (np.array(TINTS[tint]) / 255)).astype(np.uint8)
+        after = OtsuMask().generate(Picture(through))
+        assert (before & after).sum() > 0.95 * (before | after).sum()
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
+def test_tissue_alone_is_not_taken_for_glass(name: str, shared_slides: Path) -> None:
+    with OpenSlideReader(shared_slides / name) as source:
+        mask = OtsuMask().generate(source)
+        pixels = source.thumbnail(Size(*mask.shape[::-1]))
+    side, seen = min(mask.shape) // 6, 0
+    for y in range(0, mask.shape[0] - side, side // 2):
+        for x in range(0, mask.shape[1] - side, side // 2):
+            if share(mask, x, y, side, side) > 0.97:
+                seen += 1
+                assert glass_colour(pixels[y : y + side, x : x + side]) is None
+    assert seen > 20
+
+
+def test_the_reason_names_pen_removal_where_it_took_all_tissue(shared_slides: Path) -> None:
+    wish = TileSpec(512, resolution=Level(0))
+    extractor = TileExtractor(wish, mask_provider=OtsuMask(remove_pen=True))
+    with open_slide(shared_slides / "test3-DAPI-2-(387).ndpi") as slide:
+        assert extractor.extract(slide) == []
+        with pytest.raises(
+            RuntimeError, match=r"mask\.remove_pen=true took all tissue, 32\."
+        ) as caught:
+            extractor.to_csv("nowhere")
+    assert "32.2% of the slide" in str(caught.value)
+    assert "set mask.remove_pen=false" in str(caught.value)
+    blank = Picture(glass(90, 120))
+    assert OtsuMask(remove_pen=True).why_empty(blank) == OtsuMask().why_empty(blank) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "fraction", "doubt"),
+    [
+        (["mask=otsu"], 1.0, "the mask (OtsuMask) covers the whole slide, mask_fraction=1;"),
+        (["mask=hsv"], 1.0, "the mask (HsvMask) covers the whole slide, mask_fraction=1;"),
+        (["mask=hsv", "mask.saturation=[254,255]"], 0.0, "the mask (HsvMask) found no tissue"),
+        (["mask=none"], 1.0, ""),
+        (["mask=file", "mask.path=part.png"], 7 / 96, ""),
+        (["mask=file", "mask.path=full.png"], 1.0, ""),
+    ],
+)
+def test_a_threshold_that_parts_nothing_is_a_warning_and_a_fraction(
+    words: list[str], fraction: float, doubt: str, tmp_path: Path
+) -> None:
+    Image.fromarray(tinted(64, 96, EOSIN, 9)).save(tmp_path / "pic.png")
+    part = np.zeros((8, 12), np.uint8)
+    part[0, :7] = 255
+    Image.fromarray(part).save(tmp_path / "part.png")
+    Image.fromarray(np.full_like(part, 255)).save(tmp_path / "full.png")
+    done = tiler(*COMMON[:-1], *words, "threshold=0", "out=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert float(row["mask_fraction"]) == fraction
+    said = [line for line in done.stderr.splitlines() if "WARNING" in line]
+    assert len(said) == bool(doubt)
+    assert all(f"slide=pic {doubt}" in line for line in said)
 
 
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])

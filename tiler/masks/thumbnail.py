@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
@@ -39,6 +40,8 @@ class ThumbnailMask:
     ConfigError
         When a value makes no sense, naming it.
     """
+
+    thresholds: ClassVar[bool] = True
 
     mpp: float = 8.0
     max_side: int = 2048

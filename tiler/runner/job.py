@@ -92,6 +92,8 @@ class SlideRow:
         Tiles that passed but could not be read.
     coverage
         Mean tissue share of the tiles kept.
+    mask_fraction
+        Share of the mask that is tissue.
     tissue_mm2
         Area of the mask, where the mpp is known.
     requested
@@ -118,6 +120,7 @@ class SlideRow:
     below_threshold: int = 0
     dropped: int = 0
     coverage: float | None = None
+    mask_fraction: float | None = None
     tissue_mm2: float | None = None
     requested: str = ""
     downsample: float | None = None

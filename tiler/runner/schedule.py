@@ -152,7 +152,7 @@ class Schedule:
             assert isinstance(result, Planned)
             slide.planned = result
             plan = result.plan
-            self._tell_of_cache(job.slide_id, plan)
+            self._tell_of_plan(job.slide_id, plan)
             parts: list[Task] = [
                 TilesTask(job, name, piece, slide.partial, result.key)
                 for name, exporter in job.exporters.items()
@@ -194,12 +194,15 @@ class Schedule:
         log.warning("slide=%s what it held before is in %s now", slide.job.slide_id, aside)
         self._events.add("set_aside", slide=slide.job.slide_id)
 
-    def _tell_of_cache(self, slide_id: str, plan: SlidePlan) -> None:
+    def _tell_of_plan(self, slide_id: str, plan: SlidePlan) -> None:
         self.shared.update(f"{what}s made" for what in plan.made)
         self.shared.update(f"{what}s reused" for what in ("mask", "grid") if what not in plan.made)
         for note in plan.notes:
             log.warning("slide=%s %s", slide_id, note)
             self._events.add("cache", slide=slide_id, note=note)
+        for doubt in plan.doubts:
+            log.warning("slide=%s %s", slide_id, doubt)
+            self._events.add("mask", slide=slide_id, note=doubt)
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
         """The row of a slide that has ended, its job if it is to be tried again, else None."""

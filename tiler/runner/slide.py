@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiler.errors import ReadError
-from tiler.geometry import Size
+from tiler.geometry import Box, Size
 from tiler.grid import Ints
-from tiler.protocols import FailedTile, Mask, WSIReader
+from tiler.protocols import FailedTile, Mask, MaskProvider, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.runner.fingerprint import Fingerprint
@@ -48,6 +48,8 @@ class SlidePlan:
         What could not be taken from the cache, of ``mask`` and ``grid``.
     notes
         What is to be said of cached entries that could not be used.
+    doubts
+        What is to be said of the mask.
     """
 
     source: Fingerprint
@@ -59,6 +61,7 @@ class SlidePlan:
     row: dict[str, object]
     made: tuple[str, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
@@ -75,6 +78,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     mask, cells = shared.mask, shared.cells
     reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
     regions = extractor.choose(reader, cells)
+    fraction = np.count_nonzero(mask) / mask.size
     row: dict[str, object] = {
         "slide_id": job.slide_id,
         "status": "done" if regions else "done_empty",
@@ -83,7 +87,8 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         "kept": len(regions),
         "below_threshold": cells.ratios.size - len(regions),
         "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
-        "tissue_mm2": _tissue_mm2(mask, reader),
+        "mask_fraction": fraction,
+        "tissue_mm2": _tissue_mm2(fraction, reader),
         "requested": resolution.token,
         "downsample": resolution.downsample(reader),
         "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
@@ -103,15 +108,28 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         row=row,
         made=shared.made,
         notes=shared.notes,
+        doubts=_doubts(extractor.mask_provider, fraction, reader.bounds),
     )
 
 
-def _tissue_mm2(mask: Mask, reader: WSIReader) -> float | None:
-    """The area of a mask's tissue: its share of the bounded area."""
+def _doubts(provider: MaskProvider | None, fraction: float, bounds: Box) -> tuple[str, ...]:
+    """Name a mask that found a threshold, but only tissue or none: it may be wrong."""
+    thresholds = getattr(provider, "thresholds", hasattr(provider, "threshold"))
+    if not thresholds or 0 < fraction < 1 or not (bounds.width and bounds.height):
+        return ()
+    found = "covers the whole slide" if fraction else "found no tissue"
+    return (
+        f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
+        " exporter=overview, and choose another mask where that is wrong",
+    )
+
+
+def _tissue_mm2(fraction: float, reader: WSIReader) -> float | None:
+    """Return the area of a mask's tissue: its share of the bounded area."""
     if reader.mpp is None:
         return None
     area_mm2 = reader.bounds.width * reader.bounds.height * (reader.mpp / 1000) ** 2
-    return round(np.count_nonzero(mask) / mask.size * area_mm2, 6)
+    return round(fraction * area_mm2, 6)
 
 
 def pieces(regions: Regions) -> Iterator[Regions]:
