@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from PIL import Image
 from tiler.geometry import Size
 from tiler.grid import coverage
 from tiler.runner.contact_sheet import COLOURS, draw
+from tiler.runner.sweep import read_jobs
 from tiler.slides.demo import write_demo_slide
 from tiler.stages import Cells
 
@@ -170,6 +172,62 @@ def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObj
     picture = draw(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))
     assert picture.shape == size
     assert np.array_equal(picture != 0, expected)
+
+
+FOREIGN = {
+    "list": b"[]",
+    "half": b'{"sweep": {"id": "',
+    "other types": b'{"sweep": ["id"], "exit_code": null}',
+    "deep": b'{"sweep": ' * 10**5,
+    "huge number": b'{"sweep": ' + b"9" * 5000 + b"}",
+    "binary": bytes(range(256)),
+    "empty": b"",
+}
+
+
+def test_files_of_others_below_a_sweeps_folder_never_end_it(
+    slides: list[str], tmp_path: Path
+) -> None:
+    names = "run.json", "refused.json", "budget.json"
+    for name in names:
+        for kind, content in FOREIGN.items():
+            (tmp_path / "res" / kind).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "res" / kind / name).write_bytes(content)
+        for kind in ("fifo", "link", "device", "folder"):
+            (tmp_path / "res" / kind).mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / "res/fifo" / name)
+        (tmp_path / "res/link" / name).symlink_to("nowhere")
+        (tmp_path / "res/device" / name).symlink_to("/dev/zero")
+        (tmp_path / "res/folder" / name).mkdir()
+    done = tiler("-m", *slides, "resolution=level", "threshold=0.2,0.9", "out=res", cwd=tmp_path,
+                 timeout=60)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(read_csv(tmp_path / "res/sweep.csv")) == 4
+    passed_over = [line for line in done.stderr.splitlines() if "passed over" in line]
+    assert len(passed_over) == len(set(passed_over)) == 3 * 8
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [{"exit_code": "0"}, {"exit_code": None}, {"exit_code": True}, {"counts": {"kept": "1"}},
+     {"cache": []}, {"cache": {"folder": ["x"]}}, {"error": 5}, {"sweep": {"id": "s"}},
+     {"sweep": {"id": "s", "number": "0", "settings": {}}},
+     {"sweep": {"id": "s", "number": 0, "settings": {"a": 1}}}],
+)  # fmt: skip
+def test_a_job_that_was_tampered_with_is_passed_over(
+    tmp_path: Path, harm: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = {"sweep": {"id": "s", "number": 0, "settings": {"a": "1"}}, "exit_code": 0}
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job/run.json").write_text(json.dumps(good))
+    assert [job.name for job in read_jobs(tmp_path, "s", "run.json")] == ["job"]
+    (tmp_path / "job/slides.csv").write_text("slide_id,status\n")
+    (tmp_path / "job/run.json").write_text(json.dumps({**good, **harm}))
+    assert read_jobs(tmp_path, "s", "run.json") == []
+    assert "job/run.json: is damaged: " in caplog.text
+    (tmp_path / "job/run.json").write_text(json.dumps(good))
+    (tmp_path / "job/slides.csv").write_text("slide_id,status\na\n")
+    assert read_jobs(tmp_path, "s", "run.json") == []
 
 
 def test_jobs_may_lie_deeper_down(slides: list[str], tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,7 +12,7 @@ from tiler.errors import ConfigError
 from tiler.files import inside
 from tiler.runner.record import NAME as RECORD
 from tiler.runner.record import record_content
-from tiler.runner.report import REFUSED
+from tiler.runner.report import REFUSED, table_rows
 from tiler.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
@@ -158,12 +156,6 @@ def _unreadable(path: Path, error: OSError | StoredError) -> ConfigError:
 def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a table that has at least some columns."""
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
-    except csv.Error as error:
-        raise ConfigError(f"{path} is damaged: {error}") from error
-    for number, row in enumerate(rows, 1):
-        missing = [name for name in columns if row.get(name) is None]
-        if missing or None in row:
-            what = f"no {missing[0]!r}" if missing else "too many cells"
-            raise ConfigError(f"{path} is damaged: row {number} has {what}")
-    return rows
+        return table_rows(read_regular(path, MAX_TABLE), columns)
+    except (FileNotFoundError, StoredError) as error:
+        raise _unreadable(path, error) from error

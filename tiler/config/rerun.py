@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 
 from tiler.config.folder import conf_folder
 from tiler.errors import ConfigError
+from tiler.stored import StoredError, read_json
 
 NAME = "rerun"
 
@@ -81,13 +81,14 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
 
 def _config_of(path: Path, old: Path) -> dict[str, Any]:
     try:
-        if config := dict(json.loads(path.read_text(encoding="utf-8"))["config"]):
+        config = read_json(path.resolve()).get("config")  # the user may name a link
+        if isinstance(config, dict) and config:
             return config
-        what = f"{path} is of a run without configuration"
-    except OSError as error:
-        what = f"{path}: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
-        what = f"{path} is no record of a run"
+        what = f"{path} contains no configuration"
+    except FileNotFoundError:
+        what = f"{path} is missing"
+    except StoredError as error:
+        what = f"{path} {error}"
     raise ConfigError(
         f"--rerun {old}: no run to repeat there ({what}); give the folder of a run, or its run.json"
     )

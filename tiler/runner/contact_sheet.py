@@ -68,8 +68,9 @@ def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[_Picture | None, st
     if found is None or found["status"] == "failed":
         return None, "failed" if found else "not there"
     record = read_record(folder / job.name / "slides" / slide)
-    kept_in = os.path.normpath(folder / job.name / (job.run["cache"]["folder"] or ""))
-    picture = _drawn(Path(kept_in), record)
+    cache = (job.run.get("cache") or {}).get("folder")
+    kept_in = os.path.normpath(folder / job.name / cache) if isinstance(cache, str) else ""
+    picture = _drawn(Path(kept_in), record) if kept_in else None
     return picture, f"{found['kept']} of {found['candidates']} tiles"
 
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from filelock import FileLock, Timeout
 
 from tiler.errors import ConfigError, LockedError
 from tiler.files import destination_error, inside, make_folder, write_whole
+from tiler.hints import made_of
+from tiler.stored import read_json
 
 _HOLDER = ".lock-holder.json"
+_MAX_HOLDER = 4096  # bytes
 
 
 STALE = ".stale"
@@ -78,9 +82,18 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
+@dataclass(frozen=True)
+class _Holder:
+    """Who holds a lock."""
+
+    pid: int
+    host: str
+    since: str
+
+
 def _holder(out: Path) -> str:
     try:
-        facts = json.loads((out / _HOLDER).read_text())
-    except (OSError, ValueError):
+        who = made_of(_Holder, read_json(out / _HOLDER, _MAX_HOLDER))
+    except (FileNotFoundError, ValueError):
         return ""
-    return f", held by pid {facts['pid']} on host {facts['host']} since {facts['since']}"
+    return f", held by pid {who.pid} on host {who.host} since {who.since}"

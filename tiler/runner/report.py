@@ -15,6 +15,7 @@ import tiler
 from tiler.files import inside, write_whole
 from tiler.runner.job import STATUSES, SlideRow
 from tiler.runner.versions import versions
+from tiler.stored import MAX_TABLE, StoredError, read_regular
 
 REFUSED = "refused.json"
 """Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
@@ -27,6 +28,42 @@ def write_slides(out: Path, rows: Sequence[SlideRow]) -> None:
     writer.writeheader()
     writer.writerows(map(vars, rows))
     write_whole(inside(out, "slides.csv"), text.getvalue().encode(errors="surrogateescape"))
+
+
+def read_slides(out: Path) -> list[dict[str, str]]:
+    """The rows of a run's ``slides.csv``, as text; none where there is no table.
+
+    Raises
+    ------
+    StoredError
+        When there is one that cannot be used.
+    """
+    try:
+        data = read_regular(out / "slides.csv", MAX_TABLE)
+    except FileNotFoundError:
+        return []
+    return table_rows(data, ("slide_id", "status", "candidates", "kept"))
+
+
+def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV table that has at least some columns, as text.
+
+    Raises
+    ------
+    StoredError
+        When it has not, or is cut short or garbled.
+    """
+    text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
+    try:
+        rows = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise StoredError(f"is damaged: {error}") from error
+    for number, row in enumerate(rows, 1):
+        missing = [name for name in columns if row.get(name) is None]
+        if missing or None in row:
+            what = f"no {missing[0]!r}" if missing else "too many cells"
+            raise StoredError(f"is damaged: row {number} has {what}")
+    return rows
 
 
 def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int) -> None:

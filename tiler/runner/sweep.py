@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,13 @@ from typing import Any
 import tiler
 from tiler.errors import ConfigError
 from tiler.files import inside, write_whole
+from tiler.hints import made_of
 from tiler.runner.job import SlideRow
-from tiler.runner.report import REFUSED
+from tiler.runner.report import REFUSED, read_slides
 from tiler.runner.versions import git_state, versions
+from tiler.stored import StoredError, read_json
+
+log = logging.getLogger("tiler")
 
 _WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143)
 
@@ -32,17 +37,45 @@ class JobRecord:
     rows: list[dict[str, str]]
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """The sweep that a job is part of, as its ``run.json`` has it."""
+
+    id: str
+    number: int
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The parts of a job's ``run.json`` that a sweep reads."""
+
+    sweep: _Sweep
+    exit_code: int
+    error: str | None = None
+    counts: Mapping[str, int] | None = None
+    cache: Mapping[str, int | str | None] | None = None
+
+
 def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
-    """The jobs of one sweep that left a file of such a name, in the order of their numbers."""
+    """The jobs of one sweep that left a file of such a name, in the order of their numbers.
+
+    A file of such a name that cannot be used is passed over, with a line in the log.
+    """
     jobs: dict[int, JobRecord] = {}
     # A tracker may keep copies further down.
     for record in sorted(_records(folder, names), key=lambda path: len(path.parts)):
-        run = _facts(record)
-        if run.get("sweep", {}).get("id") == sweep_id:
+        try:
+            run = _facts(record, sweep_id)
+            if run is None:
+                continue
             # Beside what refused a job may lie the table of an earlier run.
-            rows = [] if record.name == REFUSED else _rows(record.parent / "slides.csv")
-            name = record.parent.relative_to(folder).as_posix()
-            jobs.setdefault(run["sweep"]["number"], JobRecord(name, run, rows))
+            rows = [] if record.name == REFUSED else read_slides(record.parent)
+        except (FileNotFoundError, StoredError) as error:
+            log.warning("%s: %s; passed over", record, error)
+            continue
+        name = record.parent.relative_to(folder).as_posix()
+        jobs.setdefault(run["sweep"]["number"], JobRecord(name, run, rows))
     return [job for _, job in sorted(jobs.items())]
 
 
@@ -55,19 +88,32 @@ def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
         When that one's record lies in ``out``.
     """
     try:
-        other = _facts(out / "run.json")["sweep"]
-        twice = other["id"] == sweep_id and other["number"] != number
-    except (OSError, ValueError, KeyError, TypeError):
+        other = _facts(out / "run.json", sweep_id)
+    except (FileNotFoundError, StoredError):
         return
-    if twice:
+    if other is not None and other["sweep"]["number"] != number:
         raise ConfigError(
             f"{out}: another job of the sweep lies there; let hydra.sweep.subdir say what is swept"
         )
 
 
-def _facts(record: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))
-    return facts
+def _facts(record: Path, sweep_id: str) -> dict[str, Any] | None:
+    """What a file says of a job of some sweep; None if it is of another run.
+
+    Raises
+    ------
+    FileNotFoundError, StoredError
+        When the file cannot be used.
+    """
+    run = read_json(record)
+    sweep = run.get("sweep")
+    if not isinstance(sweep, dict) or sweep.get("id") != sweep_id:
+        return None
+    try:
+        made_of(_Job, run)
+    except ValueError as error:
+        raise StoredError(f"is damaged: {error}") from error
+    return run
 
 
 def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:
@@ -84,11 +130,11 @@ def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) ->
     """Write ``sweep.csv`` into a sweep's folder; a job that never got to a slide has one row."""
     text = io.StringIO()
     columns = ["job", *keys, *(field.name for field in fields(SlideRow))]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for job in jobs:
         settings = {"job": job.name, **job.run["sweep"]["settings"]}
-        rows = job.rows or [{"status": "failed", "reason": job.run.get("error", "no slide")}]
+        rows = job.rows or [{"status": "failed", "reason": job.run.get("error") or "no slide"}]
         writer.writerows({**settings, **row} for row in rows)
     path = inside(folder, "sweep.csv")
     write_whole(path, text.getvalue().encode(errors="surrogateescape"))
@@ -119,8 +165,8 @@ def write_definition(
     """Write ``sweep.json``: what was asked for, with what, and what the jobs shared."""
     shared: Counter[str] = Counter()
     for job in jobs:
-        counts = job.run.get("cache", {})
-        shared.update({what: count for what, count in counts.items() if what != "folder"})
+        counts = job.run.get("cache") or {}
+        shared.update({what: count for what, count in counts.items() if isinstance(count, int)})
     definition = {
         "tiler": tiler.__version__,
         "id": sweep_id,
@@ -147,10 +193,3 @@ def worst(codes: Iterable[int]) -> int:
     """The exit code of a sweep: the worst of its jobs'."""
     present = set(codes)
     return next((code for code in _WORST_FIRST if code in present), max(present, default=0))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
