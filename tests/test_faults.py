@@ -165,6 +165,12 @@ def test_f9_a_full_disk_stops_the_run_once_and_a_rerun_finishes(
     assert "ENOSPC" in result.stderr
     finished = [path.name for path in (small_disk / "out/slides").iterdir()]
     assert finished in (["a"], ["a", "b"], ["b", "a"])
+    told = json.loads((small_disk / "out/run.json").read_text())
+    assert (told["status"], told["exit_code"]) == ("failed", 4)
+    assert "ENOSPC" in told["error"]
+    statuses = {row["slide_id"]: row["status"] for row in read_csv(small_disk / "out/slides.csv")}
+    assert [name for name in statuses if statuses[name] == "done"] == sorted(finished)
+    assert set(statuses.values()) == {"done", "interrupted"}
     filler.unlink()
     result = tiler(*common, "verify=hash", cwd=folder)
     assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -278,10 +279,40 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     assert not (folder / "out/.partial").exists()
     assert statuses(folder)["a"][0] == "done"
     assert statuses(folder)["slow2"][0] == "interrupted"
+    run = json.loads((folder / "out/run.json").read_text())
+    assert (run["status"], run["exit_code"]) == ("interrupted", code)
 
     result = tiler(*COMMON, "tile.size=600", READER, cwd=folder, env=FAULTY)
     assert result.returncode == 0, result.stderr
     assert "of 3 slides are done already" in result.stderr
+
+
+def test_the_tables_of_a_run_that_died_are_its_own_and_say_so(folder: Path) -> None:
+    slides(folder, "a", "slow1")
+    common = [*COMMON, "tile.size=600", READER]
+    assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tiler", *common, "threshold=0.3"], cwd=folder,
+        env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[1/2] a done" in line:
+            break
+    process.kill()
+    process.communicate()
+    run = json.loads((folder / "out/run.json").read_text())
+    assert (run["status"], run["exit_code"]) == ("running", None)
+    assert run["config"]["threshold"] == 0.3
+    assert run["counts"]["interrupted"] == 2
+    assert {status for status, _ in statuses(folder).values()} == {"interrupted"}
+    same = tiler("out", "out", cwd=folder, module="tiler.compare")
+    assert "A has not ended" in same.stdout
+    again = tiler("--rerun", "out", cwd=folder, env=FAULTY)
+    assert "1 of 2 slides are done already" in again.stderr
+    run = json.loads((folder / "out/run.json").read_text())
+    assert (run["status"], run["exit_code"]) == ("done", 0)
+    assert {status for status, _ in statuses(folder).values()} == {"done"}
 
 
 @pytest.mark.parametrize("after_s", [0.1, 0.35])

@@ -42,6 +42,8 @@ def run_lines(job: str, a: Run, b: Run) -> Iterator[str]:
     for side, run in (("A", a), ("B", b)):
         if run.error:
             yield f"{side} did not get to its slides: {run.error}"
+        if run.unfinished:
+            yield f"{side} has not ended: it is still running, or it died; run it again to resume"
     if not (a.error or b.error):
         changes = setting_changes(a, b)
         yield "settings of A, then B:" if changes else "settings: the same"

@@ -12,7 +12,7 @@ from tiler.errors import ConfigError
 from tiler.files import inside
 from tiler.runner.record import NAME as RECORD
 from tiler.runner.record import record_content
-from tiler.runner.report import REFUSED, table_rows
+from tiler.runner.report import REFUSED, RUNNING, table_rows
 from tiler.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
@@ -42,13 +42,19 @@ class Run:
     @property
     def error(self) -> str:
         """Why it did not get to its slides; empty if it did."""
-        return str(self.facts.get("error", ""))
+        return "" if self.rows else str(self.facts.get("error", ""))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is still running, or died."""
+        return self.facts.get("status") == RUNNING
 
     @property
     def cache(self) -> Path | None:
         """The folder of its cache, where it had one."""
-        folder = (self.facts.get("cache") or {}).get("folder")
-        return self.folder / folder if folder else None
+        cache = self.facts.get("cache")
+        folder = cache.get("folder") if isinstance(cache, dict) else None
+        return self.folder / folder if folder and isinstance(folder, str) else None
 
     def slide_folder(self, slide_id: str) -> Path:
         """Where a slide's files lie."""

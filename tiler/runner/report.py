@@ -17,6 +17,12 @@ from tiler.runner.job import STATUSES, SlideRow
 from tiler.runner.versions import versions
 from tiler.stored import MAX_TABLE, StoredError, read_regular
 
+RUNNING = "running"
+"""The ``status`` in a ``run.json`` whose run has not ended, or died."""
+
+_SIGNALS = 128
+"""Exit codes above are 128 and the number of a signal."""
+
 REFUSED = "refused.json"
 """Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
 
@@ -66,11 +72,17 @@ def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int) -> None:
-    """Write ``run.json``: what was asked for, with what, and what came of it."""
+def write_run(
+    out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int | None
+) -> None:
+    """Write ``run.json``: what was asked for, with what, and what came of it.
+
+    ``code`` is the exit code, or None of a run that has just begun.
+    """
     counts = Counter(row.status for row in rows)
     record = {
         "tiler": tiler.__version__,
+        "status": _status(code),
         "versions": versions(),
         **facts,
         "counts": {
@@ -85,3 +97,10 @@ def write_run(out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], cod
     text = json.dumps(record, indent=2, ensure_ascii=False)
     write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")
     (out / REFUSED).unlink(missing_ok=True)
+
+
+def _status(code: int | None) -> str:
+    """How a run stands: one that says ``running`` while nothing holds its lock has died."""
+    if code is None:
+        return RUNNING
+    return "done" if code == 0 else "interrupted" if code > _SIGNALS else "failed"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import ConfigError, LockedError
+from tiler.errors import ConfigError, DestinationError, LockedError, TilerError
 from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engine import Engine
@@ -148,6 +150,7 @@ class _Run:
         self._reused = 0
         self._shared: Counter[str] = Counter()
         self._table_written = time.monotonic()
+        self._begun = False
 
     def go(self, limits: Limits) -> RunResult:
         """Do what is not done, and report, also when the run is cut short."""
@@ -163,6 +166,10 @@ class _Run:
             log.warning(
                 "interrupted; %d done, %d pending; re-run to resume", len(self._rows), pending
             )
+        except BaseException as error:
+            if self._begun:
+                self._report_failure(error)
+            raise
         return self._report(code)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
@@ -220,6 +227,7 @@ class _Run:
             self._work(todo, engine)
 
     def _work(self, todo: Sequence[SlideJob], engine: Engine) -> None:
+        self._begin()
         make_folder(self._out / "slides")
         with progress(len(todo)) as bar:
             schedule = Schedule(engine, self._out, bar, self._events)
@@ -234,6 +242,24 @@ class _Run:
                 if time.monotonic() - self._table_written > _TABLE_EVERY_S:
                     self._write_table()
 
+    def _begin(self) -> None:
+        """Replace the tables of an earlier run before its slides are touched."""
+        write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
+        self._begun = True
+        self._write_table()
+
+    def _report_failure(self, error: BaseException) -> None:
+        """Write the tables of a run that an error ends, as far as there is room for them."""
+        code = error.exit_code if isinstance(error, TilerError) else 1
+        self._facts = {**self._facts, "error": str(error)}
+        try:
+            self._report(code)
+        except DestinationError:
+            for path in (self._out / ".partial").glob("*"):  # what is not done makes room
+                shutil.rmtree(path, ignore_errors=True)
+            with suppress(DestinationError):  # run.json goes on saying "running"
+                self._report(code)
+
     def _report(self, code: int) -> RunResult:
         rows = self._write_table()
         if not code and any(row.status == "failed" for row in rows):
@@ -247,12 +273,15 @@ class _Run:
         return RunResult(tuple(rows), code)
 
     def _write_table(self) -> list[SlideRow]:
-        """Write ``slides.csv``: the slides' rows in the order they were asked for."""
-        pending = "interrupted"
-        rows = [
-            self._rows.get(job.slide_id) or SlideRow(job.slide_id, pending, "not done yet")
-            for job in self._jobs
-        ]
+        rows = self._all_rows()
         write_slides(self._out, rows)
         self._table_written = time.monotonic()
         return rows
+
+    def _all_rows(self) -> list[SlideRow]:
+        """The slides' rows in the order they were asked for; of those not done yet, too."""
+        pending = "interrupted"
+        return [
+            self._rows.get(job.slide_id) or SlideRow(job.slide_id, pending, "not done yet")
+            for job in self._jobs
+        ]
