@@ -16,6 +16,7 @@ ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "error_places"},
     {"files", "hints", "stored", "threads", "written"},
+    {"sync"},
     {"geometry"},
     {"resolution"},
     {"spec"},

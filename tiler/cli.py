@@ -52,8 +52,8 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
     from tiler.runner.tracking import end_sweep
 
-    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED)
-    budgets = read_jobs(folder, sweep.sweep_id, "budget.json")
+    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED, tell=say)
+    budgets = read_jobs(folder, sweep.sweep_id, "budget.json", tell=say)
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
         write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)

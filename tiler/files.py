@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import sys
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tiler.errors import ConfigError, DestinationError, Fix
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+_SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+"""Follows no link and waits for no reader of a FIFO."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFE
 
 NEW_MODE = 0o666
 """Permissions of a new file, of which the umask or the folder's default ACL takes away its own."""
@@ -60,7 +60,10 @@ def write_chunks(
     tuple
         Its size in bytes, and its SHA-256 in hex.
     """
+    check_writable(path)
     partial = path.with_name(f".{os.getpid()}.{digest(os.fsencode(path.name))[:12]}.partial")
+    with suppress(OSError):  # of a process that had the same number, or planted: not to be followed
+        partial.unlink()
     size_and_digest = _write(partial, chunks, durable)
     try:
         partial.replace(path)
@@ -103,9 +106,8 @@ def _write(
 ) -> tuple[int, str]:
     size, total = 0, hashlib.sha256()
     try:
-        handle = os.open(
-            path, _NEW_FILE, NEW_MODE
-        )  # half the time of open(): a million tiles' worth
+        # Half the time of open(): a million tiles' worth.
+        handle = os.open(path, _NEW_FILE, NEW_MODE)
         try:
             for chunk in chunks:
                 size += len(chunk)
@@ -134,8 +136,9 @@ def append_line(path: Path, line: bytes) -> None:
     DestinationError
         When the destination cannot be written.
     """
+    check_writable(path)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, NEW_MODE)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE, NEW_MODE)
         try:
             if os.write(handle, line + b"\n") <= len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -146,13 +149,65 @@ def append_line(path: Path, line: bytes) -> None:
         raise destination_error(error, path) from error
 
 
+def check_writable(path: Path) -> None:
+    """Refuse an output path where something else than a regular file is.
+
+    It would be replaced, or lead elsewhere: whoever named it may not know what it is. Folders that
+    the user names may be links; files, and folders that tiler names (``own_folder``), may not.
+
+    Raises
+    ------
+    DestinationError
+        When there is a link, a folder, a FIFO, a socket or a device.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise destination_error(error, path) from error
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+        raise DestinationError(f"E_DEST: {path} is {kind}; remove it, or name another file")
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+
+def own_folder(folder: Path) -> Path:
+    """A folder that tiler names itself, and so never a link to another one.
+
+    Raises
+    ------
+    ConfigError
+        When it is a link: writes and removals could lead anywhere.
+    """
+    if folder.is_symlink():
+        raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
+    return folder
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the system can."""
     if os.name != "nt":  # Windows cannot open a folder
-        _sync(folder, os.O_RDONLY)
+        sync_one(folder, os.O_RDONLY)
 
 
-def _sync(path: Path, mode: int) -> None:
+def sync_one(path: Path, mode: int) -> None:
+    """Flush a file or a folder to the disk, opened in some mode.
+
+    Raises
+    ------
+    DestinationError
+        When it cannot be.
+    """
     try:
         handle = os.open(path, mode)
         try:
@@ -161,38 +216,6 @@ def _sync(path: Path, mode: int) -> None:
             os.close(handle)
     except OSError as error:
         raise destination_error(error, path) from error
-
-
-def sync_tree(folder: Path) -> None:
-    """Flush everything below a folder to the disk: in one call where the system has one.
-
-    ``syncfs`` (Linux) flushes the folder's file system; a sync per file would cost more than
-    writing them.
-    """
-    if not sys.platform.startswith("linux"):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                _sync(path, os.O_RDWR)
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            if _libc().syncfs(handle) != 0:
-                import ctypes
-
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code))
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise destination_error(error, folder) from error
-
-
-@cache
-def _libc() -> Any:
-    import ctypes
-
-    return ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(folder: Path) -> Path:

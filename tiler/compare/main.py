@@ -14,7 +14,7 @@ from tiler.compare.overlay import Overlays
 from tiler.compare.report import csv_row, csv_text, run_lines, slide_lines
 from tiler.compare.runs import pairs
 from tiler.errors import ConfigError, TilerError
-from tiler.files import make_folder, write_whole
+from tiler.files import check_writable, make_folder, write_whole
 
 DIFFERENT = 7
 """The exit code of runs that differ: 1, which diff and cmp use, means a bug in tiler."""
@@ -66,6 +66,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    if options.csv:
+        check_writable(options.csv)  # before the work, not after it
     print(f"A: {options.a}\nB: {options.b}")
     rows: list[dict[str, object]] = []
     alike = True

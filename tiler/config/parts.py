@@ -18,7 +18,7 @@ from tiler.config.validate import out_of_range
 from tiler.error_places import foreign_packages, raised_at, said
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.extractor import TileExtractor
-from tiler.files import make_folder
+from tiler.files import make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider
 from tiler.resolution import Level
 from tiler.runner.components import lacking
@@ -108,12 +108,12 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
     Raises
     ------
     ConfigError
-        When it is named, but cannot be made.
+        When it is named, but cannot be made; or it is not named, and there is a link.
     """
     if _is_off(wish):
         return None
     if not wish:
-        return (root / ".cache").absolute() if root else None
+        return own_folder((root / ".cache").absolute()) if root else None
     try:
         return make_folder(Path(wish).absolute())
     except DestinationError as error:

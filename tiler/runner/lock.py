@@ -7,18 +7,26 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from tiler.errors import ConfigError, LockedError
-from tiler.files import destination_error, inside, make_folder, write_whole
+from tiler.errors import LockedError
+from tiler.files import (
+    check_writable,
+    destination_error,
+    inside,
+    make_folder,
+    own_folder,
+    write_whole,
+)
 from tiler.hints import made_of
 from tiler.stored import read_json
 
+LOCK = ".lock"
 _HOLDER = ".lock-holder.json"
 _MAX_HOLDER = 4096  # bytes
 
@@ -39,10 +47,9 @@ def held(out: Path) -> Iterator[None]:
         When ``out`` cannot be written, or another run holds it.
     """
     for name in ("slides", ".partial", STALE):
-        if (out / name).is_symlink():
-            raise ConfigError(f"{out / name} is a symbolic link; tiler only writes real folders")
-    partial = make_folder(out / ".partial")
+        own_folder(out / name)
     with locked(out):
+        partial = make_folder(out / ".partial")  # under the lock: its holder removes it at the end
         for leftover in partial.iterdir():  # of runs that are no more: the lock says so
             shutil.rmtree(leftover, ignore_errors=True)
         try:
@@ -53,22 +60,16 @@ def held(out: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder.
+    """Hold the lock of a run's or a sweep's folder, which is created if need be.
 
     Raises
     ------
+    DestinationError
+        When the folder or its lock file cannot be written.
     LockedError
-        When another run holds it: its process, host and start.
+        When another process holds it: which one, on which host, since when.
     """
-    lock = FileLock(inside(out, ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            f"E_LOCKED: {out} is in use{_holder(out)}; wait for that run, or use another out"
-        ) from None
-    except OSError as error:
-        raise destination_error(error, out / ".lock") from error
+    lock = _acquired(out)
     try:
         facts = {
             "pid": os.getpid(),
@@ -78,8 +79,28 @@ def locked(out: Path) -> Iterator[None]:
         write_whole(inside(out, _HOLDER), json.dumps(facts).encode())
         yield
     finally:
-        (out / _HOLDER).unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone, or read-only by now
+            (out / _HOLDER).unlink()
         lock.release()
+
+
+def _acquired(out: Path) -> BaseFileLock:
+    path = inside(make_folder(out), LOCK)
+    check_writable(path)
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except FileNotFoundError:  # another process found the folder empty, and removed it
+            make_folder(out)
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(
+            f"E_LOCKED: {out} is in use{_holder(out)}; wait for that run, or use another out"
+        ) from None
+    except OSError as error:
+        raise destination_error(error, path) from error
+    return lock
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiler.errors import ConfigError
-from tiler.files import inside
+from tiler.files import inside, own_folder
 from tiler.hints import made_of
 from tiler.runner.fingerprint import fingerprint, full_hash
 from tiler.runner.job import SlideJob, SlideRow
@@ -45,9 +44,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     verify
         ``size`` compares the size of every file, ``hash`` its content too, ``none`` neither.
     """
-    folder = inside(out / "slides", job.slide_id)
-    if folder.is_symlink():
-        raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
+    folder = own_folder(inside(out / "slides", job.slide_id))
     if not folder.is_dir():
         return Found()
     try:

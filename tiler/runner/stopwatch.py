@@ -10,7 +10,6 @@ from types import TracebackType
 
 import numpy as np
 
-from tiler.files import sync_tree
 from tiler.grid import Ints
 from tiler.protocols import Exported
 from tiler.regions import Regions
@@ -20,6 +19,7 @@ from tiler.runner.job import SlideJob
 from tiler.runner.record import file_text
 from tiler.runner.slide import in_blocks, pieces
 from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask
+from tiler.sync import sync_tree
 from tiler.written import joined
 
 _BLOCKS = 72

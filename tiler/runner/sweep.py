@@ -8,14 +8,14 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import tiler
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, WorkerError
 from tiler.files import inside, write_whole
 from tiler.hints import made_of
 from tiler.runner.job import SlideRow
@@ -51,16 +51,18 @@ class _Job:
     """The parts of a job's ``run.json`` that a sweep reads."""
 
     sweep: _Sweep
-    exit_code: int
+    exit_code: int | None
     error: str | None = None
     counts: Mapping[str, int] | None = None
     cache: Mapping[str, int | str | None] | None = None
 
 
-def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
+def read_jobs(
+    folder: Path, sweep_id: str, *names: str, tell: Callable[[str], object] = log.warning
+) -> list[JobRecord]:
     """The jobs of one sweep that left a file of such a name, in the order of their numbers.
 
-    A file of such a name that cannot be used is passed over, with a line in the log.
+    A file of such a name that cannot be used is passed over, and ``tell`` gets a line about it.
     """
     jobs: dict[int, JobRecord] = {}
     # A tracker may keep copies further down.
@@ -69,10 +71,12 @@ def read_jobs(folder: Path, sweep_id: str, *names: str) -> list[JobRecord]:
             run = _facts(record, sweep_id)
             if run is None:
                 continue
+            if run["exit_code"] is None:  # all jobs have ended, each in its own way
+                run |= {"exit_code": WorkerError.exit_code, "error": "the job died"}
             # Beside what refused a job may lie the table of an earlier run.
             rows = [] if record.name == REFUSED else read_slides(record.parent)
         except (FileNotFoundError, StoredError) as error:
-            log.warning("%s: %s; passed over", record, error)
+            tell(f"{record} {error}; passed over")
             continue
         name = record.parent.relative_to(folder).as_posix()
         jobs.setdefault(run["sweep"]["number"], JobRecord(name, run, rows))

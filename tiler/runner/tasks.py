@@ -22,7 +22,7 @@ from tiler.errors import (
     SlideError,
     TilerError,
 )
-from tiler.files import destination_error, inside, make_folder, sync_folder, sync_tree
+from tiler.files import destination_error, inside, make_folder, sync_folder
 from tiler.protocols import Exported, FailedTile, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
@@ -42,6 +42,7 @@ from tiler.runner.record import (
     write_record,
 )
 from tiler.runner.slide import SlidePlan, plan_slide, settle
+from tiler.sync import sync_tree
 from tiler.written import WrittenFile, WrittenFiles, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)

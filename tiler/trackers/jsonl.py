@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tiler.errors import ConfigError
-from tiler.files import append_line, make_folder
+from tiler.files import append_line, check_writable, make_folder
 from tiler.protocols import RunStatus
 
 _LOCK_TIMEOUT_S = 30.0
@@ -57,5 +57,7 @@ class JsonlTracker:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "run": self._run, "event": event, **facts})
         # Appending is atomic on a local disk; between machines on NFS it takes a lock.
-        with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=_LOCK_TIMEOUT_S):
+        lock = self._path.with_name(f".{self._path.name}.lock")
+        check_writable(lock)
+        with FileLock(lock, timeout=_LOCK_TIMEOUT_S):
             append_line(self._path, line.encode())

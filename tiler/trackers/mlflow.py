@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tiler.errors import ConfigError
-from tiler.files import NEW_MODE
+from tiler.files import NEW_MODE, check_writable
 from tiler.protocols import RunStatus
 
 _MODULES = ("mlflow", "sqlalchemy", "alembic")
@@ -111,6 +111,7 @@ def _prepare(uri: str) -> str | None:
 
     file = Path(make_url(uri).database or "").absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(file)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, NEW_MODE))  # SQLite's own would be 644
     # MLflow would try for minutes to open what cannot be opened.
     with closing(sqlite3.connect(file)) as database:

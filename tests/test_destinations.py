@@ -1,0 +1,197 @@
+"""Outputs are regular files: what else lies under their names is neither replaced nor followed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import complaint, tiler
+from tracked import COMMON, picture
+
+from tiler.errors import ConfigError, DestinationError
+from tiler.files import append_line, check_writable, own_folder, write_plain, write_whole
+from tiler.trackers import JsonlTracker
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs of POSIX systems")
+
+KINDS = {
+    "link": "a symbolic link",
+    "dangling": "a symbolic link",
+    "fifo": "a FIFO",
+    "socket": "a socket",
+    "device": "a symbolic link",
+    "folder": "a folder",
+}
+
+
+def planted(path: Path, kind: str) -> tuple[int, bytes]:
+    """Put something under a name; its kind and what it leads to, to be the same afterwards."""
+    other = path.with_name(f"{path.name}.other")
+    match kind:
+        case "link":
+            other.write_bytes(b"a file of the user's\n")
+            path.symlink_to(other)
+        case "dangling":
+            path.symlink_to(other)
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                before = Path.cwd()
+                os.chdir(path.parent)  # the name of a socket is short
+                server.bind(path.name)
+                os.chdir(before)
+        case "device":
+            path.symlink_to("/dev/full")
+        case "folder":
+            path.mkdir()
+    return state(path)
+
+
+def state(path: Path) -> tuple[int, bytes]:
+    other = path.with_name(f"{path.name}.other")
+    return stat.S_IFMT(path.lstat().st_mode), other.read_bytes() if other.exists() else b""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_a_regular_file_is_written_over(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out.csv"
+    before = planted(path, kind)
+    with pytest.raises(DestinationError, match=f"E_DEST: .*out.csv is {KINDS[kind]}"):
+        write_whole(path, b"x")
+    with pytest.raises(DestinationError, match=f"E_DEST: .*out.csv is {KINDS[kind]}"):
+        append_line(path, b"x")
+    assert state(path) == before
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_planted_after_the_look_is_not_followed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "tile.png"
+    before = planted(path, kind)
+    with pytest.raises(DestinationError):
+        write_plain(tmp_path, "tile.png", b"x")
+    other = path.with_name("tile.png.other")
+    assert before[1] == (other.read_bytes() if other.exists() else b"")
+
+
+def test_a_device_is_never_replaced() -> None:
+    with pytest.raises(DestinationError, match="is a device"):
+        check_writable(Path("/dev/null"))
+    check_writable(Path("/dev/nothing_of_this_name"))
+
+
+def test_a_folder_that_tiler_names_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        own_folder(tmp_path / "a")
+    assert own_folder(tmp_path / "b") == tmp_path / "b"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a picture and a run of it."""
+    folder = tmp_path_factory.mktemp("made")
+    picture(folder)
+    assert tiler(*COMMON, "out=run", cwd=folder).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", ["run.json", "slides.csv", "events.jsonl", ".lock"])
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_a_run_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: str, kind: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    before = planted(out / name, kind)
+    done = tiler(*COMMON, f"out={out}", cwd=made, timeout=30)
+    assert done.returncode == 4
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("E_DEST: ")
+    assert f"{name} is {KINDS[kind]}" in last
+    assert state(out / name) == before
+    assert not (out / "slides").exists()
+
+
+def test_a_dry_run_and_a_cache_leave_what_is_not_theirs(made: Path, tmp_path: Path) -> None:
+    before = planted(tmp_path / "budget.json", "link")
+    done = tiler(*COMMON, f"out={tmp_path}", "dry_run=true", "cache=off", cwd=made, timeout=30)
+    assert (done.returncode, state(tmp_path / "budget.json")) == (4, before)
+    planted(tmp_path / ".cache", "device")
+    done = tiler(*COMMON, f"out={tmp_path}", cwd=made, timeout=30)
+    assert done.returncode == 2
+    assert ".cache is a symbolic link" in complaint(done)
+    planted(tmp_path / "fifo", "fifo")
+    done = tiler(*COMMON, f"out={tmp_path}", f"cache={tmp_path}/fifo", cwd=made, timeout=30)
+    assert done.returncode == 2
+    assert "fifo: this folder cannot be made" in complaint(done)
+
+
+@pytest.mark.parametrize("name", ["sweep.csv", "sweep.json", "sweep.parquet", "sweep.png"])
+def test_a_sweep_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: str) -> None:
+    before = planted(tmp_path / name, "link")
+    done = tiler("-m", *COMMON, "threshold=0.1,0.2", f"out={tmp_path}", cwd=made, timeout=60)
+    assert done.returncode == 4, done.stderr
+    assert f"{name} is a symbolic link" in done.stderr
+    assert state(tmp_path / name) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device"])
+def test_a_tracker_that_would_follow_a_link_costs_a_line(
+    made: Path, tmp_path: Path, kind: str
+) -> None:
+    before = planted(tmp_path / "t.jsonl", kind)
+    words = ["tracker=jsonl", f"tracker.path={tmp_path}/t.jsonl", f"out={tmp_path}/out"]
+    done = tiler(*COMMON, *words, cwd=made, timeout=30)
+    assert done.returncode == 0
+    assert f"tracker: DestinationError: E_DEST: {tmp_path}/t.jsonl is {KINDS[kind]}" in done.stderr
+    assert state(tmp_path / "t.jsonl") == before
+    planted(tmp_path / ".u.jsonl.lock", "link")
+    with pytest.raises(DestinationError):
+        JsonlTracker(tmp_path / "u.jsonl").start("a", {}, None)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device", "folder"])
+def test_comparing_leaves_what_is_not_its_own(made: Path, tmp_path: Path, kind: str) -> None:
+    run = str(made / "run")
+    before = planted(tmp_path / "c.csv", kind)
+    done = tiler(run, run, "--csv", str(tmp_path / "c.csv"), cwd=made, module="tiler.compare")
+    assert done.returncode == 4
+    assert f"c.csv is {KINDS[kind]}" in complaint(done)
+    assert done.stdout == ""
+    assert state(tmp_path / "c.csv") == before
+    before = planted(tmp_path / "pic.jpg", kind)
+    done = tiler(run, run, "--overlay", str(tmp_path), cwd=made, module="tiler.compare")
+    assert done.returncode == 4
+    assert state(tmp_path / "pic.jpg") == before
+
+
+_HOLDING = """
+import sys, time
+from pathlib import Path
+from tiler.errors import LockedError
+from tiler.runner.lock import held
+end, held_it = time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < end:
+    try:
+        with held(Path(sys.argv[1])):
+            held_it += 1
+            assert list(Path(sys.argv[1], ".partial").iterdir()) == []
+            Path(sys.argv[1], ".partial", "mine").touch()
+    except LockedError:
+        pass
+print(held_it)
+"""
+
+
+def test_many_processes_that_want_a_folder_are_told_that_it_is_locked(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HOLDING, str(tmp_path / "deep" / "out"), "1.5"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    said = [process.communicate(timeout=60) for process in processes]
+    assert [error for _, error in said] == [""] * 4
+    assert sum(int(held) for held, _ in said) > 20
