@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import openslide
 import pytest
+from command import complaint, read_csv, tiler
 from PIL import Image
 
 from tiler import Level, TileExtractor, TileSpec
@@ -148,3 +150,69 @@ def test_jpeg_quality_reaches_the_files(painted: Path, tmp_path: Path) -> None:
             sizes.append(first.size)
             assert Image.open(io.BytesIO((folder / first.name).read_bytes())).size == (512, 512)
     assert sizes[0] < sizes[1]
+
+
+LISTED = ("slides=files", "resolution=level", "tile.size=256", "mask=none", "threshold=0")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["exporter=[csv,json,images]"],
+        ["exporter=[images,json,csv]", "exporter.images.extension=jpeg"],
+        ["exporter=[csv,json,images]", "exporter.images.shard=7"],
+        [
+            "exporter=[csv,json,images]",
+            "exporter.images.extension=jpg",
+            "exporter.images.passthrough=true",
+        ],
+    ],
+    ids=["png", "jpeg", "shard", "passthrough"],
+)
+def test_tables_name_the_file_of_each_tile(painted: Path, tmp_path: Path, words: list[str]) -> None:
+    done = tiler(*LISTED, f"slides.paths={painted}", *words, "out=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out/slides/painted"
+    rows, objects = (
+        read_csv(folder / "painted.csv"),
+        json.loads((folder / "painted.json").read_text()),
+    )
+    images = {path.relative_to(folder).as_posix() for path in (folder / "tiles").rglob("*.*")}
+    assert {row["file"] for row in rows} == {item["file"] for item in objects} == images
+    assert len(rows) == len(images) > 20
+    for row in rows:
+        assert f"_x{row['x']}_y{row['y']}_" in row["file"]
+
+
+def test_jobs_that_link_tiles_name_their_own_files(painted: Path, tmp_path: Path) -> None:
+    words = [*LISTED[:-2], "mask=otsu", "threshold=0,0.5", f"slides.paths={painted}", "out=out"]
+    words += ["exporter=[csv,images]", "exporter.images.link=true", "exporter.images.shard=3"]
+    done = tiler("-m", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for job in (tmp_path / "out").glob("threshold=*"):
+        folder = job / "slides/painted"
+        files = [folder / row["file"] for row in read_csv(folder / "painted.csv")]
+        assert sorted(files) == sorted(folder.glob("tiles/*/*.png"))
+
+
+def test_the_column_of_files_may_be_chosen(painted: Path, tmp_path: Path) -> None:
+    common = [*LISTED, f"slides.paths={painted}", "out=out"]
+
+    def columns(*words: str) -> tuple[bool, str]:
+        done = tiler(*common, *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return "file" in read_csv(tmp_path / "out/slides/painted/painted.csv")[0], done.stderr
+
+    assert not columns("exporter=[csv]")[0]
+    assert columns("exporter=[csv,images]")[0]
+    assert not columns("exporter=[csv,images]", "exporter.csv.file=false")[0]
+    assert columns("exporter=[csv,images]", "exporter.csv.file=true")[0]
+    assert columns("exporter=[csv,images]", "exporter.images.extension=jpg")[0]
+    assert read_csv(tmp_path / "out/slides/painted/painted.csv")[0]["file"].endswith(".jpg")
+    assert "done already" in columns("exporter=[csv,images]", "exporter.images.extension=jpg")[1]
+    refused = tiler(*common, "exporter=[csv]", "exporter.csv.file=true", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "exporter.csv.file=true: there are no images of tiles" in complaint(refused)
+    refused = tiler(*common, "+exporter.csv.tiles=3", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "unknown key 'exporter.csv.tiles'" in complaint(refused)

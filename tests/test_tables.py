@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tiler import MPP, Level, Magnification, RegionMaskSpec, RegionSpec
 from tiler.errors import ConfigError
-from tiler.exporters import CsvExporter, JsonExporter
+from tiler.exporters import CsvExporter, ImagesExporter, JsonExporter
 from tiler.exporters.tables import csv_parts, json_parts, write_csv, write_json
 from tiler.geometry import Size
 from tiler.regions import Regions
@@ -116,6 +116,34 @@ def test_an_indent_of_0_or_none_is_compact(indent):
     assert text.startswith('[{"slide":"S1","x":7,')
     assert json.loads(text) == json.loads(json_text("S1", REGIONS, 4))
     assert json_text("S1", REGIONS, 4).splitlines()[1] == "    {"
+
+
+@given(
+    slide=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    regions=st.lists(REGION, max_size=5),
+    shard=st.sampled_from([0, 3, 300]),
+    extension=st.sampled_from(["png", "jpg", "jpeg"]),
+)
+def test_a_tables_file_is_where_the_image_is_written(slide, regions, shard, extension):
+    images = ImagesExporter(extension, shard=shard)
+    names = [images.file_name(slide, region) for region in regions]
+    text = "".join(csv_parts(slide, regions, images))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["file"] for row in rows] == names
+    without = csv.DictReader(io.StringIO(csv_text(slide, regions), newline=""))
+    assert [{**row, "file": name} for row, name in zip(without, names, strict=True)] == rows
+    for indent in (None, 2):
+        objects = json.loads("".join(json_parts(slide, regions, indent, images)))
+        assert [item.pop("file") for item in objects] == names
+        assert objects == json.loads(json_text(slide, regions, indent))
+
+
+def test_the_column_of_files_is_the_twelfth():
+    for regions in ([], REGIONS):
+        header = "".join(csv_parts("S1", regions, ImagesExporter())).splitlines()[0]
+        assert header.split(",") == [*COLUMNS, "file"]
+    (item, *_) = json.loads("".join(json_parts("S1", REGIONS, 0, ImagesExporter())))
+    assert list(item) == [*COLUMNS, "file"]
 
 
 def test_masks_are_not_written():

@@ -241,6 +241,33 @@ class LinksFiles(Protocol):
         """Where a tile's file lies, below the slide's folder."""
 
 
+@runtime_checkable
+class NamesTiles(Protocol):
+    """An exporter of one file per tile that tells its name, for tables that list it."""
+
+    @property
+    def naming(self) -> Mapping[str, object]:
+        """Everything that the names depend on, beside the slide and the tile."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+
+
+@runtime_checkable
+class ListsTiles(Protocol):
+    """An exporter of a table that can name each tile's file: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def file(self) -> bool | None:
+        """Whether it is to; None for where there is an exporter that names tiles."""
+
+    @property
+    def tiles(self) -> NamesTiles | None:
+        """What names them."""
+
+
 RunStatus = Literal["finished", "failed", "killed"]
 """How a run ended: all well, with something missing, or interrupted."""
 

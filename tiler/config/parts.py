@@ -13,6 +13,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from tiler.config.exporters import file_settings, naming_files
 from tiler.config.targets import nodes
 from tiler.config.validate import out_of_range
 from tiler.error_places import foreign_packages, raised_at, said
@@ -64,13 +65,18 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     linking = (plain["exporter"].get("images") or {}).get("link")
     if linking and _is_off(plain["cache"]):
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
+    if not problems:
+        try:
+            made["exporter"] = naming_files(made["exporter"])
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return {
         "open_reader": _plain_partial(made["reader"]),
         "extractor": extractor,
-        "exporters": dict(made["exporter"]),
-        "settings": _shaping(plain),
+        "exporters": made["exporter"],
+        "settings": _shaping(plain, made["exporter"]),
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }
@@ -141,11 +147,13 @@ def _plain_partial(made: Any) -> Any:
     return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
 
 
-def _shaping(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
     """The settings that decide what is written; the number of threads, for one, does not."""
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
     for key in ("threads", "link"):
         settings["exporter"].get("images", {}).pop(key, None)
+    for name, listed in file_settings(exporters).items():
+        settings["exporter"][name]["file"] = listed
     return settings
 
 

@@ -16,7 +16,12 @@ from tiler.hints import fits, spelled
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
-_GIVEN_BY_TILER = {"tile": {"resolution"}, "reader": {"path", "name"}}
+_GIVEN_BY_TILER = {
+    "tile": {"resolution"},
+    "reader": {"path", "name"},
+    "exporter.csv": {"tiles"},
+    "exporter.json": {"tiles"},
+}
 
 
 def problems_in(

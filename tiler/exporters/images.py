@@ -134,6 +134,11 @@ class ImagesExporter:
         aside = {"shard", "link", "threads"}
         return {name: value for name, value in asdict(self).items() if name not in aside}
 
+    @property
+    def naming(self) -> dict[str, object]:
+        """Everything that a file's name depends on, beside the slide and the tile."""
+        return {"extension": self.extension, "shard": self.shard}
+
     def file_name(self, slide: str, region: RegionSpec) -> str:
         """Where a tile's file lies, below the slide's folder."""
         return "/".join(self._place(slide, region))

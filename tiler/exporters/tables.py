@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiler.errors import ConfigError
 from tiler.files import inside, make_folder, write_chunks
-from tiler.protocols import Exported, Mask, WSIReader
+from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.written import WrittenFile
 
@@ -28,22 +28,33 @@ COLUMNS = (
 )
 """x, y, width, height: absolute pixels of the target resolution; the others with 0: level 0."""
 
+FILE = "file"
+"""The column after those: each tile's image, from the slide's folder."""
+
 _AT_ONCE = 1000  # rows
 
 
-def csv_parts(slide: str, regions: Iterable[RegionSpec]) -> Iterator[str]:
-    """A slide's table piece by piece; a ratio read back from it is the same float."""
+def csv_parts(
+    slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
+) -> Iterator[str]:
+    """A slide's table piece by piece; a ratio read back from it is the same float.
+
+    ``tiles`` names the tiles' files, for one more column.
+    """
     name = _field(slide).replace("%", "%%")
-    yield ",".join(COLUMNS) + "\n"
+    yield ",".join(COLUMNS if tiles is None else (*COLUMNS, FILE)) + "\n"
     for some in _batches(regions):
         # A third of the time of the csv module: of all fields the name alone may need quotes.
         same = f"{some.shape.width},{some.shape.height},{some.resolution.token}"
         boxes0 = some.boxes0()
-        row = f"{name},%s,%s,{same},%s,%s,%s,%s,%s\n"
+        row = f"{name},%s,%s,{same},%s,%s,%s,%s,%s"
         if (boxes0[:, 2:] == boxes0[0, 2:]).all():  # all of a size: where a downsample is whole
-            row = f"{name},%s,%s,{same},%s,%s,%s,{boxes0[0, 2]},{boxes0[0, 3]}\n"
+            row = f"{name},%s,%s,{same},%s,%s,%s,{boxes0[0, 2]},{boxes0[0, 3]}"
             boxes0 = boxes0[:, :2]
-        columns = *some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()
+        columns = [*some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()]
+        if tiles is not None:
+            columns.append([_field(tiles.file_name(slide, region)) for region in some])
+        row += ",%s\n" if tiles is not None else "\n"
         values: list[object] = [None] * (len(columns) * len(some))
         for number, column in enumerate(columns):
             values[number :: len(columns)] = column
@@ -55,8 +66,16 @@ def _field(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
-def json_parts(slide: str, regions: Iterable[RegionSpec], indent: int | None) -> Iterator[str]:
-    """A slide's tiles as an array of objects; ``indent`` 0 or None for the compact form."""
+def json_parts(
+    slide: str,
+    regions: Iterable[RegionSpec],
+    indent: int | None,
+    tiles: NamesTiles | None = None,
+) -> Iterator[str]:
+    """A slide's tiles as an array of objects; ``indent`` 0 or None for the compact form.
+
+    ``tiles`` names the tiles' files, for one more key.
+    """
     separators = None if indent else (",", ":")
     before, end = "[", "]"
     for some in _batches(regions):
@@ -65,6 +84,9 @@ def json_parts(slide: str, regions: Iterable[RegionSpec], indent: int | None) ->
             dict(zip(COLUMNS, (slide, *corner, *shape, token, ratio, *box0), strict=True))
             for corner, ratio, box0 in _rows(some)
         ]
+        if tiles is not None:
+            for item, region in zip(objects, some, strict=True):
+                item[FILE] = tiles.file_name(slide, region)
         text = json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
         end = "\n]" if indent else "]"
         yield before + text[1 : -len(end)]
@@ -99,7 +121,19 @@ def write_json(
 
 @dataclass(frozen=True)
 class CsvExporter:
-    """Writes ``<slide>.csv``."""
+    """Writes ``<slide>.csv``.
+
+    Parameters
+    ----------
+    file
+        Whether there is a column ``file`` with each tile's image, from the slide's folder; if None
+        where images are exported.
+    tiles
+        What names the images; tiler sets it where there is to be such a column.
+    """
+
+    file: bool | None = None
+    tiles: NamesTiles | None = None
 
     @property
     def per_tile(self) -> bool:
@@ -110,7 +144,7 @@ class CsvExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the table of ``regions``."""
-        return Exported((_write_csv(folder, source.name, regions),))
+        return Exported((_write_csv(folder, source.name, regions, self.tiles),))
 
 
 @dataclass(frozen=True)
@@ -121,9 +155,13 @@ class JsonExporter:
     ----------
     indent
         Spaces per level; 0 or None for the compact form.
+    file, tiles
+        As for ``CsvExporter``: a key ``file``.
     """
 
     indent: int | None = 2
+    file: bool | None = None
+    tiles: NamesTiles | None = None
 
     def __post_init__(self) -> None:
         if self.indent is not None and self.indent < 0:
@@ -138,19 +176,27 @@ class JsonExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write the array of ``regions``."""
-        return Exported((_write_json(folder, source.name, regions, self.indent),))
+        written = _write_json(folder, source.name, regions, self.indent, self.tiles)
+        return Exported((written,))
 
 
-def _write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> WrittenFile:
+def _write_csv(
+    folder: Path, slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
+) -> WrittenFile:
     # A name that is no UTF-8 goes back to its own bytes.
-    return _write(folder, f"{slide}.csv", csv_parts(slide, regions), "surrogateescape")
+    return _write(folder, f"{slide}.csv", csv_parts(slide, regions, tiles), "surrogateescape")
 
 
 def _write_json(
-    folder: Path, slide: str, regions: Iterable[RegionSpec], indent: int | None
+    folder: Path,
+    slide: str,
+    regions: Iterable[RegionSpec],
+    indent: int | None,
+    tiles: NamesTiles | None = None,
 ) -> WrittenFile:
     # A name that is no UTF-8 is written as JSON's own escapes.
-    return _write(folder, f"{slide}.json", json_parts(slide, regions, indent), "backslashreplace")
+    parts = json_parts(slide, regions, indent, tiles)
+    return _write(folder, f"{slide}.json", parts, "backslashreplace")
 
 
 def _write(folder: Path, name: str, parts: Iterable[str], errors: str) -> WrittenFile:
