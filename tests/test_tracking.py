@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,49 @@ def test_numbers_add_up_and_what_was_done_before_is_not_counted_as_speed() -> No
     assert (last["slides"], last["tiles"], last["failures"]) == (5, 1012, 2)
     assert last["tiles_per_s"] == pytest.approx(12 / last["seconds"])
     assert "tissue_mm2" not in last
+
+
+class Slow(Listener):
+    """A tracker that takes its time to begin, as MLflow does with a new database."""
+
+    def start(self, name, parameters, parent):
+        time.sleep(0.4)
+        return super().start(name, parameters, parent)
+
+
+def test_seconds_count_from_the_first_work() -> None:
+    began = time.monotonic()
+    tracking = Tracking(Slow())
+    tracking.start("run", {}, None)
+    assert tracking.metrics()["seconds"] < 0.3
+    tracking.working_since(began - 10)
+    tracking.slide(SlideRow("a", "done", kept=20, coverage=0.5))
+    last = tracking.metrics()
+    assert 10 < last["seconds"] < 15
+    assert last["tiles_per_s"] == pytest.approx(20 / last["seconds"], rel=0.01)
+
+
+def test_start_up_of_workers_is_no_part_of_a_runs_seconds(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        picture(tmp_path, name)
+    words = [*COMMON, "slides.paths=[one.png,two.png]", "tracker=jsonl"]
+    started = time.monotonic()
+    done = fresh_tiler(*words, "engine=processes", "engine.workers=1", "out=out", cwd=tmp_path)
+    whole = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    last = lines_of(tmp_path / "out/tracking.jsonl")[-1]["metrics"]
+    slides = [float(row["seconds"]) for row in read_csv(tmp_path / "out/slides.csv")]
+    assert 0 < last["seconds"] < whole / 2
+    assert last["seconds"] < sum(slides), "the first slide waits for its worker to start"
+    assert last["tiles_per_s"] == pytest.approx(2 * TILES / last["seconds"])
+
+
+def test_coverage_is_the_mean_over_tiles() -> None:
+    tracking = Tracking(NoTracker())
+    assert "coverage" not in tracking.metrics()
+    rows = [("a", 3, 1.0), ("b", 1, 0.2), ("c", 0, None)]
+    tracking.resumed([SlideRow(name, "done", kept=n, coverage=c) for name, n, c in rows])
+    assert tracking.metrics()["coverage"] == pytest.approx(0.8)
 
 
 def test_tissue_is_summed_where_it_is_known() -> None:
@@ -249,6 +293,7 @@ def test_a_run_in_mlflow(tmp_path: Path) -> None:
     assert run.data.params["slides.paths"] == "2 entries"
     assert run.data.metrics["slides"] == 2
     assert run.data.metrics["failures"] == 1
+    assert run.data.metrics["coverage"] == 1
     rows = read_csv(out / "slides.csv")
     assert run.data.metrics["tiles"] == TILES == sum(int(row["kept"]) for row in rows)
     history = client.get_metric_history(run.info.run_id, "slides")
@@ -289,7 +334,7 @@ def test_jobs_of_a_sweep_are_children_in_one_file(tmp_path: Path) -> None:
     assert lines[-1] == ends[parent["run"]]
     assert lines[-1]["status"] == "failed"
     assert lines[-1]["metrics"] == {"jobs": 3, "failures": 1, "slides": 2, "tiles": TILES + 6}
-    assert lines[-1]["files"][0] == "sweep.csv"
+    assert lines[-1]["files"] == ["sweep.csv", "sweep.json", "sweep.png"]
 
 
 @pytest.mark.parametrize("key", ["tracker=none,jsonl", "name=a,b", "out=a,b"])

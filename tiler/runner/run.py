@@ -236,6 +236,8 @@ class _Run:
                 self._rows[row.slide_id] = row
                 bar.slide(row)
                 self._events.add("slide", **vars(row))
+                if schedule.began is not None:
+                    self._tracking.working_since(schedule.began)
                 self._tracking.slide(row)
                 if len(self._rows) % _PRUNE_EVERY == 0:
                     prune_caches(self._jobs)

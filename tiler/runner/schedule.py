@@ -77,6 +77,8 @@ class Schedule:
     ----------
     shared
         How many masks and grids were made, and how many were in the cache.
+    began
+        When the first plan was begun, in ``time.monotonic()``; None until there is one.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Schedule:
         self._slides: dict[str, _Slide] = {}
         self._under_way = 0
         self.shared: Counter[str] = Counter()
+        self.began: float | None = None
 
     def rows(self, jobs: Sequence[SlideJob]) -> Iterator[SlideRow]:
         """Tile the slides; each one's row as it ends.
@@ -151,6 +154,7 @@ class Schedule:
         if isinstance(task, PlanTask):
             assert isinstance(result, Planned)
             slide.planned = result
+            self.began = self.began or time.monotonic() - result.seconds
             plan = result.plan
             self._tell_of_plan(job.slide_id, plan)
             parts: list[Task] = [

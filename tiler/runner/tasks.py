@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,11 +74,14 @@ class Planned:
     key
         Of this plan alone. A desk may outlive a run: what is open there for another plan is of
         other settings, or of a file that was replaced since.
+    seconds
+        How long the work took, without what came before it in the worker.
     """
 
     plan: SlidePlan
     state: FileState
     key: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class PlanTask:
 
     def run(self, desk: Desk) -> Planned:
         """Check and plan."""
+        began = time.monotonic()
         desk.close()  # a retry must not meet the handle of the attempt before
         job = self.job
         if job.problem:
@@ -97,7 +102,8 @@ class PlanTask:
         if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
             raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
         key = uuid4().hex
-        return Planned(plan_slide(job, partial(desk.reader, job, key)), state, key)
+        plan = plan_slide(job, partial(desk.reader, job, key))
+        return Planned(plan, state, key, time.monotonic() - began)
 
 
 @dataclass(frozen=True)

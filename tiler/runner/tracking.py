@@ -87,11 +87,17 @@ class Tracking:
         self._began = time.monotonic()
         self._totals = Counter[str](slides=0, tiles=0, failures=0)
         self._tissue: float | None = None
+        self._covered = 0.0  # tiles, each counted by its coverage
         self._made = 0
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> None:
         """Begin the run."""
         self._tracker.start(name, parameters, parent)
+        self._began = time.monotonic()
+
+    def working_since(self, moment: float) -> None:
+        """Count seconds from when the first slide was worked on: start-up is no part of them."""
+        self._began = moment
 
     def resumed(self, rows: Iterable[SlideRow]) -> None:
         """Count slides that were done already."""
@@ -112,11 +118,14 @@ class Tracking:
         """The numbers so far; tiles per second are those of this run, not of what it found."""
         seconds = time.monotonic() - self._began
         tissue = {} if self._tissue is None else {"tissue_mm2": self._tissue}
+        tiles = self._totals["tiles"]
+        coverage = {"coverage": self._covered / tiles} if tiles else {}
         rate = self._made / seconds if seconds else 0.0
-        return {**self._totals, **tissue, "seconds": seconds, "tiles_per_s": rate}
+        return {**self._totals, **tissue, **coverage, "seconds": seconds, "tiles_per_s": rate}
 
     def _count(self, row: SlideRow) -> None:
         self._totals.update(slides=1, tiles=row.kept, failures=int(row.status == "failed"))
+        self._covered += row.kept * (row.coverage or 0.0)
         if row.tissue_mm2 is not None:  # unknown where the slide's mpp is
             self._tissue = (self._tissue or 0.0) + row.tissue_mm2
 
@@ -161,7 +170,7 @@ def end_sweep(tracker: Guarded, folder: Path, jobs: Sequence[JobRecord], exit_co
         "slides": sum(count.get("slides", 0) for count in counts),
         "tiles": sum(count.get("kept", 0) for count in counts),
     }
-    files = {name: folder / name for name in ("sweep.csv", "sweep.json")}
+    files = {name: folder / name for name in ("sweep.csv", "sweep.json", "sweep.png")}
     tracker.end(status_of(exit_code), metrics, files)
 
 
