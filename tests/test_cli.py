@@ -149,6 +149,10 @@ def test_a_run_writes_neither_nowhere_nor_over_its_own_table(tmp_path: Path) -> 
     assert result.returncode == 2
     assert "slides.table=slides.csv: the run would write its own" in complaint(result)
     assert table.read_text() == "path\na.svs\n"
+    table.rename(tmp_path / "sweep.csv")
+    sweep = ["-m", "threshold=0.1,0.5", "slides=table", "slides.table=sweep.csv", "out=."]
+    assert tiler(*sweep, cwd=tmp_path).returncode == 2
+    assert (tmp_path / "sweep.csv").read_text() == "path\na.svs\n"
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m", "threshold=0.1,0.2"]])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.errors import DestinationError
+from tiler.errors import ConfigError, DestinationError
 from tiler.geometry import Box, Size
 from tiler.masks import OtsuMask
 from tiler.readers import OpenSlideReader
@@ -124,3 +124,15 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
     with pytest.raises(DestinationError, match=r"ENOSPC.*demo\.svs"):
         write_demo_slide(tmp_path / "demo.svs", Size(600, 700))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_another_file_under_its_name_is_not_drawn_over(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "demo.svs"
+    if kind == "file":
+        place.write_text("my own slide")
+    else:
+        place.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"demo\.svs is not a slide that tiler drew"):
+        demo_slide(str(tmp_path))
+    assert place.read_text() == "my own slide" if kind == "file" else place.is_symlink()

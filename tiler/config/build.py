@@ -24,6 +24,9 @@ from tiler.runner.job import SlideJob
 from tiler.runner.limits import Limits
 from tiler.runner.run import Policy
 
+_FINDS_SLIDES = ("tiler.slides.find_slides", "tiler.slides.read_table")
+"""Targets that only look."""
+
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values.
@@ -109,6 +112,22 @@ def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]
         return [], set()
     entries = _found(plain)
     return entries, unset.intersection(*(entry.overrides for entry in entries))
+
+
+def named_slides(config: DictConfig) -> list[Path]:
+    """The files of a configuration's slides, where finding them changes nothing.
+
+    A component of the user's own and the demo are asked by a job alone; what makes no sense is
+    refused by it.
+    """
+    try:
+        plain = {"slides": resolved(config.slides)}
+        known = plain["slides"].get("_target_") in _FINDS_SLIDES
+        if problems_in(plain, plain) or not known:
+            return []
+        return [entry.path for entry in _found(plain)]
+    except ConfigError:
+        return []
 
 
 def _found(plain: Mapping[str, Any]) -> list[SlideEntry]:

@@ -59,7 +59,8 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
     from tiler.config.build import build
     from tiler.config.tracking import parameters
-    from tiler.config.validate import check_folder
+    from tiler.config.validate import check_folder, check_table
+    from tiler.runner.guard import refuse_folder
     from tiler.runner.run import run
     from tiler.runner.sweep import refuse_twice
     from tiler.runner.tracking import tracked
@@ -77,6 +78,8 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
         plan = build(config, root, swept)
         if sweep:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
+        check_table(plan.plain["slides"].get("table"), out)
+        refuse_folder(plan.jobs, out)  # before a tracker is told of the run
         facts = {**_facts(), "config": plan.plain}
         gc.freeze()
         gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
@@ -152,11 +155,13 @@ def _record_refusal(code: int, error: str) -> None:
     import json
 
     from tiler.files import inside, make_folder, write_whole
+    from tiler.runner.guard import is_own
     from tiler.runner.report import REFUSED
 
     text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
     folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
-    write_whole(inside(folder, REFUSED), text.encode())
+    if is_own(inside(folder, REFUSED)):
+        write_whole(folder / REFUSED, text.encode())
 
 
 def went_through_a_run(error: Exception) -> bool:

@@ -185,6 +185,7 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     _check_subdir(str(config.hydra.sweep._get_node("subdir")._value()), swept)
     with suppress(OmegaConfBaseException):  # what only a job can resolve
         check_folder(config.out, config.hydra, of_sweep=True)
+        _check_contents(Path(config.out), config, swept)
     launcher = config.hydra.launcher._target_
     if "engine" not in swept:
         check_launcher(launcher, config.engine._target_)
@@ -193,6 +194,16 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
             "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
             " or take hydra/launcher=submitit_local"
         )
+
+
+def _check_contents(folder: Path, config: DictConfig, swept: Collection[str]) -> None:
+    """Refuse a sweep's folder with sources in it, or others' files where its own would be."""
+    from tiler.config.build import named_slides
+    from tiler.runner.guard import refuse_foreign_files, refuse_sources_inside
+
+    refuse_foreign_files(folder, of_sweep=True)
+    if not any(key.split(".")[0] == "slides" for key in swept):
+        refuse_sources_inside(named_slides(config), folder)
 
 
 def _check_subdir(subdir: str, swept: Collection[str]) -> None:

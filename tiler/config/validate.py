@@ -127,12 +127,26 @@ def check_out(plain: Mapping[str, Any]) -> None:
     """
     if not plain["out"]:
         raise ConfigError("out is empty: name a folder for the run (. is this one)")
-    table = plain["slides"].get("table")
-    if table and Path(table).resolve() == Path(plain["out"], "slides.csv").resolve():
-        raise ConfigError(
-            f"slides.table={table}: the run would write its own slides.csv over it; choose another"
-            " out, or give the table another name"
-        )
+    check_table(plain["slides"].get("table"), Path(plain["out"]))
+
+
+def check_table(table: str | None, folder: Path) -> None:
+    """Refuse a table of slides that a run or a sweep into a folder would write over.
+
+    Raises
+    ------
+    ConfigError
+        When it would.
+    """
+    from tiler.runner.guard import NAMES
+
+    place = Path(table).resolve() if table else None
+    for name in NAMES:
+        if place == (folder / name).resolve():
+            raise ConfigError(
+                f"slides.table={table}: the run would write its own {name} over it; choose another"
+                " out, or give the table another name"
+            )
 
 
 def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:

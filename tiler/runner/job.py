@@ -58,15 +58,19 @@ class SlideJob:
     cache: Path | None = None
     problem: str = ""
 
+    def inputs(self) -> tuple[Path, ...]:
+        """The files beside the slide that shape its output."""
+        provider = self.extractor.mask_provider
+        if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
+            return ()  # the protocol is asked last, for it answers slowly
+        return tuple(provider.inputs(self.slide_id))
+
     def input_hashes(self) -> dict[str, str]:
         """SHA-256 of the files beside the slide that shape its output, by their names.
 
         Empty for one that cannot be read: what needs it says so in its own words.
         """
-        provider = self.extractor.mask_provider
-        if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
-            return {}  # the protocol is asked last, for it answers slowly
-        return {path.name: _hash_or_none(path) for path in provider.inputs(self.slide_id)}
+        return {path.name: _hash_or_none(path) for path in self.inputs()}
 
 
 def _hash_or_none(path: Path) -> str:

@@ -17,6 +17,7 @@ from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
+from tiler.runner.guard import refuse_folder
 from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.limits import NO_LIMITS, Limits
 from tiler.runner.lock import held
@@ -91,12 +92,13 @@ def run(
     Raises
     ------
     ConfigError
-        When it would write more.
+        When it would write more, or ``out`` holds sources or others' files under a run's names.
     DestinationError
         When ``out`` cannot be written: nothing more is tried.
     LockedError
         When another run uses it, or it was made with other settings and those are refused.
     """
+    refuse_folder(jobs, out)
     with held(out):
         return _Run(jobs, out, engine, facts, policy, Events(out), tracking).go(limits)
 
@@ -121,9 +123,10 @@ def dry_run(
 
     Raises
     ------
-    DestinationError, LockedError
+    ConfigError, DestinationError, LockedError
         As ``run`` does.
     """
+    refuse_folder(jobs, out)
     with held(out):
         events = Events(out / ".partial")  # not the folder's story: it goes with the samples
         return _Run(jobs, out, engine, facts, policy, events).estimate(limits, startup)

@@ -20,6 +20,7 @@ _TILE = 256
 _BLOCK = 1024  # pixels painted at once: small, so that empty glass is skipped
 _STEP = 4  # downsample from level to level
 _PAINTER = "tiler demo slide, painter 1"  # raised when the picture changes: old files are redrawn
+_PAINTERS = b"Aperio format, tiler demo slide, painter "  # of any version
 
 
 def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
@@ -29,6 +30,11 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
     ----------
     folder
         Where it is kept; created if need be.
+
+    Raises
+    ------
+    ConfigError
+        When another file has its name.
     """
     path = make_folder(Path(expanded(folder))) / "demo.svs"
     if not _is_current(path):
@@ -36,6 +42,7 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
 
         with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all want it
             if not _is_current(path):
+                _refuse_to_replace(path)
                 write_demo_slide(path)
     return [SlideEntry(path, given=str(Path(folder) / path.name))]
 
@@ -148,6 +155,14 @@ def _description(size: Size, shape: Size, mpp: float) -> str:
         f"Aperio format, {_PAINTER}\r\n{size.width}x{size.height} -> {shape.width}x{shape.height}"
         f" ({_TILE}x{_TILE}) JPEG Q=85|AppMag = {10 / mpp:g}|MPP = {mpp:g}"
     )
+
+
+def _refuse_to_replace(path: Path) -> None:
+    """Refuse to draw over a file that is no demo slide."""
+    if os.path.lexists(path) and not (path.is_file() and _PAINTERS in path.read_bytes()):
+        raise ConfigError(
+            f"{path} is not a slide that tiler drew; move it away, or set another slides.folder"
+        )
 
 
 def _is_current(path: Path) -> bool:

@@ -1,0 +1,220 @@
+"""A run never begins in a folder that holds its sources, or others' files under its own names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import tiler
+
+WORDS = ["resolution=level", "tile.size=100", "mask=none"]
+
+
+def contents(folder: Path) -> dict[str, bytes | str]:
+    """Every file, link and folder below one."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+def complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """The one error that a refused command names."""
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("E_"))
+    return line
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shared_slides: Path) -> Path:
+    """Slides, each in a folder of its own with notes, and links to the whole."""
+    for name in ("A", "B"):
+        (tmp_path / "slides" / name).mkdir(parents=True)
+        shutil.copy(shared_slides / "boxes.tiff", tmp_path / f"slides/{name}/{name}.tiff")
+        (tmp_path / f"slides/{name}/notes.txt").write_text("mine")
+    (tmp_path / "elsewhere").symlink_to("slides")
+    (tmp_path / "A.tiff").symlink_to("slides/A/A.tiff")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("paths", "out"),
+    [
+        ("slides", "."),
+        ("slides", "slides"),
+        ("elsewhere", "slides"),
+        ("slides", "elsewhere"),
+        ("elsewhere/A/A.tiff", "slides/A"),
+        ("A.tiff", "slides/A"),
+        ("A.tiff", "."),
+        ("slides/B", "slides/../slides/B"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["dry_run=true"]])
+def test_a_source_inside_out_is_refused_and_nothing_is_written(
+    folder: Path, paths: str, out: str, more: list[str]
+) -> None:
+    before = contents(folder)
+    result = tiler("slides=files", f"slides.paths={paths}", *WORDS, f"out={out}", *more, cwd=folder)
+    assert result.returncode == 2, result.stderr
+    assert "is a source inside out=" in complaint(result)
+    assert ".tiff" in complaint(result)
+    assert contents(folder) == before
+
+
+def test_a_source_that_a_slides_folder_is_a_link_to_is_refused(folder: Path) -> None:
+    (folder / "out/slides").mkdir(parents=True)
+    (folder / "out/slides/A").symlink_to(folder / "slides/A")
+    before = contents(folder)
+    result = tiler("slides=files", "slides.paths=slides", *WORDS, "out=out", cwd=folder)
+    assert result.returncode == 2
+    assert "A.tiff is a source inside out=" in complaint(result)
+    assert contents(folder) == before
+
+
+def mirax(folder: Path) -> list[str]:
+    """A slide whose data lie behind a link into the run's folder."""
+    (folder / "out/data").mkdir(parents=True)
+    (folder / "out/data/Slidedat.ini").touch()
+    (folder / "m.mrxs").touch()
+    (folder / "m").symlink_to("out/data")
+    return ["slides.paths=m.mrxs"]
+
+
+def dicom(folder: Path) -> list[str]:
+    (folder / "out").mkdir()
+    (folder / "d").mkdir()
+    for number in range(2):
+        shutil.copy(SHARED / f"boxes_{number}.dcm", folder / "d")
+    shutil.move(folder / "d/boxes_1.dcm", folder / "out/level.dcm")
+    (folder / "d/boxes_1.dcm").symlink_to("../out/level.dcm")
+    return ["slides.paths=d/boxes_0.dcm"]
+
+
+def mask(folder: Path) -> list[str]:
+    (folder / "out").mkdir()
+    (folder / "out/A.png").touch()
+    return ["slides.paths=slides/A", "mask=file", "mask.path='out/{slide}.png'"]
+
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "slides"
+
+
+@pytest.mark.parametrize("kind", [mirax, dicom, mask])
+def test_the_other_files_of_a_slide_are_sources_too(
+    folder: Path, kind: Callable[[Path], list[str]]
+) -> None:
+    words = kind(folder)
+    before = contents(folder)
+    result = tiler("slides=files", *WORDS, *words, "out=out", cwd=folder)
+    assert result.returncode == 2, result.stderr
+    assert "is a source inside out=" in complaint(result)
+    assert contents(folder) == before
+
+
+def test_sources_beside_out_are_no_sources_inside(folder: Path) -> None:
+    (folder / "out").symlink_to("real")
+    (folder / "real").mkdir()
+    for out in ("out", "slides-out", "real/deeper"):
+        words = ["slides=files", "slides.paths=[slides,A.tiff]", f"out={out}"]
+        result = tiler(*words, *WORDS, cwd=folder)
+        assert result.returncode == 0, result.stderr
+    assert "inside out=" in complaint(tiler("out=outputs", cwd=folder)), "the slide of the demo"
+
+
+NAMES = {
+    "run.json": '{"tilers": "of roofs"}',
+    "slides.csv": "path,slide_id\na.svs,1\n",
+    "events.jsonl": '{"what": "a party"}\n',
+    "budget.json": "",
+    "refused.json": "[]",
+    ".lock": "yarn",
+    ".lock-holder.json": "{}",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+def test_a_file_of_others_under_a_name_of_a_runs_is_never_replaced(
+    folder: Path, name: str, kind: str
+) -> None:
+    place = folder / "out" / name
+    place.parent.mkdir()
+    match kind:
+        case "file":
+            place.write_text(NAMES[name])
+        case "link":
+            (folder / "mine").write_text(NAMES[name])
+            place.symlink_to(folder / "mine")
+        case "pipe":
+            os.mkfifo(place)
+    before = contents(folder) if kind != "pipe" else None
+    result = tiler("slides=files", "slides.paths=slides", *WORDS, "out=out", cwd=folder, timeout=30)
+    assert result.returncode == 2, result.stderr
+    assert f"out/{name} is not a file that tiler wrote" in complaint(result)
+    if before is not None:
+        assert contents(folder) == before
+    assert [path.name for path in (folder / "out").iterdir()] == [name]
+
+
+def test_what_a_run_leaves_is_its_own(folder: Path) -> None:
+    words = ["slides=files", "slides.paths=slides", *WORDS, "out=out"]
+    for more in (["dry_run=true"], [], ["threshold=0.1"], ["dry_run=true"]):
+        result = tiler(*words, *more, cwd=folder)
+        assert result.returncode == 0, result.stderr
+    shutil.rmtree(folder / "out")
+    (folder / "out").mkdir()
+    (folder / "out/notes.txt").write_text("mine")
+    assert tiler(*words, cwd=folder).returncode == 0
+    assert (folder / "out/notes.txt").read_text() == "mine"
+
+
+SWEEP = ["-m", "threshold=0.1,0.9", "slides=files", "slides.paths=slides", *WORDS]
+
+
+@pytest.mark.parametrize("out", [".", "slides", "elsewhere"])
+def test_a_sweep_over_a_folder_with_sources_never_begins(folder: Path, out: str) -> None:
+    before = contents(folder)
+    result = tiler(*SWEEP, f"out={out}", cwd=folder)
+    assert result.returncode == 2
+    assert "is a source inside out=" in complaint(result)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["sweep.csv", "sweep.json", "sweep.png", "sweep.parquet", "multirun.yaml"]
+)
+def test_a_file_of_others_under_a_name_of_a_sweeps_is_never_replaced(
+    folder: Path, name: str
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / name).write_text("mine")
+    before = contents(folder)
+    result = tiler(*SWEEP, "out=out", cwd=folder)
+    assert result.returncode == 2
+    assert f"out/{name} is not a file that tiler wrote" in complaint(result)
+    assert contents(folder) == before
+
+
+def test_what_a_sweep_leaves_is_its_own(folder: Path) -> None:
+    for threshold in ("0.1,0.9", "0.1,0.5", "0.1,2"):
+        result = tiler(*SWEEP, f"threshold={threshold}", "out=out", cwd=folder)
+        assert result.returncode == (2 if "2" in threshold else 0), result.stderr
+        assert "not a file that tiler wrote" not in result.stderr
+
+
+def test_a_refused_job_leaves_a_file_of_others_as_it_is(folder: Path) -> None:
+    place = folder / "out/threshold=0.1/refused.json"
+    place.parent.mkdir(parents=True)
+    place.write_text('{"reason": "mine"}')
+    result = tiler(*SWEEP, "out=out", cwd=folder)
+    assert f"{place} is not a file that tiler wrote" in result.stderr
+    assert place.read_text() == '{"reason": "mine"}'
+    assert (folder / "out/threshold=0.9/slides.csv").is_file()

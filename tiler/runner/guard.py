@@ -1,0 +1,171 @@
+"""Refuse a run whose folder holds what it could harm: sources, or files under its own names."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tiler.companions import companions
+from tiler.errors import ConfigError
+from tiler.runner.job import SlideJob
+
+_OBJECT = rb'\{\s*"tiler": '
+
+_RUNS = {
+    "run.json": _OBJECT,
+    "budget.json": _OBJECT,
+    "refused.json": rb'\{\s*"(tiler|overrides)": ',
+    "slides.csv": rb"slide_id,status,reason\b",
+    "events.jsonl": rb'\{"time": "',
+    ".lock": rb"\Z|\d+\n",
+    ".lock-holder.json": rb'\{"pid": ',
+}
+"""The files that a run writes into its folder, and how each begins."""
+
+_SWEEPS = {
+    "sweep.csv": rb"job,",
+    "sweep.json": _OBJECT,
+    "multirun.yaml": rb"(?s:.*\btiler\.config\.multirun\b)",
+}
+_DRAWN = ("sweep.png", "sweep.parquet")
+"""Files of a sweep that are its own where its ``sweep.json`` lies beside them."""
+
+NAMES = (*_RUNS, *_SWEEPS, *_DRAWN)
+"""What files in ``out`` may be written over."""
+
+_HEAD = 1 << 16
+
+
+def refuse_folder(jobs: Iterable[SlideJob], out: Path) -> None:
+    """Refuse a run's folder that holds sources, or others' files where its own would be.
+
+    Raises
+    ------
+    ConfigError
+        When it does.
+    """
+    refuse_sources_inside((path for job in jobs for path in _sources(job)), out)
+    refuse_foreign_files(out)
+
+
+def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
+    """Refuse to write over files that have the name of a run's, or a sweep's, but are none.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first one.
+    """
+    names: Mapping[str, bytes] = _SWEEPS if of_sweep else _RUNS
+    foreign = [name for name, begins in names.items() if not _begins(out / name, begins)]
+    if of_sweep and not (out / "sweep.json").exists():
+        foreign += [name for name in _DRAWN if os.path.lexists(out / name)]
+    if foreign:
+        raise ConfigError(
+            f"{out / foreign[0]} is not a file that tiler wrote, and the run would replace it;"
+            " move it away, or use another out"
+        )
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file in a run's folder is missing, or one that tiler wrote."""
+    return _begins(path, _RUNS[path.name])
+
+
+def _begins(path: Path, begins: bytes) -> bool:
+    """Whether nothing would be lost by a file of this name, or it has this beginning."""
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            return stat.S_ISDIR(mode)  # which no file can replace
+        with path.open("rb") as file:
+            return re.match(begins, file.read(_HEAD)) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # who cannot read it cannot tell
+        return False
+
+
+def refuse_sources_inside(paths: Iterable[Path], out: Path) -> None:
+    """Refuse to write into a folder that holds a slide or a mask file.
+
+    Links are followed. A link ``slides/<slide_id>`` to a folder with a source is refused, too.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first one, and how many more there are.
+    """
+    homes = _homes(out)
+    if not homes:
+        return
+    house = _House(homes)
+    found = [path for path in paths if house.holds(path)]
+    if found:
+        more = f", and {len(found) - 1} more" if found[1:] else ""
+        raise ConfigError(
+            f"{found[0]} is a source inside out={out}{more}; use an out that holds no sources"
+        )
+
+
+def _sources(job: SlideJob) -> Iterator[Path]:
+    """The files that a slide's output is made from."""
+    yield job.path
+    yield from companions(job.path)
+    yield from job.inputs()
+
+
+_Identity = tuple[int, int]
+"""Of a folder: device and inode, for it may have several names."""
+
+
+def _homes(out: Path) -> set[_Identity]:
+    """A run's folder and what links in its ``slides`` lead to; none where it does not exist."""
+    places = [out]
+    with suppress(OSError), os.scandir(out / "slides") as listing:
+        places += [Path(entry.path) for entry in listing if entry.is_symlink()]
+    return {found for place in places if (found := _identity(place))}
+
+
+def _identity(place: Path) -> _Identity | None:
+    try:
+        facts = place.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+@dataclass
+class _House:
+    """Some folders and all that lies below them; remembers what it was asked."""
+
+    homes: set[_Identity]
+    _real: dict[Path, Path] = field(default_factory=dict)
+    _inside: dict[Path, bool] = field(default_factory=dict)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file, or what it is a link to, lies there."""
+        try:
+            mode = path.lstat().st_mode
+        except OSError:  # what opens it says so
+            mode = 0
+        if path.parent not in self._real:
+            self._real[path.parent] = Path(os.path.realpath(path.parent))
+        place = self._real[path.parent]
+        if stat.S_ISDIR(mode):
+            return self._below(place / path.name)
+        if stat.S_ISLNK(mode) and self._below(Path(os.path.realpath(path))):
+            return True
+        return self._below(place)
+
+    def _below(self, place: Path) -> bool:
+        if place not in self._inside:
+            self._inside[place] = _identity(place) in self.homes or (
+                place != place.parent and self._below(place.parent)
+            )
+        return self._inside[place]
