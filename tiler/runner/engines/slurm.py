@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from getpass import getuser
 from pathlib import Path
 from typing import Any
@@ -62,12 +65,13 @@ def slurm_cluster(
     ConfigError
         When an argument is invalid, or Slurm refuses such jobs.
     """
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise ConfigError(
-            "engine.slurm needs the extra tiler[dask]: pip install 'tiler[dask]'"
-        ) from None
+    with _own_signals():
+        try:
+            from dask_jobqueue import SLURMCluster
+        except ImportError:
+            raise ConfigError(
+                "engine.slurm needs the extra tiler[dask]: pip install 'tiler[dask]'"
+            ) from None
     try:
         cluster = SLURMCluster(**_arguments(wanted, logs, dashboard))
     except (ImportError, RuntimeError, TypeError, ValueError) as error:
@@ -81,6 +85,18 @@ def slurm_cluster(
     # A minimum as large as the maximum makes adapt() replace every job that is cancelled.
     cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
     return cluster
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handlers of signals: importing dask_jobqueue has Ctrl-C call ``sys.exit``."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _arguments(
