@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 from functools import cache
-from pathlib import Path
+from importlib import metadata
 
 import tiler
 
@@ -26,18 +25,16 @@ _PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """The version of Python and of every package that is installed of those that matter.
-
-    Read off the names of the packages' ``.dist-info`` folders (PEP 427): importlib.metadata takes
-    as long to load as a slide's coordinates take to find.
-    """
-    found: dict[str, str] = {}
-    for folder in sys.path:
-        for path in Path(folder).glob("*.dist-info"):
-            package, _, version = path.stem.rpartition("-")
-            found.setdefault(package.replace("_", "-").lower(), version)
-    known = {name: found[name] for name in _PACKAGES if name in found}
+    """Return the version of Python, of tiler and of each installed package that shapes output."""
+    known = {name: found for name in _PACKAGES if (found := _installed(name))}
     return {"python": platform.python_version(), "tiler": tiler.__version__, **known}
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def git_state() -> dict[str, object] | None:
