@@ -147,7 +147,7 @@ def test_gained_and_lost_are_the_difference_of_the_tables(sweep: Path) -> None:
 
 def test_equal_runs_are_equal(pair: tuple[Path, Path]) -> None:
     text, rows = compared(*pair, code=0)
-    assert "settings: the same" in text
+    assert "settings: equal" in text
     assert text.splitlines()[-1].startswith("equal: ")
     for row in rows.values():
         assert row["equal"] == "true"
@@ -167,7 +167,7 @@ def test_an_off_by_one_in_one_tile_is_found_and_named(pair: tuple[Path, Path]) -
     tile = f"_y{was['y']}_w{was['width']}_h{was['height']}_{was['resolution']}"
     assert f"  lost: x{was['x']}{tile}\n" in text
     assert f"  gained: x{int(was['x']) + 1}{tile}\n" in text
-    assert f"B: {slide}.csv is not as it was written" in text
+    assert f"B: {slide}.csv was changed" in text
     assert [row["slide_id"] for row in rows.values() if row["equal"] == "false"] == [slide]
     assert (rows[slide]["gained"], rows[slide]["lost"]) == ("1", "1")
     assert 0.9 < float(rows[slide]["overlap"]) < 1
@@ -194,12 +194,12 @@ def test_masks_are_compared_by_their_cached_pixels(sweep: Path, tmp_path: Path) 
     for entry in (copy / ".cache").iterdir():  # damaged is as good as none
         entry.write_bytes(entry.read_bytes()[:-1])
     text, rows = compared(fine, coarse, code=7)
-    assert "of masks not known (no cached mask)" in text
+    assert "of masks unknown (the cache contains no such mask)" in text
     assert {row["mask_overlap"] for row in rows.values()} <= {"", "1.0"}
     for run in (fine, coarse):
         for record in run.glob("slides/*/record.json"):
             change_json(record, lambda content: content.pop("mask"))
-    assert "of masks not known (no mask in the record)" in compared(fine, coarse, code=7)[0]
+    assert "of masks unknown (a record contains no mask)" in compared(fine, coarse, code=7)[0]
 
 
 def test_two_resolutions_are_compared_by_area(tmp_path: Path, shared_slides: Path) -> None:
@@ -231,7 +231,7 @@ def test_tiles_are_known_from_json_or_from_the_names_of_images(
     assert int(rows[slide]["kept"]) > 3
     table_of(copy, slide, "json").unlink()
     text, by_name = compared(copy, imaged, code=0)
-    assert "A: tiles known from the names of images: ratios to two decimals" in text
+    assert "A: tiles read from the names of images; ratios have two decimals" in text
     for key in ("kept", "gained", "lost", "overlap"):
         assert by_name[slide][key] == rows[slide][key]
 
@@ -241,7 +241,7 @@ def test_tiles_are_known_from_json_or_from_the_names_of_images(
     change_json(copy / "slides" / slide / "record.json", without_images)
     line = complaint(compare(copy, imaged, cwd=tmp_path))
     assert line.startswith("E_CONFIG: ")
-    assert "neither a table" in line
+    assert "contains no table" in line
     assert slide in line
 
 
@@ -282,12 +282,12 @@ def test_a_damaged_json_is_named(imaged: Path, tmp_path: Path, text: str) -> Non
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (lambda run: shutil.rmtree(run), "no such folder"),
-        (lambda run: (run / "run.json").unlink(), "is not the folder of a run"),
+        (lambda run: shutil.rmtree(run), "the folder is missing"),
+        (lambda run: (run / "run.json").unlink(), "contains no run.json"),
         (lambda run: (run / "run.json").write_text("{"), "run.json is damaged"),
         (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged"),
         (lambda run: (run / "slides.csv").unlink(), "slides.csv is missing"),
-        (lambda run: (run / "slides.csv").write_text("slide_id,status\n"), "no slide in it"),
+        (lambda run: (run / "slides.csv").write_text("slide_id,status\n"), "contains no slide"),
         (lambda run: (run / "slides.csv").write_text("slide_id,status\nx,done\n"), "no 'reason'"),
         (lambda run: next(run.glob("slides/*/record.json")).unlink(), "record.json is missing"),
         (lambda run: next(run.glob("slides/*/record.json")).write_text("{}"), "checksum"),
@@ -305,7 +305,10 @@ def test_of_a_sweep_and_nothing_the_nothing_is_named(pair) -> None:
     (pair[0] / "sweep.csv").touch()
     result = compare(pair[0], pair[0] / "nowhere", cwd=pair[0].parent)
     assert result.returncode == 2
-    assert complaint(result) == f"E_CONFIG: {pair[0] / 'nowhere'}: no such folder"
+    assert (
+        complaint(result)
+        == f"E_CONFIG: {pair[0] / 'nowhere'}: the folder is missing; check the path"
+    )
 
 
 def test_a_slide_that_failed_in_one_run_or_is_in_one_alone(
@@ -344,9 +347,9 @@ def test_settings_of_one_slide_alone_are_told_with_it(pair: tuple[Path, Path]) -
     slide = a_slide(pair[1])
     change_json(pair[1] / "slides" / slide / "record.json", own)
     text, rows = compared(*pair, code=0)
-    assert "settings: the same" in text
+    assert "settings: equal" in text
     assert "  tile.stride was not set, now 170\n" in text
-    assert "the slide's file is another one in B" in rows[slide]["notes"]
+    assert "A and B used different files for this slide" in rows[slide]["notes"]
 
 
 def test_sweeps_are_compared_job_by_job(sweep: Path, tmp_path: Path) -> None:
@@ -364,7 +367,7 @@ def test_sweeps_are_compared_job_by_job(sweep: Path, tmp_path: Path) -> None:
     assert wrong == [changed.name]
 
     line = complaint(compare(sweep, job(copy, 8, 0.3), cwd=tmp_path))
-    assert "it is a sweep's: name one of its jobs" in line
+    assert "it contains a sweep: give one of its jobs" in line
 
     kept = [row for row in read_csv(sweep / "sweep.csv") if row["job"] != changed.name]
     text = "job\n" + "".join(f'"{row["job"]}"\n' for row in kept)
@@ -373,14 +376,14 @@ def test_sweeps_are_compared_job_by_job(sweep: Path, tmp_path: Path) -> None:
     for a in (sweep, both):  # a job that did not begin is not one that is not there
         result = compare(a, copy, cwd=tmp_path)
         assert result.returncode == 7
-        assert "B did not get to its slides: the sweep has no such job" in result.stdout
+        assert "B stopped before its slides: the sweep has no job of this name" in result.stdout
         refuse(job(both, 20, 0.6))
-    assert "A did not get to its slides: E_CONFIG: no" in result.stdout
+    assert "A stopped before its slides: E_CONFIG: no" in result.stdout
     assert result.stdout.endswith("different: 0 of 9 slides\n".replace("9", str(len(kept))))
 
 
 def refuse(job: Path) -> None:
-    """Leave what a job leaves that did not get to its slides."""
+    """Leave the files of a job that stopped before its slides."""
     (job / "run.json").unlink(missing_ok=True)
     (job / "refused.json").write_text(json.dumps({"error": "E_CONFIG: no", "exit_code": 2}))
 
@@ -390,15 +393,15 @@ def test_a_job_that_never_began_is_told(sweep: Path, tmp_path: Path) -> None:
     refuse(job(copy, 8, 0.3))
     result = compare(sweep, copy, cwd=tmp_path)
     assert result.returncode == 7
-    assert "B did not get to its slides: E_CONFIG: no" in result.stdout
+    assert "B stopped before its slides: E_CONFIG: no" in result.stdout
     again = compare(copy, copy, cwd=tmp_path)
     assert again.returncode == 0
-    assert "A did not get to its slides: E_CONFIG: no" in again.stdout
+    assert "A stopped before its slides: E_CONFIG: no" in again.stdout
     for record in copy.glob("*/run.json"):
         refuse(record.parent)
     nothing = compare(copy, copy, cwd=tmp_path)
     assert nothing.returncode == 2
-    assert "there is no slide to compare" in complaint(nothing)
+    assert "no slide to compare" in complaint(nothing)
 
 
 def test_an_overlay_shows_the_slide_where_it_can_be_found(
@@ -413,8 +416,8 @@ def test_an_overlay_shows_the_slide_where_it_can_be_found(
     lost = compare(a, b, "--overlay", "blank", cwd=tmp_path)
     assert lost.returncode == 7
     assert complaint(lost) == (
-        f"E_SLIDE slide={SMALL}: its file was not found; say where by --slides; its picture has a"
-        " blank canvas"
+        f"E_SLIDE slide={SMALL}: the slide's file is missing; give its folder with --slides;"
+        " its picture has a white background"
     )
     where = ("--slides", str(tmp_path / "else*.svs"))
     compared(a, b, "--overlay", str(tmp_path / "again"), *where, code=7)
@@ -441,7 +444,7 @@ def test_misuse_and_a_destination_that_cannot_be_written(pair: tuple[Path, Path]
     assert compare(pair[0], cwd=folder).returncode == 2
     lone = compare(*pair, "--slides", "x", cwd=folder)
     assert lone.returncode == 2
-    assert "--slides is of use with --overlay alone" in lone.stderr
+    assert "--slides needs --overlay" in lone.stderr
     none = compare(*pair, "--overlay", "o", "--slides", "*.nothing", cwd=folder)
     assert none.returncode == 2
     assert "--slides *.nothing: no slide found" in complaint(none)

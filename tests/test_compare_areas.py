@@ -97,7 +97,8 @@ def test_masks_are_the_same_by_their_digest_and_size_alone(second) -> None:
         assert (found, asked) == ((1.0, ""), [])
     else:
         assert (found, asked) == ((0.5, ""), [(Path("a"), "ka"), (Path("b"), "kb")])
-        assert mask_overlap(first, other, (None, Path("b")), load) == (None, "no cached mask")
+        unknown = (None, "the cache contains no such mask")
+        assert mask_overlap(first, other, (None, Path("b")), load) == unknown
 
 
 def tiles(cells, rounded: bool = False) -> Tiles:

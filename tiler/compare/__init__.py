@@ -1,1 +1,1 @@
-"""``tiler-compare``: what two runs, or two sweeps, made differently."""
+"""``tiler-compare``: compare two runs or two sweeps."""

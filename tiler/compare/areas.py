@@ -1,4 +1,4 @@
-"""Exact areas of unions of boxes and of masks: arrays in, whole numbers out."""
+"""Exact areas of unions of boxes and of masks, in integers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tiler.protocols import Mask
 Ints = npt.NDArray[np.int64]
 
 _BAND_CELLS = 1 << 22
-"""So many cells are looked at together, so that memory does not grow with the slide."""
+"""Cells processed at once, so that memory does not grow with the slide."""
 
 
 def boxes_overlap(a: Ints, b: Ints) -> float:
-    """The overlap (intersection over union) of the areas that two sets of boxes cover.
+    """Return the intersection over union of the areas that two sets of boxes cover.
 
     Parameters
     ----------
     a, b
-        (N, 4): x, y, width, height in level-0 pixels. Boxes of one set may overlap: what they
-        cover together counts once.
+        (N, 4): x, y, width, height in level-0 pixels. Boxes of one set may overlap: an area
+        that several cover counts once.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def boxes_overlap(a: Ints, b: Ints) -> float:
     ]
     both = np.concatenate(corners)
     xs, ys = np.unique(both[:, ::2]), np.unique(both[:, 1::2])
-    # Between neighbouring edges nothing changes: a cell of this uneven raster is in or out whole.
+    # No box edge crosses a cell of this uneven raster: each cell is inside or outside as a whole.
     cells_a, cells_b = (
         np.stack([np.searchsorted(edges, c[:, i]) for i, edges in enumerate((xs, ys, xs, ys))], 1)
         for c in corners
@@ -50,7 +50,7 @@ def boxes_overlap(a: Ints, b: Ints) -> float:
 
 
 def masks_overlap(a: Mask, b: Mask) -> float:
-    """The overlap of two masks of one slide, each stretched over it, whatever their sizes.
+    """Return the intersection over union of two masks, each stretched over the same slide.
 
     Returns
     -------
@@ -68,24 +68,24 @@ def masks_overlap(a: Mask, b: Mask) -> float:
 
 
 def corners_of(boxes: Ints) -> Ints:
-    """(N, 4) x, y, width, height as left, top, right, bottom."""
+    """Convert boxes, (N, 4) x, y, width, height, to left, top, right, bottom."""
     corners: Ints = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     return corners
 
 
 def covered(corners: Ints, shape: tuple[int, int]) -> Mask:
-    """Which cells of a raster (height, width) lie in any of some boxes.
+    """Mark the cells of a raster, (height, width), that lie in at least one box.
 
     Parameters
     ----------
     corners
-        (N, 4): left, top, right, bottom in cells; what lies outside the raster is cut off.
+        (N, 4): left, top, right, bottom in cells; parts outside the raster are ignored.
     shape
         The raster's height and width.
     """
     height, width = shape
     left, top, right, bottom = np.clip(corners, 0, [width, height, width, height]).T
-    steps = np.zeros((height + 1, width + 1), np.int32)  # sums of these count boxes per cell
+    steps = np.zeros((height + 1, width + 1), np.int32)  # their sums count boxes
     for rows, columns, step in (
         (top, left, 1),
         (top, right, -1),
@@ -98,7 +98,7 @@ def covered(corners: Ints, shape: tuple[int, int]) -> Mask:
 
 
 def _overlap(widths: Ints, heights: Ints, band: Callable[[int, int], tuple[Mask, Mask]]) -> float:
-    """Intersection over union of two rasters with uneven cells, given band by band of rows."""
+    """Return the intersection over union of two rasters of uneven cells, computed in bands."""
     rows = max(1, _BAND_CELLS // max(1, len(widths)))
     shared = union = 0
     for top in range(0, len(heights), rows):
@@ -110,13 +110,13 @@ def _overlap(widths: Ints, heights: Ints, band: Callable[[int, int], tuple[Mask,
 
 
 def _common_cells(a: int, b: int) -> tuple[Ints, Ints, Ints]:
-    """Two ways to cut a length, into ``a`` and ``b`` equal cells, put together.
+    """Merge two divisions of one length, into ``a`` and into ``b`` equal cells.
 
     Returns
     -------
     tuple
-        The edges of the common cells, the length being ``a * b``; and which of the ``a`` and
-        which of the ``b`` cells each of them lies in.
+        The edges of the common cells, for a length of ``a * b``; then, for each common cell,
+        the index of the ``a`` cell and of the ``b`` cell that contain it.
     """
     edges = np.union1d(np.arange(a + 1) * b, np.arange(b + 1) * a)
     starts = edges[:-1]

@@ -1,4 +1,4 @@
-"""What differs between two runs, slide by slide: values alone, nothing is written here."""
+"""Differences between two runs, slide by slide, as plain values."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _DONE = ("done", "done_empty")
 
 @dataclass(frozen=True)
 class TileChange:
-    """How the tiles of a slide differ.
+    """Differences between the tiles of one slide in two runs.
 
     Attributes
     ----------
     a, b
-        The tiles in either run.
+        The tiles in A and in B.
     kept, gained, lost
-        Those in both, those in B alone and those in A alone, in their tables' order.
+        Tiles in both, only in B, and only in A, in the order of the tables.
     overlap
-        Intersection over union of the two selections as areas of level 0.
+        Intersection over union of the areas that the two selections cover on level 0.
     ratio_change
-        The largest change of a ratio among the tiles in both; None when there are none.
+        Largest difference of a ratio among the tiles in both; None when no tile is in both.
     """
 
     a: Tiles
@@ -46,26 +46,26 @@ class TileChange:
 
 @dataclass(frozen=True)
 class SlideChange:
-    """How a slide's results differ.
+    """Differences between the results of one slide in two runs.
 
     Attributes
     ----------
     slide_id
-        The slide.
+        The slide's id.
     status
-        In A and in B; empty where a run does not have the slide.
+        Status in A and in B; empty where the run does not contain the slide.
     reason
-        In A and in B: why it is not ``done``.
+        Reason in A and in B for a status other than ``done``.
     tiles
-        None unless both runs did the slide.
+        None unless both runs finished the slide.
     mask_overlap
-        Intersection over union of the two masks, or None, and ``mask_note`` why it is not known.
+        Intersection over union of the two masks; None when unknown.
     mask_note
-        See ``mask_overlap``.
+        Reason why ``mask_overlap`` is unknown.
     settings
-        Settings of this slide that differ though those of the runs do not.
+        Settings that differ for this slide only.
     notes
-        What else there is to know.
+        Further remarks, such as a changed slide file.
     record
         B's record of the slide.
     """
@@ -82,13 +82,13 @@ class SlideChange:
 
     @property
     def equal(self) -> bool:
-        """Whether status, tiles and ratios are the same; never of a slide that is not done yet."""
+        """Whether status, tiles and ratios are equal; False for an unfinished slide."""
         ended = self.status[0] == self.status[1] != "interrupted"
         return ended and (self.tiles is None or self.tiles.equal)
 
 
 def setting_changes(a: Run, b: Run) -> list[str]:
-    """The settings and versions that differ between two runs, but for where they were written."""
+    """Return the settings and versions that differ between two runs, except ``out``."""
 
     def shown(run: Run) -> Facts:
         config = run.facts.get("config") or {}
@@ -99,7 +99,7 @@ def setting_changes(a: Run, b: Run) -> list[str]:
 
 
 def slide_changes(a: Run, b: Run, load_mask: LoadMask = cached_mask) -> Iterator[SlideChange]:
-    """Compare the slides of two runs one after the other: A's, then those in B alone.
+    """Compare the slides of two runs one by one: those of A, then those only in B.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def slide_changes(a: Run, b: Run, load_mask: LoadMask = cached_mask) -> Iterator
 def _with_tiles(
     change: SlideChange, a: Run, b: Run, common: set[str], load_mask: LoadMask
 ) -> SlideChange:
-    """What the folders of a slide that both runs did add to its change."""
+    """Add tiles, masks and settings to the change of a slide that both runs finished."""
     name = change.slide_id
     records = a.record(name), b.record(name)
     tiles = [
@@ -133,7 +133,7 @@ def _with_tiles(
     notes = [f"{side}: {note}" for side, t in zip("AB", tiles, strict=True) for note in t.notes]
     sources = [record.get("source") or {} for record in records]
     if sources[0].get("content") != sources[1].get("content"):
-        notes.append("the slide's file is another one in B")
+        notes.append("A and B used different files for this slide")
     settings = differences(records[0]["settings"], records[1]["settings"])
     return replace(
         change,
@@ -147,7 +147,7 @@ def _with_tiles(
 
 
 def tile_change(a: Tiles, b: Tiles) -> TileChange:
-    """How two lists of tiles of one slide differ."""
+    """Compare two lists of tiles of one slide."""
     kept = tuple(tile for tile in a.ratios if tile in b.ratios)
     changes = [abs(a.ratios[tile] - b.ratios[tile]) for tile in kept]
     if a.rounded or b.rounded:

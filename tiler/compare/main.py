@@ -1,4 +1,4 @@
-"""The command: read two folders, say what differs, exit code."""
+"""The ``tiler-compare`` command: read two folders, print what differs, return an exit code."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tiler.errors import ConfigError, TilerError
 from tiler.files import check_writable, make_folder, write_whole
 
 DIFFERENT = 7
-"""The exit code of runs that differ: 1, which diff and cmp use, means a bug in tiler."""
+"""Exit code for runs that differ. ``diff`` and ``cmp`` use 1, which means a bug in tiler."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare what the command line names; 0 when equal, 7 when not, else as ``tiler`` has it."""
+    """Compare two folders; return 0 if equal, 7 if different, else an exit code of ``tiler``."""
     options = _options(arguments)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when a pager is closed
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tiler-compare",
-        description="Say what two runs, two jobs of sweeps, or two whole sweeps made differently.",
+        description="Compare two runs, two jobs of sweeps, or two whole sweeps.",
         epilog=f"Exit code: 0 equal, {DIFFERENT} different, 2 wrong use or damaged input,"
         " 4 the destination cannot be written. Equal means: the same slides with the same status,"
-        " tiles and ratios; settings and masks are told and do not count.",
+        " tiles and ratios; settings and masks are reported but do not affect the result.",
     )
-    parser.add_argument("a", metavar="A", type=Path, help="a run's or a sweep's folder")
-    parser.add_argument("b", metavar="B", type=Path, help="another")
+    parser.add_argument("a", metavar="A", type=Path, help="folder of a run or a sweep")
+    parser.add_argument("b", metavar="B", type=Path, help="folder to compare with A")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write a row per slide")
     parser.add_argument(
         "--overlay",
@@ -57,23 +57,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--slides",
         metavar="WHERE",
-        help="for --overlay: file, folder or glob of the slides, when not where the run had them",
+        help="for --overlay: file, folder or glob of the slides; default: the paths of the run",
     )
     options = parser.parse_args(arguments)
     if options.slides and not options.overlay:
-        parser.error("--slides is of use with --overlay alone")
+        parser.error("--slides needs --overlay")
     return options
 
 
 def _compare(options: argparse.Namespace) -> int:
     if options.csv:
-        check_writable(options.csv)  # before the work, not after it
+        check_writable(options.csv)  # before the comparison, which may take minutes
     print(f"A: {options.a}\nB: {options.b}")
     rows: list[dict[str, object]] = []
     alike = True
     for job, a, b in pairs(options.a, options.b):
         print("\n".join(run_lines(job, a, b)))
-        alike &= a.missing == b.missing  # jobs that ran differ in their slides
+        alike &= a.missing == b.missing  # a difference between two jobs shows in their slides
         pictures = (
             Overlays(options.overlay / job, options.slides, b, a) if options.overlay else None
         )
@@ -83,7 +83,9 @@ def _compare(options: argparse.Namespace) -> int:
             if pictures:
                 pictures.add(change)
     if not rows:
-        raise ConfigError(f"{options.a} and {options.b}: there is no slide to compare")
+        raise ConfigError(
+            f"{options.a} and {options.b}: no slide to compare; tile at least one slide in both"
+        )
     if options.csv:
         data = csv_text(rows).encode(errors="surrogateescape")
         write_whole(make_folder(options.csv.parent) / options.csv.name, data)

@@ -1,4 +1,4 @@
-"""How far the masks of two runs agree."""
+"""Overlap of the masks of two runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tiler.runner.cache import load
 from tiler.runner.record import MaskFacts
 
 LoadMask = Callable[[Path, str], Mask | None]
-"""From a cache's folder and a key to the mask, (h, w); None where it is not at hand."""
+"""Loads a mask, (h, w), by the cache's folder and its key; None if the cache has none."""
 
 
 def mask_of(record: Facts) -> MaskFacts | None:
-    """The mask that a slide was tiled with; None where the record is too old to say.
+    """Return the facts of a slide's mask; None if the record contains none.
 
     Raises
     ------
     ConfigError
-        When the record is damaged.
+        When these facts are invalid.
     """
     facts = record.get("mask")
     if not facts:
@@ -31,14 +31,16 @@ def mask_of(record: Facts) -> MaskFacts | None:
     try:
         return made_of(MaskFacts, facts)
     except ValueError as error:
-        raise ConfigError(f"{record['slide_id']}: the mask in its record is damaged") from error
+        raise ConfigError(
+            f"{record['slide_id']}: the mask entry of its record is invalid; run tiler again"
+        ) from error
 
 
 def cached_mask(folder: Path, key: str) -> Mask | None:
-    """A mask from a run's cache."""
+    """Load a mask from a run's cache; None if it is missing or damaged."""
     try:
         entry = load(folder, key)
-    except ValueError:  # damaged: as good as none
+    except ValueError:
         return None
     return None if entry is None else entry.get("mask")
 
@@ -49,24 +51,24 @@ def mask_overlap(
     caches: tuple[Path | None, Path | None],
     load_mask: LoadMask = cached_mask,
 ) -> tuple[float | None, str]:
-    """The overlap of the masks that two runs made of a slide.
+    """Return the overlap of the masks that two runs used for a slide.
 
     Parameters
     ----------
     a, b
-        What the records say of them.
+        The masks' facts in the two records.
     caches
         The folders of the two runs' caches.
     load_mask
-        Gets their pixels, which only masks that differ need.
+        Loads the pixels; called only for masks that differ.
 
     Returns
     -------
     tuple
-        The intersection over union, 0 to 1, or None; and why it is not known.
+        The intersection over union, 0 to 1, or None; and the reason why it is unknown.
     """
     if a is None or b is None:
-        return None, "no mask in the record"
+        return None, "a record contains no mask"
     if (a.sha256, a.width, a.height) == (b.sha256, b.width, b.height):
         return 1.0, ""
     first, second = (
@@ -74,5 +76,5 @@ def mask_overlap(
         for folder, mask in zip(caches, (a, b), strict=True)
     )
     if first is None or second is None:
-        return None, "no cached mask"
+        return None, "the cache contains no such mask"
     return masks_overlap(first, second), ""

@@ -1,4 +1,4 @@
-"""A picture per slide: the tiles in both runs, those gained and those lost, over the slide."""
+"""A picture per slide that shows kept, gained and lost tiles over the slide."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tiler.protocols import Pixels
 from tiler.runner.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
 
-# Told apart by people who see red and green alike, and against pink tissue.
+# Distinguishable with red-green colour blindness, and on pink tissue.
 KEPT, GAINED, LOST = (0, 114, 178), (0, 158, 115), (213, 94, 0)
 
 _MAX_SIDE = 1600
@@ -30,21 +30,21 @@ _SHADE = 0.45
 
 
 class Overlays:
-    """The pictures of one pair of runs.
+    """Writes the pictures for one pair of runs.
 
     Parameters
     ----------
     folder
-        Where they go, as ``<slide_id>.jpg``; created if need be.
+        Folder for ``<slide_id>.jpg``; created if it is missing.
     where
-        File, folder or glob of the slides; if None, where the runs had them.
+        File, folder or glob of the slides; None uses the paths of the runs.
     *runs
-        Whose configurations say where that was.
+        The runs whose configurations contain these paths.
 
     Raises
     ------
     ConfigError
-        When there is no slide at ``where``.
+        When ``where`` matches no slide.
     """
 
     def __init__(self, folder: Path, where: str | None, *runs: Run) -> None:
@@ -59,12 +59,12 @@ class Overlays:
             raise ConfigError(f"--slides {where}: no slide found") from error
 
     def add(self, change: SlideChange) -> None:
-        """Write a slide's picture, if there are tiles to compare; say it where the slide is not.
+        """Write a slide's picture if both runs have tiles; report a slide that is missing.
 
         Raises
         ------
         DestinationError
-            When it cannot be written.
+            When the picture cannot be written.
         """
         tiles = change.tiles
         if tiles is None or change.record is None:
@@ -72,7 +72,7 @@ class Overlays:
         try:
             area, picture = slide_picture(change.slide_id, change.record, self._candidates)
         except SlideError as error:
-            print(f"{error}; its picture has a blank canvas", file=sys.stderr)
+            print(f"{error}; its picture has a white background", file=sys.stderr)
             area, picture = _blank(tiles)
         groups = (
             (KEPT, _boxes(tiles.a, tiles.kept)),
@@ -99,34 +99,34 @@ def draw(picture: Pixels, area: Box, groups: Iterable[tuple[tuple[int, int, int]
 
 
 def slide_picture(slide_id: str, record: Facts, candidates: Sequence[Path]) -> tuple[Box, Pixels]:
-    """Find a slide among some files by its fingerprint, and picture it.
+    """Find a slide among candidate files by its fingerprint and return its thumbnail.
 
     Returns
     -------
     tuple
-        The slide's bounds in level-0 pixels, and their picture.
+        The slide's bounds in level-0 pixels, and their thumbnail.
 
     Raises
     ------
     SlideError
-        When it is not among them or cannot be read.
+        When no candidate is the slide, or it cannot be read.
     """
     path = next(_matching(record.get("source") or {}, candidates), None)
     if path is None:
-        raise SlideError(slide_id, "its file was not found; say where by --slides")
+        raise SlideError(slide_id, "the slide's file is missing; give its folder with --slides")
     with _open(path, slide_id, record["settings"].get("reader") or {}) as slide:
         return slide.bounds, slide.thumbnail(_fitted(slide.bounds))
 
 
 def _slides_of(config: Facts) -> list[Path]:
-    """The files that a run's configuration names, counted from the current folder."""
+    """Return the files that a run's configuration names, relative to the current folder."""
     slides = config.get("slides") or {}
     try:
         if "paths" in slides:
             return [entry.path for entry in find_slides(slides["paths"])]
         if "table" in slides:
             return [entry.path for entry in read_table(slides["table"])]
-    except ConfigError:  # they lie elsewhere now: each slide that is not found says so
+    except ConfigError:  # moved since: each missing slide is reported on its own
         return []
     return sorted(Path(expanded(slides["folder"])).glob("*")) if "folder" in slides else []
 
@@ -137,12 +137,12 @@ def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
             same_size = path.stat().st_size == source.get("size")
             if same_size and fingerprint(path).content == source.get("content"):
                 yield path
-        except OSError:  # a file that cannot be read is not found
+        except OSError:  # an unreadable file is no match
             continue
 
 
 def _open(path: Path, slide_id: str, reader: Mapping[str, Any]) -> Any:
-    """Open a slide by the reader that tiled it, where that is one of ours."""
+    """Open a slide with the reader that tiled it if tiler has it, else with ``open_slide``."""
     home, _, name = str(reader.get("_target_")).rpartition(".")
     if home != "tiler.readers" or name not in tiler.readers.__all__:
         return tiler.readers.open_slide(path, name=slide_id)
@@ -150,11 +150,13 @@ def _open(path: Path, slide_id: str, reader: Mapping[str, Any]) -> Any:
     try:
         return getattr(tiler.readers, name)(path, name=slide_id, **options)
     except (TypeError, ConfigError) as error:
-        raise SlideError(slide_id, f"its reader is set as another tiler had it: {error}") from error
+        raise SlideError(
+            slide_id, f"its reader settings are invalid in this version: {error}"
+        ) from error
 
 
 def _blank(tiles: TileChange) -> tuple[Box, Pixels]:
-    """A white canvas from the slide's corner to the end of the last tile."""
+    """Return a white picture from the slide's corner to the end of the last tile."""
     boxes = np.concatenate([tiles.a.boxes0, tiles.b.boxes0])
     width, height = (boxes[:, :2] + boxes[:, 2:]).max(axis=0, initial=1).tolist()
     area = Box(0, 0, width, height)

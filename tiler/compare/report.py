@@ -29,29 +29,29 @@ COLUMNS = (
     "reason_b",
     "notes",
 )
-"""``job`` is empty unless sweeps are compared; a cell is empty where there is nothing to know."""
+"""``job`` is empty unless sweeps are compared; a cell without a value is empty."""
 
 _NAMED = 5
-"""So many of the tiles gained and lost are named in the text."""
+"""Number of gained, and of lost, tiles that the text names."""
 
 
 def run_lines(job: str, a: Run, b: Run) -> Iterator[str]:
-    """What the text says of two runs as such."""
+    """Return the text lines about two runs as a whole."""
     if job:
         yield f"job {job}"
     for side, run in (("A", a), ("B", b)):
         if run.error:
-            yield f"{side} did not get to its slides: {run.error}"
+            yield f"{side} stopped before its slides: {run.error}"
         if run.unfinished:
-            yield f"{side} has not ended: it is still running, or it died; run it again to resume"
+            yield f"{side} is still running or was killed; run it again to resume"
     if not (a.error or b.error):
         changes = setting_changes(a, b)
-        yield "settings of A, then B:" if changes else "settings: the same"
+        yield "settings that differ:" if changes else "settings: equal"
         yield from (f"  {line}" for line in changes)
 
 
 def slide_lines(change: SlideChange) -> Iterator[str]:
-    """What the text says of a slide."""
+    """Return the text lines about a slide."""
     in_a, in_b = change.status
     if not in_a or not in_b:
         yield f"{change.slide_id}: only in {'A' if in_a else 'B'}, {in_a or in_b}"
@@ -61,7 +61,7 @@ def slide_lines(change: SlideChange) -> Iterator[str]:
         ended = f"{in_a} in both" if in_a == in_b else f"{in_a} in A, {in_b} in B"
         yield f"{change.slide_id}: {ended}; no tiles to compare"
     else:
-        masks = f"not known ({change.mask_note})"
+        masks = f"unknown ({change.mask_note})"
         if change.mask_overlap is not None:
             masks = _share(change.mask_overlap)
         yield (
@@ -83,7 +83,7 @@ def slide_lines(change: SlideChange) -> Iterator[str]:
 
 
 def csv_row(job: str, change: SlideChange) -> dict[str, object]:
-    """A slide's row, by ``COLUMNS``."""
+    """Return a slide's row of the CSV: cells by ``COLUMNS``."""
     row: dict[str, object] = {
         "job": job,
         "slide_id": change.slide_id,
@@ -99,7 +99,7 @@ def csv_row(job: str, change: SlideChange) -> dict[str, object]:
 
 
 def csv_text(rows: Iterable[dict[str, object]]) -> str:
-    """The table."""
+    """Return the CSV as text."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -126,4 +126,4 @@ def _named(what: str, tiles: Sequence[Tile]) -> Iterator[str]:
 
 
 def _share(value: float) -> str:
-    return f"{math.floor(value * 10_000) / 10_000:.4f}"  # cut off: only what is equal says 1.0000
+    return f"{math.floor(value * 10_000) / 10_000:.4f}"  # rounded down: 1.0000 means equal

@@ -1,4 +1,4 @@
-"""Runs and sweeps, read back from their folders."""
+"""Read runs and sweeps from their folders."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and what its two tables say.
+    """A run's folder with the content of its ``run.json`` and ``slides.csv``.
 
     Attributes
     ----------
     folder
-        Where it lies.
+        The run's folder.
     facts
-        Its ``run.json``, or ``refused.json`` where that is all there is.
+        Content of ``run.json``, or of ``refused.json`` where there is no ``run.json``.
     rows
-        Its ``slides.csv`` by slide id; empty when the run ended before it got to its slides.
+        Rows of ``slides.csv`` by slide id; empty when the run stopped before its slides.
     missing
-        Whether it is a job that its sweep does not have.
+        Whether the sweep has no such job.
     """
 
     folder: Path
@@ -41,32 +41,32 @@ class Run:
 
     @property
     def error(self) -> str:
-        """Why it did not get to its slides; empty if it did."""
+        """Reason why the run stopped before its slides; empty if it did not."""
         return "" if self.rows else str(self.facts.get("error", ""))
 
     @property
     def unfinished(self) -> bool:
-        """Whether it is still running, or died."""
+        """Whether the run is still running or was killed."""
         return self.facts.get("status") == RUNNING
 
     @property
     def cache(self) -> Path | None:
-        """The folder of its cache, where it had one."""
+        """Folder of the run's cache; None if it had none."""
         cache = self.facts.get("cache")
         folder = cache.get("folder") if isinstance(cache, dict) else None
         return self.folder / folder if folder and isinstance(folder, str) else None
 
     def slide_folder(self, slide_id: str) -> Path:
-        """Where a slide's files lie."""
+        """Return the folder of a slide's files."""
         return inside(self.folder / "slides", slide_id)
 
     def record(self, slide_id: str) -> Facts:
-        """The record of a slide that is done, also one of another version of tiler.
+        """Return the record of a finished slide, also one from another version of tiler.
 
         Raises
         ------
         ConfigError
-            When it is missing or damaged.
+            When the record is missing or damaged.
         """
         folder = self.slide_folder(slide_id)
         try:
@@ -76,33 +76,33 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder, or that of a job of a sweep.
+    """Read the folder of a run, or of a job of a sweep.
 
     Raises
     ------
     ConfigError
-        When it is not one, or its files are damaged.
+        When the folder contains no run, or its files are damaged.
     """
     _check_there(folder)
     if not (folder / "run.json").is_file():
         if (folder / REFUSED).is_file():
             return Run(folder, _json_object(folder / REFUSED), {})
-        hint = "; it is a sweep's: name one of its jobs" if _is_sweep(folder) else ""
-        raise ConfigError(f"{folder} is not the folder of a run: it has no run.json{hint}")
+        hint = "; it contains a sweep: give one of its jobs" if _is_sweep(folder) else ""
+        raise ConfigError(f"{folder} contains no run.json, so no run{hint}")
     facts = _json_object(folder / "run.json")
     rows = _table(folder / "slides.csv", ("slide_id", "status", "reason"))
     if not rows:
-        raise ConfigError(f"{folder / 'slides.csv'}: no slide in it")
+        raise ConfigError(f"{folder / 'slides.csv'} contains no slide; run tiler again")
     return Run(folder, facts, {row["slide_id"]: row for row in rows})
 
 
 def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
-    """The runs to compare: one pair without a name, or the jobs of two sweeps by their names.
+    """Yield the runs to compare: one unnamed pair, or the jobs of two sweeps by name.
 
     Raises
     ------
     ConfigError
-        When a folder is neither of a run nor of a sweep.
+        When a folder contains neither a run nor a sweep.
     """
     for folder in (a, b):
         _check_there(folder)
@@ -112,9 +112,11 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
     jobs = [_job_names(folder) for folder in (a, b)]
     for name in dict.fromkeys([*jobs[0], *jobs[1]]):
         first, second = (
-            read_run(reduce(inside, name.split("/"), folder))  # jobs may lie deeper down
+            read_run(reduce(inside, name.split("/"), folder))  # a job's name may be a path
             if name in names
-            else Run(folder / name, {"error": "the sweep has no such job"}, {}, missing=True)
+            else Run(
+                folder / name, {"error": "the sweep has no job of this name"}, {}, missing=True
+            )
             for folder, names in zip((a, b), jobs, strict=True)
         )
         yield name, first, second
@@ -122,7 +124,7 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
 
 def _check_there(folder: Path) -> None:
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+        raise ConfigError(f"{folder}: the folder is missing; check the path")
 
 
 def _is_sweep(folder: Path) -> bool:
@@ -134,12 +136,12 @@ def _job_names(sweep: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """A file of a run as text.
+    """Return a file of a run as text.
 
     Raises
     ------
     ConfigError
-        When it cannot be read.
+        When the file cannot be read.
     """
     try:
         return read_regular(path, MAX_TABLE).decode(errors="surrogateescape")
@@ -156,11 +158,11 @@ def _json_object(path: Path) -> Facts:
 
 def _unreadable(path: Path, error: OSError | StoredError) -> ConfigError:
     why = "is missing" if isinstance(error, FileNotFoundError) else str(error)
-    return ConfigError(f"{path} {why}; run tiler again to mend it")
+    return ConfigError(f"{path} {why}; run tiler again to rewrite it")
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a table that has at least some columns."""
+    """Return the rows of a table that has at least the given columns."""
     try:
         return table_rows(read_regular(path, MAX_TABLE), columns)
     except (FileNotFoundError, StoredError) as error:

@@ -1,4 +1,4 @@
-"""The tiles of a slide, from whichever of its files says what they are."""
+"""Read the tiles of a slide from its CSV, its JSON, or the names of its images."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tiler.resolution import Level
 from tiler.stored import StoredError, parse_json
 
 _DIGITS = 15
-"""Of a whole number: no slide has more pixels, and products of such numbers fit into floats."""
+"""Maximum digits of an integer: more than any slide needs, and exact as a float."""
 
 
 class Tile(NamedTuple):
-    """What makes a tile the same one: its resolution, and its box in pixels of that."""
+    """The identity of a tile: its resolution, and its box in pixels of that resolution."""
 
     resolution: str
     x: int
@@ -47,13 +47,13 @@ class Tiles:
     Attributes
     ----------
     ratios
-        Of each tile, in their order.
+        The ratio of each tile, in the order of the table.
     boxes0
-        (N, 4), in the same order: x, y, width, height in level-0 pixels.
+        int64 (N, 4) in the same order: x, y, width, height in level-0 pixels.
     rounded
-        Whether ratios are known to two decimals alone, as in the names of images.
+        Whether the ratios have only two decimals, as in the names of images.
     notes
-        What is odd about their files.
+        Remarks about the files that the tiles were read from.
     """
 
     ratios: Mapping[Tile, float]
@@ -66,26 +66,28 @@ _Row = tuple[Tile, float, Sequence[int]]
 
 
 def read_tiles(folder: Path, slide_id: str, record: Facts) -> Tiles:
-    """The tiles of a slide: from its CSV, else its JSON, else the names of its images.
+    """Return the tiles of a slide from its CSV, else its JSON, else the names of its images.
 
     Parameters
     ----------
     folder
-        The slide's.
+        The slide's folder.
     slide_id
-        Its name.
+        The slide's id.
     record
-        What vouches for the folder.
+        The folder's record.
 
     Raises
     ------
     ConfigError
-        When none of them is there, or what is there is damaged.
+        When all of them are missing, or one is damaged.
     """
     try:
         written = {str(file["name"]): file["sha256"] for file in record["files"]}
     except (TypeError, KeyError) as error:
-        raise ConfigError(f"{folder}: the list of files in its record is damaged") from error
+        raise ConfigError(
+            f"{folder}: the list of files in its record is invalid; run tiler again"
+        ) from error
     notes: list[str] = []
     for name, parse in ((f"{slide_id}.csv", _csv_rows), (f"{slide_id}.json", _json_rows)):
         path = folder / name
@@ -94,15 +96,15 @@ def read_tiles(folder: Path, slide_id: str, record: Facts) -> Tiles:
             continue
         text = read_text(path)
         if written.get(name) != digest(text.encode(errors="surrogateescape")):
-            notes.append(f"{name} is not as it was written: its sha256 is not that of the record")
+            notes.append(f"{name} was changed: its sha256 differs from the record")
         return _tiles(parse(path, text), path, False, notes)
     names = [name for name in written if name.startswith(f"{FOLDER}/")]
     if not names and record["counts"].get("written") != 0:
         raise ConfigError(
-            f"{folder}: neither a table ({slide_id}.csv, {slide_id}.json) nor tile images say which"
-            " tiles there are; run tiler again with csv among the exporters"
+            f"{folder} contains no table ({slide_id}.csv, {slide_id}.json) and no tile images; run"
+            " tiler again with exporter=[csv]"
         )
-    notes += ["tiles known from the names of images: ratios to two decimals"] if names else []
+    notes += ["tiles read from the names of images; ratios have two decimals"] if names else []
     return _tiles(_named_rows(folder, slide_id, names, record), folder, True, notes)
 
 
@@ -111,7 +113,7 @@ def _tiles(rows: Iterable[_Row], path: Path, rounded: bool, notes: Sequence[str]
     boxes: list[Sequence[int]] = []
     for tile, ratio, box in rows:
         if tile in ratios:
-            raise ConfigError(f"{path} is damaged: tile {tile} stands in it twice")
+            raise ConfigError(f"{path} is damaged: tile {tile} occurs twice")
         if min(tile.width, tile.height) <= 0 or min(box[2:]) < 0 or not 0 <= ratio <= 1:
             raise ConfigError(f"{path} is damaged: tile {tile} with ratio {ratio}, box {(*box,)}")
         ratios[tile] = ratio
@@ -126,7 +128,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
         if tuple(header[: len(COLUMNS)]) != COLUMNS:
             raise ValueError(f"its header is not {','.join(COLUMNS)}")
         if not text.endswith("\n"):
-            raise ValueError("its last line is cut short")
+            raise ValueError("its last line is incomplete")
         for cells in reader:
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells, not {len(header)}")
@@ -141,7 +143,7 @@ def _json_rows(path: Path, text: str) -> Iterator[_Row]:
     except StoredError as error:
         raise ConfigError(f"{path} {error}") from error
     if not isinstance(items, list):
-        raise ConfigError(f"{path} is damaged: it holds no array")
+        raise ConfigError(f"{path} is damaged: it contains no array")
     for number, item in enumerate(items, 1):
         try:
             yield _row([item[name] for name in COLUMNS])
@@ -173,7 +175,7 @@ def _named_rows(folder: Path, slide_id: str, names: Iterable[str], record: Facts
             raise ConfigError(f"{folder}: {name} is not the name of a tile of {slide_id}")
         x, y, width, height = map(int, found.groups()[:4])
         resolution, ratio = found[5], float(found[6])
-        # The level-0 box follows from the downsample; the level is never looked at.
+        # The level-0 box depends on the downsample alone; the level is unused.
         downsample = record["row"].get("downsample")
         region = RegionSpec(Point(x, y), Size(width, height), Level(0), ratio, downsample)
         yield Tile(resolution, x, y, width, height), ratio, region.box0
