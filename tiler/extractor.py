@@ -15,12 +15,15 @@ from tiler.checks import (
     check_source,
     placed_regions,
 )
+from tiler.geometry import Size
 from tiler.mask_arrays import provided_mask, static_mask, with_masks
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions, RegionSpec
+from tiler.resolution import Resolution
 from tiler.spec import TileSpec
 from tiler.stages import (
     Cells,
+    as_regions,
     reference_level,
     scale_mask,
     scale_tile,
@@ -170,11 +173,19 @@ class TileExtractor:
 
     def choose(self, source: WSIReader, cells: Cells) -> Regions:
         """The cells of a slide that reach the threshold."""
+        return survivors(cells, self.mask_threshold, *self._frame(source))
+
+    def below_threshold(self, source: WSIReader, cells: Cells) -> Regions:
+        """The cells of a slide that hold some tissue, but do not reach the threshold."""
+        chosen = (cells.ratios > 0) & (cells.ratios < self.mask_threshold)
+        return as_regions(cells, chosen, *self._frame(source))
+
+    def _frame(self, source: WSIReader) -> tuple[Size, Resolution, float]:
+        """A tile's size in target pixels, the resolution, and level-0 pixels per target pixel."""
         resolution = self.tile_spec.resolution
         reference = reference_level(source, resolution)
         size = scale_tile(self.tile_spec, source, reference).size
-        downsample = reference.target_downsample
-        return survivors(cells, self.mask_threshold, size, resolution, downsample)
+        return size, resolution, reference.target_downsample
 
     def why_empty(self, source: WSIReader, mask: Mask, cells: Cells) -> str:
         """Return the reason why no cell of a slide reaches the threshold."""

@@ -223,6 +223,25 @@ class Exporter(Protocol):
         """
 
 
+LeftOut = Literal["below_threshold", "unreadable"]
+"""Why a cell with tissue was not kept: its coverage, or an error while it was read."""
+
+
+@runtime_checkable
+class ShowsLeftOut(Protocol):
+    """An exporter that shows cells that were not kept as well."""
+
+    def export_all(
+        self,
+        source: WSIReader,
+        regions: Sequence[RegionSpec],
+        left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+        mask: Mask,
+        folder: Path,
+    ) -> Exported:
+        """Write files into ``folder``: called instead of ``export``."""
+
+
 @runtime_checkable
 class LinksFiles(Protocol):
     """An exporter of one file per tile that may link what another job wrote: a dataclass."""

@@ -165,7 +165,13 @@ def survivors(
     cells: Cells, threshold: float, size: Size, resolution: Resolution, downsample: float
 ) -> Regions:
     """The end of stage 4: the cells that reach the threshold, row by row."""
-    chosen = cells.ratios >= threshold
+    return as_regions(cells, cells.ratios >= threshold, size, resolution, downsample)
+
+
+def as_regions(
+    cells: Cells, chosen: Mask, size: Size, resolution: Resolution, downsample: float
+) -> Regions:
+    """Cut some cells of a grid out as regions, row by row; ``chosen`` is bool (ny, nx)."""
     rows, columns = np.nonzero(chosen)
     locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
     return Regions(locations, cells.ratios[chosen], size, resolution, downsample)

@@ -1,34 +1,53 @@
-"""A picture of the slide with its mask and the tiles that were kept."""
+"""A picture of the slide with its mask, the tiles that were kept, and those that were left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tiler.errors import ConfigError
+from tiler.exporters.drawing import (
+    Boxes,
+    Line,
+    crosses,
+    frames,
+    is_dark,
+    outline,
+    paint,
+    stretched,
+    union,
+)
 from tiler.exporters.encoders import make_encoder
+from tiler.exporters.legend import Entry, with_legend
 from tiler.files import inside, write_whole
-from tiler.geometry import Size
-from tiler.protocols import Exported, Mask, Pixels, WSIReader
-from tiler.regions import RegionSpec
+from tiler.geometry import Box, Size
+from tiler.protocols import Exported, LeftOut, Mask, Pixels, WSIReader
+from tiler.regions import RegionSpec, packed
 from tiler.written import WrittenFile
 
-_GRID = (20, 90, 220)
-_OUTLINE = (0, 150, 60)
+_KEPT = Line((0, 90, 200), (120, 190, 255), width=3)
+_BELOW = Line((190, 75, 0), (255, 175, 80), dashed=True)
+_UNREADABLE = Line((170, 0, 60), (255, 120, 170), width=3, dashed=True)
+_MASK = Line((0, 130, 80), (110, 235, 160))
 _GLASS_SHADE = 0.65
+_SMALLEST = 8  # pixels: where tiles are smaller, their outline is drawn and not their frames
 
 
 @dataclass(frozen=True)
 class OverviewExporter:
-    """Writes ``<slide>_overview.jpg``: mask outlined, what is no tissue darker, tiles framed.
+    """Writes ``<slide>_overview.jpg``: the slide, what is no tissue darker, with lines.
+
+    Solid frames are tiles that were kept. Dashed frames are cells with some tissue below the
+    threshold; a cross in one means that the tile could not be read. A legend and, where the
+    slide's mpp is known, a scale bar lie below the picture.
 
     Parameters
     ----------
     max_side
-        Pixels of the picture's longer side.
+        Pixels of the slide's longer side in the picture.
     """
 
     max_side: int = 1600
@@ -45,53 +64,74 @@ class OverviewExporter:
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
+        """Draw and write the picture, without tiles that were left out."""
+        return self.export_all(source, regions, {}, mask, folder)
+
+    def export_all(
+        self,
+        source: WSIReader,
+        regions: Sequence[RegionSpec],
+        left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+        mask: Mask,
+        folder: Path,
+    ) -> Exported:
         """Draw and write the picture."""
         name = f"{source.name}_overview.jpg"
-        data = make_encoder("jpg", 90)(draw_overview(source, regions, mask, self.max_side))
+        picture = draw_overview(source, regions, left_out, mask, self.max_side)
+        data = make_encoder("jpg", 90, "444")(picture)  # thin lines of colour stay sharp
         return Exported((WrittenFile(name, *write_whole(inside(folder, name), data)),))
 
 
 def draw_overview(
-    source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, max_side: int
+    source: WSIReader,
+    regions: Sequence[RegionSpec],
+    left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+    mask: Mask,
+    max_side: int,
 ) -> Pixels:
-    """The slide's bounded area at most ``max_side`` long, with mask and tiles drawn in."""
-    x0, y0, width, height = source.bounds
-    scale = min(1.0, max_side / max(width, height, 1))
-    size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
+    """Draw the slide's bounded area, at most ``max_side`` long, and a legend below it."""
+    scale = min(1.0, max_side / max(*source.bounds[2:], 1))
+    size = Size(*(max(1, round(side * scale)) for side in source.bounds[2:]))
     picture = source.thumbnail(size).copy()
-    tissue = _stretched(mask, size)
-    shaded = picture[~tissue].astype(np.float32) * _GLASS_SHADE
-    picture[~tissue] = shaded.astype(np.uint8)
-    picture[_outline(tissue)] = _OUTLINE
-    for region in regions:
-        box = region.box0
-        left, top = round((box.x - x0) * scale), round((box.y - y0) * scale)
-        right = round((box.x + box.width - x0) * scale)
-        bottom = round((box.y + box.height - y0) * scale)
-        _frame(picture, left, top, right, bottom)
-    return picture
+    dark = is_dark(picture)
+    tissue = stretched(mask, size)
+    picture[~tissue] = (picture[~tissue] * np.float32(_GLASS_SHADE)).astype(np.uint8)
+    below, unreadable = left_out.get("below_threshold", ()), left_out.get("unreadable", ())
+    boxes = _boxes(regions, source.bounds, scale)
+    together = " (outlined together)" if _are_small(boxes) else ""
+    entries = [
+        Entry(_MASK, "tissue mask", "line"),
+        Entry(_KEPT, f"kept: {len(regions):,}{together}"),
+    ]
+    kept = _KEPT.drawn(_lines(boxes, size))
+    paint(picture, _MASK.drawn(outline(tissue)), _MASK, dark)
+    if below:
+        where = _lines(_boxes(below, source.bounds, scale), size)
+        paint(picture, _BELOW.drawn(where) & ~kept, _BELOW, dark)
+        entries.append(Entry(_BELOW, f"some tissue, below the threshold: {len(below):,}"))
+    paint(picture, kept, _KEPT, dark)
+    if unreadable:
+        boxes = _boxes(unreadable, source.bounds, scale)
+        where = _UNREADABLE.drawn(frames(boxes, size)) | crosses(boxes, size, _UNREADABLE.width)
+        paint(picture, where, _UNREADABLE, dark)
+        entries.append(Entry(_UNREADABLE, f"unreadable: {len(unreadable):,}", "crossed"))
+    mpp = None if source.mpp is None else source.mpp / scale
+    return with_legend(picture, entries, mpp, dark=bool(dark.mean() > 0.5))
 
 
-def _stretched(mask: Mask, size: Size) -> Mask:
-    """The mask at another size, by nearest pixel."""
-    height, width = mask.shape
-    rows = np.arange(size.height) * height // size.height
-    columns = np.arange(size.width) * width // size.width
-    return mask[np.ix_(rows, columns)]
+def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
+    """Where regions lie in the picture."""
+    parts = [part.boxes0() for part in packed(regions)]
+    boxes0 = np.concatenate([np.zeros((0, 4), np.int64), *parts])
+    first = np.rint((boxes0[:, :2] - bounds[:2]) * scale)
+    last = np.rint((boxes0[:, :2] + boxes0[:, 2:] - bounds[:2]) * scale)
+    return np.concatenate([first, last - first], axis=1).astype(np.int64)
 
 
-def _outline(mask: Mask) -> Mask:
-    """Pixels of the mask with a neighbour that is not."""
-    padded = np.pad(mask, 1, mode="edge")
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+def _lines(boxes: Boxes, size: Size) -> Mask:
+    """The frames of boxes; of small ones, whose frames would cover them, the outline of all."""
+    return outline(union(boxes, size), closed=True) if _are_small(boxes) else frames(boxes, size)
 
 
-def _frame(picture: Pixels, left: int, top: int, right: int, bottom: int) -> None:
-    height, width, _ = picture.shape
-    rows = slice(max(top, 0), max(bottom, 0) + 1)
-    columns = slice(max(left, 0), max(right, 0) + 1)
-    for y in {top, bottom} & set(range(height)):
-        picture[y, columns] = _GRID
-    for x in {left, right} & set(range(width)):
-        picture[rows, x] = _GRID
+def _are_small(boxes: Boxes) -> bool:
+    return bool(len(boxes) and boxes[:, 2:].min() < _SMALLEST)

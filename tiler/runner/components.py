@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from tiler.error_places import foreign_packages, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
-from tiler.protocols import Exported, Exporter, Mask, WSIReader
-from tiler.regions import Regions
+from tiler.protocols import Exported, Exporter, LeftOut, Mask, ShowsLeftOut, WSIReader
+from tiler.regions import Regions, RegionSpec
 from tiler.runner.job import SlideJob
 
 
@@ -44,16 +45,25 @@ def checked_reader(reader: WSIReader, job: SlideJob) -> WSIReader:
 
 
 def export(
-    exporter: Exporter, source: WSIReader, regions: Regions, mask: Mask, folder: Path
+    exporter: Exporter,
+    source: WSIReader,
+    regions: Regions,
+    mask: Mask,
+    folder: Path,
+    left_out: Callable[[], Mapping[LeftOut, Sequence[RegionSpec]]] = dict,
 ) -> Exported:
-    """Have an exporter export, and return what it did.
+    """Have an exporter export, and return what it did; ``left_out`` is asked if it wants to know.
 
     Raises
     ------
     ComponentError
         When it returns something else than ``Exported``.
     """
-    done: object = exporter.export(source, regions, mask, folder)
+    done: object = (
+        exporter.export_all(source, regions, left_out(), mask, folder)
+        if hasattr(exporter, "export_all") and isinstance(exporter, ShowsLeftOut)
+        else exporter.export(source, regions, mask, folder)
+    )
     if not isinstance(done, Exported):
         what = f"{_name(exporter)}.export returned {shown(done)}; return tiler.protocols.Exported"
         raise ComponentError(source.name, what)

@@ -24,10 +24,10 @@ from tiler.errors import (
     TilerError,
 )
 from tiler.files import destination_error, inside, make_folder, sync_folder
-from tiler.protocols import Exported, FailedTile, Mask
+from tiler.protocols import Exported, FailedTile, LeftOut, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
-from tiler.regions import Regions
+from tiler.regions import Regions, RegionSpec
 from tiler.runner.code import is_ours
 from tiler.runner.components import component_error, export
 from tiler.runner.desk import Desk
@@ -156,8 +156,13 @@ class FinishTask:
         reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
         folder = make_folder(self.partial)
         regions, row = settle(job, plan, self.failed)
+
+        def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
+            below = job.extractor.below_threshold(reader, job.extractor.walk(reader, plan.mask))
+            return {"below_threshold": below, "unreadable": [t.region for t in self.failed]}
+
         whole = [
-            export(exporter, reader, regions, plan.mask, folder).files
+            export(exporter, reader, regions, plan.mask, folder, left_out).files
             for exporter in job.exporters.values()
             if not exporter.per_tile
         ]
