@@ -359,18 +359,18 @@ def test_a_bad_override_is_named(opened, field, value):
 
 
 @pytest.mark.parametrize(
-    ("file", "size", "levels", "mpp", "power"),
+    ("file", "size", "downsamples", "mpp", "power"),
     [
-        ("CMU-1-Small-Region.svs", (2220, 2967), 1, 0.499, 20),
-        ("TCGA-CR-7395-01A-01-TS1.svs", (4443, 3567), 2, None, None),
-        ("test3-DAPI-2-(387).ndpi", (3968, 4864), 7, 0.2281750559, 40),
-        ("boxes.tiff", (300, 250), 4, None, None),
-        ("small.svs", (16, 16), 1, 0.499, 20),
-        ("boxes_0.dcm", None, None, None, None),
-        ("boxes_1.dcm", None, None, None, None),
+        ("CMU-1-Small-Region.svs", (2220, 2967), (1,), 0.499, 20),
+        ("TCGA-CR-7395-01A-01-TS1.svs", (4443, 3567), (1, 2), None, None),
+        ("test3-DAPI-2-(387).ndpi", (3968, 4864), (1, 2, 4, 8, 16, 32, 64), 0.2281750559, 40),
+        ("boxes.tiff", (300, 250), (1, 2, 4, 8), None, None),
+        ("small.svs", (16, 16), (1,), 0.499, 20),
+        ("boxes_0.dcm", None, (1,), None, None),
+        ("boxes_1.dcm", None, (1,), None, None),
     ],
 )
-def test_real_slides_are_what_openslide_says(shared_slides, file, size, levels, mpp, power):
+def test_real_slides_are_what_openslide_says(shared_slides, file, size, downsamples, mpp, power):
     path = shared_slides / file
     with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
         assert isinstance(slide, OpenSlideReader | TiffReader)
@@ -379,10 +379,9 @@ def test_real_slides_are_what_openslide_says(shared_slides, file, size, levels, 
         assert slide.dimensions == peer.dimensions
         assert slide.bounds == (0, 0, *peer.dimensions)
         assert slide.level_dimensions == peer.level_dimensions
-        assert slide.level_downsamples == peer.level_downsamples
+        assert slide.level_downsamples == downsamples
         if size is not None:
             assert slide.dimensions == size
-            assert len(slide.level_dimensions) == levels
             assert slide.mpp == (None if mpp is None else pytest.approx(mpp))
             assert slide.magnification == power
         width, height = slide.dimensions

@@ -40,6 +40,29 @@ class Box(NamedTuple):
     height: int
 
 
+_DUST = 1e-6  # pixels; a box of exactly n pixels must not lose one to float arithmetic
+
+
+def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
+    """The whole pixels of a coarser frame that lie inside a box, or that cover it.
+
+    Parameters
+    ----------
+    box
+        In pixels of level 0.
+    downsample
+        Level-0 pixels per pixel of the result.
+    inside
+        True for the pixels wholly inside, False for all that the box touches.
+    """
+    sign = 1 if inside else -1
+    low, high = (math.ceil, math.floor) if inside else (math.floor, math.ceil)
+    x, y = (low(v / downsample - sign * _DUST) for v in (box.x, box.y))
+    right = high((box.x + box.width) / downsample + sign * _DUST)
+    bottom = high((box.y + box.height) / downsample + sign * _DUST)
+    return Box(x, y, max(0, right - x), max(0, bottom - y))
+
+
 def is_number(value: object) -> bool:
     """Whether ``value`` is a real number, NumPy's among them; ``True`` and ``False`` are not."""
     kind = type(value)

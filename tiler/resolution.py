@@ -170,8 +170,18 @@ def plan_read(
             ),
         )
     level = max(fine, key=lambda i: level_downsamples[i]) if fine else 0
-    scale = downsample / level_downsamples[level]
-    return ReadPlan(level, 1.0 if math.isclose(scale, 1.0, rel_tol=1e-9) else scale)
+    same = level_at(downsample, level_downsamples)
+    if same is not None:
+        return ReadPlan(same, 1.0)
+    return ReadPlan(level, downsample / level_downsamples[level])
+
+
+def level_at(downsample: float, level_downsamples: Sequence[float]) -> int | None:
+    """The level that a target downsample is exactly, so that nothing is resampled; else None."""
+    for level, other in enumerate(level_downsamples):
+        if math.isclose(downsample, other, rel_tol=1e-9):
+            return level
+    return None
 
 
 def agreed_mpp(mpp_x: float, mpp_y: float) -> tuple[float | None, str]:

@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import ConfigError, SlideError
-from tiler.geometry import Box, Extent, Size
+from tiler.geometry import Box, Extent, Size, whole_box
 from tiler.grid import Floats, Ints, axis_origins, coverage, settled
 from tiler.mask_arrays import static_mask
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions
-from tiler.resolution import Resolution
+from tiler.resolution import Resolution, level_at
 from tiler.spec import Edge, MeasurementUnit, TileSpec
-
-_SNAP = 1e-6  # target pixels; a slide of exactly n tiles must not lose one to float dust
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def walk_grid(
     source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
 ) -> Cells:
     """Stage 4: every grid cell and its exact mask coverage."""
-    area = _target_area(source.bounds, reference.target_downsample, edge)
+    area = _target_area(source, reference.target_downsample, edge)
     x = axis_origins(area.width, tile.size.width, tile.stride.width, edge) + area.x
     y = axis_origins(area.height, tile.size.height, tile.stride.height, edge) + area.y
     columns = _footprints(
@@ -158,6 +156,14 @@ def walk_grid(
     rows = _footprints(
         y, tile.reference_size.height, source.bounds.y, mask.per_pixel.height, reference
     )
+    if level_at(reference.target_downsample, source.level_downsamples) is not None:
+        # The last pixel of a level that was rounded up counts for its part inside the slide.
+        height, width = mask.mask.shape
+        for edges, last, end in (
+            (columns, x + tile.size.width == area.x + area.width, width),
+            (rows, y + tile.size.height == area.y + area.height, height),
+        ):
+            edges[last, 1] = np.minimum(edges[last, 1], end)
     return Cells(x, y, columns, rows, coverage(mask.mask, columns, rows))
 
 
@@ -200,15 +206,30 @@ def why_empty(
     )
 
 
-def _target_area(bounds: Box, downsample: float, edge: Edge) -> Box:
-    """The bounded area in whole target pixels: inside it, or around it when padding."""
-    inside = edge is not Edge.PAD
-    sign = 1 if inside else -1
-    low, high = (np.ceil, np.floor) if inside else (np.floor, np.ceil)
-    x, y = (int(low(v / downsample - sign * _SNAP)) for v in (bounds.x, bounds.y))
-    right = int(high((bounds.x + bounds.width) / downsample + sign * _SNAP))
-    bottom = int(high((bounds.y + bounds.height) / downsample + sign * _SNAP))
-    return Box(x, y, max(0, right - x), max(0, bottom - y))
+def _target_area(source: WSIReader, downsample: float, edge: Edge) -> Box:
+    """The bounded area in whole target pixels: inside it, or around it when padding.
+
+    Where the target is a level, the pixels that the level has decide: a pyramid drops or adds what
+    does not fill a pixel at the slide's end.
+    """
+    bounds = source.bounds
+    area = whole_box(bounds, downsample, inside=edge is not Edge.PAD)
+    level = level_at(downsample, source.level_downsamples)
+    if level is None:
+        return area
+    ends = [
+        stored if begin + length == whole else min(start + pixels, stored)
+        for begin, length, whole, start, pixels, stored in zip(
+            bounds[:2],
+            bounds[2:],
+            source.dimensions,
+            area[:2],
+            area[2:],
+            source.level_dimensions[level],
+            strict=True,
+        )
+    ]
+    return Box(area.x, area.y, max(0, ends[0] - area.x), max(0, ends[1] - area.y))
 
 
 def _footprints(

@@ -24,6 +24,7 @@ def open_slide(
     max_tile_bytes: int = MAX_TILE_BYTES,
     scaled_decode: bool = False,
     cache_bytes: int = CACHE_BYTES,
+    series: int | None = None,
 ) -> WSIReader:
     """Open a slide with the fastest reader that can vouch for it.
 
@@ -46,6 +47,8 @@ def open_slide(
         Limits of the slide readers; a plain image has its own.
     scaled_decode, cache_bytes
         See ``TiffReader``.
+    series
+        The number of the image to read, from 0, of a TIFF that has several; None for the largest.
 
     Raises
     ------
@@ -78,6 +81,7 @@ def open_slide(
                 max_tile_bytes=max_tile_bytes,
                 scaled_decode=scaled_decode,
                 cache_bytes=cache_bytes,
+                series=series,
             )
         except UnfitError as error:
             log.debug("OpenSlide reads it, because: %s", error)
@@ -102,4 +106,5 @@ def open_slide(
         allow_upsampling=allow_upsampling,
         max_pixels=max_pixels,
         max_tile_bytes=max_tile_bytes,
+        series=series,
     )

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.geometry import Box, Point, Size, is_number, whole_pair
+from tiler.geometry import Box, Size, is_number, whole_box, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.area import area_mean
 from tiler.resolution import Resolution, agreed_mpp, plan_read
@@ -153,7 +153,7 @@ class LevelReader(FactsReader):
             raise ConfigError(f"shape={tuple(shape)}: must be positive")
         downsample = resolution.downsample(self)
         if bounded:
-            corner = bounds_corner(self.bounds, downsample)
+            corner = whole_box(self.bounds, downsample, inside=True)
             x, y = x + corner.x, y + corner.y
         plan = plan_read(
             downsample,
@@ -206,13 +206,33 @@ class LevelReader(FactsReader):
         x0, y0 = math.floor(left), math.floor(top)
         x1 = math.ceil(_snapped(left + size.width * scale_x))
         y1 = math.ceil(_snapped(top + size.height * scale_y))
-        pixels = self._read_level(level, x0, y0, Size(max(1, x1 - x0), max(1, y1 - y0)))
+        pixels = self._read_covering(level, Box(x0, y0, max(1, x1 - x0), max(1, y1 - y0)))
         return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
 
+    def _read_covering(self, level: int, box: Box) -> Pixels:
+        """Whole pixels of a level, among them those that the slide ends in but the level lacks.
 
-def bounds_corner(bounds: Box, downsample: float) -> Point:
-    """The first whole target pixel that lies inside the bounds, absolute."""
-    return Point(math.ceil(bounds.x / downsample - _SNAP), math.ceil(bounds.y / downsample - _SNAP))
+        Many pyramids drop what does not fill a pixel at the right and at the bottom. The last
+        pixel before stands for it: background would be averaged into the slide's edge.
+        """
+        (width, height), downsample = self._level_facts(level)
+        across, down = (length / downsample - _SNAP for length in self.dimensions)
+        lacks_column = box.x <= width < min(box.x + box.width, across)
+        lacks_row = box.y <= height < min(box.y + box.height, down)
+        x, y = box.x - (lacks_column and box.x == width), box.y - (lacks_row and box.y == height)
+        left, top = box.x - x, box.y - y
+        pixels = self._read_level(level, x, y, Size(box.width + left, box.height + top))
+        if lacks_column or lacks_row:
+            pixels = pixels.copy()
+        if lacks_column:
+            pixels[:, width - x] = pixels[:, width - x - 1]
+        if lacks_row:
+            pixels[height - y] = pixels[height - y - 1]
+        return pixels[top:, left:]
+
+    def _level_facts(self, level: int) -> tuple[Size, float]:
+        """The size and the downsample of a level that ``_read_level`` can be asked for."""
+        return self.level_dimensions[level], self.level_downsamples[level]
 
 
 def resolve(

@@ -10,16 +10,35 @@ import openslide
 
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, mpp_pair, resolve
+from tiler.readers.openslide_levels import levels_of
+from tiler.readers.scale import Scale, scale_of
 
 log = logging.getLogger("tiler")
+
+_DESCRIPTION = "tiff.ImageDescription"
 
 _MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
 
 
 def facts_of(
-    slide: openslide.OpenSlide, name: str, mpp: float | None, magnification: float | None
+    slide: openslide.OpenSlide,
+    name: str,
+    mpp: float | None,
+    magnification: float | None,
+    notes: Mapping[str, str] | None = None,
 ) -> Facts:
     """What an open slide says of itself, with what the configuration says instead.
+
+    Parameters
+    ----------
+    slide
+        The open slide.
+    name
+        Its name in outputs.
+    mpp, magnification
+        Used instead of what the file says.
+    notes
+        What is to be added to ``Facts.provenance``.
 
     Raises
     ------
@@ -27,21 +46,9 @@ def facts_of(
         When its bounds or its background are no numbers.
     """
     properties = _properties(slide)
-    vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-    found_mpp = mpp_pair(
-        properties.get(openslide.PROPERTY_NAME_MPP_X),
-        properties.get(openslide.PROPERTY_NAME_MPP_Y),
-        f"the {vendor} file has no openslide.mpp-x and mpp-y{_said(properties)}",
-    )
-    # OpenSlide derives a generic TIFF's mpp from its resolution tags.
-    key = "tiff.XResolution" if vendor == "generic-tiff" else openslide.PROPERTY_NAME_MPP_X
-    known_mpp, mpp_note = resolve("mpp", mpp, found_mpp, key)
-    known_power, power_note = resolve(
-        "magnification",
-        magnification,
-        _power(properties, vendor),
-        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
-    )
+    scale = _scale(properties, Size(*slide.dimensions))
+    known_mpp, mpp_note = resolve("mpp", mpp, scale.mpp, scale.mpp_key)
+    known_power, power_note = resolve("magnification", magnification, scale.power, scale.power_key)
     if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
         mpp_note += f"; at odds with the objective power {known_power:g}"
         log.warning(
@@ -50,16 +57,47 @@ def facts_of(
             known_mpp,
             mpp_note,
         )
+    levels = levels_of(slide)
     return Facts(
-        level_dimensions=tuple(Size(*d) for d in slide.level_dimensions),
-        level_downsamples=tuple(float(d) for d in slide.level_downsamples),
+        level_dimensions=levels.sizes,
+        level_downsamples=levels.downsamples,
         bounds=_bounds(properties, Size(*slide.dimensions)),
         mpp=known_mpp,
         magnification=known_power,
-        provenance={"mpp": mpp_note, "magnification": power_note},
+        provenance={
+            "mpp": mpp_note,
+            "magnification": power_note,
+            **levels.notes,
+            **(notes or {}),
+        },
         properties=properties,
         background=_background(properties),
     )
+
+
+def _scale(properties: Mapping[str, str], size: Size) -> Scale:
+    """The scale by OpenSlide's properties, and by a TIFF's description where OpenSlide has none.
+
+    OpenSlide derives a generic TIFF's mpp from its resolution tags, and reads nothing else of it.
+    """
+    vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+    mpp_x, mpp_y = (
+        properties.get(key)
+        for key in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
+    )
+    missing = f"the {vendor} file has no openslide.mpp-x and mpp-y{_said(properties)}"
+    found = mpp_pair(mpp_x, mpp_y, missing)
+    generic = vendor == "generic-tiff"
+    scale = Scale(
+        "tiff.XResolution" if generic else openslide.PROPERTY_NAME_MPP_X,
+        found,
+        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
+        _power(properties, vendor),
+    )
+    stated = mpp_x is not None and mpp_y is not None
+    if stated and not generic:
+        return scale
+    return scale_of(properties.get(_DESCRIPTION), size, scale, tags_say=stated)
 
 
 def _properties(slide: openslide.OpenSlide) -> dict[str, str]:

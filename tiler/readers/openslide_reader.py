@@ -16,9 +16,15 @@ from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
 from tiler.readers.openslide_facts import facts_of
+from tiler.readers.openslide_levels import exact_location, levels_of
 from tiler.readers.openslide_tiles import NativeTileError, native_tiles
 from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
 from tiler.readers.selftest import check_openslide
+from tiler.readers.tiff_images import check_series, notes_for_openslide
+
+_MOST_AT_ONCE = 2048
+"""Pixels across and down of one read. OpenSlide takes 4096 at once and rounds where each further
+part begins, so that the parts of a larger read do not fit together."""
 
 
 class OpenSlideReader(LevelReader):
@@ -41,6 +47,8 @@ class OpenSlideReader(LevelReader):
     max_tile_bytes
         Slides whose own tiles would take more memory are refused: OpenSlide ends the whole
         process when it cannot allocate one.
+    series
+        The number of the image to read, from 0; None for the largest. OpenSlide reads the first.
 
     Raises
     ------
@@ -60,7 +68,9 @@ class OpenSlideReader(LevelReader):
         allow_upsampling: bool = False,
         max_pixels: int = MAX_PIXELS,
         max_tile_bytes: int = MAX_TILE_BYTES,
+        series: int | None = None,
     ) -> None:
+        check_series(series)
         path = Path(path)
         look(path, name or path.stem)
         pages = tiff_pages(path)
@@ -72,20 +82,23 @@ class OpenSlideReader(LevelReader):
             raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
         with ExitStack() as on_error:
             on_error.callback(slide.close)
+            vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
+            notes = notes_for_openslide(pages or (), vendor, series, name or path.stem)
             try:
-                facts = facts_of(slide, name or path.stem, mpp, magnification)
+                facts = facts_of(slide, name or path.stem, mpp, magnification, notes)
             except ConfigError:
                 raise
             except ValueError as error:
                 what = f"{path.name}: its metadata are malformed: {error}"
                 raise OpenError(name or path.stem, what) from error
             check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
-            vendor = facts.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
             check_pixels(path, name or path.stem, pages, vendor)
             self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
+        self._indices = levels_of(slide).indices
+        self._own_downsamples = tuple(slide.level_downsamples[index] for index in self._indices)
         self.reopened = 0
         self._lock = threading.Lock()
 
@@ -95,12 +108,32 @@ class OpenSlideReader(LevelReader):
         self._tiles.close()
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
-        downsample = self.level_downsamples[level]
-        # OpenSlide counts in level-0 pixels even for other levels.
-        location = (round(x * downsample), round(y * downsample))
+        across, down = self.level_dimensions[level]
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + size.width, across), min(y + size.height, down)
+        if (left, top, right, bottom) == (x, y, x + size.width, y + size.height) and max(
+            size
+        ) <= _MOST_AT_ONCE:
+            return self._read_inside(level, x, y, size)
+        out = np.empty((size.height, size.width, 3), np.uint8)
+        out[:] = self.facts.background
+        for row in range(top, bottom, _MOST_AT_ONCE):
+            rows = min(_MOST_AT_ONCE, bottom - row)
+            for column in range(left, right, _MOST_AT_ONCE):
+                columns = min(_MOST_AT_ONCE, right - column)
+                there = out[row - y : row - y + rows, column - x : column - x + columns]
+                there[:] = self._read_inside(level, column, row, Size(columns, rows))
+        return out
+
+    def _read_inside(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        """A box of a level that lies inside it."""
+        downsample = self._own_downsamples[level]
+        across, left = exact_location(x, downsample)
+        down, top = exact_location(y, downsample)
+        wanted = Size(size.width + left, size.height + top)
         try:
-            self._tiles.check(location, level, size)
-            image = self._read_twice(location, level, size)
+            self._tiles.check((across, down), self._indices[level], wanted)
+            image = self._read_twice((across, down), self._indices[level], wanted)
         except (openslide.OpenSlideError, NativeTileError) as error:
             raise ReadError(
                 self.name,
@@ -110,8 +143,8 @@ class OpenSlideReader(LevelReader):
                 y,
             ) from error
         if image.getchannel("A").getextrema() == (255, 255):
-            return np.asarray(image.convert("RGB"))
-        return _over(np.asarray(image), self.facts.background)
+            return np.asarray(image.convert("RGB"))[top:, left:]
+        return _over(np.asarray(image), self.facts.background)[top:, left:]
 
     def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
         """Read, once more by a handle of its own if that fails.

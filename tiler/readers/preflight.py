@@ -14,6 +14,7 @@ import numpy as np
 from tiler.errors import DepthError, OpenError
 from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_images import DESCRIPTION
 from tiler.readers.tiff_layout import TAGS
 from tiler.readers.tiff_pixels import (
     channel_problem,
@@ -24,6 +25,7 @@ from tiler.readers.tiff_pixels import (
 from tiler.readers.tile_table import BYTE_COUNTS, HEIGHT, OFFSETS, TILE_HEIGHT, TILE_WIDTH, WIDTH
 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
+_WANTED = frozenset({*TAGS, DESCRIPTION})
 _HAMAMATSU = "hamamatsu"
 _CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
 
@@ -57,7 +59,7 @@ def tiff_pages(path: Path) -> Sequence[Tags] | None:
     """The directories of a TIFF's pages; none for other files, None where they are damaged."""
     with closing(TileFile(path)) as file:
         try:
-            return read_directories(file, TAGS).pages if is_tiff(file) else ()
+            return read_directories(file, _WANTED).pages if is_tiff(file) else ()
         except (OSError, ValueError):
             return None
 

@@ -16,8 +16,9 @@ from tiler.readers.base import LevelReader
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
 from tiler.readers.tiff_codecs import DECODE_ERRORS, decoder
-from tiler.readers.tiff_facts import survey
+from tiler.readers.tiff_facts import Asked, survey
 from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff_images import check_series
 from tiler.readers.tiff_jpeg import jpeg_stream
 from tiler.readers.tiff_layout import (
     UnfitError,
@@ -63,6 +64,8 @@ class TiffReader(LevelReader):
         coarser than the level. Faster, and close to the area mean, but not identical to it.
     cache_bytes
         Memory for decoded native tiles, which neighbouring regions share.
+    series
+        The number of the image to read, from 0, if the file has several; None for the largest.
 
     Raises
     ------
@@ -86,20 +89,24 @@ class TiffReader(LevelReader):
         max_tile_bytes: int = MAX_TILE_BYTES,
         scaled_decode: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        series: int | None = None,
     ) -> None:
+        check_series(series)
         if not is_number(cache_bytes) or cache_bytes < 0:
             raise ConfigError(f"reader.cache_bytes={cache_bytes!r}: must be a number >= 0")
         path = Path(path)
         slide = path.stem if name is None else name
         look(path, slide)
-        facts, levels = survey(path, slide, mpp, magnification)
+        facts, levels = survey(Asked(path, slide, mpp, magnification, series))
         check_limits(levels, slide, max_pixels, max_tile_bytes)
         self._levels = list(levels)
         self._decoders = [decoder(level.coding) for level in levels]
+        self._downsamples = list(facts.level_downsamples)
         self._scaled: dict[tuple[int, int], int] = {}  # of a level by a factor: where it stands
         for index, factor, reduced in reduced_levels(levels) if scaled_decode else ():
             self._scaled[index, factor] = len(self._levels)
             self._levels.append(reduced)
+            self._downsamples.append(facts.level_downsamples[index] * factor)
             self._decoders.append(decoder(reduced.coding, factor))
         self._cache = TileCache(cache_bytes)
         self._max_tile_bytes = max_tile_bytes
@@ -174,6 +181,9 @@ class TiffReader(LevelReader):
             size,
             scale_y / factor,
         )
+
+    def _level_facts(self, level: int) -> tuple[Size, float]:
+        return self._levels[level].size, self._downsamples[level]
 
     def native_jpeg(
         self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution

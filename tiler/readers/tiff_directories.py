@@ -98,11 +98,27 @@ def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
             raise ValueError(f"they are more than {MAX_PAGES:,}")
         pages[place], place = source.directory(place)
     first, *_ = pages.values()
-    below = first.get(_SUBIFDS, np.empty(0, np.uint64))
-    if not isinstance(below, np.ndarray) or len(below) > _MAX_VALUES:
-        raise ValueError("its SubIFDs are no list of file positions")
-    subifds = (source.directory(place)[0] for place in below.tolist())
-    return Directories(tuple(pages.values()), tuple(subifds))
+    return Directories(tuple(pages.values()), source.below(first))
+
+
+def read_subifds(file: TileFile, page: Tags, wanted: Container[int]) -> tuple[Tags, ...]:
+    """The directories in a page's SubIFDs.
+
+    Parameters
+    ----------
+    file
+        One that ``is_tiff``.
+    page
+        A directory that was read with the tag SubIFDs.
+    wanted
+        Codes of the tags to read.
+
+    Raises
+    ------
+    ValueError
+        As of ``read_directories``.
+    """
+    return _Source(file, wanted).below(page)
 
 
 def read_first(file: TileFile, wanted: Container[int]) -> Tags:
@@ -138,6 +154,13 @@ class _Source:
             if tag in self._wanted and tag not in tags:  # of two alike libtiff takes the first
                 tags[tag] = self._value(tag, kind, count, field)
         return tags, self._number(layout.place, start + len(raw))
+
+    def below(self, page: Tags) -> tuple[Tags, ...]:
+        """The tags of the directories in a page's SubIFDs."""
+        places = page.get(_SUBIFDS, np.empty(0, np.uint64))
+        if not isinstance(places, np.ndarray) or len(places) > _MAX_VALUES:
+            raise ValueError("its SubIFDs are no list of file positions")
+        return tuple(self.directory(place)[0] for place in places.tolist())
 
     def _value(self, tag: int, kind: int, count: int, field: bytes) -> object:
         """A tag's value: in its field where it fits, else where the field says."""

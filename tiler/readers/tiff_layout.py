@@ -86,8 +86,6 @@ def are_levels(pages: Sequence[Size], levels: Sequence[Size], vendor: str) -> bo
 
     Philips pads its levels to whole tiles, and OpenSlide cuts that off.
     """
-    if vendor == "generic-tiff" and len({size.width for size in levels}) < len(levels):
-        return False  # OpenSlide sorts them by width
     return len(pages) == len(levels) and all(
         page == level
         or (vendor == "philips" and page.width >= level.width and page.height >= level.height)

@@ -110,6 +110,8 @@ class SlideRow:
         Of level 0, and where each came from or why it is not known.
     reader
         What read the slide.
+    notes
+        Which image of the file it is, and images that are not used as levels.
     bytes
         Of all files written for it.
     seconds
@@ -134,6 +136,7 @@ class SlideRow:
     magnification: float | None = None
     magnification_source: str = ""
     reader: str = ""
+    notes: str = ""
     bytes: int = 0
     seconds: float = field(default=0.0, compare=False)
 

@@ -204,6 +204,9 @@ class Schedule:
         for note in plan.notes:
             log.warning("slide=%s %s", slide_id, note)
             self._events.add("cache", slide=slide_id, note=note)
+        if notes := plan.row["notes"]:
+            log.warning("slide=%s %s", slide_id, notes)
+            self._events.add("image", slide=slide_id, note=notes)
         for doubt in plan.doubts:
             log.warning("slide=%s %s", slide_id, doubt)
             self._events.add("mask", slide=slide_id, note=doubt)

@@ -26,6 +26,10 @@ _BLOCK_PIXELS = Size(8192, 4096)
 hand in the reader's cache, and little is decoded again at its edges."""
 
 
+_OWN_COLUMNS = ("mpp", "magnification")
+"""What a slide's provenance says of these has a column of its own."""
+
+
 @dataclass(frozen=True)
 class SlidePlan:
     """What is to be written for a slide.
@@ -97,6 +101,9 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         "magnification": reader.magnification,
         "magnification_source": reader.provenance["magnification"],
         "reader": shared.known.reader,
+        "notes": "; ".join(
+            text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS
+        ),
     }
     return SlidePlan(
         source=shared.source,

@@ -1,0 +1,266 @@
+"""Levels of a pyramid: their true downsample, what of them shows the slide, and which are none."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tiler import MPP, Level, TileExtractor, TileSpec
+from tiler.geometry import Size
+from tiler.readers import OpenSlideReader, open_slide
+from tiler.readers.level_fit import StoredLevel
+from tiler.readers.pyramid import pyramid
+
+APERIO = "Aperio Image Library v11\r\n|AppMag = 40|MPP = 0.25"
+ROUNDINGS = {"floor": math.floor, "ceil": math.ceil, "half up": lambda v: math.floor(v + 0.5)}
+
+
+def sizes_of(base, *levels, tile=None):
+    """What ``pyramid`` makes of sizes, all with the same native tile."""
+    tile = tile and Size(*tile)
+    return pyramid([StoredLevel(Size(*size), tile) for size in (base, *levels)])
+
+
+# The decision: sizes in, downsamples out
+
+
+@pytest.mark.parametrize(
+    ("base", "levels", "tile", "downsamples"),
+    [
+        # openslide-python's boxes.tiff, and a slide of TCGA: rounded down
+        ((300, 250), [(150, 125), (75, 62), (37, 31)], (64, 64), (2, 4, 8)),
+        ((4443, 3567), [(2221, 1783)], (256, 256), (2,)),
+        # Aperio's CMU-1 and Leica's Leica-1, of OpenSlide's test data
+        ((46000, 32914), [(11500, 8228), (2875, 2057)], (240, 240), (4, 16)),
+        ((106259, 306939), [(26564, 76734), (6641, 19183), (1660, 4795)], (512, 512), (4, 16, 64)),
+        # Aperio's usual steps: 4, 4, 2
+        ((99999, 70001), [(24999, 17500), (6249, 4375), (3124, 2187)], (256, 256), (4, 16, 32)),
+        # Rounded up, and steps of three
+        ((1001, 704), [(501, 352), (251, 176)], (64, 64), (2, 4)),
+        ((1000, 700), [(333, 233), (111, 77), (37, 25)], (16, 16), (3, 9, 27)),
+        # The first level fits 3 alone, the others 9 and 27 among many
+        ((700, 500), [(256, 192), (128, 64), (64, 64)], (64, 64), (3, 9, 27)),
+        # CAMELYON17's patient_010_node_4: padded to tiles of 512
+        (
+            (97792, 217088),
+            [
+                *((49152, 108544), (24576, 54272), (12288, 27136), (6144, 13824), (3072, 7168)),
+                *((1536, 3584), (1024, 2048), (512, 1024), (512, 512)),
+            ],
+            (512, 512),
+            (2, 4, 8, 16, 32, 64, 128, 256, 512),
+        ),
+        # No whole number fits
+        ((1000, 750), [(400, 300)], None, (2.5,)),
+        ((1000, 700), [(400, 288)], (16, 16), (2.5,)),
+        # A few pixels fit thousands of numbers: equal steps decide, or powers of two
+        ((3000, 2000), [(750, 500), (187, 125), (46, 31), (11, 7), (2, 1)], None, 4 ** np.r_[1:6]),
+        ((3000, 2000), [(11, 7)], None, (256,)),
+    ],
+)
+def test_the_downsample_is_the_one_that_explains_the_sizes(base, levels, tile, downsamples):
+    found = sizes_of(base, *levels, tile=tile)
+    assert found.downsamples == (1, *downsamples)
+    assert found.indices == tuple(range(len(levels) + 1))
+    assert found.left_out == ()
+
+
+@given(
+    width=st.integers(40, 3000),
+    height=st.integers(40, 3000),
+    step=st.sampled_from([2, 3, 4, 5, 8]),
+    count=st.integers(1, 5),
+    roundings=st.lists(
+        st.tuples(*[st.sampled_from(list(ROUNDINGS.values()))] * 2), min_size=5, max_size=5
+    ),
+)
+def test_however_each_step_was_rounded_the_downsample_is_their_product(
+    width, height, step, count, roundings
+):
+    levels, size = [], (width, height)
+    for rounding in roundings[:count]:
+        size = tuple(max(1, r(length / step)) for r, length in zip(rounding, size, strict=True))
+        levels.append(size)
+    assume(min(levels[0]) >= 12)  # fewer pixels fit other steps as well
+    found = sizes_of((width, height), *levels)
+    assert found.downsamples == tuple(float(step**power) for power in range(count + 1))
+    assert found.sizes == ((width, height), *levels)
+
+
+@pytest.mark.parametrize("base", [(6112, 13568), (6144, 6144), (6112, 6112)])
+def test_padded_levels_end_before_the_pixel_in_which_the_slide_ends(base):
+    width, height = base
+    levels = [
+        tuple(-(-(length // 2**power) // 32) * 32 for length in base) for power in range(1, 9)
+    ]
+    found = sizes_of(base, *levels, tile=(32, 32))
+    assert found.downsamples == tuple(float(2**power) for power in range(9))
+    assert found.sizes == tuple((width // 2**power, height // 2**power) for power in range(9))
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_an_image_of_another_aspect_is_no_level(place):
+    images = [(46000, 32914), (11500, 8228), (2875, 2057)]
+    images.insert(place, (1024, 768))  # a tiled thumbnail, of whole tiles
+    found = sizes_of(*images, tile=(256, 256))
+    assert found.downsamples == (1, 4, 16)
+    assert place not in found.indices
+    (note,) = found.left_out
+    for word in ("1024x768", "46000x32914", "aspect"):
+        assert word in note
+
+
+def test_a_padded_level_that_several_downsamples_explain_is_left_out():
+    found = sizes_of((500, 400), (256, 256), (256, 256), tile=(256, 256))
+    assert found.downsamples == (1,)
+    assert len(found.left_out) == 2
+    assert "256x256" in found.left_out[0]
+    assert "several downsamples" in found.left_out[0]
+
+
+@pytest.mark.parametrize(
+    ("stated", "downsample", "shown"),
+    [
+        (4, 4, (125, 100)),  # of several that fit
+        (3.988, 4, (125, 100)),  # pixel sizes of three digits
+        (2.2, 2.2, (227, 181)),
+    ],
+)
+def test_what_the_file_states_wins(stated, downsample, shown):
+    images = [StoredLevel(Size(500, 400)), StoredLevel(Size(256, 256), Size(256, 256), stated)]
+    found = pyramid(images)
+    assert found.downsamples == (1, downsample)
+    assert found.sizes[1] == shown
+
+
+# Files: pixels that say where they lie
+
+RAMP = 250
+"""Slides are smaller than this: a pixel's red is its x, its green its y, its blue 100."""
+
+
+def ramp(width: int, height: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y, np.full_like(x, 100)], axis=2).astype(np.uint8)
+
+
+def reduced(pixels: np.ndarray, k: int, rounding) -> np.ndarray:
+    """Area means over k x k pixels; of those at the end, over what there is."""
+    for axis in (0, 1):
+        length = pixels.shape[axis]
+        count = max(1, rounding(length / k))
+        starts = np.arange(count) * k
+        ends = np.minimum(starts + k, length)
+        sums = np.insert(np.cumsum(pixels, axis, dtype=np.float64), 0, 0, axis)
+        shape = [-1 if a == axis else 1 for a in range(3)]
+        pixels = (sums.take(ends, axis) - sums.take(starts, axis)) / (ends - starts).reshape(shape)
+    return np.rint(pixels).astype(np.uint8)
+
+
+def padded(pixels: np.ndarray, tile: int) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    out = np.full((-(-height // tile) * tile, -(-width // tile) * tile, 3), 255, np.uint8)
+    out[:height, :width] = pixels
+    return out
+
+
+def write(path: Path, levels, tile: int, kind: str) -> Path:
+    options = {"tile": (tile, tile), "photometric": "rgb", "compression": "zlib"}
+    if kind == "ome":
+        with tifffile.TiffWriter(path, ome=True) as tiff:
+            scale = {f"PhysicalSize{axis}": 0.25 for axis in "XY"}
+            tiff.write(
+                levels[0], subifds=len(levels) - 1, metadata={"axes": "YXS"} | scale, **options
+            )
+            for level in levels[1:]:
+                tiff.write(level, subfiletype=1, metadata=None, **options)
+        return path
+    if kind == "aperio":
+        options["description"] = APERIO
+    scale = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(path) as tiff:
+        for index, level in enumerate(levels):
+            tiff.write(level, subfiletype=int(index > 0), metadata=None, **options, **scale)
+    return path
+
+
+def explaining(base, size, tile, whole_tiles):
+    """All whole numbers that make a size of the slide's, by the rule's own words."""
+
+    def fits(length, whole, k):
+        quotients = {math.floor(whole / k), math.ceil(whole / k)}
+        return length in ({-(-q // tile) * tile for q in quotients} if whole_tiles else quotients)
+
+    return [k for k in range(2, 300) if all(fits(s, b, k) for s, b in zip(size, base, strict=True))]
+
+
+def check_ramp(pixels, left, top, step, size, ds):
+    """Hold pixels, each ``step`` level-0 pixels large, against where they say they lie."""
+    for axis, (start, whole) in enumerate(zip((left, top), size, strict=True)):
+        count = pixels.shape[1 - axis]
+        edges = np.minimum(start + np.arange(count + 1) * step[axis], whole)
+        expected = (edges[1:] + edges[:-1]) / 2 - 0.5
+        found = pixels[..., axis].astype(float)
+        found = found if axis == 0 else found.T
+        assert np.abs(found - expected).max() <= ds + 1
+    assert (pixels[..., 2] <= 101).all(), "padding or background inside the slide"
+
+
+@settings(max_examples=60)
+@given(
+    width=st.integers(60, RAMP - 1),
+    height=st.integers(60, RAMP - 1),
+    k=st.sampled_from([2, 3, 4, 5]),
+    levels=st.integers(2, 6),
+    rounding=st.sampled_from(["floor", "ceil"]),
+    pad=st.booleans(),
+    tile=st.sampled_from([16, 32, 48]),
+    kind=st.sampled_from(["generic", "aperio", "ome"]),
+    target=st.one_of(st.integers(0, 5).map(Level), st.floats(0.25, 4).map(MPP)),
+    thumbnail=st.tuples(st.integers(3, 60), st.integers(3, 60)),
+    edge=st.sampled_from(["drop", "shift"]),
+)
+def test_a_tile_shows_its_own_place_and_nothing_of_the_padding(
+    tmp_path_factory, width, height, k, levels, rounding, pad, tile, kind, target, thumbnail, edge
+):
+    stored = [ramp(width, height)]
+    for power in range(1, levels):
+        level = reduced(stored[0], k**power, ROUNDINGS[rounding])
+        stored.append(padded(level, tile) if pad else level)
+    first = stored[1].shape[1::-1]
+    exact = explaining((width, height), first, tile, False)
+    fitting = exact or explaining((width, height), first, tile, True)
+    powers = [n for n in fitting if n & (n - 1) == 0] or fitting
+    assume(len(powers) > 1 or powers == [k])  # sizes alone cannot tell 3 from 4 where both fit
+    path = write(tmp_path_factory.mktemp("law") / "a.tif", stored, tile, kind)
+    for reader in (open_slide,) if kind == "ome" else (open_slide, OpenSlideReader):
+        with reader(path) as slide:
+            downsamples = slide.level_downsamples
+            assert set(downsamples) <= {k**power for power in range(levels)}
+            if len(powers) == 1 or exact:
+                assert len(downsamples) == levels
+            if isinstance(target, Level) and target.value >= len(downsamples):
+                target = Level(len(downsamples) - 1)
+            d = target.downsample(slide)
+            ds = max(v for v in downsamples if v <= d * 1.02)
+            regions = TileExtractor(
+                TileSpec((5, 4), (7, 9), target, edge=edge), mask_threshold=0
+            ).extract(slide)
+            for region in regions:
+                pixels = slide.read_region(region.location, region.shape, target, bounded=False)
+                x, y, w, h = region.box0
+                assert (x, y) == (round(region.location.x * d), round(region.location.y * d))
+                assert x + w < width + ds
+                assert y + h < height + ds
+                left, top = (v * d for v in region.location)
+                check_ramp(pixels, left, top, (d, d), (width, height), ds)
+            size = Size(*thumbnail)
+            step = width / size.width, height / size.height
+            ds = max(v for v in downsamples if v <= max(1, min(step)) * 1.02)
+            check_ramp(slide.thumbnail(size), 0, 0, step, (width, height), ds)

@@ -1,0 +1,125 @@
+"""How large a TIFF's pixels are: by OME-XML, by words of its description, or by its tags."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tiler.geometry import Size
+from tiler.readers.ome import Found, OmeError, OmeImage, is_ome, ome_images
+from tiler.resolution import MPP_ANISOTROPY, agreed_mpp
+
+_NUMBER = r"(\d*\.?\d+(?:e[-+]?\d+)?)"
+_PER_PIXEL = r"(?:[µ\u03bcu]m|microns?|micromet(?:er|re)s?)[ _-]?(?:per|/)[ _-]?(?:pixel|px)"
+_IS = r"[\s\"']{0,3}[:=][\s\"']{0,3}"
+
+# "MPP = 0.25", "mpp_x: 0.25", "YMicronsPerPixel=0.25"; and "0.25 µm/px"
+_MPP = re.compile(rf"(?<![a-z])([xy]?)[ _-]?(?:mpp|{_PER_PIXEL})[ _-]?([xy]?){_IS}{_NUMBER}", re.I)
+_UNIT_LAST = re.compile(rf"(?<![\w.]){_NUMBER}\s?{_PER_PIXEL}", re.I)
+# "AppMag = 40", "QuickMag: 20x", "Objective Power = 20"
+_POWER = re.compile(
+    r"(?<![a-z])(?:(?:app|quick|scan|nominal|objective)?[ _-]?mag(?:nification)?"
+    rf"|objective[ _-]?power){_IS}{_NUMBER}",
+    re.I,
+)
+_ANY_WORD = re.compile(r"(?<![a-z])(?:mpp|microns? ?per|pixel ?size).{0,24}", re.I)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a TIFF says of the scale of one of its images.
+
+    Attributes
+    ----------
+    mpp_key, power_key
+        Where the numbers were found.
+    mpp, power
+        The numbers and their texts, or None and why there are none.
+    """
+
+    mpp_key: str
+    mpp: Found
+    power_key: str
+    power: Found
+
+
+def scale_of(
+    description: object, size: Size, tags: Scale, *, tags_say: bool, image: OmeImage | None = None
+) -> Scale:
+    """The scale of an image of a TIFF.
+
+    OME-XML comes first, then words of the description, then what tags say. Where two of them say
+    something different, the text of the first one names the other.
+
+    Parameters
+    ----------
+    description
+        The ImageDescription of the image's page.
+    size
+        Of the image.
+    tags
+        What is known without the description.
+    tags_say
+        Whether ``tags.mpp`` is a number that the file states, usable or not.
+    image
+        What OME-XML says of the image, if that is known; else it is looked up by ``size``.
+    """
+    text = description if isinstance(description, str) else ""
+    first = _in_ome(text, size, image) if image or is_ome(text) else _in_words(text)
+    if first.mpp is None:
+        mpp_key, (number, text) = tags.mpp_key, tags.mpp
+        mpp = number, f"{text}; {first.note}" if first.note else text
+    else:
+        mpp_key, mpp = first.key, first.mpp
+        if tags_say and _differ(mpp, tags.mpp):
+            mpp = mpp[0], f"{mpp[1]}; {tags.mpp_key} says {tags.mpp[1]}"
+    if first.power is None:
+        return Scale(mpp_key, mpp, tags.power_key, tags.power)
+    return Scale(mpp_key, mpp, first.power_key, first.power)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What one source says; None for what it does not mention."""
+
+    key: str
+    mpp: Found | None
+    power_key: str
+    power: Found | None
+    note: str = ""
+
+
+def _in_ome(description: str, size: Size, image: OmeImage | None) -> _Said:
+    keys = "OME PhysicalSizeX", "OME NominalMagnification"
+    if image is None:
+        try:
+            images = ome_images(description)
+        except OmeError as error:
+            return _Said(keys[0], None, keys[1], None, str(error))
+        image = next((image for image in images if image.size == size), None)
+    if image is None:
+        note = f"the OME-XML has no image of {size.width}x{size.height} pixels"
+        return _Said(keys[0], None, keys[1], (None, note), note)
+    note = "" if image.mpp else "the OME-XML gives no PhysicalSizeX and PhysicalSizeY in a length"
+    return _Said(keys[0], image.mpp, keys[1], image.power, note)
+
+
+def _in_words(description: str) -> _Said:
+    key = "ImageDescription"
+    sizes: dict[str, set[float]] = {"": set(), "x": set(), "y": set()}
+    for before, after, number in _MPP.findall(description):
+        sizes[(before or after).lower()].add(float(number))
+    sizes[""].update(float(number) for number in _UNIT_LAST.findall(description))
+    powers = {float(number) for number in _POWER.findall(description)} - {0.0}
+    power = next(((power, f"{power:g}") for power in powers if len(powers) == 1), None)
+    across, down = (sizes[axis] or sizes[""] for axis in "xy")
+    if len(across) == len(down) == 1:
+        return _Said(key, agreed_mpp(*across, *down), key, power)
+    said = _ANY_WORD.search(description)
+    return _Said(key, None, key, power, f"ImageDescription says {said.group()!r}" if said else "")
+
+
+def _differ(one: Found, other: Found) -> bool:
+    if one[0] is None or other[0] is None:
+        return True
+    return abs(one[0] - other[0]) > MPP_ANISOTROPY * min(one[0], other[0])
