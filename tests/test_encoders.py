@@ -112,18 +112,6 @@ def test_a_png_holds_its_pixels_and_nothing_else(pixels, compression) -> None:
     assert len(raw) == height * (1 + 3 * width)
 
 
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 23))), st.data())
-def test_a_png_of_numbered_colours_shows_the_colours(numbers: np.ndarray, data) -> None:
-    count = data.draw(st.integers(int(numbers.max()) + 1, 256))
-    colours = data.draw(hnp.arrays(np.uint8, (count, 3)))
-    png = png_bytes(numbers, 1, colours)
-    assert [kind for kind, _ in png_chunks(png)] == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
-    with opened(png) as image:
-        assert image.mode == "P"
-        np.testing.assert_array_equal(np.asarray(image), numbers)
-        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), colours[numbers])
-
-
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_pngcheck_finds_no_fault(tissue, tmp_path, compression) -> None:
     pngcheck = shutil.which("pngcheck")

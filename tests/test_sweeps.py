@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tiler import open_slide
+from tiler.config.thumbnails import thumbnail
 from tiler.geometry import Size
 from tiler.grid import coverage
-from tiler.runner.contact_sheet import COLOURS, draw
-from tiler.runner.sweep import read_jobs
+from tiler.runner.contact_sheet import FRAME, draw, drawing
+from tiler.runner.sweep import JobRecord, read_jobs
 from tiler.slides.demo import write_demo_slide
 from tiler.stages import Cells
 
@@ -111,20 +114,50 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
     rows = edges[:2]
     cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
-    picture = COLOURS[draw(mask, cells, 0.8, Size(200, 100))]
+    picture = draw(drawing(mask, cells, 0.8, Size(200, 100)), None)
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
     assert glass == [255, 255, 255]
     assert tissue != kept
-    everything = COLOURS[draw(mask, cells, 0.0, Size(200, 100))]
+    everything = draw(drawing(mask, cells, 0.0, Size(200, 100)), None)
     assert everything[50, 200].tolist() == kept
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
+
+
+@pytest.mark.parametrize("base", [None, "folder"])
+def test_the_slide_is_read_once_more_for_its_picture(
+    slides: list[str], tmp_path: Path, base: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(slides[1].partition("=")[2]) / "007.tiff"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a slide.tiff").symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    job = JobRecord("job", {"slides": {"base": base}}, [])
+    path = "a slide.tiff" if base else "folder/a slide.tiff"
+    reader = {"_target_": "tiler.readers.open_slide", "_partial_": True, "mpp": 0.5}
+
+    def seen(row: dict[str, str], settings: object):
+        record = SimpleNamespace(settings=settings, slide_id="s")
+        return thumbnail(job, row, record, Size(220, 152))
+
+    with open_slide(source) as slide:
+        expected = slide.thumbnail(Size(220, 152))
+    assert np.array_equal(seen({"path": path}, {"reader": reader}), expected)
+    assert seen({"path": "gone.tiff"}, {"reader": reader}) is None
+    assert seen({}, {"reader": reader}) is None
+    assert seen({"path": path}, {}) is None
+    for target in ("os.remove", "tiler.files.append_line", 5, None):
+        assert seen({"path": path}, {"reader": {**reader, "_target_": target}}) is None
+    assert source.is_file()
+    monkeypatch.setattr("tiler.config.thumbnails.MAX_PIXELS", 1000)
+    assert seen({"path": path}, {"reader": reader}) is None, "too much to read for a picture"
 
 
 def test_of_a_slide_whose_bounds_are_empty_the_picture_is_a_point() -> None:
     nothing = np.zeros((0, 2))
     cells = Cells(np.arange(0), np.arange(0), nothing, nothing, np.zeros((0, 0)))
-    assert draw(np.ones((1, 1), bool), cells, 0.5, Size(0, 0)).shape == (1, 1)
+    point = drawing(np.ones((1, 1), bool), cells, 0.5, Size(0, 0))
+    assert draw(point, None).shape == draw(point, np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
 
 
 def test_a_job_that_is_refused_leaves_what_is_there(slides: list[str], tmp_path: Path) -> None:
@@ -169,9 +202,14 @@ def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObj
             last = max(round(end * pixels / side), first + 1)  # one is seen, however thin
             place.append(slice(max(0, first), max(0, last)))
         expected[*place] = True
-    picture = draw(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))
-    assert picture.shape == size
-    assert np.array_equal(picture != 0, expected)
+    drawn = drawing(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))
+    assert np.array_equal(drawn.kept, expected)
+    beneath = np.full((*size, 3), 40, np.uint8)
+    on_slide = draw(drawn, beneath)
+    assert (on_slide[~expected] == round(255 * 0.6 + 40 * 0.4)).all()
+    framed = (on_slide == FRAME.dark).all(axis=2)
+    assert (framed | (on_slide == 40).all(axis=2))[expected].all(), "the slide, or its frame"
+    assert not framed[~expected].any()
 
 
 FOREIGN = {

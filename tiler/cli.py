@@ -47,6 +47,7 @@ def run_command(started: float) -> int:
 
 def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     """Write what a sweep comes to; the worst exit code of its jobs."""
+    from tiler.config.thumbnails import thumbnail
     from tiler.runner.contact_sheet import write_contact_sheet
     from tiler.runner.report import REFUSED
     from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
@@ -57,7 +58,7 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     if jobs:
         table = write_sweep(folder, jobs, sweep.keys)
         write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
-        written = [table, write_parquet(table), write_contact_sheet(folder, jobs)]
+        written = [table, write_parquet(table), write_contact_sheet(folder, jobs, thumbnail)]
         for job in jobs:
             if job.run["exit_code"]:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")

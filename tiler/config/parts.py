@@ -20,7 +20,7 @@ from tiler.error_places import foreign_packages, raised_at, said
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.files import make_folder, own_folder
-from tiler.protocols import Exporter, MaskProvider
+from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
 from tiler.runner.components import lacking
 
@@ -99,6 +99,12 @@ def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterato
                 f"E_COMPONENT: {place}: {node['_target_']} made a {what} without {members};"
                 f" see tiler.protocols.{protocol.__name__}"
             )
+
+
+def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
+    """Make what opens slides, of a configuration's group ``reader``."""
+    made: ReaderFactory = _plain_partial(_kept(plain, "reader"))
+    return made
 
 
 def cache_folder(wish: str | None, root: Path | None) -> Path | None:

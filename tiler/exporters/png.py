@@ -17,21 +17,19 @@ from tiler.protocols import Pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AHEAD = 8  # bytes: what the fast path leaves to the slow one is 16
 _UP = 2  # filter type: each byte less the one above it
-_RGB, _PALETTE = 2, 3  # colour types
+_RGB = 2  # colour type
 
 
-def png_bytes(pixels: Pixels, level: int, colours: Pixels | None = None) -> bytes:
-    """Encode RGB pixels, or numbers of colours, without loss.
+def png_bytes(pixels: Pixels, level: int) -> bytes:
+    """Encode RGB pixels without loss.
 
     Parameters
     ----------
     pixels
-        uint8 (h, w, 3); with ``colours`` (h, w), numbers of its rows.
+        uint8 (h, w, 3).
     level
         Effort of ISA-L's deflate. 0 is the fastest and its files half as large again as those of
         1; on tissue, 2 and 3 take longer and gain less than 1 %.
-    colours
-        RGB, uint8 (n, 3), n at most 256.
     """
     from isal.isal_zlib import crc32  # it takes an eighth of zlib's time
 
@@ -41,13 +39,10 @@ def png_bytes(pixels: Pixels, level: int, colours: Pixels | None = None) -> byte
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]  # above the first row there is nothing, which counts as 0
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    palette = [] if colours is None else [(b"PLTE", colours.tobytes())]
-    colour_type = _PALETTE if palette else _RGB
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)  # 8 bits, one pass
+    header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)  # 8 bits, one pass
     parts = [_SIGNATURE]
     for kind, data in (
         (b"IHDR", header),
-        *palette,
         (b"IDAT", _deflated(filtered.reshape(-1), level)),
         (b"IEND", b""),
     ):

@@ -19,6 +19,7 @@ _SHAPING = (
     "spec.py",
     "regions.py",
     "grid.py",
+    "mask_arrays.py",
     "stages.py",
     "extractor.py",
 )

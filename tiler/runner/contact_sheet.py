@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tiler.exporters.drawing import Line, is_dark, outline, paint, stretched
 from tiler.exporters.png import png_bytes
 from tiler.files import inside, write_whole
 from tiler.geometry import Size
 from tiler.grid import Floats
-from tiler.protocols import Mask
+from tiler.protocols import Mask, Pixels
 from tiler.runner.cache import load_or_recall
 from tiler.runner.record import Record, read_record
 from tiler.runner.shared import grid_of, mask_of
@@ -25,36 +27,44 @@ from tiler.stages import Cells
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-_Picture = npt.NDArray[np.uint8]
-"""Indices of colours, (h, w): flat colours and letters are small and sharp as such a PNG."""
-
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
 _LETTERS = 36  # of a line as wide as a picture
-_TISSUE, _KEPT = 1, 2
+_FADED = 0.6  # of what is not kept: the share of white in it
 
-COLOURS = np.arange(256, dtype=np.uint8)[::-1].repeat(3).reshape(256, 3)
-"""What the numbers of a picture mean: 0 is glass, and what is left of the first is letters."""
-COLOURS[[_TISSUE, _KEPT, _TISSUE + _KEPT]] = (240, 205, 215), (205, 220, 250), (105, 130, 225)
+GLASS, TISSUE, KEPT, KEPT_GLASS = (255, 255, 255), (240, 205, 215), (105, 130, 225), (205, 220, 250)
+"""Flat colours, where the slide itself cannot be shown."""
+
+FRAME, RIM = Line((0, 70, 210), (120, 190, 255)), Line((215, 40, 120), (255, 120, 180))
+"""The outlines of kept tiles and of the tissue mask on a slide's own picture."""
+
+Thumbnail = Callable[[JobRecord, Mapping[str, str], Record, Size], Pixels | None]
+"""Makes a picture of a slide's bounded area, of exactly some size; None where that cannot be had.
+
+It gets a job, the slide's row in it, and the slide's record."""
 
 
-def write_contact_sheet(folder: Path, jobs: Sequence[JobRecord]) -> Path | None:
+def write_contact_sheet(
+    folder: Path, jobs: Sequence[JobRecord], thumbnail: Thumbnail | None = None
+) -> Path | None:
     """Draw the sheet from the sweep's cache; None where that knows none of the slides.
 
-    A row per slide that some job could read, and a column per job: tissue pink, kept tiles blue.
-    Slides beyond the fourth and jobs beyond the sixteenth are in ``sweep.csv`` alone.
+    A row per slide that some job could read, and a column per job: the slide, kept tiles in full
+    colour and outlined blue, all else faded, tissue outlined pink. Where ``thumbnail`` has no
+    picture, flat areas of these colours. Slides beyond the fourth and jobs beyond the sixteenth
+    are in ``sweep.csv`` alone.
     """
     shown = jobs[:_MAX_JOBS]
     read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
-    slides = list(dict.fromkeys(read))
-    rows = [[_cell(folder, job, slide) for job in shown] for slide in slides[:_MAX_SLIDES]]
+    slides = list(dict.fromkeys(read))[:_MAX_SLIDES]
+    rows = [_row(folder, shown, slide, thumbnail) for slide in slides]
     path = inside(folder, "sweep.png")
     if not any(picture is not None for row in rows for picture, _ in row):
         path.unlink(missing_ok=True)  # of an earlier sweep
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
-    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1, COLOURS))
+    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1))
     return path
 
 
@@ -62,22 +72,46 @@ def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     return [f"{key}={settings[key]}" for key in keys if key in settings]
 
 
-def _cell(folder: Path, job: JobRecord, slide: str) -> tuple[_Picture | None, str]:
-    """A slide as a job saw it, as far as the cache knows, and a line to write below."""
-    found = next((row for row in job.rows if row["slide_id"] == slide), None)
-    if found is None or found["status"] == "failed":
-        return None, "failed" if found else "not there"
-    record = read_record(folder / job.name / "slides" / slide)
-    cache = (job.run.get("cache") or {}).get("folder")
-    kept_in = os.path.normpath(folder / job.name / cache) if isinstance(cache, str) else ""
-    picture = _drawn(Path(kept_in), record) if kept_in else None
-    return picture, f"{found['kept']} of {found['candidates']} tiles"
+def _row(
+    folder: Path, jobs: Sequence[JobRecord], slide: str, thumbnail: Thumbnail | None
+) -> list[tuple[Pixels | None, str]]:
+    """A slide as each job saw it, as far as the cache knows, and a line to write below."""
+    cells: list[tuple[Pixels | None, str]] = []
+    beneath: Pixels | None = None
+    for job in jobs:
+        found = next((row for row in job.rows if row["slide_id"] == slide), None)
+        if found is None or found["status"] == "failed":
+            cells.append((None, "failed" if found else "not there"))
+            continue
+        picture = None
+        record = read_record(folder / job.name / "slides" / slide)
+        cache = (job.run.get("cache") or {}).get("folder")
+        if record is not None and isinstance(cache, str):
+            kept_in = Path(os.path.normpath(folder / job.name / cache))
+            if drawing := _drawing(kept_in, record):
+                if beneath is None and thumbnail:
+                    beneath = thumbnail(job, found, record, drawing.size)
+                picture = draw(drawing, beneath)
+        cells.append((picture, f"{found['kept']} of {found['candidates']} tiles"))
+    return cells
 
 
-def _drawn(kept_in: Path, record: Record | None) -> _Picture | None:
+@dataclass(frozen=True)
+class Drawing:
+    """What a job made of a slide: tissue and kept tiles, bool (h, w)."""
+
+    tissue: Mask
+    kept: Mask
+
+    @property
+    def size(self) -> Size:
+        """Of the picture."""
+        height, width = self.tissue.shape
+        return Size(width, height)
+
+
+def _drawing(kept_in: Path, record: Record) -> Drawing | None:
     """Mask and kept tiles of a record; None where the cache has lost them."""
-    if record is None:
-        return None
     try:
         mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
         if mask is None or grid is None:
@@ -85,23 +119,35 @@ def _drawn(kept_in: Path, record: Record | None) -> _Picture | None:
         known, cells = grid_of(grid)
         bounds = known.facts.bounds
         shape = Size(bounds.width, bounds.height)
-        return draw(mask_of(mask), cells, record.settings["threshold"], shape)
+        return drawing(mask_of(mask), cells, record.settings["threshold"], shape)
     except ValueError:
         return None
 
 
-def draw(mask: Mask, cells: Cells, threshold: float, shape: Size) -> _Picture:
-    """A mask and the cells that reach a threshold, at most 220 pixels a side: of ``COLOURS``.
+def drawing(mask: Mask, cells: Cells, threshold: float, shape: Size) -> Drawing:
+    """A mask and the cells that reach a threshold, at most 220 pixels a side.
 
     ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.
     """
     scale = _SIDE / max(*shape, 1)
     size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
-    y, x = (np.arange(n) * m // n for n, m in zip(size, mask.shape, strict=True))
     down, across = (n / m for n, m in zip(size, mask.shape, strict=True))
     kept = _union(cells.rows * down, cells.columns * across, cells.ratios >= threshold, size)
-    seen: _Picture = _TISSUE * mask[y][:, x].view(np.uint8) + _KEPT * kept.view(np.uint8)
-    return seen
+    return Drawing(stretched(mask, Size(size[1], size[0])), kept)
+
+
+def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
+    """Draw tissue and kept tiles on a picture of the slide, or without one in flat colours."""
+    tissue, kept = drawn.tissue, drawn.kept
+    if beneath is None:
+        colours = np.array([GLASS, TISSUE, KEPT_GLASS, KEPT], np.uint8)
+        return np.asarray(colours[tissue.view(np.uint8) + 2 * kept.view(np.uint8)])
+    picture, dark = beneath.copy(), is_dark(beneath) & kept  # what is not kept is never dark
+    faded = 255 * _FADED + picture[~kept] * np.float32(1 - _FADED)
+    picture[~kept] = np.rint(faded).astype(np.uint8)
+    paint(picture, outline(tissue), RIM, dark)
+    paint(picture, outline(kept, closed=True), FRAME, dark)
+    return picture
 
 
 def _union(
@@ -127,12 +173,12 @@ def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
 def _sheet(
     heads: Sequence[Sequence[str]],
     slides: Sequence[str],
-    rows: Sequence[Sequence[tuple[_Picture | None, str]]],
-) -> _Picture:
+    rows: Sequence[Sequence[tuple[Pixels | None, str]]],
+) -> Pixels:
     top = _GAP + _LINE * max(map(len, heads))
     step = _SIDE + 2 * _LINE + _GAP
     size = top + len(rows) * step + _GAP, _GAP + len(heads) * (_SIDE + _GAP)
-    sheet = np.zeros(size, np.uint8)
+    sheet = np.full((*size, 3), GLASS, np.uint8)
     for column, head in enumerate(heads):
         x = _GAP + column * (_SIDE + _GAP)
         for line, text in enumerate(head):
@@ -147,19 +193,19 @@ def _sheet(
     return sheet
 
 
-def _put(sheet: _Picture, x: int, y: int, picture: _Picture) -> None:
-    height, width = picture.shape
+def _put(sheet: Pixels, x: int, y: int, picture: Pixels) -> None:
+    height, width = picture.shape[:2]
     sheet[y : y + height, x : x + width] = picture
 
 
 @cache
-def _letters(text: str) -> _Picture:
+def _letters(text: str) -> Pixels:
     """A line of text: most are there many times."""
     from PIL import Image, ImageDraw
 
-    picture = Image.new("L", (_SIDE, _LINE))
-    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="white", font=_font())
-    return np.asarray(picture) & np.uint8(0xFC)  # leaves the numbers of the marks to them
+    picture = Image.new("RGB", (_SIDE, _LINE), GLASS)
+    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="black", font=_font())
+    return np.asarray(picture)
 
 
 @cache
