@@ -13,6 +13,7 @@ import numpy as np
 
 from tiler.geometry import Size
 from tiler.protocols import Pixels
+from tiler.readers import openjpeg
 from tiler.readers.jpeg2000 import from_ycbcr, has_subsampled_chroma
 from tiler.readers.tiff_jpeg import SOI, jpeg_decoder
 
@@ -137,7 +138,10 @@ def _image_decoder(coding: Coding) -> Decode:
     def decode(data: bytes) -> Pixels:
         subsampled = wavelets and has_subsampled_chroma(data, allowed=ycbcr)
         pixels = np.empty((height, width, 3), np.uint8)
-        codec(data, out=pixels)  # refuses an image of any other size before decoding it
+        if wavelets:
+            openjpeg.decode(data, pixels)
+        else:
+            codec(data, out=pixels)  # refuses an image of any other size before decoding it
         # Subsampled chroma tells imagecodecs that it is YCbCr, and it converts by itself.
         return from_ycbcr(pixels) if ycbcr and not subsampled else pixels
 

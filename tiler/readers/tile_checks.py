@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from tiler.geometry import Size
+from tiler.readers import openjpeg
 from tiler.readers.tiff_directories import Tags
 from tiler.readers.tiff_jpeg import jpeg_check
+from tiler.readers.tiff_pixels import number_of
+from tiler.readers.tile_table import TILE_HEIGHT, TILE_WIDTH
 
 Check = Callable[[bytes], None]
 """Raises ``ValueError`` for a native tile whose bytes are damaged."""
@@ -15,7 +19,7 @@ Check = Callable[[bytes], None]
 # Tags of TIFF 6.0 and its Technical Note 2
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, TABLES = 258, 259, 262, 277, 284, 347
 
-_UNCOMPRESSED, _JPEG, _DEFLATE = 1, 7, (8, 32946)
+_UNCOMPRESSED, _JPEG, _DEFLATE, _JPEG_2000 = 1, 7, (8, 32946), (33003, 33005, 34712)
 _RGB, _YCBCR = 2, 6
 
 
@@ -23,7 +27,8 @@ def openslide_check(tags: Tags) -> Check | None:
     """What to check in tiles that OpenSlide decodes; None where it reports damage itself.
 
     It decodes JPEG of three samples itself, and fails on libjpeg's warnings. It leaves the other
-    tiles to libtiff, which hides those warnings, and does not compare the checksum of deflate.
+    tiles to libtiff, which hides those warnings, and does not compare the checksum of deflate; and
+    JPEG 2000 to OpenJPEG, which does not report most damage.
     """
     direct = tags.get(SAMPLES) == 3 and tags.get(PLANES, 1) == 1
     if tags.get(COMPRESSION) == _JPEG and direct and tags.get(PHOTOMETRIC) in (_RGB, _YCBCR):
@@ -36,6 +41,9 @@ def libtiff_check(tags: Tags) -> Check | None:
     compression, tables = tags.get(COMPRESSION, 1), tags.get(TABLES)
     if compression == _JPEG:
         return jpeg_check(tables if isinstance(tables, bytes) else None)
+    if compression in _JPEG_2000:
+        size = Size(*(number_of(tags, tag) for tag in (TILE_WIDTH, TILE_HEIGHT)))
+        return partial(openjpeg.check, size=size)
     return _inflate if compression in _DEFLATE else None
 
 
