@@ -332,7 +332,7 @@ def test_the_path_is_told_as_it_was_given(tmp_path: Path, monkeypatch: pytest.Mo
             ("a.svs", base), ("~/in/a.svs", base),
         ]  # fmt: skip
         assert all(entry.path.is_file() for entry in entries)
-        assert [entry.notes for entry in entries] == [
+        assert [entry.columns for entry in entries] == [
             {"_who": "me", "_ note": ""}, {"_who": "", "_ note": "x"},
         ]  # fmt: skip
 

@@ -49,8 +49,9 @@ def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
     """Write what a sweep comes to; the worst exit code of its jobs."""
     from tiler.config.thumbnails import thumbnail
     from tiler.runner.contact_sheet import write_contact_sheet
+    from tiler.runner.parquet import write_parquet
     from tiler.runner.report import REFUSED
-    from tiler.runner.sweep import read_jobs, worst, write_definition, write_parquet, write_sweep
+    from tiler.runner.sweep import read_jobs, worst, write_definition, write_sweep
     from tiler.runner.tracking import end_sweep
 
     jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED, tell=say)

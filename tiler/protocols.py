@@ -139,8 +139,8 @@ class SlideEntry:
         The path as the user wrote it, for outputs: they tell nothing that the user did not write.
     base
         The folder that ``given`` counts from, as the user wrote it.
-    notes
-        Columns for ``slides.csv``, by their names.
+    columns
+        Columns of the user's own for ``slides.csv``, by their names.
     problem
         Why there is no file to open here, such as a folder that cannot be listed; empty if there
         may be one.
@@ -153,7 +153,7 @@ class SlideEntry:
     line: int | None = field(default=None, compare=False)
     given: str = field(default="", compare=False)
     base: str = field(default=".", compare=False)
-    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
     problem: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from tiler.compare.changes import SlideChange, TileChange, setting_changes
 from tiler.compare.runs import Run
 from tiler.compare.tiles import Tile
+from tiler.csv_text import csv_text as _csv_text
 
 COLUMNS = (
     "job",
@@ -100,11 +99,7 @@ def csv_row(job: str, change: SlideChange) -> dict[str, object]:
 
 def csv_text(rows: Iterable[dict[str, object]]) -> str:
     """Return the CSV as text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return _csv_text(COLUMNS, rows)
 
 
 def _counts(tiles: TileChange) -> dict[str, object]:

@@ -46,7 +46,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a configuration asks for."""
+    """What a configuration asks for; ``base`` is the folder that paths of slides count from."""
 
     jobs: list[SlideJob]
     engine: Engine
@@ -54,6 +54,7 @@ class Plan:
     tracker: Tracker
     limits: Limits
     plain: dict[str, Any]
+    base: str | None
 
 
 def build(config: DictConfig, root: Path | None = None, swept: Collection[str] = ()) -> Plan:
@@ -93,12 +94,21 @@ def build(config: DictConfig, root: Path | None = None, swept: Collection[str] =
             slide_id,
             expected_sha256=entry.expected_sha256,
             cache=cache,
+            given=entry.given,
+            columns=entry.columns,
             problem=entry.problem,
             **own,
         )
         for entry, slide_id, own in zip(entries, ids, parts, strict=True)
     ]
-    return Plan(jobs, engine, Policy(plain["verify"], plain["on_change"]), tracker, limits, plain)
+    policy = Policy(plain["verify"], plain["on_change"])
+    return Plan(jobs, engine, policy, tracker, limits, plain, _base(entries))
+
+
+def _base(entries: Sequence[SlideEntry]) -> str | None:
+    """The folder that the paths of slides count from; None where that is not one."""
+    bases = {entry.base for entry in entries}
+    return bases.pop() if len(bases) == 1 else None
 
 
 def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]]:

@@ -80,7 +80,7 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
             check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
         check_table(plan.plain["slides"].get("table"), out)
         refuse_folder(plan.jobs, out)  # before a tracker is told of the run
-        facts = {**_facts(), "config": plan.plain}
+        facts = {**_facts(), "config": plan.plain, "slides": {"base": plan.base}}
         gc.freeze()
         gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
         gc.enable()

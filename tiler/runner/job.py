@@ -42,6 +42,10 @@ class SlideJob:
         What the file's hash has to be, where the user said so.
     cache
         The folder of masks and grids that settings share; None for none.
+    given
+        ``path`` as the user wrote it, for outputs.
+    columns
+        Columns of the user's own for the slide's row in ``slides.csv``, by their names.
     problem
         Why there is no file to open at ``path``; empty if there may be one.
     """
@@ -56,6 +60,8 @@ class SlideJob:
     max_bad_fraction: float = 0.0
     expected_sha256: str | None = None
     cache: Path | None = None
+    given: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
 
     def inputs(self) -> tuple[Path, ...]:
@@ -114,6 +120,9 @@ class SlideRow:
         Which image of the file it is, and images that are not used as levels.
     bytes
         Of all files written for it.
+    path
+        The slide's file as the user wrote it; relative ones count from ``slides.base`` of
+        ``run.json``.
     seconds
         Time spent on it.
     """
@@ -138,6 +147,7 @@ class SlideRow:
     reader: str = ""
     notes: str = ""
     bytes: int = 0
+    path: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:

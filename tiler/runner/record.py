@@ -118,6 +118,8 @@ class Record:
         Tiles that were left out.
     files
         Everything in the folder but the record itself.
+    path
+        The slide's file as the user wrote it.
     """
 
     slide_id: str
@@ -130,6 +132,7 @@ class Record:
     dropped: Sequence[DroppedTile]
     files: WrittenFiles
     output_version: int = OUTPUT_VERSION
+    path: str = ""
 
 
 def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:

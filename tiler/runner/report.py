@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tiler
+from tiler.csv_text import csv_text
 from tiler.files import inside, write_whole
 from tiler.runner.job import STATUSES, SlideRow
 from tiler.runner.versions import versions
@@ -27,13 +28,26 @@ REFUSED = "refused.json"
 """Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
 
 
-def write_slides(out: Path, rows: Sequence[SlideRow]) -> None:
-    """Write ``slides.csv``: one row per slide, in the order they were asked for."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(SlideRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(vars, rows))
-    write_whole(inside(out, "slides.csv"), text.getvalue().encode(errors="surrogateescape"))
+OWN = "_"
+"""How the names of columns begin that come from the user's own table of slides."""
+
+
+def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> None:
+    """Write ``slides.csv``: one row per slide, in the order they were asked for.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+    rows
+        One per slide.
+    own
+        Columns of each slide from the user's table; their names begin with ``OWN``.
+    """
+    columns = [field.name for field in fields(SlideRow)]
+    columns += dict.fromkeys(name for some in own for name in some)
+    text = csv_text(columns, ({**vars(row), **some} for row, some in zip(rows, own, strict=True)))
+    write_whole(inside(out, "slides.csv"), text.encode(errors="surrogateescape"))
 
 
 def read_slides(out: Path) -> list[dict[str, str]]:

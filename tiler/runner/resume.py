@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiler.files import inside, own_folder
@@ -67,7 +67,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
         return Found(why_not=damaged)
     if record.row["status"] == "failed":
         return Found(why_not="it had tiles that could not be read")
-    return Found(row=made_of(SlideRow, record.row))
+    return Found(row=replace(made_of(SlideRow, record.row), path=job.given))
 
 
 def _input_changes(job: SlideJob, record: Record) -> str:

@@ -279,7 +279,7 @@ class _Run:
 
     def _write_table(self) -> list[SlideRow]:
         rows = self._all_rows()
-        write_slides(self._out, rows)
+        write_slides(self._out, rows, [job.columns for job in self._jobs])
         self._table_written = time.monotonic()
         return rows
 
@@ -287,6 +287,7 @@ class _Run:
         """The slides' rows in the order they were asked for; of those not done yet, too."""
         pending = "interrupted"
         return [
-            self._rows.get(job.slide_id) or SlideRow(job.slide_id, pending, "not done yet")
+            self._rows.get(job.slide_id)
+            or SlideRow(job.slide_id, pending, "not done yet", path=job.given)
             for job in self._jobs
         ]

@@ -227,7 +227,9 @@ class Schedule:
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
         known: dict[str, Any] = (
-            slide.planned.plan.row if slide.planned else {"slide_id": slide.job.slide_id}
+            slide.planned.plan.row
+            if slide.planned
+            else {"slide_id": slide.job.slide_id, "path": slide.job.given}
         )
         outcome = {
             "status": "failed",

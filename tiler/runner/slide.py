@@ -104,6 +104,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         "notes": "; ".join(
             text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS
         ),
+        "path": job.given,
     }
     return SlidePlan(
         source=shared.source,

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import tiler
+from tiler.csv_text import csv_text
 from tiler.errors import ConfigError, WorkerError
 from tiler.files import inside, write_whole
 from tiler.hints import made_of
 from tiler.runner.job import SlideRow
-from tiler.runner.report import REFUSED, read_slides
+from tiler.runner.report import OWN, REFUSED, read_slides
 from tiler.runner.versions import git_state, versions
 from tiler.stored import StoredError, read_json
 
@@ -132,35 +130,22 @@ def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) -> Path:
     """Write ``sweep.csv`` into a sweep's folder; a job that never got to a slide has one row."""
-    text = io.StringIO()
-    columns = ["job", *keys, *(field.name for field in fields(SlideRow))]
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    own = dict.fromkeys(
+        name for job in jobs for row in job.rows[:1] for name in row if name.startswith(OWN)
+    )
+    columns = ["job", *keys, *(field.name for field in fields(SlideRow)), *own]
+    path = inside(folder, "sweep.csv")
+    text = csv_text(columns, _rows(jobs))
+    write_whole(path, text.encode(errors="surrogateescape"))
+    return path
+
+
+def _rows(jobs: Iterable[JobRecord]) -> Iterator[dict[str, str]]:
     for job in jobs:
         settings = {"job": job.name, **job.run["sweep"]["settings"]}
-        rows = job.rows or [{"status": "failed", "reason": job.run.get("error") or "no slide"}]
-        writer.writerows({**settings, **row} for row in rows)
-    path = inside(folder, "sweep.csv")
-    write_whole(path, text.getvalue().encode(errors="surrogateescape"))
-    return path
-
-
-def write_parquet(table: Path) -> Path | None:
-    """Write a table of ours as Parquet beside itself; None without the extra ``tiler[parquet]``."""
-    if find_spec("pyarrow") is None:
-        return None
-    import pyarrow
-    from pyarrow import csv as arrow_csv
-    from pyarrow import parquet
-
-    words = ["job", *(field.name for field in fields(SlideRow) if field.type == "str")]
-    types = {name: pyarrow.string() for name in words}  # a slide named 007 is no number
-    options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    data = io.BytesIO()
-    parquet.write_table(arrow_csv.read_csv(table, convert_options=options), data)
-    path = table.with_suffix(".parquet")
-    write_whole(path, data.getvalue())
-    return path
+        refused = {"status": "failed", "reason": job.run.get("error") or "no slide"}
+        for row in job.rows or [refused]:
+            yield {**settings, **row}
 
 
 def write_definition(

@@ -177,6 +177,7 @@ class FinishTask:
         row = {**row, "bytes": int(files.sizes.sum())}
         record = Record(
             slide_id=job.slide_id,
+            path=job.given,
             row=row,
             source=plan.source,
             inputs=plan.inputs,

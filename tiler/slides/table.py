@@ -38,7 +38,7 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     """
     source = Path(expanded(table))
     try:
-        text = source.read_text(encoding="utf-8-sig")
+        text = source.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"slides.table={table}: {error}") from error
     rows = _numbered_rows(text, table)
@@ -100,5 +100,5 @@ def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEn
         line,
         given=cells["path"],
         base=base,
-        notes={name: cell for name, cell in cells.items() if name.startswith("_")},
+        columns={name: cell for name, cell in cells.items() if name.startswith("_")},
     )
