@@ -168,7 +168,8 @@ def native_tiles(
     """
     levels = level_pages(pages, vendor) if vendor in _PLAIN_VENDORS else []
     sizes, downsamples = [Size(*size) for size in slide.level_dimensions], slide.level_downsamples
-    if are_levels([page_size(tags) for tags in levels], sizes, vendor):
+    told_apart = len({size.width for size in sizes}) == len(sizes)  # OpenSlide sorts by width
+    if told_apart and are_levels([page_size(tags) for tags in levels], sizes, vendor):
         found = {number: page_tiles(tags) for number, tags in enumerate(levels)}
         return NativeTiles(
             path,
