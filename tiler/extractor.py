@@ -22,8 +22,10 @@ from tiler.regions import Regions, RegionSpec
 from tiler.resolution import Resolution
 from tiler.spec import TileSpec
 from tiler.stages import (
+    Axes,
     Cells,
     as_regions,
+    grid_axes,
     reference_level,
     scale_mask,
     scale_tile,
@@ -170,6 +172,13 @@ class TileExtractor:
         reference = reference_level(source, spec.resolution)
         scaled = scale_mask(mask, source, reference)
         return walk_grid(source, reference, scaled, scale_tile(spec, source, reference), spec.edge)
+
+    def axes(self, source: WSIReader, mask: Mask) -> Axes:
+        """Where the cells of a slide's grid lie: what ``walk`` finds, without their coverage."""
+        spec = self.tile_spec
+        reference = reference_level(source, spec.resolution)
+        scaled, tile = scale_mask(mask, source, reference), scale_tile(spec, source, reference)
+        return grid_axes(source, reference, scaled, tile, spec.edge)
 
     def choose(self, source: WSIReader, cells: Cells) -> Regions:
         """The cells of a slide that reach the threshold."""

@@ -19,6 +19,13 @@ Floats = npt.NDArray[np.float64]
 _DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below what anyone asks
 
 
+def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:
+    """Return how many tiles an axis has at most, before any memory is taken for them."""
+    if extent <= 0 or (size > extent and edge is not Edge.PAD):
+        return 0
+    return math.ceil(max(extent - size, 0) / stride) + 2
+
+
 def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
     """Where the tiles of one axis begin, from the start of the area.
 
@@ -38,9 +45,9 @@ def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
     numpy.ndarray
         int64 (n,), increasing, each ``rint(i * stride)`` but for shifted ones.
     """
-    if extent <= 0 or (size > extent and edge is not Edge.PAD):
+    count = axis_count(extent, size, stride, edge)
+    if not count:
         return np.empty(0, np.int64)
-    count = math.ceil(max(extent - size, 0) / stride) + 2
     origins = np.rint(np.arange(count) * stride).astype(np.int64)
     inside: Ints = origins[origins + size <= extent]
     if edge is Edge.DROP or (inside.size and inside[-1] + size == extent):

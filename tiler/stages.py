@@ -12,14 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ConfigError, SlideError
+from tiler.errors import ConfigError, LimitError, SlideError
 from tiler.geometry import Box, Extent, Size, whole_box
-from tiler.grid import Floats, Ints, axis_origins, coverage, settled
+from tiler.grid import Floats, Ints, axis_count, axis_origins, coverage, settled
 from tiler.mask_arrays import static_mask
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution, level_at
 from tiler.spec import Edge, MeasurementUnit, TileSpec
+
+MAX_CELLS = 50_000_000
+"""Cells of a slide's grid: some 2.5 GB while their coverage is computed."""
+
+MAX_SIDE = (1 << 31) - 1
+"""Pixels along a side of a tile."""
+
+MAX_DOWNSAMPLE = 1e9
+"""Level-0 pixels per target pixel, and target pixels per level-0 pixel."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class ScaledTile:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """All grid cells of a slide: the product of two axes.
+class Axes:
+    """The two axes of a slide's grid.
 
     Attributes
     ----------
@@ -75,20 +84,42 @@ class Cells:
         int64 (nx,) and (ny,): where columns and rows of cells begin, in absolute target pixels.
     columns, rows
         float64 (nx, 2) and (ny, 2): where they begin and end, in mask pixels.
-    ratios
-        float64 (ny, nx): mask coverage.
     """
 
     x: Ints
     y: Ints
     columns: Floats
     rows: Floats
+
+
+@dataclass(frozen=True)
+class Cells(Axes):
+    """All grid cells of a slide: the product of two axes.
+
+    Attributes
+    ----------
+    ratios
+        float64 (ny, nx): mask coverage.
+    """
+
     ratios: Floats
 
 
 def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
-    """Stage 1: the lowest-resolution level and its downsample relative to the target."""
+    """Stage 1: the lowest-resolution level and its downsample relative to the target.
+
+    Raises
+    ------
+    LimitError
+        When the target is finer or coarser than numbers of pixels can say.
+    """
     target = resolution.downsample(source)
+    if not 1 / MAX_DOWNSAMPLE <= target <= MAX_DOWNSAMPLE:
+        what = f"{resolution.token} is {target:.3g} level-0 pixels per pixel"
+        raise LimitError(
+            source.name,
+            f"{what}; choose a resolution from {1 / MAX_DOWNSAMPLE:g} to {MAX_DOWNSAMPLE:g}",
+        )
     downsamples = source.level_downsamples
     level = max(range(len(downsamples)), key=lambda i: downsamples[i])
     return Reference(level, downsamples[level] / target, target)
@@ -118,7 +149,7 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     ValueError
         When the unit is neither pixels nor microns.
     SlideError
-        When a size in microns is less than a pixel of this slide.
+        When a size in microns is less than a pixel of this slide, or far too large.
     """
     if spec.unit is MeasurementUnit.PIXELS:
         factor = 1.0
@@ -126,8 +157,14 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
         factor = 1 / spec.resolution.mpp(source)
     else:
         raise ConfigError(f"tile.unit={spec.unit!r}: must be pixels or um")
-    size = Size(round(spec.size.width * factor), round(spec.size.height * factor))
-    stride = Extent(spec.stride.width * factor, spec.stride.height * factor)
+    sides = [side * factor for side in (*spec.size, *spec.stride)]
+    if not max(sides) <= MAX_SIDE:
+        raise LimitError(
+            source.name,
+            f"tiles of {sides[0]:.4g} x {sides[1]:.4g} pixels, {sides[2]:.4g} and {sides[3]:.4g}"
+            f" apart, are larger than {MAX_SIDE:,}; choose a smaller tile.size and tile.stride",
+        )
+    size, stride = Size(round(sides[0]), round(sides[1])), Extent(*sides[2:])
     if min(size) < 1 or min(stride) < 1:
         raise SlideError(
             source.name,
@@ -143,13 +180,27 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     )
 
 
-def walk_grid(
+def grid_axes(
     source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
-) -> Cells:
-    """Stage 4: every grid cell and its exact mask coverage."""
+) -> Axes:
+    """Stage 4, first half: where the columns and rows of the grid lie.
+
+    Raises
+    ------
+    LimitError
+        When there would be too many cells: before any memory is taken for them.
+    """
     area = _target_area(source, reference.target_downsample, edge)
-    x = axis_origins(area.width, tile.size.width, tile.stride.width, edge) + area.x
-    y = axis_origins(area.height, tile.size.height, tile.stride.height, edge) + area.y
+    extents, origins = (area.width, area.height), (area.x, area.y)
+    along = list(zip(extents, tile.size, tile.stride, strict=True))
+    counts = [axis_count(*axis, edge) for axis in along]
+    if max(counts) * max(1, min(counts)) > MAX_CELLS:
+        raise LimitError(
+            source.name,
+            f"a grid of {counts[0]:,} x {counts[1]:,} cells is more than {MAX_CELLS:,}; choose a"
+            " larger tile.stride or a coarser resolution",
+        )
+    x, y = (axis_origins(*axis, edge) + at for axis, at in zip(along, origins, strict=True))
     columns = _footprints(
         x, tile.reference_size.width, source.bounds.x, mask.per_pixel.width, reference
     )
@@ -164,7 +215,15 @@ def walk_grid(
             (rows, y + tile.size.height == area.y + area.height, height),
         ):
             edges[last, 1] = np.minimum(edges[last, 1], end)
-    return Cells(x, y, columns, rows, coverage(mask.mask, columns, rows))
+    return Axes(x, y, columns, rows)
+
+
+def walk_grid(
+    source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
+) -> Cells:
+    """Stage 4: every grid cell and its exact mask coverage."""
+    axes = grid_axes(source, reference, mask, tile, edge)
+    return Cells(**vars(axes), ratios=coverage(mask.mask, axes.columns, axes.rows))
 
 
 def survivors(

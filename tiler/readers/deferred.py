@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, WSIReader
@@ -24,7 +21,7 @@ class Known:
     reader
         The name of the reader's class.
     facts
-        Without the properties, which may name people: this is kept on disk.
+        Without the properties, which may name people: this travels between processes.
     """
 
     reader: str
@@ -32,40 +29,25 @@ class Known:
 
 
 def known_of(source: WSIReader) -> Known:
-    """What an open slide is known to be."""
+    """What an open slide is known to be, in plain numbers: a user's reader may have NumPy's."""
     facts = Facts(
-        level_dimensions=tuple(source.level_dimensions),
-        level_downsamples=tuple(source.level_downsamples),
-        bounds=source.bounds,
-        mpp=source.mpp,
-        magnification=source.magnification,
+        level_dimensions=tuple(_size(size) for size in source.level_dimensions),
+        level_downsamples=tuple(float(downsample) for downsample in source.level_downsamples),
+        bounds=Box(*(int(number) for number in source.bounds)),
+        mpp=_float(source.mpp),
+        magnification=_float(source.magnification),
         provenance=dict(source.provenance),
         properties={},
     )
     return Known(type(source).__name__, facts)
 
 
-def as_json(known: Known) -> bytes:
-    """What is known as text; the numbers read back from it are the same."""
-    # A user's own reader may have its numbers from NumPy.
-    return json.dumps(asdict(known), default=np.generic.item).encode()
+def _size(size: Size) -> Size:
+    return Size(int(size[0]), int(size[1]))
 
 
-def from_json(text: bytes) -> Known:
-    """What is known, from ``as_json``.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        When the text is none of its.
-    """
-    content = json.loads(text)
-    facts = content["facts"]
-    facts["level_dimensions"] = tuple(Size(*size) for size in facts["level_dimensions"])
-    facts["level_downsamples"] = tuple(facts["level_downsamples"])
-    facts["bounds"] = Box(*facts["bounds"])
-    facts["background"] = tuple(facts["background"])
-    return Known(content["reader"], Facts(**facts))
+def _float(number: float | None) -> float | None:
+    return None if number is None else float(number)
 
 
 class DeferredReader(FactsReader):
@@ -85,6 +67,7 @@ class DeferredReader(FactsReader):
         self, path: Path, name: str, known: Known, open_reader: Callable[[], WSIReader]
     ) -> None:
         super().__init__(path, name, known.facts)
+        self.known = known
         self._open_reader = open_reader
 
     @property

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import DestinationError
 from tiler.files import digest, inside, make_folder, write_whole
+from tiler.stored import parse_json, read_regular
 
 MAX_BYTES = 4 << 30
 """A cache is cut down to this size, by what was not used for longest."""
@@ -28,7 +32,17 @@ MAX_BYTES = 4 << 30
 _MAX_HELD = 64 << 20
 """Bytes of arrays that a process holds, so that the next job of a sweep need not read them."""
 
-_MAGIC = b"tiler-cache-2\n"
+_MAX_ENTRY = 1 << 30
+"""Bytes of an entry's arrays in memory; larger ones are not kept."""
+
+_MAX_INDEX = 1 << 16  # bytes of the line that says what an entry contains
+
+_MAX_DIMENSIONS = 4
+
+_DTYPE = re.compile(r"\|b1|\|u1|[<>|][if]8|\|S[1-9]\d{0,3}")
+"""Types of arrays: booleans, bytes, 64-bit numbers and text of at most 9999 bytes."""
+
+_MAGIC = b"tiler-cache-3\n"
 _SUFFIX = ".arrays"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -51,19 +65,20 @@ def load(folder: Path, key: str) -> Arrays | None:
     """
     path = inside(folder, f"{key}{_SUFFIX}")
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MAX_ENTRY)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error})") from error
     if not data.startswith(_MAGIC):
-        raise ValueError("is of another version, or none of ours")
+        raise ValueError("has an unknown format")
     checked = len(_MAGIC) + 32
-    if hashlib.sha256(data[checked:]).digest() != data[len(_MAGIC) : checked]:
+    if hashlib.sha256(memoryview(data)[checked:]).digest() != data[len(_MAGIC) : checked]:
         raise ValueError("is damaged")
     with suppress(OSError):  # another user's cache may be read-only
         path.touch()  # used: the last to go when room is made
-    return _unpacked(data[checked:])
+    try:
+        return _unpacked(memoryview(data)[checked:])
+    except MemoryError:
+        raise ValueError("does not fit into memory") from None
 
 
 def load_or_recall(folder: Path, key: str) -> Arrays | None:
@@ -93,6 +108,8 @@ def _size(arrays: Arrays) -> int:
 def store(folder: Path, key: str, arrays: Arrays) -> None:
     """Keep arrays under a key; a folder that cannot be written costs the entry alone."""
     _held.pop((folder, key), None)
+    if _size(arrays) > _MAX_ENTRY:
+        return
     content = _packed(arrays)
     with suppress(DestinationError):  # if the output has no room either, its own writes tell
         path = inside(make_folder(folder), f"{key}{_SUFFIX}")
@@ -129,21 +146,80 @@ def _packed(arrays: Arrays) -> bytes:
     return json.dumps(index).encode() + b"\n" + bytes(body)
 
 
-def _unpacked(content: bytes) -> Arrays:
-    from isal.isal_zlib import decompress
+def _unpacked(content: memoryview) -> Arrays:
+    """Undo ``_packed``: sizes are those of the line, which are bounded, before memory is taken.
 
-    head, body = content.split(b"\n", 1)
-    data = np.frombuffer(decompress(body), np.uint8)
+    Raises
+    ------
+    ValueError
+        When anything does not fit.
+    """
+    from isal import isal_zlib
+
+    failure = cast("type[Exception]", isal_zlib.error)  # its stub has the wrong type
+    line, _, _ = bytes(content[:_MAX_INDEX]).partition(b"\n")
+    items = parse_json(line)
+    if not isinstance(items, list):
+        raise ValueError("does not say what is in it")
+    index = [_Entry.of(item) for item in items]
+    if sum(entry.memory for entry in index) > _MAX_ENTRY:
+        raise ValueError(f"has arrays of more than {_MAX_ENTRY:,} bytes")
+    total = sum(entry.length for entry in index)
+    inflating = isal_zlib.decompressobj()
+    try:
+        data = inflating.decompress(content[len(line) + 1 :], total + 1)
+    except failure as error:
+        raise ValueError(f"cannot be unpacked ({error})") from error
+    if len(data) != total or not inflating.eof:
+        raise ValueError("has arrays of another size than it says")
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, kind, shape in json.loads(head):
-        dtype, count = np.dtype(kind), int(np.prod(shape))
-        length = -(-count // 8) if dtype.kind == "b" else count * dtype.itemsize
-        part, data = data[:length], data[length:]
-        if dtype.kind == "b":
-            arrays[name] = np.unpackbits(part, count=count).view(bool).reshape(shape)
+    rest = np.frombuffer(data, np.uint8)
+    for entry in index:
+        part, rest = rest[: entry.length], rest[entry.length :]
+        if entry.dtype.kind == "b":
+            bits = np.unpackbits(part, count=math.prod(entry.shape))
+            arrays[entry.name] = bits.view(bool).reshape(entry.shape)
         else:
-            arrays[name] = part.view(dtype).reshape(shape)
+            arrays[entry.name] = part.view(entry.dtype).reshape(entry.shape)
     return arrays
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An array as the line before the arrays says it."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, item: object) -> _Entry:
+        """Read an item of the line.
+
+        Raises
+        ------
+        ValueError
+            When it is none.
+        """
+        match item:
+            case [str(name), str(kind), list(shape)]:
+                if not _DTYPE.fullmatch(kind):
+                    raise ValueError(f"has an array of type {kind[:20]!r}")
+                whole = all(type(side) is int and 0 <= side < 1 << 40 for side in shape)
+                if not whole or len(shape) > _MAX_DIMENSIONS:
+                    raise ValueError("has an array of impossible shape")
+                return cls(name, np.dtype(kind), tuple(shape))
+        raise ValueError("does not say what is in it")
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def length(self) -> int:
+        """Bytes of the array as it is kept: eight booleans to one."""
+        return -(-self.memory // 8) if self.dtype.kind == "b" else self.memory
 
 
 def _as_bytes(array: npt.NDArray[Any]) -> bytes:

@@ -19,8 +19,8 @@ from tiler.geometry import Size
 from tiler.grid import Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.cache import load_or_recall
+from tiler.runner.entries import Grid, grid_of, mask_of
 from tiler.runner.record import Record, read_record
-from tiler.runner.shared import grid_of, mask_of
 from tiler.runner.sweep import JobRecord
 from tiler.stages import Cells
 
@@ -31,6 +31,7 @@ _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
 _LETTERS = 36  # of a line as wide as a picture
 _FADED = 0.6  # of what is not kept: the share of white in it
+_MAX_CELLS = 1 << 16  # along an axis: more would be far below a pixel, and fill the memory
 
 GLASS, TISSUE, KEPT, KEPT_GLASS = (255, 255, 255), (240, 205, 215), (105, 130, 225), (205, 220, 250)
 """Flat colours, where the slide itself cannot be shown."""
@@ -116,15 +117,16 @@ def _drawing(kept_in: Path, record: Record) -> Drawing | None:
         mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
         if mask is None or grid is None:
             return None
-        known, cells = grid_of(grid)
-        bounds = known.facts.bounds
-        shape = Size(bounds.width, bounds.height)
-        return drawing(mask_of(mask), cells, record.settings["threshold"], shape)
+        found, threshold = grid_of(grid), record.settings.get("threshold")
+        if max(found.ratios.shape) > _MAX_CELLS or not isinstance(threshold, (int, float)):
+            return None
+        shape = Size(max(0, found.bounds.width), max(0, found.bounds.height))
+        return drawing(mask_of(mask), found, threshold, shape)
     except ValueError:
         return None
 
 
-def drawing(mask: Mask, cells: Cells, threshold: float, shape: Size) -> Drawing:
+def drawing(mask: Mask, cells: Grid | Cells, threshold: float, shape: Size) -> Drawing:
     """A mask and the cells that reach a threshold, at most 220 pixels a side.
 
     ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.

@@ -17,21 +17,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tiler.grid import coverage
 from tiler.protocols import Mask, WSIReader
-from tiler.readers.deferred import Known, as_json, from_json, known_of
+from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
 from tiler.runner.cache import Arrays, key_of, load_or_recall, prune, store
 from tiler.runner.code import code_of, is_ours
+from tiler.runner.entries import grid_of, mask_of
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
-from tiler.stages import Cells
+from tiler.runner.known import known_slide
+from tiler.stages import Axes, Cells
 
 log = logging.getLogger("tiler")
 
-_SLIDE = "slide"
-"""The name among a grid's arrays of the text that says what its slide is."""
-
-_FOREIGN = "is of another version, or none of ours"
+_EDGES = ("columns", "rows")
 
 _Read = TypeVar("_Read")
 
@@ -82,21 +82,38 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
         probe(reader, spec.resolution)
         return reader
 
+    @cache
+    def slide() -> DeferredReader:
+        known = known_slide(job, source, open_reader)
+        return DeferredReader(job.path, job.slide_id, known, open_reader)
+
+    @cache
+    def axes() -> Axes:
+        return extractor.axes(slide(), mask)
+
     def make_mask() -> Arrays:
         return {"mask": extractor.make_mask(opened())}
 
     def make_grid() -> Arrays:
-        slide = np.frombuffer(as_json(known_of(opened())), np.uint8)
-        return {**vars(extractor.walk(opened(), mask)), _SLIDE: slide}
+        bounds = np.array(opened().bounds, np.int64)
+        columns, rows = axes().columns, axes().rows
+        ratios = coverage(mask, columns, rows)
+        return {"bounds": bounds, "columns": columns, "rows": rows, "ratios": ratios}
+
+    def read_grid(entry: Arrays) -> Cells:
+        grid, where = grid_of(entry), axes()
+        if not all(np.array_equal(vars(grid)[name], vars(where)[name]) for name in _EDGES):
+            raise ValueError("is of another grid")
+        return Cells(**vars(where), ratios=grid.ratios)
 
     shelf = _Shelf(job, _identity(job))
     source, inputs = shelf.identity
     mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
     mask = shelf.get("mask", mask_key, make_mask, mask_of)
     grid_key = key_of({"mask": mask_key, "tile": repr(spec)})
-    known, cells = shelf.get("grid", grid_key, make_grid, grid_of)
-    keys = mask_key, grid_key
-    return Shared(source, inputs, known, mask, cells, keys, tuple(shelf.made), tuple(shelf.notes))
+    cells = shelf.get("grid", grid_key, make_grid, read_grid)
+    keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
+    return Shared(source, inputs, slide().known, mask, cells, keys, made, notes)
 
 
 _Identity = tuple[Fingerprint, Mapping[str, str]]
@@ -142,34 +159,6 @@ class _Shelf:
             return _identity(self.job) == self.identity
         except OSError:
             return False
-
-
-def mask_of(entry: Arrays) -> Mask:
-    """What the cache holds of a mask.
-
-    Raises
-    ------
-    ValueError
-        When it is no mask's entry.
-    """
-    if "mask" not in entry:
-        raise ValueError(_FOREIGN)
-    return entry["mask"]
-
-
-def grid_of(entry: Arrays) -> tuple[Known, Cells]:
-    """What the cache holds of a grid: the slide that it lies on, and its cells.
-
-    Raises
-    ------
-    ValueError
-        When it is no grid's entry.
-    """
-    cells = {name: array for name, array in entry.items() if name != _SLIDE}
-    try:
-        return from_json(entry[_SLIDE].tobytes()), Cells(**cells)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(_FOREIGN) from error
 
 
 def probe(reader: WSIReader, resolution: Resolution) -> None:
