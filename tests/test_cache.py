@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as hnp
 from isal import isal_zlib
 from PIL import Image
 
+from tiler.exporters import ImagesExporter
 from tiler.extractor import TileExtractor
 from tiler.geometry import Box, Size
 from tiler.masks import FileMask
@@ -33,7 +34,11 @@ from tiler.readers.deferred import DeferredReader, Known, known_of
 from tiler.resolution import MPP, Level
 from tiler.runner import cache
 from tiler.runner.cache import key_of, load, load_or_recall, prune, store
+from tiler.runner.engines import SerialEngine
+from tiler.runner.fingerprint import Fingerprint
 from tiler.runner.job import SlideJob
+from tiler.runner.record import load_record, write_record
+from tiler.runner.run import run
 from tiler.runner.shared import Shared, shared_work
 from tiler.slides.demo import write_demo_slide
 from tiler.spec import TileSpec
@@ -467,6 +472,78 @@ def test_other_pixels_or_files_are_never_linked(
     assert tiler(*common, other, "out=b", cwd=tmp_path).returncode == 0
     assert list((tmp_path / "b").rglob("*.png"))
     assert not inodes(tmp_path / "a").keys() & inodes(tmp_path / "b").keys()
+
+
+CRAFTED_LINKS = {
+    "another file": {"folders": b"/etc", "names": b"passwd"},
+    "out of the folder": {"names": b"../../../../secret.png"},
+    "not in the record": {"names": b"tiles/planted.png"},
+    "no folder": {"folders": b"/nowhere\n"},
+    "a NUL": {"folders": b"/etc\0/x"},
+    "other time": {"times": 7},
+    "other type": {"times": 0.5},
+    "one dimension": {"locations": 7},
+    "a column less": {"names": None},
+    "a column more": {"sizes": 7},
+}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "nothing",
+        *CRAFTED_LINKS,
+        "a link",
+        "a FIFO",
+        "another user's",
+        "no record",
+        "another slide's",
+    ],
+)
+def test_what_no_record_vouches_for_is_never_linked(
+    slides: list[str], tmp_path: Path, what: str
+) -> None:
+    slide = Path(slides[1].partition("=")[2])
+
+    def made(out: str, threshold: float, link: bool = True) -> Path:
+        cache._held.clear()
+        extractor = TileExtractor(TileSpec(256, resolution=Level(0)), mask_threshold=threshold)
+        exporters = {"images": ImagesExporter(link=link)}
+        job = SlideJob(slide, "a", open_slide, extractor, exporters, {}, cache=tmp_path / "cache")
+        assert run([job], tmp_path / out, SerialEngine(), {}).exit_code == 0
+        return tmp_path / out
+
+    tiles = made("a", 0.0) / "slides/a/tiles"
+    (tiles / "planted.png").write_bytes(b"planted")
+    for tile in sorted(tiles.iterdir()):
+        match what:
+            case "a link":
+                tile.symlink_to(tile.rename(tmp_path / tile.name))
+            case "a FIFO":
+                tile.unlink()
+                os.mkfifo(tile)
+            case "another user's":
+                if os.geteuid() != 0:
+                    pytest.skip("only root can give files away")
+                os.chown(tile, 4242, 4242)
+    if what == "no record":
+        (tiles.parent / "record.json").write_bytes(b"{}")
+    if what == "another slide's":
+        record = load_record(tiles.parent)
+        write_record(tiles.parent, replace(record, source=Fingerprint(1, 2, "3")), {})
+    crafted = 0
+    for path in (tmp_path / "cache").iterdir():
+        entry = dict(load(path.parent, path.stem) or {})
+        if "folders" in entry:
+            for name, value in CRAFTED_LINKS.get(what, {}).items():
+                entry[name] = np.array([value] * len(entry["times"]))
+                crafted += 1
+            store(path.parent, path.stem, {k: v for k, v in entry.items() if v.dtype.kind != "O"})
+    assert crafted == len(CRAFTED_LINKS.get(what, {}))
+    linked = made("b", 0.2)
+    assert outputs(linked) == outputs(made("plain", 0.2, link=False))
+    assert len(list(linked.rglob("*.png"))) >= 3
+    assert bool(inodes(tmp_path / "a").keys() & inodes(linked).keys()) == (what == "nothing")
 
 
 def test_linking_needs_the_cache(slides: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.runner.links import NO_TWINS, _find, _in_order, _sorted
+from tiler.runner.links import _find, _in_order, _sorted
 from tiler.written import WrittenFile, WrittenFiles
 
 PLACES = st.lists(st.tuples(st.integers(-3, 3), st.integers(-(2**40), 2**40) | st.integers(-3, 3)))
@@ -15,7 +15,7 @@ PLACES = st.lists(st.tuples(st.integers(-3, 3), st.integers(-(2**40), 2**40) | s
 def columns(places: list[tuple[int, int]]) -> dict[str, np.ndarray]:
     rows = len(places)
     return {
-        **{name: np.arange(rows) for name in NO_TWINS},
+        **{name: np.arange(rows) for name in ("paths", "sizes", "times", "sha256")},
         "locations": np.array(places, np.int64).reshape(rows, 2),
     }
 

@@ -1,12 +1,14 @@
 """Tiles that another job of the same cache wrote already: linked, not written again.
 
 An entry of the cache lists, for one slide and one way to write tiles of it, where each tile's
-file lies, its size, time and SHA-256. A hard link to it is the same file under a second name.
+file lies. A hard link to it is the same file under a second name. The entry is only a hint: what
+is linked is a file that the record of a finished slide lists, of the same user and the same slide.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,21 +22,18 @@ from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.cache import Arrays, key_of, load, store
 from tiler.runner.code import code_of
-from tiler.runner.fingerprint import fingerprint
+from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
-from tiler.written import WrittenFile, WrittenFiles, encoded
+from tiler.runner.record import read_record
+from tiler.written import WrittenFile, WrittenFiles, encoded, joined
 
 Twins = Arrays
 """Columns, a row per tile, by location: ``locations`` int64 (N, 2), ``paths`` and ``sha256`` bytes
-(N,), ``sizes`` and ``times`` int64 (N,), as each file was when it was vouched for."""
+(N,), ``sizes`` and ``times`` int64 (N,), as the records of their slides vouch for them."""
 
-NO_TWINS: Twins = {
-    "locations": np.empty((0, 2), np.int64),
-    "paths": np.empty(0, np.bytes_),
-    "sizes": np.empty(0, np.int64),
-    "times": np.empty(0, np.int64),
-    "sha256": np.empty(0, np.bytes_),
-}
+_PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
+"""Columns of an entry of the cache, and their kinds: where tiles lie, and when they were written.
+What is in them, and that they are tiles, is for the records beside them to say."""
 
 
 def links(exporter: object) -> TypeGuard[LinksFiles]:
@@ -43,8 +42,9 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
 
 
 def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
-    """The tiles of a slide that were written already."""
-    return NO_TWINS if job.cache is None else _known(job.cache, _key(job, exporter))
+    """The tiles of a slide that were written already, and that a record vouches for."""
+    known = _no_places() if job.cache is None else _known(job.cache, _key(job, exporter))
+    return _vouched(known, fingerprint(job.path))
 
 
 def link_twins(
@@ -66,11 +66,14 @@ def link_twins(
         place = folder / Path(name).parent
         try:
             twin = Path(os.fsdecode(path))
-            facts = twin.stat()
-            if (facts.st_size, facts.st_mtime_ns) != (size, time):
+            if _state(twin) != (size, time):
                 continue
             place.mkdir(parents=True, exist_ok=True)
-            inside(place, Path(name).name).hardlink_to(twin)
+            new = inside(place, Path(name).name)
+            new.hardlink_to(twin)
+            if _state(new) != (size, time):  # it was replaced meanwhile
+                new.unlink()
+                continue
         except OSError:
             continue
         files.append(WrittenFile(name, size, sha256.decode()))
@@ -87,17 +90,12 @@ def remember(
     key = _key(job, exporter)
     known = _known(job.cache, key)
     files = _in_order(files, (exporter.file_name(job.slide_id, region) for region in regions))
-    paths, times = list[bytes](), list[int]()
-    for file in files:
-        path = (folder / file.name).absolute()
-        paths.append(os.fsencode(path))
-        times.append(path.stat().st_mtime_ns)
-    new: Twins = {
+    folder = folder.absolute()
+    new: Arrays = {
         "locations": regions.locations,
-        "paths": np.array(paths, np.bytes_),
-        "sizes": files.sizes,
-        "times": np.array(times, np.int64),
-        "sha256": np.array([digest.tobytes().hex() for digest in files.digests], np.bytes_),
+        "folders": np.array([os.fsencode(folder)] * len(files), np.bytes_),
+        "names": files.names,
+        "times": np.array([(folder / file.name).stat().st_mtime_ns for file in files], np.int64),
     }
     others = ~_find(known["locations"], _sorted(new))[0]
     store(job.cache, key, {name: np.concatenate([known[name][others], new[name]]) for name in new})
@@ -118,23 +116,95 @@ def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
     return files.take(files.by_name[np.searchsorted(files.names, wanted, sorter=files.by_name)])
 
 
-def _known(cache: Path, key: str) -> Twins:
+def _state(path: Path) -> tuple[int, int]:
+    """Bytes and time of a regular file of this user's.
+
+    Raises
+    ------
+    OSError
+        When it is not there, or is something else.
+    """
+    facts = path.lstat()
+    ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+    if not (stat.S_ISREG(facts.st_mode) and ours):
+        raise FileNotFoundError(path)
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _no_places() -> Arrays:
+    return {
+        "locations": np.empty((0, 2), np.int64),
+        "folders": np.empty(0, np.bytes_),
+        "names": np.empty(0, np.bytes_),
+        "times": np.empty(0, np.int64),
+    }
+
+
+def _known(cache: Path, key: str) -> Arrays:
+    """Where tiles were written, as far as the cache says so; nothing where it cannot be used."""
     try:
-        return _sorted(load(cache, key) or NO_TWINS)
+        entry = load(cache, key)
     except ValueError:  # nothing depends on it but time and room
-        return NO_TWINS
+        entry = None
+    if entry is None or entry.keys() != _PLACES.keys():
+        return _no_places()
+    count = len(entry["times"]) if entry["times"].ndim else 0
+    for name, kind in _PLACES.items():
+        shape = (count, 2) if name == "locations" else (count,)
+        if entry[name].dtype.kind != kind or entry[name].shape != shape:
+            return _no_places()
+    return _sorted(entry)
 
 
-def _sorted(twins: Twins) -> Twins:
+def _vouched(known: Arrays, source: Fingerprint) -> Twins:
+    """Those of some places where a record of the same slide lists a file of that name."""
+    columns: list[tuple[WrittenFiles, npt.NDArray[np.intp], bytes]] = []
+    for folder in np.unique(known["folders"]).tolist():
+        record = read_record(Path(os.fsdecode(folder)))
+        if record is None or record.source != source:
+            continue
+        rows = np.flatnonzero(known["folders"] == folder)
+        there, at = _named(record.files, known["names"][rows])
+        columns.append((record.files.take(at[there]), rows[there], folder))
+    files = joined(found for found, _, _ in columns)
+    rows = np.concatenate([np.empty(0, np.intp), *(rows for _, rows, _ in columns)])
+    paths = [
+        b"%s/%s" % (folder, os.fsencode(file.name))
+        for found, _, folder in columns
+        for file in found
+    ]
+    return _sorted(
+        {
+            "locations": known["locations"][rows],
+            "paths": np.array(paths, np.bytes_),
+            "sizes": files.sizes,
+            "times": known["times"][rows],
+            "sha256": np.array([digest.tobytes().hex() for digest in files.digests], np.bytes_),
+        }
+    )
+
+
+def _named(
+    files: WrittenFiles, names: npt.NDArray[np.bytes_]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Of each name whether there is a file of it, and its index if there is."""
+    if not len(files):
+        return np.zeros(len(names), bool), np.zeros(len(names), np.intp)
+    at = np.searchsorted(files.names, names, sorter=files.by_name)
+    at = files.by_name[np.minimum(at, len(files) - 1)]
+    return files.names[at] == names, at
+
+
+def _sorted(twins: Arrays) -> Arrays:
     order = np.lexsort(twins["locations"].T[::-1])
     return {name: column[order] for name, column in twins.items()}
 
 
 def _find(
-    locations: npt.NDArray[np.int64], twins: Twins
+    locations: npt.NDArray[np.int64], twins: Arrays
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
     """Of each location whether there is a twin, and its row if there is."""
-    if not len(twins["sizes"]):
+    if not len(twins["locations"]):
         return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
     places, wanted = _places(twins["locations"]), _places(locations)
     rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
