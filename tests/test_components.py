@@ -81,7 +81,20 @@ class Tracker:
 
 
 class Exports:
-    pass
+    def __init__(self, **settings):
+        pass
+
+
+class Floats(ImageReader):
+    def read_region(self, location, shape, resolution, bounded=True):
+        pixels = super().read_region(location, shape, resolution, bounded)
+        return pixels / 255 if self.name == "bad" else pixels
+
+
+class Smaller(ImageReader):
+    def thumbnail(self, size):
+        pixels = super().thumbnail(size)
+        return pixels[1:] if self.name == "bad" else pixels
 '''
 SLIDES = ("slides=files", "slides.paths=[bad.png,good.png]", *COMMON[2:])
 MASK = "mask._target_=lab.Mask"
@@ -151,6 +164,12 @@ def test_workers_say_the_same(tmp_path: Path, lab: dict[str, str]) -> None:
          "lab.Silent.export returned None (NoneType); return tiler.protocols.Exported"),
         (["reader=image", "reader._target_=lab.nothing"],
          "lab.nothing returned None (NoneType); return a WSIReader"),
+        (["reader=image", "reader._target_=lab.Floats", "exporter=[images]"],
+         "lab.Floats.read_region returned an array of float64 and shape (16, 16, 3); return uint8"),
+        (["reader=image", "reader._target_=lab.Smaller", "mask=hsv", "threshold=0"],
+         "lab.Smaller.thumbnail returned an array of uint8 and shape (63, 96, 3); return uint8"),
+        (["reader=image", "reader._target_=lab.Smaller", "exporter=[overview]"],
+         "lab.Smaller.thumbnail returned an array of uint8 and shape (63, 96, 3); return uint8"),
     ],
 )  # fmt: skip
 def test_a_component_that_returns_something_else_is_named(

@@ -24,6 +24,7 @@ ROOMS = [
     {"grid"},
     {"protocols"},
     {"companions"},
+    {"pixels"},
     ADAPTERS,
     {"mask_arrays"},
     {"stages", "checks"},

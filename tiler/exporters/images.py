@@ -14,6 +14,7 @@ from zlib import crc32
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.files import inside, make_folder, write_plain, write_whole
+from tiler.pixels import checked_pixels
 from tiler.protocols import (
     Exported,
     FailedTile,
@@ -217,4 +218,6 @@ def in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Ite
 
 def _read(source: WSIReader, region: RegionSpec) -> Pixels:
     # Locations are absolute already: adding the bounds' offset again is the classic bug.
-    return source.read_region(region.location, region.shape, region.resolution, bounded=False)
+    shape = region.shape
+    pixels = source.read_region(region.location, shape, region.resolution, bounded=False)
+    return checked_pixels(source, "read_region", pixels, shape)

@@ -24,6 +24,7 @@ from tiler.exporters.encoders import make_encoder
 from tiler.exporters.legend import Entry, with_legend
 from tiler.files import inside, write_whole
 from tiler.geometry import Box, Size
+from tiler.pixels import checked_pixels
 from tiler.protocols import Exported, LeftOut, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec, packed
 from tiler.written import WrittenFile
@@ -92,7 +93,7 @@ def draw_overview(
     """Draw the slide's bounded area, at most ``max_side`` long, and a legend below it."""
     scale = min(1.0, max_side / max(*source.bounds[2:], 1))
     size = Size(*(max(1, round(side * scale)) for side in source.bounds[2:]))
-    picture = source.thumbnail(size).copy()
+    picture = checked_pixels(source, "thumbnail", source.thumbnail(size), size).copy()
     dark = is_dark(picture)
     tissue = stretched(mask, size)
     picture[~tissue] = (picture[~tissue] * np.float32(_GLASS_SHADE)).astype(np.uint8)

@@ -53,7 +53,7 @@ class HsvMask(ThumbnailMask):
             When the thumbnail would be too large.
         """
         size = self.thumbnail_size(source)
-        hsv = to_hsv(source.thumbnail(size))
+        hsv = to_hsv(self.thumbnail(source, size))
         inside = within(hsv, self.hue, self.saturation, self.value)
         return clean(inside, *self.least_areas(source, size))
 

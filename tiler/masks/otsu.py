@@ -77,7 +77,7 @@ class OtsuMask(ThumbnailMask):
         """
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
-        pixels = on_neutral_glass(source.thumbnail(size))
+        pixels = on_neutral_glass(self.thumbnail(source, size))
         saturation = colourfulness(pixels, self.median)
         pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(saturation.shape, bool)
         lowest, highest = self.saturation

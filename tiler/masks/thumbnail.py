@@ -9,7 +9,8 @@ from typing import ClassVar
 from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
 from tiler.masks.checks import amount, positive, whole
-from tiler.protocols import WSIReader
+from tiler.pixels import checked_pixels
+from tiler.protocols import Pixels, WSIReader
 
 MAX_PIXELS = 64_000_000
 """The largest thumbnail: at 8 µm per pixel, a glass of 75 x 52 mm."""
@@ -78,6 +79,16 @@ class ThumbnailMask:
                 fix=Fix("choose a larger mask.mpp", f"choose {type(self).__name__}(mpp=…) larger"),
             )
         return size
+
+    def thumbnail(self, source: WSIReader, size: Size) -> Pixels:
+        """The slide's bounded area at a size.
+
+        Raises
+        ------
+        ComponentError
+            When a reader of the user's own returns something else.
+        """
+        return checked_pixels(source, "thumbnail", source.thumbnail(size), size)
 
     def least_areas(self, source: WSIReader, size: Size) -> tuple[float, float]:
         """The least areas of tissue and of holes, in pixels of a thumbnail of ``size``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.geometry import Box, Size
+from tiler.pixels import checked_pixels
 from tiler.protocols import Pixels, WSIReader
 from tiler.readers.base import Facts, FactsReader
 from tiler.resolution import Resolution
@@ -83,11 +84,14 @@ class DeferredReader(FactsReader):
         bounded: bool = True,
     ) -> Pixels:
         """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
-        return self._open_reader().read_region(location, shape, resolution, bounded)
+        reader = self._open_reader()
+        pixels = reader.read_region(location, shape, resolution, bounded)
+        return checked_pixels(reader, "read_region", pixels, shape)
 
     def thumbnail(self, size: Size) -> Pixels:
         """The whole bounded area, area-averaged to exactly ``size``."""
-        return self._open_reader().thumbnail(size)
+        reader = self._open_reader()
+        return checked_pixels(reader, "thumbnail", reader.thumbnail(size), size)
 
     def close(self) -> None:
         """Nothing is open here."""

@@ -27,7 +27,10 @@ from tiler.readers.tile_table import BYTE_COUNTS, HEIGHT, OFFSETS, TILE_HEIGHT, 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
 _WANTED = frozenset({*TAGS, DESCRIPTION})
 _HAMAMATSU = "hamamatsu"
-_CONVERT = "convert it: vips tiffsave --tile --pyramid --bigtiff; or reader=image if it is small"
+_CONVERT = (
+    "convert it: vips tiffsave --tile --pyramid --bigtiff; or, if it is small, read it as a plain"
+    " image (reader=image; in Python ImageReader(path))"
+)
 
 
 def look(path: Path, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiler.errors import ConfigError, OpenError
+from tiler.errors import ConfigError, Fix, OpenError
 from tiler.geometry import Size
 from tiler.readers.ome import OmeError, OmeImage, is_ome, ome_images
 from tiler.readers.tiff_directories import Tags
@@ -74,7 +74,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
     images = [TiffImage(number, number, page_size(tags)) for number, tags in enumerate(pages)]
     largest = choose_image(images, None, slide)
     if largest.number:
-        raise OpenError(slide, _not_first(largest, images[0]))
+        raise _not_first(slide, largest, images[0])
     return images[0]
 
 
@@ -103,17 +103,21 @@ def notes_for_openslide(
         images = images_in(pages) if vendor == _GENERIC else [first_image(pages, slide)]
         image = choose_image(images, series, slide)
         if image.page:
-            raise OpenError(slide, _not_first(image, images[0]))
+            raise _not_first(slide, image, images[0])
         return note_on(image, images)
     if series:
-        raise OpenError(slide, f"reader.series={series}: OpenSlide reads one image of a file, 0")
+        raise OpenError(slide, f"series={series}: OpenSlide reads one image of a file, 0")
     return {}
 
 
-def _not_first(wanted: TiffImage, first: TiffImage) -> str:
-    return (
-        f"OpenSlide reads {first} pixels, the first of the file, but the slide is {wanted}; use"
-        " reader=tiff, or reader.series=0 for the first"
+def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
+    return OpenError(
+        slide,
+        f"OpenSlide reads {first} pixels, the first of the file, but the slide is {wanted}",
+        fix=Fix(
+            "use reader=tiff, or reader.series=0 for the first",
+            "use TiffReader(path), or open_slide(path, series=0) for the first",
+        ),
     )
 
 
@@ -130,8 +134,9 @@ def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) ->
     for image in images:
         if image.number == series:
             return image
-    what = f"reader.series={series}: there is no such image; the file has {listed(images)}"
-    raise OpenError(slide, f"{what}; choose one of them")
+    what = f"series={series}: there is no such image; the file has {listed(images)}"
+    fix = Fix("choose one of them for reader.series", "choose one: open_slide(path, series=…)")
+    raise OpenError(slide, what, fix=fix)
 
 
 def listed(images: Sequence[TiffImage]) -> str:
