@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.geometry import Box, Size, is_number, whole_box, whole_pair
+from tiler.geometry import Box, Size, whole_box, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.area import area_mean
-from tiler.resolution import Resolution, agreed_mpp, plan_read
+from tiler.resolution import Resolution, plan_read
 
 _SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
 _STRIP_BYTES = 64 << 20  # source pixels held at once while a thumbnail is made
@@ -233,40 +233,6 @@ class LevelReader(FactsReader):
     def _level_facts(self, level: int) -> tuple[Size, float]:
         """The size and the downsample of a level that ``_read_level`` can be asked for."""
         return self.level_dimensions[level], self.level_downsamples[level]
-
-
-def resolve(
-    quantity: str, override: float | None, found: tuple[float | None, str], key: str
-) -> tuple[float | None, str]:
-    """A number and its origin: the override where there is one, else what the file says.
-
-    Parameters
-    ----------
-    quantity
-        ``mpp`` or ``magnification``.
-    override
-        What the configuration sets, or None.
-    found
-        The file's number, or None and why.
-    key
-        The metadata key it was read from.
-    """
-    if override is not None:
-        if not is_number(override) or not 0 < override < math.inf:
-            raise ConfigError(f"reader.{quantity}={override!r}: must be a positive number")
-        return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
-    value, note = found
-    return value, note if value is None else f"{key} ({note})"
-
-
-def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float | None, str]:
-    """One mpp from two metadata texts, or None and why it cannot be used."""
-    if mpp_x is None or mpp_y is None:
-        return None, missing
-    try:
-        return agreed_mpp(float(mpp_x), float(mpp_y))
-    except ValueError:
-        return None, f"mpp-x {mpp_x!r} and mpp-y {mpp_y!r} are not numbers"
 
 
 def _snapped(value: float) -> float:

@@ -10,8 +10,9 @@ from PIL import Image, UnidentifiedImageError
 from tiler.errors import Fix, LimitError, OpenError
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
-from tiler.readers.base import Facts, LevelReader, resolve
+from tiler.readers.base import Facts, LevelReader
 from tiler.readers.preflight import look
+from tiler.readers.scale import resolve
 
 _CONVERT = "convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)"
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 import openslide
 
 from tiler.geometry import Box, Size
-from tiler.readers.base import Facts, mpp_pair, resolve
+from tiler.readers.base import Facts
 from tiler.readers.openslide_levels import levels_of
-from tiler.readers.scale import Scale, scale_of
+from tiler.readers.scale import Scale, mpp_pair, resolve, scale_of
 
 log = logging.getLogger("tiler")
-
-_DESCRIPTION = "tiff.ImageDescription"
 
 _MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan about 0.5
 
@@ -26,6 +24,7 @@ def facts_of(
     mpp: float | None,
     magnification: float | None,
     notes: Mapping[str, str] | None = None,
+    description: object = None,
 ) -> Facts:
     """What an open slide says of itself, with what the configuration says instead.
 
@@ -39,6 +38,8 @@ def facts_of(
         Used instead of what the file says.
     notes
         What is to be added to ``Facts.provenance``.
+    description
+        A TIFF's ImageDescription, of which OpenSlide gives nothing if it is not UTF-8.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def facts_of(
         When its bounds or its background are no numbers.
     """
     properties = _properties(slide)
-    scale = _scale(properties, Size(*slide.dimensions))
+    scale = _scale(properties, description, Size(*slide.dimensions))
     known_mpp, mpp_note = resolve("mpp", mpp, scale.mpp, scale.mpp_key)
     known_power, power_note = resolve("magnification", magnification, scale.power, scale.power_key)
     if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
@@ -75,7 +76,7 @@ def facts_of(
     )
 
 
-def _scale(properties: Mapping[str, str], size: Size) -> Scale:
+def _scale(properties: Mapping[str, str], description: object, size: Size) -> Scale:
     """The scale by OpenSlide's properties, and by a TIFF's description where OpenSlide has none.
 
     OpenSlide derives a generic TIFF's mpp from its resolution tags, and reads nothing else of it.
@@ -97,7 +98,7 @@ def _scale(properties: Mapping[str, str], size: Size) -> Scale:
     stated = mpp_x is not None and mpp_y is not None
     if stated and not generic:
         return scale
-    return scale_of(properties.get(_DESCRIPTION), size, scale, tags_say=stated)
+    return scale_of(description, size, scale, tags_say=stated)
 
 
 def _properties(slide: openslide.OpenSlide) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tiler.readers.openslide_levels import exact_location, levels_of
 from tiler.readers.openslide_tiles import NativeTileError, native_tiles
 from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
 from tiler.readers.selftest import check_openslide
-from tiler.readers.tiff_images import check_series, notes_for_openslide
+from tiler.readers.tiff_images import DESCRIPTION, check_series, notes_for_openslide
 
 _MOST_AT_ONCE = 2048
 """Pixels across and down of one read. OpenSlide takes 4096 at once and rounds where each further
@@ -79,13 +79,16 @@ class OpenSlideReader(LevelReader):
         try:
             slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
+            vendor = openslide.OpenSlide.detect_format(path) or ""
+            notes_for_openslide(pages or (), vendor, series, name or path.stem)
             raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
         with ExitStack() as on_error:
             on_error.callback(slide.close)
             vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
             notes = notes_for_openslide(pages or (), vendor, series, name or path.stem)
             try:
-                facts = facts_of(slide, name or path.stem, mpp, magnification, notes)
+                description = pages[0].get(DESCRIPTION) if pages else None
+                facts = facts_of(slide, name or path.stem, mpp, magnification, notes, description)
             except ConfigError:
                 raise
             except ValueError as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
-from tiler.geometry import Size
+from tiler.errors import ConfigError
+from tiler.geometry import Size, is_number
 from tiler.readers.ome import Found, OmeError, OmeImage, is_ome, ome_images
 from tiler.resolution import MPP_ANISOTROPY, agreed_mpp
 
-_NUMBER = r"(\d*\.?\d+(?:e[-+]?\d+)?)"
+_NUMBER = r"(\d{0,9}\.?\d{1,15}(?:e[-+]?\d{1,3})?)"
 _PER_PIXEL = r"(?:[µ\u03bcu]m|microns?|micromet(?:er|re)s?)[ _-]?(?:per|/)[ _-]?(?:pixel|px)"
 _IS = r"[\s\"']{0,3}[:=][\s\"']{0,3}"
 
@@ -76,6 +78,40 @@ def scale_of(
     if first.power is None:
         return Scale(mpp_key, mpp, tags.power_key, tags.power)
     return Scale(mpp_key, mpp, first.power_key, first.power)
+
+
+def resolve(
+    quantity: str, override: float | None, found: tuple[float | None, str], key: str
+) -> tuple[float | None, str]:
+    """A number and its origin: the override where there is one, else what the file says.
+
+    Parameters
+    ----------
+    quantity
+        ``mpp`` or ``magnification``.
+    override
+        What the configuration sets, or None.
+    found
+        The file's number, or None and why.
+    key
+        The metadata key it was read from.
+    """
+    if override is not None:
+        if not is_number(override) or not 0 < override < math.inf:
+            raise ConfigError(f"reader.{quantity}={override!r}: must be a positive number")
+        return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
+    value, note = found
+    return value, note if value is None else f"{key} ({note})"
+
+
+def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float | None, str]:
+    """One mpp from two metadata texts, or None and why it cannot be used."""
+    if mpp_x is None or mpp_y is None:
+        return None, missing
+    try:
+        return agreed_mpp(float(mpp_x), float(mpp_y))
+    except ValueError:
+        return None, f"mpp-x {mpp_x!r} and mpp-y {mpp_y!r} are not numbers"
 
 
 @dataclass(frozen=True)

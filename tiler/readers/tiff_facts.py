@@ -11,13 +11,13 @@ import openslide
 
 from tiler.errors import OpenError
 from tiler.geometry import Box, Size
-from tiler.readers.base import Facts, resolve
+from tiler.readers.base import Facts
 from tiler.readers.level_fit import StoredLevel
 from tiler.readers.ome import Found
 from tiler.readers.openslide_facts import facts_of
 from tiler.readers.openslide_levels import levels_of
 from tiler.readers.pyramid import pyramid
-from tiler.readers.scale import Scale, scale_of
+from tiler.readers.scale import Scale, resolve, scale_of
 from tiler.readers.tiff_directories import Tags, is_tiff, read_directories, read_subifds
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_images import (
@@ -123,14 +123,18 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
     if vendor is None or any(is_tiled(tags) for tags in below):
         return _by_tags(asked, [pages[0], *levels], image, notes)
     natives = _levels_among(pages, vendor, slide)
+    description = pages[0].get(DESCRIPTION)
     try:
         with openslide.OpenSlide(path) as peer:
-            facts = facts_of(peer, slide, asked.mpp, asked.magnification, notes)
+            facts = facts_of(peer, slide, asked.mpp, asked.magnification, notes, description)
             sizes = tuple(Size(*size) for size in peer.level_dimensions)
             indices = levels_of(peer).indices
     except (openslide.OpenSlideError, ValueError) as error:
-        if "Unsupported TIFF compression" not in str(error):
+        # It lacks the compression, or lists its levels in another order than their sizes.
+        known = isinstance(error, openslide.OpenSlideUnsupportedFormatError)
+        if not known and "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
+        levels = levels if generic else level_pages(pages, vendor)[1:]
         return _by_tags(asked, [pages[0], *levels], image, notes)
     _check_alike(natives, sizes, vendor, slide)
     if len(set(facts.level_downsamples)) < len(indices):
