@@ -90,9 +90,12 @@ def test_a_sweep_comes_to_a_definition_a_table_and_a_picture(
     ]
     with Image.open(tmp_path / "res/sweep.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
-    blue = (pixels[..., 2] - pixels[..., 0]) > 80
-    left, right = np.array_split(blue, 2, axis=1)
-    assert left.sum() > 1000 < right.sum()
+    frames = (pixels == FRAME.bright).all(axis=2)
+    for half, framed in zip(
+        np.array_split(pixels, 2, axis=1), np.array_split(frames, 2, axis=1), strict=True
+    ):
+        assert framed.sum() > 500
+        assert len(np.unique(half.reshape(-1, 3), axis=0)) > 2000, "the slide is seen beneath"
 
 
 def test_parquet_keeps_names_as_words_and_numbers_as_numbers(
