@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -11,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.composition import share_compositions
 from tiler.config.folder import conf_folder
+from tiler.config.home import quoted_homes
 from tiler.config.job import complain, do_job, remove_if_empty, say, went_through_a_run
 from tiler.config.multirun import Refused, Sweep, launched_sweep, register_resolvers
 from tiler.config.schema import register_schema
@@ -25,6 +27,7 @@ def run_command(started: float) -> int:
     started
         ``time.perf_counter()`` when the command began: what came before a run is part of its time.
     """
+    sys.argv[1:] = quoted_homes(sys.argv[1:])
     register_schema()
     register_resolvers()
     share_compositions()

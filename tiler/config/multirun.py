@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.folder import help_text
+from tiler.config.home import at_home
 from tiler.config.launcher import launch_in_process
 from tiler.config.validate import check_folder, leaves
 from tiler.errors import ConfigError
@@ -110,6 +111,7 @@ def parsed(word: str) -> Override:
 def register_resolvers() -> None:
     """Make known to OmegaConf what the configuration asks for: a job's folder, and the help."""
     OmegaConf.register_new_resolver("tiler_job_folder", job_folder, replace=True)
+    OmegaConf.register_new_resolver("tiler_home", at_home, replace=True)
     OmegaConf.register_new_resolver("tiler_help", help_text, replace=True)
 
 

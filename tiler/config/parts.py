@@ -14,12 +14,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from tiler.config.exporters import file_settings, naming_files
+from tiler.config.home import at_home
 from tiler.config.targets import nodes
 from tiler.config.validate import out_of_range
 from tiler.error_places import foreign_packages, raised_at, said
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.extractor import TileExtractor
-from tiler.files import make_folder, own_folder
+from tiler.files import expanded, make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
 from tiler.runner.components import lacking
@@ -127,7 +128,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
     if not wish:
         return own_folder((root / ".cache").absolute()) if root else None
     try:
-        return make_folder(Path(wish).absolute())
+        return make_folder(Path(expanded(wish)).absolute())
     except DestinationError as error:
         reason = getattr(error.__cause__, "strerror", None)
         raise ConfigError(
@@ -139,7 +140,7 @@ def made_anew(plain: Mapping[str, Any], key: str) -> Any:
     """What a group describes, each time another; what makes it is looked up once."""
     with _explained(plain, key):
         if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
-            return instantiate({**plain[key], "_convert_": "all"})
+            return instantiate({**_with_homes(plain, key), "_convert_": "all"})
         make = _plain_partial(_kept(plain, key, _partial_=True))
         return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
 
@@ -165,7 +166,13 @@ def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dic
 
 def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
     """What a group describes, made once: slides of a table and jobs of a sweep have much alike."""
-    return _from_bytes(pickle.dumps({key: plain[key]}), key, **how)
+    return _from_bytes(pickle.dumps({key: _with_homes(plain, key)}), key, **how)
+
+
+def _with_homes(plain: Mapping[str, Any], key: str) -> Any:
+    """A group's values with home folders for ``~``; what finds slides keeps paths as given."""
+    ours = key == "slides" and str(plain[key]["_target_"]).startswith("tiler.")
+    return plain[key] if ours else at_home(plain[key])
 
 
 @lru_cache(maxsize=64)

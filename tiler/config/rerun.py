@@ -10,6 +10,7 @@ import yaml
 
 from tiler.config.folder import conf_folder
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.stored import StoredError, read_json
 
 NAME = "rerun"
@@ -32,7 +33,7 @@ def rerun_of(words: Sequence[str]) -> tuple[Path, list[str]]:
     old = old if given else after.pop(0) if after else ""
     if not old:
         raise ConfigError("--rerun: give the folder of a run, or its run.json")
-    return Path(old), [*words[:at], *after]
+    return Path(expanded(old)), [*words[:at], *after]
 
 
 def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tiler.config.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
+from tiler.files import expanded
 from tiler.hints import fits, spelled
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -127,7 +128,7 @@ def check_out(plain: Mapping[str, Any]) -> None:
     """
     if not plain["out"]:
         raise ConfigError("out is empty: name a folder for the run (. is this one)")
-    check_table(plain["slides"].get("table"), Path(plain["out"]))
+    check_table(plain["slides"].get("table"), Path(expanded(plain["out"])))
 
 
 def check_table(table: str | None, folder: Path) -> None:
@@ -140,7 +141,7 @@ def check_table(table: str | None, folder: Path) -> None:
     """
     from tiler.runner.guard import NAMES
 
-    place = Path(table).resolve() if table else None
+    place = Path(expanded(table)).resolve() if table else None
     for name in NAMES:
         if place == (folder / name).resolve():
             raise ConfigError(
@@ -158,10 +159,10 @@ def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
         When it has.
     """
     key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
-    if os.path.abspath(told) != os.path.abspath(out):
+    if os.path.abspath(told) != os.path.abspath(expanded(out)):
         raise ConfigError(
             f"hydra.{key}.dir={told}: all files lie under out={out}; set that alone, and leave"
-            f" hydra.{key}.dir at ${{out}}"
+            f" hydra.{key}.dir out"
         )
 
 

@@ -63,7 +63,7 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
             seen[key] = line
-            entries.append(_entry(source.parent, cells, line, str(Path(table).parent)))
+            entries.append(_entry(source.parent, cells, line, _base(table)))
     if problems:
         raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
     if not entries:
@@ -71,6 +71,16 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     if strict:
         refuse_missing(f"slides.table={table}", entries)
     return entries
+
+
+def _base(table: str) -> str:
+    """The folder of a table, as it was given."""
+    return _kept_here(str(Path(table).parent), table)
+
+
+def _kept_here(path: str, given: str) -> str:
+    """A path that begins with ``~`` only where the given one does: Path makes ``~`` of ``./~``."""
+    return f"./{path}" if path.startswith("~") and not given.startswith("~") else path
 
 
 def _numbered_rows(text: str, table: str) -> list[tuple[int, list[str]]]:
@@ -89,8 +99,10 @@ def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEn
         if value and name not in _OWN and not name.startswith("_")
     }
     if _MASK in overrides and "://" not in overrides[_MASK]:
-        mask = folder / expanded(overrides[_MASK])
-        overrides[_MASK] = json.dumps(str(mask))  # whose folders may look like YAML
+        mask = overrides[_MASK]
+        if not mask.startswith("~"):  # else it counts from a home folder
+            mask = _kept_here(str(Path(base, mask)), base)
+        overrides[_MASK] = json.dumps(mask)  # whose folders may look like YAML
     path = folder / expanded(cells["path"])
     return SlideEntry(
         path,
