@@ -72,7 +72,7 @@ class MeasuringReader(OpenSlideReader):
             log.write(f"{pages * os.sysconf('SC_PAGE_SIZE')} {files}\n")
 
 
-def deadly_slides(paths: str) -> list[SlideEntry]:
+def deadly_slides(paths: str, strict: bool = False) -> list[SlideEntry]:
     """Kills the process that looks for slides."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
