@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
 from tiler.runner.code import code_of
 from tiler.runner.desk import Desk
-from tiler.runner.engines.slurm import check_slurm, ended, slurm_cluster
+from tiler.runner.engines.slurm import check_slurm, close_cluster, ended, slurm_cluster
 from tiler.runner.job import SlideJob
 from tiler.runner.tasks import Task, attempt
 from tiler.runner.versions import versions
@@ -163,7 +163,7 @@ class DaskEngine:
         self._client.cancel(list(self._futures.values()))
         self._client.close()
         if self._cluster is not None:
-            self._cluster.close()
+            close_cluster(self._cluster)
 
     def _start_cluster(self) -> Any:
         if self.slurm is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import re
 import shutil
@@ -9,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from tiler.errors import ConfigError
 from tiler.files import make_folder
 
+_SBATCH = "sbatch: error: "
 _LOOPBACK = "127.0.0.1:0"
 _PLAIN_PATH = re.compile(r"[\w./+=@:,-]+")
 
@@ -82,6 +85,7 @@ def slurm_cluster(
     except ConfigError:
         cluster.close()
         raise
+    logging.getLogger("tornado.application").addFilter(_refusal_in_one_line)
     # A minimum as large as the maximum makes adapt() replace every job that is cancelled.
     cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
     return cluster
@@ -148,8 +152,25 @@ def _try_submission(script: str) -> None:
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )
     if trial.returncode:
-        said = " ".join(trial.stderr.replace("sbatch: error: ", "").split())
+        said = " ".join(trial.stderr.replace(_SBATCH, "").split())
         raise ConfigError(f"engine.slurm: Slurm refuses the jobs: {said}")
+
+
+def _refusal_in_one_line(record: logging.LogRecord) -> bool:
+    """Have a log record say which job Slurm refused later on, instead of where Dask met that."""
+    error = str(record.exc_info[1]) if record.exc_info else ""
+    if "sbatch" in error:
+        said = " ".join(error.split("stderr:")[-1].replace(_SBATCH, "").split())
+        record.msg, record.args, record.exc_info = "Slurm refused a job: %s", (said,), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+def close_cluster(cluster: Any) -> None:
+    """Cancel a cluster's jobs and stop its scheduler."""
+    gc.collect()  # Dask asserts that no job is left, and errors hold those that Slurm refused
+    with suppress(AssertionError):
+        cluster.close()
 
 
 def ended(jobs: Collection[str]) -> set[str]:
