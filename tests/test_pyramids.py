@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from hypothesis import assume, given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.geometry import Size
-from tiler.readers import OpenSlideReader, open_slide
+from tiler.readers import OpenSlideReader, TiffReader, open_slide
 from tiler.readers.level_fit import StoredLevel
+from tiler.readers.openslide_levels import exact_location
 from tiler.readers.pyramid import pyramid
 
 APERIO = "Aperio Image Library v11\r\n|AppMag = 40|MPP = 0.25"
@@ -264,3 +266,111 @@ def test_a_tile_shows_its_own_place_and_nothing_of_the_padding(
             step = width / size.width, height / size.height
             ds = max(v for v in downsamples if v <= max(1, min(step)) * 1.02)
             check_ramp(slide.thumbnail(size), 0, 0, step, (width, height), ds)
+
+
+# OpenSlide: whole pixels of a level, though it counts in level-0 pixels
+
+
+def noise(width: int, height: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@given(
+    downsample=st.floats(1, 300),
+    pixel=st.one_of(st.integers(0, 600), st.integers(0, 200_000)),
+)
+def test_a_location_is_exact_or_the_nearest(downsample, pixel):
+    location, skipped = exact_location(pixel, downsample)
+    assert 0 <= skipped <= min(pixel, 512)
+    distance = abs(location / downsample - (pixel - skipped))
+    assert distance < 1 / 512 or (skipped == 0 and distance <= 0.5 / downsample + 1e-9)
+    if downsample == int(downsample) or downsample > 260:
+        assert skipped == 0
+
+
+@pytest.mark.parametrize("kind", ["generic", "aperio"])
+@pytest.mark.parametrize(
+    ("size", "k"), [((8255, 1039), 16), ((8255, 1039), 64), ((2063, 411), 4), ((4443, 267), 2)]
+)
+def test_openslide_reads_whole_pixels_of_a_level_that_was_cut_off(tmp_path, kind, size, k):
+    width, height = size
+    stored = noise(width // k, height // k)
+    path = write(tmp_path / "a.tif", [np.zeros((height, width, 3), np.uint8), stored], 256, kind)
+    with OpenSlideReader(path) as slide, TiffReader(path) as direct:
+        own = openslide.OpenSlide(path).level_downsamples[1]
+        assert own != k
+        assert slide.level_downsamples == direct.level_downsamples == (1, k)
+        assert slide.level_dimensions == direct.level_dimensions
+        for x in range(0, width // k - 20, 11):
+            got = slide.read_region((x, 3), (20, 9), Level(1))
+            assert np.array_equal(
+                direct.read_region((x, 3), (20, 9), Level(1)), stored[3:12, x : x + 20]
+            )
+            weight = sum(
+                abs(location / own - (at - skipped))
+                for at in (x, 3)
+                for location, skipped in [exact_location(at, own)]
+            )
+            error = np.abs(got.astype(int) - stored[3:12, x : x + 20])
+            assert error.max() <= (0 if weight < 1 / 256 else math.ceil(255 * weight) + 1)
+        around = slide.read_region((-3, -2), (width // k + 7, height // k + 5), Level(1))
+        assert (around[:2] == 255).all()
+        assert (around[:, :3] == 255).all()
+        assert (around[-3:] == 255).all()
+        assert (around[:, -4:] == 255).all()
+
+
+def test_a_wide_read_of_openslide_is_its_parts_side_by_side(tmp_path):
+    stored = noise(5000, 20)
+    path = write(tmp_path / "a.tif", [np.zeros((41, 10_001, 3), np.uint8), stored], 256, "generic")
+    with OpenSlideReader(path) as slide:
+        whole = slide.read_region((0, 0), (5000, 20), Level(1)).astype(int)
+        assert np.abs(whole - stored).max() <= math.ceil(2 * 255 * 0.25) + 1
+
+
+def test_the_real_slide_with_a_cut_off_level_is_read_where_it_lies(shared_slides):
+    path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
+    with tifffile.TiffFile(path) as tiff:
+        stored = [page for page in tiff.pages if page.is_tiled][1].asarray()
+    with TiffReader(path) as direct, OpenSlideReader(path) as slide:
+        for x, y in ((300, 400), (1900, 1500), (0, 1700)):
+            there = stored[y : y + 80, x : x + 120].astype(int)
+            assert np.array_equal(direct.read_region((x, y), (120, 80), Level(1)), there)
+            # At most a quarter of each neighbour is mixed in.
+            assert np.abs(slide.read_region((x, y), (120, 80), Level(1)) - there).mean() < 9
+        (region,) = TileExtractor(TileSpec((2221, 1783), resolution=Level(1))).extract(slide)
+        assert region.box0 == (0, 0, 4442, 3566)
+
+
+# Grids on levels
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil"])
+@pytest.mark.parametrize("edge", ["drop", "pad", "shift"])
+def test_a_grid_that_fills_a_level_has_all_its_tiles(fake_reader, rounding, edge):
+    width, height = (8255, 4159) if rounding == "floor" else (8129, 4033)
+    levels = [
+        np.zeros((ROUNDINGS[rounding](height / k), ROUNDINGS[rounding](width / k), 3), np.uint8)
+        for k in (1, 64)
+    ]
+    slide = fake_reader(*levels, downsamples=(1, 64), mpp=0.25)
+    assert slide.level_dimensions[1] == (128, 64)
+    for target in (Level(1), MPP(16.0)):
+        regions = TileExtractor(
+            TileSpec(16, resolution=target, edge=edge), np.ones((3, 5)), mask_threshold=1
+        ).extract(slide)
+        assert len(regions) == 8 * 4
+        assert {region.ratio for region in regions} == {1.0}
+        last = regions[-1]
+        assert last.box0 == (64 * 112, 64 * 48, 1024, 1024)
+        assert 0 <= 64 * 128 - (width if rounding == "ceil" else 64 * 128) < 64
+
+
+def test_the_bounds_end_a_grid_before_the_level_does(fake_reader):
+    levels = [np.zeros((40 // k, 61 // k, 3), np.uint8) for k in (1, 4)]
+    slide = fake_reader(*levels, downsamples=(1, 4), bounds=(3, 0, 50, 40))
+    for edge, columns in (("drop", range(1, 13)), ("pad", range(14))):
+        regions = TileExtractor(
+            TileSpec(1, resolution=Level(1), edge=edge), mask_threshold=0
+        ).extract(slide)
+        assert sorted({region.location.x for region in regions}) == list(columns)
