@@ -9,12 +9,14 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+from dicom_files import write_dicom
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.geometry import Size
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
+from tiler.readers.dicom import stated_downsamples
 from tiler.readers.level_fit import StoredLevel
 from tiler.readers.openslide_levels import exact_location
 from tiler.readers.pyramid import pyramid
@@ -132,13 +134,14 @@ def test_a_padded_level_that_several_downsamples_explain_is_left_out():
         (4, 4, (125, 100)),  # of several that fit
         (3.988, 4, (125, 100)),  # pixel sizes of three digits
         (2.2, 2.2, (227, 181)),
+        (1, None, None),  # some files repeat one pixel size for all levels
     ],
 )
 def test_what_the_file_states_wins(stated, downsample, shown):
     images = [StoredLevel(Size(500, 400)), StoredLevel(Size(256, 256), Size(256, 256), stated)]
     found = pyramid(images)
-    assert found.downsamples == (1, downsample)
-    assert found.sizes[1] == shown
+    assert found.downsamples == (1, *([downsample] if downsample else []))
+    assert found.sizes == (images[0].size, *([shown] if shown else []))
 
 
 # Files: pixels that say where they lie
@@ -374,3 +377,32 @@ def test_the_bounds_end_a_grid_before_the_level_does(fake_reader):
             TileSpec(1, resolution=Level(1), edge=edge), mask_threshold=0
         ).extract(slide)
         assert sorted({region.location.x for region in regions}) == list(columns)
+
+
+# DICOM: levels in files of their own, padded by some scanners, with a pixel spacing each
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "k", "spacing"),
+    [((220, 170), 64, 2, True), ((220, 170), 64, 2, False), ((500, 400), 256, 4, True)],
+)
+def test_the_levels_of_a_dicom_slide_are_where_their_spacing_says(tmp_path, size, tile, k, spacing):
+    width, height = size
+    stored = [noise(width, height)]
+    stored.append(padded(reduced(stored[0], k, math.floor), tile))
+    for level, pixels in enumerate(stored):
+        number = 0.00025 * (k**level if spacing else 1)
+        name = tmp_path / f"{level}.dcm"
+        write_dicom(name, pixels, tile=tile, spacing=f"{number}\\{number}")
+    write_dicom(tmp_path / "z.dcm", stored[0], tile=tile, spacing="9\\9", series="1.2.3.5")
+    with open_slide(tmp_path / "0.dcm") as slide:
+        assert slide.dimensions == size
+        assert slide.level_downsamples == (1, k)
+        assert slide.level_dimensions[1] == (width // k, height // k)
+        got = slide.read_region((1, 2), (width // k, height // k), Level(1))
+        assert np.array_equal(got[:-2, :-1], stored[1][2 : height // k, 1 : width // k])
+        assert (got[-2:] == 255).all()
+        assert (got[:, -1] == 255).all()
+    (tmp_path / "0.dcm").rename(tmp_path / "one")
+    assert stated_downsamples(tmp_path / "one")[Size(*size)] == 1
+    assert stated_downsamples(tmp_path / "z.dcm") == {Size(*size): 1.0}

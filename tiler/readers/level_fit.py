@@ -83,7 +83,8 @@ class Fit:
     ratio
         The quotient of the sizes.
     stated
-        The downsample that the file states, put on the whole number that fits, if one is near.
+        The downsample that the file states, put on the whole number that fits, if one is near;
+        None where it states none, or one that cannot be.
     whole_tiles
         Whether the image ends where its last native tiles end, so that it may be padded.
     """
@@ -112,6 +113,8 @@ def fit_of(index: int, base: Size, image: StoredLevel) -> Fit:
     loose = _span(base, image.size, tile) if tile is not None and whole_tiles else exact
     across, down = (Fraction(a, b) for a, b in zip(base, image.size, strict=True))
     ratio = max(across, down) if exact.is_empty else (across + down) / 2
+    if stated is not None and stated < exact.low * Fraction(1 - _STATED_TOLERANCE):
+        stated = None  # the level would not reach the slide's end: some files repeat one pixel size
     if stated is not None:
         near = round(stated)
         if near in loose and abs(stated - near) <= _STATED_TOLERANCE * near:

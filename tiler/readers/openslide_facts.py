@@ -10,7 +10,7 @@ import openslide
 
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts
-from tiler.readers.openslide_levels import levels_of
+from tiler.readers.pyramid import Pyramid
 from tiler.readers.scale import Scale, mpp_pair, resolve, scale_of
 
 log = logging.getLogger("tiler")
@@ -20,6 +20,7 @@ _MPP_TIMES_POWER = 10.0  # a 40x scan has about 0.25 µm per pixel, a 20x scan a
 
 def facts_of(
     slide: openslide.OpenSlide,
+    levels: Pyramid,
     name: str,
     mpp: float | None,
     magnification: float | None,
@@ -32,6 +33,8 @@ def facts_of(
     ----------
     slide
         The open slide.
+    levels
+        Of ``levels_of``.
     name
         Its name in outputs.
     mpp, magnification
@@ -58,7 +61,6 @@ def facts_of(
             known_mpp,
             mpp_note,
         )
-    levels = levels_of(slide)
     return Facts(
         level_dimensions=levels.sizes,
         level_downsamples=levels.downsamples,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import openslide
 
 from tiler.geometry import Size
+from tiler.readers.dicom import stated_downsamples
 from tiler.readers.level_fit import StoredLevel
 from tiler.readers.pyramid import Pyramid, pyramid
 
@@ -18,7 +20,7 @@ _MOST_SKIPPED = 512
 """Pixels read in vain, at most, to begin where OpenSlide mixes none."""
 
 
-def levels_of(slide: openslide.OpenSlide) -> Pyramid:
+def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
     """The levels of an open slide; ``indices`` are OpenSlide's.
 
     Raises
@@ -30,8 +32,12 @@ def levels_of(slide: openslide.OpenSlide) -> Pyramid:
     for size in sizes:
         if size.width > sizes[0].width:
             raise ValueError(f"a level of {size} is larger than level 0, {sizes[0]}")
+    vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR)
+    stated = stated_downsamples(path) if vendor == "dicom" and len(sizes) > 1 else {}
     images = [
-        StoredLevel(size, _tile(slide, index), _stated(sizes[0], size, downsample))
+        StoredLevel(
+            size, _tile(slide, index), stated.get(size, _stated(sizes[0], size, downsample))
+        )
         for index, (size, downsample) in enumerate(zip(sizes, slide.level_downsamples, strict=True))
     ]
     return pyramid(images)

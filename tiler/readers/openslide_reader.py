@@ -88,7 +88,10 @@ class OpenSlideReader(LevelReader):
             notes = notes_for_openslide(pages or (), vendor, series, name or path.stem)
             try:
                 description = pages[0].get(DESCRIPTION) if pages else None
-                facts = facts_of(slide, name or path.stem, mpp, magnification, notes, description)
+                levels = levels_of(slide, path)
+                facts = facts_of(
+                    slide, levels, name or path.stem, mpp, magnification, notes, description
+                )
             except ConfigError:
                 raise
             except ValueError as error:
@@ -100,7 +103,7 @@ class OpenSlideReader(LevelReader):
             on_error.pop_all()
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
-        self._indices = levels_of(slide).indices
+        self._indices = levels.indices
         self._own_downsamples = tuple(slide.level_downsamples[index] for index in self._indices)
         self.reopened = 0
         self._lock = threading.Lock()

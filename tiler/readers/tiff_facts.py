@@ -16,7 +16,7 @@ from tiler.readers.level_fit import StoredLevel
 from tiler.readers.ome import Found
 from tiler.readers.openslide_facts import facts_of
 from tiler.readers.openslide_levels import levels_of
-from tiler.readers.pyramid import pyramid
+from tiler.readers.pyramid import Pyramid, pyramid
 from tiler.readers.scale import Scale, resolve, scale_of
 from tiler.readers.tiff_directories import Tags, is_tiff, read_directories, read_subifds
 from tiler.readers.tiff_file import TileFile
@@ -112,34 +112,39 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
             what = f"{path.name}: its TIFF directories are damaged: {error}"
             raise UnfitError(slide, what) from error
     notes = note_on(image, images)
-    levels = [tags for tags in below if is_tiled(tags)] or _reduced_after(pages, image.page)
+    others = [tags for tags in below if is_tiled(tags)] or _reduced_after(pages, image.page)
     if vendor is None and not is_tiled(pages[image.page]):
         raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
     if image.page:
         try:
-            return _by_tags(asked, [pages[image.page], *levels], image, notes)
+            return _by_tags(asked, [pages[image.page], *others], image, notes)
         except UnfitError as error:  # OpenSlide does not read this image either
             raise OpenError(slide, f"{path.name}: {image}: {error.what}") from error
     if vendor is None or any(is_tiled(tags) for tags in below):
-        return _by_tags(asked, [pages[0], *levels], image, notes)
+        return _by_tags(asked, [pages[0], *others], image, notes)
     natives = _levels_among(pages, vendor, slide)
+    if vendor == "aperio" and len(natives) > 1 and any(level.sparse.any() for level in natives):
+        # OpenSlide paints them from the next finer level, and tiles above them as well.
+        raise UnfitError(slide, "a pyramid with missing tiles")
     description = pages[0].get(DESCRIPTION)
     try:
         with openslide.OpenSlide(path) as peer:
-            facts = facts_of(peer, slide, asked.mpp, asked.magnification, notes, description)
+            levels = levels_of(peer, path)
+            facts = facts_of(
+                peer, levels, slide, asked.mpp, asked.magnification, notes, description
+            )
             sizes = tuple(Size(*size) for size in peer.level_dimensions)
-            indices = levels_of(peer).indices
     except (openslide.OpenSlideError, ValueError) as error:
         # It lacks the compression, or lists its levels in another order than their sizes.
         known = isinstance(error, openslide.OpenSlideUnsupportedFormatError)
         if not known and "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
-        levels = levels if generic else level_pages(pages, vendor)[1:]
-        return _by_tags(asked, [pages[0], *levels], image, notes)
+        others = others if generic else level_pages(pages, vendor)[1:]
+        return _by_tags(asked, [pages[0], *others], image, notes)
     _check_alike(natives, sizes, vendor, slide)
-    if len(set(facts.level_downsamples)) < len(indices):
+    if len(set(levels.downsamples)) < len(levels.indices):
         raise UnfitError(slide, f"several of its levels have one downsample: {sizes}")
-    return facts, _chosen(natives, indices, facts.level_dimensions)
+    return facts, _chosen(natives, levels)
 
 
 def _reduced_after(pages: Sequence[Tags], page: int) -> list[Tags]:
@@ -164,17 +169,13 @@ def _check_alike(
     """Refuse a file whose pages are not the levels that OpenSlide sees, one for each."""
     if not are_levels([level.size for level in levels], sizes, vendor):
         raise UnfitError(slide, f"its pages are not the levels that OpenSlide sees, {sizes}")
-    if vendor == "aperio" and len(levels) > 1 and any(level.sparse.any() for level in levels):
-        # OpenSlide paints them from the next finer level, and tiles above them as well.
-        raise UnfitError(slide, "a pyramid with missing tiles")
 
 
-def _chosen(
-    levels: Sequence[NativeLevel], indices: Sequence[int], sizes: Sequence[Size]
-) -> tuple[NativeLevel, ...]:
+def _chosen(natives: Sequence[NativeLevel], levels: Pyramid) -> tuple[NativeLevel, ...]:
     """The levels of the slide, each with the size that shows it."""
     return tuple(
-        replace(levels[index], size=size) for index, size in zip(indices, sizes, strict=True)
+        replace(natives[index], size=size)
+        for index, size in zip(levels.indices, levels.sizes, strict=True)
     )
 
 
@@ -204,7 +205,7 @@ def _by_tags(
             f"tiff.{_NAMES[code]}": str(value) for code, value in first.items() if code in _NAMES
         },
     )
-    return facts, _chosen(natives, levels.indices, levels.sizes)
+    return facts, _chosen(natives, levels)
 
 
 def _scale(tags: Tags, image: TiffImage) -> Scale:
