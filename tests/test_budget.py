@@ -202,7 +202,7 @@ def test_limits_stop_a_run_before_it_writes(folder: Path) -> None:
     story = [json.loads(line) for line in (folder / "out/events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in story] == ["started", "refused"] * 2
     left = {path.name for path in (folder / "out").iterdir()}
-    assert left == {"budget.json", ".cache", ".lock", "events.jsonl"}
+    assert left == {"budget.json", ".cache", ".lock", "events.jsonl", "run.log"}
     run(folder, *settings, f"limits.max_tiles={found['tiles']}", "limits.max_bytes=1 GB")
     (row,) = read_csv(folder / "out/slides.csv")
     assert int(row["kept"]) == found["tiles"]

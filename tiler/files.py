@@ -128,8 +128,15 @@ def _write(
     return size, total.hexdigest()
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Add a line to a file in one write, which is on the disk before the next thing happens.
+def append_line(path: Path, line: bytes, *, durable: bool = True) -> None:
+    """Append a line to a file in one write.
+
+    Parameters
+    ----------
+    path, line
+        The file, which is created if it is missing, and the line without its end.
+    durable
+        Whether the line is flushed to the disk before this returns.
 
     Raises
     ------
@@ -142,7 +149,8 @@ def append_line(path: Path, line: bytes) -> None:
         try:
             if os.write(handle, line + b"\n") <= len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
     except OSError as error:

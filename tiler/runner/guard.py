@@ -22,6 +22,7 @@ _RUNS = {
     "refused.json": rb'\{\s*"(tiler|overrides)": ',
     "slides.csv": rb"slide_id,status,reason\b",
     "events.jsonl": rb'\{"time": "',
+    "run.log": rb"\Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ",
     ".lock": rb"\Z|\d+\n",
     ".lock-holder.json": rb'\{"pid": ',
 }

@@ -21,6 +21,7 @@ from tiler.runner.guard import refuse_folder
 from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.limits import NO_LIMITS, Limits
 from tiler.runner.lock import held
+from tiler.runner.log_file import log_kept
 from tiler.runner.progress import progress
 from tiler.runner.report import write_run, write_slides
 from tiler.runner.resume import Found, find_done
@@ -99,7 +100,7 @@ def run(
         When another run uses it, or it was made with other settings and those are refused.
     """
     refuse_folder(jobs, out)
-    with held(out):
+    with held(out), log_kept(out):
         return _Run(jobs, out, engine, facts, policy, Events(out), tracking).go(limits)
 
 
@@ -130,6 +131,29 @@ def dry_run(
     with held(out):
         events = Events(out / ".partial")  # not the folder's story: it goes with the samples
         return _Run(jobs, out, engine, facts, policy, events).estimate(limits, startup)
+
+
+def summary(rows: Sequence[SlideRow]) -> str:
+    """Return the counts of a run in words: ``9 slides: 6 done (3 empty), 3 failed; 12,410 tiles``.
+
+    Parameters
+    ----------
+    rows
+        One per slide.
+    """
+    count = Counter(row.status for row in rows)
+    empty = f" ({count['done_empty']:,} empty)" if count["done_empty"] else ""
+    ended = [f"{count['done'] + count['done_empty']:,} done{empty}"]
+    ended += [
+        f"{count[status]:,} {status}" for status in ("failed", "interrupted") if count[status]
+    ]
+    tiles = sum(row.kept for row in rows)
+    return f"{counted(len(rows), 'slide')}: {', '.join(ended)}; {counted(tiles, 'tile')}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: ``1 tile``, ``12,410 tiles``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class _Run:
@@ -275,6 +299,9 @@ class _Run:
         cache = cache_facts(self._out, self._jobs, self._shared)
         write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
         self._events.add("ended", exit_code=code)
+        table, here = self._out / "slides.csv", Path.cwd()
+        shown = table.relative_to(here) if table.is_relative_to(here) else table
+        log.info("%s; see %s", summary(rows), shown)
         return RunResult(tuple(rows), code)
 
     def _write_table(self) -> list[SlideRow]:

@@ -146,6 +146,7 @@ class Schedule:
         make_folder(partial)  # its absence means later that the slide was published
         final = inside(self._out / "slides", job.slide_id)
         self._slides[job.slide_id] = _Slide(job, partial, final, time.monotonic(), alone)
+        self._bar.began(job.slide_id)
         self._ready.append(PlanTask(job))
 
     def _advance(self, slide: _Slide, task: Task, result: object) -> None:
@@ -163,7 +164,8 @@ class Schedule:
                 if exporter.per_tile
                 for piece in self._cut(plan.regions)
             ]
-            self._bar.planned(sum(len(p.regions) for p in parts if isinstance(p, TilesTask)))
+            tiles = sum(len(p.regions) for p in parts if isinstance(p, TilesTask))
+            self._bar.planned(job.slide_id, tiles)
             slide.pieces_left = len(parts)
             self._ready.extendleft(reversed(parts))
         elif isinstance(task, TilesTask):
@@ -174,7 +176,7 @@ class Schedule:
                 x, y = tile.region.location
                 self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
             slide.pieces_left -= 1
-            self._bar.tiles(len(task.regions))
+            self._bar.tiles(job.slide_id, len(task.regions))
         else:
             assert isinstance(result, dict)
             slide.row = result

@@ -1,0 +1,50 @@
+"""``run.log``: the log of all runs in a folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tiler.errors import DestinationError
+from tiler.files import append_line, check_writable
+
+NAME = "run.log"
+
+
+class _AppendingHandler(logging.Handler):
+    """Appends each record to a file, as a line of its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+        )
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a record; a full disk stops the run at its next file, not here."""
+        try:
+            line = self.format(record).encode(errors="backslashreplace")
+            append_line(self._path, line, durable=False)
+        except DestinationError:
+            return
+
+
+@contextmanager
+def log_kept(out: Path) -> Iterator[None]:
+    """Append what tiler logs to ``run.log`` in a run's folder while the context is open.
+
+    Raises
+    ------
+    DestinationError
+        When ``run.log`` is a link, a folder, a FIFO or a device.
+    """
+    check_writable(out / NAME)
+    handler, logger = _AppendingHandler(out / NAME), logging.getLogger("tiler")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
