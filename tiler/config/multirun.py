@@ -24,7 +24,7 @@ from tiler.config.folder import help_text
 from tiler.config.home import at_home
 from tiler.config.launcher import launch_in_process
 from tiler.config.validate import check_folder, leaves
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.runner.signals import leave_in_order
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Sweep:
 class Refused(BaseException):
     """A multirun that is not to begin: Hydra makes a warning of any ``Exception`` of a callback."""
 
-    def __init__(self, error: ConfigError) -> None:
+    def __init__(self, error: TilerError) -> None:
         super().__init__(error)
         self.error = error
 
@@ -167,7 +167,7 @@ class SweepCallback(Callback):
         try:
             _check(config, swept)
             _launched = _begun(config, swept, lines)
-        except ConfigError as error:
+        except (ConfigError, DestinationError) as error:
             raise Refused(error) from None
         facts = {
             _VARIABLE: " ".join([_launched.sweep_id, *swept]),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tiler.companions import companions
 from tiler.errors import ConfigError
+from tiler.files import check_writable
 from tiler.runner.job import SlideJob
 
 _OBJECT = rb'\{\s*"tiler": '
@@ -61,8 +62,12 @@ def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
     ------
     ConfigError
         Naming the first one.
+    DestinationError
+        When one of these names is a link, a folder, a FIFO or a device.
     """
     names: Mapping[str, bytes] = _SWEEPS if of_sweep else _RUNS
+    for name in (*names, *(_DRAWN if of_sweep else ())):
+        check_writable(out / name)
     foreign = [name for name, begins in names.items() if not _begins(out / name, begins)]
     if of_sweep and not (out / "sweep.json").exists():
         foreign += [name for name in _DRAWN if os.path.lexists(out / name)]
