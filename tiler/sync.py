@@ -4,24 +4,87 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tiler.files import destination_error, sync_one
 
+_FEW = 4
+"""So many files are flushed one by one as fast as a whole file system: 8 ms on ext4."""
+
+_OTHERS = 64 << 20
+"""Bytes that others may have waiting for the disk, for the whole file system to be flushed."""
+
+_AT_ONCE = 32
+"""Files flushed at the same time share journal commits: 2000 take 0.3 s, one by one 7 s."""
+
 
 def sync_tree(folder: Path) -> None:
-    """Flush everything below a folder to the disk: in one call where the system has one.
+    """Flush everything below a folder to the disk, in whichever way is the cheaper one.
 
-    ``syncfs`` (Linux) flushes the folder's file system; a sync per file would cost more than
-    writing them.
+    ``syncfs`` (Linux) flushes the folder's whole file system in one call: 20 to 80 ms for a
+    thousand files, but it waits for what everybody else has written, and nothing interrupts it.
+    Where much of that waits for the disk, each file and folder is flushed by itself.
+
+    Raises
+    ------
+    DestinationError
+        When they cannot be flushed.
     """
-    if not sys.platform.startswith("linux"):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                sync_one(path, os.O_RDWR)
-        return
+    paths, size = [folder], 0
+    for entry in _below(folder):
+        paths.append(Path(entry.path))
+        size += entry.stat(follow_symlinks=False).st_size
+    if len(paths) > _FEW and _waiting() <= size + _OTHERS:
+        _sync_file_system(folder)
+    elif len(paths) <= _FEW:
+        for path in paths:
+            _sync(path)
+    else:
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            for _ in pool.map(_sync, paths):
+                pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
+
+
+def _below(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield entry
+                    yield from _below(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
+    except OSError as error:
+        raise destination_error(error, folder) from error
+
+
+def _sync(path: Path) -> None:
+    if os.name != "nt":
+        sync_one(path, os.O_RDONLY)
+    elif path.is_file():  # Windows cannot open a folder, and flushes what it may write
+        sync_one(path, os.O_RDWR)
+
+
+def _waiting() -> float:
+    """Bytes that wait for any disk of this machine; endless where the system does not say."""
+    total = float("inf")
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, ValueError, KeyError):
+            lines = Path("/proc/meminfo").read_text().splitlines()
+            facts = dict(line.split(":", 1) for line in lines)
+            total = sum(1024 * int(facts[name].split()[0]) for name in ("Dirty", "Writeback"))
+    return total
+
+
+def _sync_file_system(folder: Path) -> None:
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:

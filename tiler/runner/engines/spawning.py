@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tiler.threads import VARIABLE
 
 _KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 """For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
+
+_LONGEST_END_S = 1.0
 
 _ENGINE, _WORKERS = "engine=processes", "engine.workers="
 
@@ -67,9 +69,13 @@ def keep(started_in: object, process: Process) -> None:
 
 
 def end(process: Process) -> None:
-    """End a process now, whatever it is doing."""
+    """End a process now, whatever it is doing.
+
+    One that waits for a disk or a server ends when that answers: nobody waits for it here.
+    """
     process.kill()
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_LONGEST_END_S)
 
 
 @atexit.register
