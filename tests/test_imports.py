@@ -23,6 +23,7 @@ ROOMS = [
     {"regions"},
     {"grid"},
     {"protocols"},
+    {"pictures"},
     {"companions"},
     {"pixels"},
     ADAPTERS,

@@ -17,7 +17,7 @@ from oracle import exact_mean
 from PIL import Image
 
 from tiler import MPP, Level, Magnification
-from tiler.errors import ConfigError, LimitError, OpenError, ReadError, ResolutionError
+from tiler.errors import ConfigError, DepthError, LimitError, OpenError, ReadError, ResolutionError
 from tiler.geometry import Size
 from tiler.readers import (
     ImageReader,
@@ -600,7 +600,7 @@ def test_transparency_becomes_white_and_grey_becomes_rgb(tmp_path, mode):
 def test_pictures_that_would_lose_depth_or_are_too_large_are_refused(tmp_path):
     deep = tmp_path / "deep.png"
     Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 99).save(deep)
-    with pytest.raises(OpenError, match=r"E_OPEN slide=deep: deep\.png.*I;16"):
+    with pytest.raises(DepthError, match=r"E_DEPTH slide=deep: deep\.png has 16 bits per sample"):
         open_slide(deep)
     wide = tmp_path / "wide.png"
     Image.fromarray(NOISE).save(wide)

@@ -12,6 +12,7 @@ from PIL import Image
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Size
 from tiler.masks.checks import whole
+from tiler.pictures import check_damage, opened, upright
 from tiler.protocols import Mask, WSIReader
 
 PILLOW_LIMIT = 178_956_970
@@ -30,6 +31,8 @@ _WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 @dataclass(frozen=True)
 class FileMask:
     """A mask image on disk, stretched over the slide's bounded area: non-zero is tissue.
+
+    It is turned as its Exif orientation says.
 
     It must be black and one other value: bool, grey (8 to 32 bit whole numbers), palette or RGB.
     Greys between, as JPEG leaves at edges, are refused rather than guessed at.
@@ -74,9 +77,12 @@ class FileMask:
         """
         (path,) = self.inputs(source.name)
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
                 self._refuse_size(image, path, source)
-                mask = _tissue(image, path, source.name)
+                check_damage(path, image.format)
+                turned = upright(image)
+                _refuse_shape(Size(*turned.size), path, source)
+                mask = _tissue(turned, path, source.name)
         except FileNotFoundError as error:
             raise MaskError(
                 source.name, f"there is no mask {path}; make it, or change mask.path={self.path}"
@@ -90,20 +96,24 @@ class FileMask:
         return mask
 
     def _refuse_size(self, image: Image.Image, path: Path, source: WSIReader) -> None:
-        size, bounds = Size(*image.size), source.bounds
+        size = Size(*image.size)
         if size.width * size.height > self.max_pixels:
             raise LimitError(
                 source.name,
                 f"mask {path} has {size.width}x{size.height} pixels, more than"
                 f" mask.max_pixels={self.max_pixels:_}; make it smaller, or raise that",
             )
-        if not fits(size, Size(bounds.width, bounds.height)):
-            raise MaskError(
-                source.name,
-                f"mask {path} is {size.width}x{size.height}, which is not the shape of the"
-                f" slide's bounded area, {bounds.width}x{bounds.height} at"
-                f" ({bounds.x}, {bounds.y}); give a mask of exactly that area, of any scale",
-            )
+
+
+def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
+    bounds = source.bounds
+    if not fits(size, Size(bounds.width, bounds.height)):
+        raise MaskError(
+            source.name,
+            f"mask {path} is {size.width}x{size.height}, which is not the shape of the"
+            f" slide's bounded area, {bounds.width}x{bounds.height} at"
+            f" ({bounds.x}, {bounds.y}); give a mask of exactly that area, of any scale",
+        )
 
 
 def fits(mask: Size, area: Size) -> bool:

@@ -1,4 +1,4 @@
-"""Plain images (PNG, JPEG, TIFF) through Pillow: thumbnails and small pictures."""
+"""Plain images (PNG, JPEG, TIFF, …) through Pillow: thumbnails and small pictures."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tiler.errors import Fix, LimitError, OpenError
+from tiler.errors import DepthError, Fix, LimitError, OpenError
 from tiler.geometry import Box, Size
+from tiler.pictures import check_damage, opened, upright
 from tiler.protocols import Pixels
+from tiler.readers import openjpeg
 from tiler.readers.base import Facts, LevelReader
+from tiler.readers.plain_tiff import check_plain_tiff
 from tiler.readers.preflight import look
 from tiler.readers.scale import resolve
+from tiler.readers.tiff_directories import MAGIC
 
 _CONVERT = "convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)"
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
+_FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "BMP", "GIF")
+"""The formats whose depth and damage are known to be reported. Pillow hands others to programs."""
+
+_PNG_DEPTH_AT = 24
+_READS = "tiler reads 8-bit grey, palette, RGB and RGBA: convert it first"
 
 
 class ImageReader(LevelReader):
-    """An ordinary image as a slide of one level, held in memory.
+    """An ordinary image as a slide of one level, held in memory, upright as its Exif data say.
 
     Parameters
     ----------
@@ -37,7 +46,9 @@ class ImageReader(LevelReader):
     Raises
     ------
     OpenError
-        When Pillow cannot read the file, or it has more than 8 bits per channel.
+        When Pillow cannot read the file, or it is damaged.
+    DepthError
+        When it has more than 8 bits per channel, or channels that are not grey or RGB.
     LimitError
         When it has more than ``max_pixels``.
     """
@@ -86,7 +97,7 @@ class ImageReader(LevelReader):
 def _load(path: Path, name: str, max_pixels: int) -> Pixels:
     look(path, name)
     try:
-        with Image.open(path) as image:
+        with opened(path, _FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise LimitError(
@@ -97,16 +108,37 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
                         f"open it with ImageReader(path, max_pixels=…), or {_CONVERT}",
                     ),
                 )
-            if image.mode not in _EIGHT_BIT:
-                raise OpenError(
-                    name,
-                    f"{path.name} has pixels of kind {image.mode}; tiler reads 8-bit grey or RGB:"
-                    " convert it first",
-                )
-            rgba = image.convert("RGBA")
+            _check(path, name, image)
+            rgba = upright(image).convert("RGBA")
     except Image.DecompressionBombError as error:
         raise LimitError(name, f"{path.name}: {error}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise OpenError(name, f"{path.name} is not an image that Pillow reads: {error}") from error
+    except UnidentifiedImageError as error:
+        if _head(path, 4) in MAGIC:
+            check_plain_tiff(path, name)  # which knows why
+        raise OpenError(name, f"{path.name} is not an image that tiler reads: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise OpenError(name, f"{path.name} cannot be decoded: {error}; copy it again") from error
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _check(path: Path, name: str, image: Image.Image) -> None:
+    """Refuse what Pillow would cut to 8 bits, and damage that it would not report."""
+    if image.format == "TIFF":
+        check_plain_tiff(path, name)
+    if image.format == "PNG" and _png_depth(path) > 8:
+        raise DepthError(name, f"{path.name} has {_png_depth(path)} bits per sample; {_READS}")
+    if image.mode not in _EIGHT_BIT:
+        raise DepthError(name, f"{path.name} has pixels of kind {image.mode}; {_READS}")
+    if image.format == "JPEG2000":
+        openjpeg.check(path.read_bytes(), Size(*image.size))
+    check_damage(path, image.format)
+
+
+def _png_depth(path: Path) -> int:
+    return _head(path, _PNG_DEPTH_AT + 1)[-1]
+
+
+def _head(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)

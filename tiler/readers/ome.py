@@ -46,12 +46,15 @@ class OmeImage:
         Microns per pixel, or why they are not usable; None where the XML states no length.
     power
         The objective's nominal magnification, or why there is none.
+    channels
+        How many samples each pixel has, over all its planes.
     """
 
     size: Size
     page: int | None
     mpp: Found | None
     power: Found
+    channels: int = 1
 
 
 class OmeError(ValueError):
@@ -113,6 +116,7 @@ def _images(root: ET.Element) -> Iterator[OmeImage]:
             page,
             _mpp(pixels),
             _power(root, image),
+            numbers["C"],
         )
 
 

@@ -17,7 +17,8 @@ from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
 from tiler.readers.openslide_facts import facts_of
 from tiler.readers.openslide_levels import exact_location, levels_of
-from tiler.readers.openslide_tiles import NativeTileError, native_tiles
+from tiler.readers.openslide_tiles import native_tiles
+from tiler.readers.page_tiles import NativeTileError
 from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
 from tiler.readers.selftest import check_openslide
 from tiler.readers.tiff_images import DESCRIPTION, check_series, notes_for_openslide

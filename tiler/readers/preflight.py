@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import struct
@@ -14,7 +15,7 @@ import numpy as np
 from tiler.errors import DepthError, OpenError
 from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 from tiler.readers.tiff_file import TileFile
-from tiler.readers.tiff_images import DESCRIPTION
+from tiler.readers.tiff_images import DESCRIPTION, hidden_channels, images_in
 from tiler.readers.tiff_layout import TAGS
 from tiler.readers.tiff_pixels import (
     channel_problem,
@@ -22,7 +23,15 @@ from tiler.readers.tiff_pixels import (
     is_image,
     orientation_problem,
 )
-from tiler.readers.tile_table import BYTE_COUNTS, HEIGHT, OFFSETS, TILE_HEIGHT, TILE_WIDTH, WIDTH
+from tiler.readers.tile_table import (
+    BYTE_COUNTS,
+    HEIGHT,
+    OFFSETS,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    WIDTH,
+    page_size,
+)
 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
 _WANTED = frozenset({*TAGS, DESCRIPTION})
@@ -163,8 +172,18 @@ def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: st
                 raise OpenError(name, f"{path.name}: page {number}: {problem}")
             if problem := depth_problem(tags):
                 raise DepthError(name, f"{path.name}: page {number}: {problem}")
-    if problem := channel_problem(pages):
+    if problem := _hidden(pages):
         raise DepthError(name, f"{path.name}: {problem}")
+
+
+def _hidden(pages: Sequence[Tags]) -> str | None:
+    """Why OpenSlide would show one of several channels, if it would."""
+    images = [tags for tags in pages if is_image(tags)]
+    if not images:
+        return None
+    level0 = max(images, key=lambda tags: math.prod(page_size(tags)))
+    first, *_ = images_in(pages)
+    return channel_problem(pages, level0) or hidden_channels(first, pages[first.page])
 
 
 def _is_text(head: bytes) -> bool:

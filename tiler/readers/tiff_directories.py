@@ -14,8 +14,9 @@ from tiler.readers.tiff_file import TileFile
 Tags = Mapping[int, object]
 """A directory: by code a number, a tuple of them (a fraction is two), bytes, text or an array."""
 
-LISTS = frozenset({324, 325, 330})  # TileOffsets, TileByteCounts, SubIFDs
-"""Tags whose whole numbers are arrays: as Python's own, those of a large slide take 40 MB."""
+LISTS = frozenset({273, 279, 324, 325, 330})
+"""Offsets and byte counts of strips and tiles, and SubIFDs: their whole numbers are read as arrays.
+As numbers of Python those of a large slide take 40 MB."""
 
 MAX_PAGES = 65_535
 """Directories that follow one another: slides have a dozen, and libtiff long counted no further."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import openslide
 
-from tiler.errors import OpenError
+from tiler.errors import DepthError, OpenError
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts
 from tiler.readers.level_fit import StoredLevel
@@ -25,6 +25,7 @@ from tiler.readers.tiff_images import (
     TiffImage,
     choose_image,
     first_image,
+    hidden_channels,
     images_in,
     note_on,
 )
@@ -111,6 +112,8 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
         except (OSError, ValueError) as error:
             what = f"{path.name}: its TIFF directories are damaged: {error}"
             raise UnfitError(slide, what) from error
+    if problem := hidden_channels(image, pages[image.page]):
+        raise DepthError(slide, f"{path.name}: {problem}")
     notes = note_on(image, images)
     others = [tags for tags in below if is_tiled(tags)] or _reduced_after(pages, image.page)
     if vendor is None and not is_tiled(pages[image.page]):

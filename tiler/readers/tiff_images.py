@@ -9,11 +9,13 @@ from tiler.errors import ConfigError, Fix, OpenError
 from tiler.geometry import Size
 from tiler.readers.ome import OmeError, OmeImage, is_ome, ome_images
 from tiler.readers.tiff_directories import Tags
+from tiler.readers.tiff_pixels import described, number_of
 from tiler.readers.tile_table import is_reduced, page_size
 
 DESCRIPTION = 270
 """The tag ImageDescription of TIFF 6.0."""
 
+_SAMPLES = 277  # tag of TIFF 6.0
 _GENERIC = "generic-tiff"
 _LARGEST_FIRST = ("aperio", "philips")
 """OpenSlide's formats of TIFFs that begin with the slide."""
@@ -61,6 +63,25 @@ def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
         return found
     starts = [page for page, tags in enumerate(pages) if page == 0 or not is_reduced(tags)]
     return [TiffImage(number, page, page_size(pages[page])) for number, page in enumerate(starts)]
+
+
+def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
+    """Why the channels of an image cannot be shown; None where its page holds all of them.
+
+    Parameters
+    ----------
+    image
+        One of ``images_in``.
+    tags
+        Of its page.
+    """
+    if image.ome is None or image.ome.channels <= number_of(tags, _SAMPLES):
+        return None
+    return (
+        f"its OME-XML lists {image.ome.channels} channels in several pages or files, of which page"
+        f" {image.page} alone would be shown, {described(tags)}; write three of them as the samples"
+        " of one RGB image first"
+    )
 
 
 def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:

@@ -94,12 +94,16 @@ def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
     return None if shown else f"{described(tags)}; {_READS}"
 
 
-def channel_problem(pages: Sequence[Tags]) -> str | None:
-    """Why the channels of a TIFF cannot be shown; None where its pages are no channels."""
-    images = [tags for tags in pages if is_image(tags)]
-    if not images:
-        return None
-    first = max(images, key=lambda tags: page_size(tags).width * page_size(tags).height)
+def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
+    """Why the channels of a TIFF cannot be shown; None where its pages are no channels.
+
+    Parameters
+    ----------
+    pages
+        All of them.
+    first
+        The one that would be shown, which is grey if it is a channel.
+    """
     if number_of(first, _SAMPLES) != 1:
         return None
     size = page_size(first)

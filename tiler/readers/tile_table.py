@@ -16,6 +16,7 @@ from tiler.readers.tiff_directories import Tags
 # Tags of TIFF 6.0
 SUBFILE_TYPE, WIDTH, HEIGHT = 254, 256, 257
 TILE_WIDTH, TILE_HEIGHT, OFFSETS, BYTE_COUNTS = 322, 323, 324, 325
+STRIP_OFFSETS, STRIP_ROWS, STRIP_BYTE_COUNTS = 273, 278, 279
 
 _HEADER_BYTES = 8
 """Of a classic TIFF, before which no tile can begin; a BigTIFF has 16."""
@@ -45,6 +46,11 @@ class TileTable:
     offsets: npt.NDArray[np.int64]
     byte_counts: npt.NDArray[np.int64]
 
+    @property
+    def word(self) -> str:
+        """What to call one of them in messages."""
+        return "native tile"
+
     @cached_property
     def sparse(self) -> npt.NDArray[np.bool_]:
         """Tiles that the writer left out: they have neither bytes nor an offset. bool (tiles,)."""
@@ -73,7 +79,7 @@ class TileTable:
         """A tile's number and place, for messages."""
         row, column = divmod(tile, self.columns)
         offset = int(self.offsets[tile])
-        return f"native tile {tile} (column {column}, row {row}) at byte {offset:,}"
+        return f"{self.word} {tile} (column {column}, row {row}) at byte {offset:,}"
 
     def within(self, left: _Number, top: _Number, right: _Number, bottom: _Number) -> Iterator[int]:
         """The numbers of the tiles that a box touches, row by row."""
@@ -83,6 +89,16 @@ class TileTable:
         for row in range(int(max(top, 0) // height), int(-(-bottom // height))):
             for column in columns:
                 yield row * self.columns + column
+
+
+@dataclass(frozen=True, eq=False)
+class StripTable(TileTable):
+    """The strips of an image that is not tiled: as wide as the image, the last one not as high."""
+
+    @property
+    def word(self) -> str:
+        """What to call one of them in messages."""
+        return "strip"
 
 
 def is_tiled(tags: Tags) -> bool:
@@ -113,6 +129,11 @@ def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
         When one is missing or contains no file positions.
     """
     return _numbers(tags, OFFSETS), _numbers(tags, BYTE_COUNTS)
+
+
+def strip_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The same of a directory whose image is stored in strips."""
+    return _numbers(tags, STRIP_OFFSETS), _numbers(tags, STRIP_BYTE_COUNTS)
 
 
 def _numbers(tags: Tags, tag: int) -> npt.NDArray[np.int64]:

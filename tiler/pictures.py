@@ -1,0 +1,67 @@
+"""Plain image files, such as thumbnails and masks: damage that Pillow hides, and orientation."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image]:
+    """Open an image file with Pillow.
+
+    Parameters
+    ----------
+    path
+        The file. Pillow gets it open: by its name, Pillow 13 maps an uncompressed grey TIFF into
+        memory and then does not turn it.
+    formats
+        As Pillow calls them; None for all.
+    """
+    from PIL import Image
+
+    with path.open("rb") as file, Image.open(file, formats=formats) as image:
+        yield image
+
+
+def check_damage(path: Path, kind: str | None) -> None:
+    """Raise ``ValueError`` or ``OSError`` for a damaged JPEG or PNG that Pillow may still decode.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        Its format, as Pillow calls it.
+    """
+    if kind in ("JPEG", "MPO"):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            check_jpeg(data)
+    elif kind == "PNG":
+        from PIL import Image
+
+        with Image.open(path, formats=[kind]) as image:
+            image.verify()  # every checksum; the image cannot be used afterwards
+
+
+def check_jpeg(stream: bytes | mmap.mmap) -> None:
+    """Raise ``ValueError`` for a JPEG about which libjpeg warns; other decoders hide its warnings.
+
+    All of it is read, but only the mean of each block is computed: 0.4 of the time of decoding it.
+    """
+    import simplejpeg
+
+    simplejpeg.decode_jpeg(stream, fastdct=True, min_height=1, min_width=1, min_factor=8)
+
+
+def upright(image: Image) -> Image:
+    """A copy of an image, turned as its Exif orientation says."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
