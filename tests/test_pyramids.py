@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, TileExtractor, TileSpec
+from tiler.errors import ResolutionError
 from tiler.geometry import Size
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
 from tiler.readers.dicom import stated_downsamples
@@ -269,6 +270,15 @@ def test_a_tile_shows_its_own_place_and_nothing_of_the_padding(
             step = width / size.width, height / size.height
             ds = max(v for v in downsamples if v <= max(1, min(step)) * 1.02)
             check_ramp(slide.thumbnail(size), 0, 0, step, (width, height), ds)
+
+
+def test_a_level_that_is_left_out_is_named_when_it_is_asked_for(tmp_path):
+    stored = [ramp(240, 200), padded(ramp(60, 50), 128)]
+    with open_slide(write(tmp_path / "a.tif", stored, 128, "generic")) as slide:
+        assert slide.level_downsamples == (1,)
+        with pytest.raises(ResolutionError, match=r"level 1 does not exist: .*128x128.*several"):
+            slide.read_region((0, 0), (5, 5), Level(1))
+        assert (slide.read_region((0, 0), (55, 45), MPP(1.0))[..., 2] == 100).all()
 
 
 # OpenSlide: whole pixels of a level, though it counts in level-0 pixels

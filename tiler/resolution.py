@@ -60,10 +60,12 @@ class Level:
         """Level-0 pixels per target pixel."""
         levels = len(scan.level_downsamples)
         if self.value >= levels:
+            left_out = scan.provenance.get("levels")
+            why = f" ({left_out})" if left_out else ""
             raise ResolutionError(
                 scan.name,
-                f"level {self.value} does not exist: the slide has {levels}, 0 to {levels - 1};"
-                " choose one of them or a resolution in mpp",
+                f"level {self.value} does not exist: the slide has {levels}, 0 to {levels - 1}"
+                f"{why}; choose one of them or a resolution in mpp",
             )
         return float(scan.level_downsamples[self.value])
 
@@ -74,12 +76,22 @@ class Level:
 
 @dataclass(frozen=True)
 class Magnification:
-    """An objective power, such as 20 for 20x."""
+    """An objective power, such as 20 for 20x.
+
+    Parameters
+    ----------
+    value
+        The power.
+    tolerance
+        A level of the slide that differs from it by at most this share is taken as it is.
+    """
 
     value: float
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _positive(self.value, "magnification"))
+        object.__setattr__(self, "tolerance", _share(self.tolerance))
 
     @property
     def token(self) -> str:
@@ -88,7 +100,8 @@ class Magnification:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        return _known(scan, "magnification", "a magnification") / self.value
+        asked = _known(scan, "magnification", "a magnification") / self.value
+        return _near_level(asked, scan, self.tolerance)
 
     def mpp(self, scan: Scan) -> float:
         """Microns per target pixel."""
@@ -97,12 +110,22 @@ class Magnification:
 
 @dataclass(frozen=True)
 class MPP:
-    """Microns per pixel."""
+    """Microns per pixel.
+
+    Parameters
+    ----------
+    value
+        The microns.
+    tolerance
+        A level of the slide that differs from it by at most this share is taken as it is.
+    """
 
     value: float
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _positive(self.value, "mpp"))
+        object.__setattr__(self, "tolerance", _share(self.tolerance))
 
     @property
     def token(self) -> str:
@@ -111,11 +134,15 @@ class MPP:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        return self.value / _known(scan, "mpp", "a resolution in mpp")
+        asked = self.value / _known(scan, "mpp", "a resolution in mpp")
+        return _near_level(asked, scan, self.tolerance)
 
     def mpp(self, scan: Scan) -> float:
-        """Microns per target pixel: the value itself."""
-        return self.value
+        """Microns per target pixel: the value itself, or those of the level that is taken."""
+        if not self.tolerance:
+            return self.value
+        mpp, downsample = _known(scan, "mpp", "a resolution in mpp"), self.downsample(scan)
+        return self.value if downsample == self.value / mpp else mpp * downsample
 
 
 Resolution = Level | Magnification | MPP
@@ -217,6 +244,21 @@ def _known(scan: Scan, quantity: str, wish: str) -> float:
             ),
         )
     return value
+
+
+def _near_level(downsample: float, scan: Scan, tolerance: float) -> float:
+    """The downsample of the nearest level if that is within the tolerance, else the one asked."""
+    if tolerance:
+        nearest = min(scan.level_downsamples, key=lambda other: abs(other - downsample))
+        if abs(nearest - downsample) <= tolerance * downsample * (1 + 1e-9):
+            return float(nearest)
+    return downsample
+
+
+def _share(value: float) -> float:
+    if not is_number(value) or not 0 <= value < 1:
+        raise ConfigError(f"resolution.tolerance={value!r}: must be a number from 0 to below 1")
+    return float(value)
 
 
 def _positive(value: float, field: str) -> float:
