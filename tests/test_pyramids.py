@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import openslide
@@ -19,7 +20,7 @@ from tiler.geometry import Size
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
 from tiler.readers.dicom import stated_downsamples
 from tiler.readers.level_fit import StoredLevel
-from tiler.readers.openslide_levels import exact_location
+from tiler.readers.openslide_levels import exact_location, levels_of
 from tiler.readers.pyramid import pyramid
 
 APERIO = "Aperio Image Library v11\r\n|AppMag = 40|MPP = 0.25"
@@ -279,6 +280,26 @@ def test_a_level_that_is_left_out_is_named_when_it_is_asked_for(tmp_path):
         with pytest.raises(ResolutionError, match=r"level 1 does not exist: .*128x128.*several"):
             slide.read_region((0, 0), (5, 5), Level(1))
         assert (slide.read_region((0, 0), (55, 45), MPP(1.0))[..., 2] == 100).all()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "size", "own", "downsamples"),
+    [
+        ("trestle", (1004, 498), None, (1, 2000 / 1004 / 2 + 1000 / 498 / 2)),
+        ("trestle", (1004, 600), None, (1,)),
+        ("generic-tiff", (1004, 498), None, (1,)),
+        ("mirax", (1004, 498), 2, (1, 2)),
+        ("ventana", (1000, 500), None, (1, 2)),
+    ],
+)
+def test_levels_that_a_format_lists_are_believed(tmp_path, vendor, size, own, downsamples):
+    ratio = (2000 / size[0] + 1000 / size[1]) / 2
+    slide = SimpleNamespace(
+        level_dimensions=((2000, 1000), size),
+        level_downsamples=(1.0, own or ratio),
+        properties={"openslide.vendor": vendor},
+    )
+    assert levels_of(slide, tmp_path / "a.tif").downsamples == pytest.approx(downsamples)
 
 
 # OpenSlide: whole pixels of a level, though it counts in level-0 pixels

@@ -9,8 +9,14 @@ import openslide
 
 from tiler.geometry import Size
 from tiler.readers.dicom import stated_downsamples
-from tiler.readers.level_fit import StoredLevel
+from tiler.readers.level_fit import StoredLevel, fit_of
 from tiler.readers.pyramid import Pyramid, pyramid
+
+_ANY_TILED_PAGE = ("aperio", "generic-tiff")
+"""Formats of which OpenSlide takes any tiled page for a level."""
+
+_OVERLAP = 0.01
+"""How much the ratios of width and height may differ in a level that the format lists."""
 
 _EXACT = 1 / 512 - 1e-5
 """OpenSlide mixes no neighbours where the distances of both axes from a whole pixel of the level
@@ -33,11 +39,9 @@ def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
         if size.width > sizes[0].width:
             raise ValueError(f"a level of {size} is larger than level 0, {sizes[0]}")
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR)
-    stated = stated_downsamples(path) if vendor == "dicom" and len(sizes) > 1 else {}
+    spacings = stated_downsamples(path) if vendor == "dicom" and len(sizes) > 1 else {}
     images = [
-        StoredLevel(
-            size, _tile(slide, index), stated.get(size, _stated(sizes[0], size, downsample))
-        )
+        _level(sizes[0], size, _tile(slide, index), spacings.get(size), downsample, vendor)
         for index, (size, downsample) in enumerate(zip(sizes, slide.level_downsamples, strict=True))
     ]
     return pyramid(images)
@@ -51,13 +55,28 @@ def _tile(slide: openslide.OpenSlide, level: int) -> Size | None:
     return Size(*lengths) if min(lengths) > 0 else None
 
 
-def _stated(base: Size, size: Size, downsample: float) -> float | None:
-    """OpenSlide's downsample where it has it from the file, as of Philips, MIRAX and Ventana.
+def _level(
+    base: Size,
+    size: Size,
+    tile: Size | None,
+    stated: float | None,
+    own: float,
+    vendor: str | None,
+) -> StoredLevel:
+    """A level, with the downsample that the file states.
 
-    It takes the mean ratio of the sizes for all other formats.
+    OpenSlide's own one is stated if it is not the mean ratio of the sizes, as of Philips, MIRAX
+    and Ventana. It is believed as well where a format lists its levels and their sizes fit no
+    number because of how their tiles overlap, as of Trestle.
     """
-    ratio = (base.width / size.width + base.height / size.height) / 2
-    return None if math.isclose(downsample, ratio, rel_tol=1e-9) else downsample
+    across, down = base.width / size.width, base.height / size.height
+    level = StoredLevel(size, tile, stated)
+    if stated is None and not math.isclose(own, (across + down) / 2, rel_tol=1e-9):
+        return StoredLevel(size, tile, own)
+    if vendor not in _ANY_TILED_PAGE and fit_of(0, base, level).loose.is_empty:
+        alike = abs(across - down) <= _OVERLAP * min(across, down)
+        return StoredLevel(size, tile, own) if alike else level
+    return level
 
 
 def exact_location(pixel: int, downsample: float) -> tuple[int, int]:
