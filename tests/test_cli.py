@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from command import fresh_tiler as tiler
 from command import tiler as forked
 from PIL import Image
 
+from tiler.config import naming
 from tiler.geometry import Size
 from tiler.slides.demo import write_demo_slide
 
@@ -48,6 +50,61 @@ def test_help_says_how_to_start(tmp_path: Path) -> None:
     for word in ("slides=files", "threshold", "-m", "exporter", "mask"):
         assert word in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+FILES = ("slides=files", "resolution=level", "tile.size=100", "mask=none", "threshold=0")
+STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
+
+
+def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
+    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
+    for words in ([], ["threshold=1"], ["tracker=jsonl"], ["name=mine"], ["dry_run=true"]):
+        done = forked(*FILES, "slides.paths=a.tiff", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    folders = sorted(path.name for path in (tmp_path / "outputs").iterdir())
+    assert folders[-1] == "mine"
+    assert len(folders) == 5
+    for name in folders[:-1]:
+        assert STAMP.fullmatch(name)
+        (record,) = (tmp_path / "outputs" / name).glob("[rb]u*.json")
+        config = json.loads(record.read_text())["config"]
+        assert (config["name"], config["out"]) == (name, f"outputs/{name}")
+        lines = tmp_path / "outputs" / name / "tracking.jsonl"
+        if lines.exists():
+            assert json.loads(lines.read_text().splitlines()[0])["name"] == name
+    assert len({name[:19] for name in folders[:-1]}) >= 1
+
+
+def test_a_sweep_over_files_has_one_folder_for_all_its_jobs(tmp_path: Path) -> None:
+    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
+    words = ["-m", *FILES[:-1], "slides.paths=a.tiff", "threshold=0,1", "tracker=jsonl"]
+    for launcher in ([], ["hydra/launcher=joblib"]):
+        done = tiler(*words, *launcher, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    folders = sorted((tmp_path / "outputs").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        assert STAMP.fullmatch(folder.name)
+        assert {path.name for path in folder.glob("threshold=*")} == {"threshold=0", "threshold=1"}
+        for run in folder.glob("*/run.json"):
+            assert json.loads(run.read_text())["config"]["name"] == folder.name
+        starts = [json.loads(line) for line in (folder / "tracking.jsonl").read_text().splitlines()]
+        assert starts[0]["name"] == folder.name
+
+
+def test_a_folder_of_the_same_second_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for _ in range(3):
+        naming._start.cache_clear()
+        names.append(naming.default_name("tiler.slides.find_slides"))
+        assert naming.default_name("mine.find") == names[-1], "the same for all of a command"
+        (tmp_path / "outputs" / names[-1]).mkdir(parents=True)
+    assert len(set(names)) == 3
+    assert all(STAMP.fullmatch(name) for name in names)
+    naming._start.cache_clear()
 
 
 def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> None:

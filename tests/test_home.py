@@ -17,7 +17,7 @@ from tracked import COMMON, TILES, picture
 from tiler.config.home import at_home, quoted_homes
 from tiler.files import expanded
 
-SETTINGS = COMMON[2:]
+SETTINGS = COMMON[2:5]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_home_is_home_in_every_path(
         pytest.skip("Hydra takes blanks in quotes alone")
     cwd, before = home.parent / "cwd", set(home.iterdir())
     given = [word.format(q=quote) for word in words]
-    done = tiler(*given, *SETTINGS[:-1], cwd=cwd, env={"HOME": str(home)})
+    done = tiler(*given, *SETTINGS, cwd=cwd, env={"HOME": str(home)})
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in set(home.iterdir()) - before) == left
     out = home / given[-1][4:].strip("\"'").removeprefix("~/")
@@ -85,7 +85,7 @@ def test_home_is_home_in_every_path(
 def test_a_sweep_goes_home(home: Path, quote: str) -> None:
     cwd = home.parent / "cwd"
     words = [word.format(q=quote) for word in [*FILES, "out={q}~/sweep{q}"]]
-    done = tiler("-m", *words, *SETTINGS[:-1], "threshold=0,1", "tracker=jsonl", cwd=cwd,
+    done = tiler("-m", *words, *SETTINGS, "threshold=0,1", "tracker=jsonl", cwd=cwd,
                  env={"HOME": str(home)})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(cwd.iterdir()) == []
@@ -98,7 +98,7 @@ def test_a_sweep_goes_home(home: Path, quote: str) -> None:
 def test_an_old_run_at_home_is_run_again(home: Path) -> None:
     cwd, env = home.parent / "cwd", {"HOME": str(home)}
     words = [word.format(q="") for word in FILES]
-    assert tiler(*words, *SETTINGS[:-1], "out=~/run", cwd=cwd, env=env).returncode == 0
+    assert tiler(*words, *SETTINGS, "out=~/run", cwd=cwd, env=env).returncode == 0
     for again in (["--rerun=~/run"], ["--rerun", f"{home}/run", "out=~/run"]):
         done = tiler(*again, cwd=cwd, env=env)
         assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_a_folder_that_is_called_tilde_is_named_from_here(home: Path) -> None:
     for name in ("pic.png", "t.csv"):
         (home / name).rename(cwd / "~" / name)
     (home / "masks").rename(cwd / "~/masks")
-    words = [*TABLE, "slides.table='./~/t.csv'", "out='./~/run'", *SETTINGS[:-1]]
+    words = [*TABLE, "slides.table='./~/t.csv'", "out='./~/run'", *SETTINGS]
     done = tiler("-m", *words, "threshold=0,1", cwd=cwd, env={"HOME": str(home)})
     assert done.returncode == 0, done.stderr
     assert [path.name for path in home.iterdir()] == ["u.csv"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 COMMON = (
     "slides=files", "slides.paths=pic.png", "resolution=level", "resolution.value=0",
-    "tile.size=16", "mask=none",
+    "tile.size=16", "mask=none", "name=demo",
 )  # fmt: skip
 TILES = 4 * 6
 """Tiles of 16 pixels in the picture."""

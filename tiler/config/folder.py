@@ -8,6 +8,7 @@ _HELP = """\
 tiler cuts whole-slide images into exact grids of tiles.
 
 Start:  tiler                                   (a demo slide, into outputs/demo)
+        tiler slides=files slides.paths=/data/slides     (into outputs/<date>_<time>)
         tiler slides=files slides.paths=/data/slides resolution.value=0.5 tile.size=256 \\
           threshold=0.5 'exporter=[csv,images]' out=/data/tiles
 Sweep:  tiler -m threshold=0.1,0.5 resolution.value=0.5,1.0 slides=files slides.paths=/data/slides

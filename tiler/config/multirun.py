@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.config.folder import help_text
 from tiler.config.home import at_home
 from tiler.config.launcher import launch_in_process
+from tiler.config.naming import default_name
 from tiler.config.validate import check_folder, leaves
 from tiler.errors import ConfigError, DestinationError, TilerError
 from tiler.runner.signals import leave_in_order
@@ -111,6 +112,8 @@ def parsed(word: str) -> Override:
 def register_resolvers() -> None:
     """Make known to OmegaConf what the configuration asks for: a job's folder, and the help."""
     OmegaConf.register_new_resolver("tiler_job_folder", job_folder, replace=True)
+    # Cached, for jobs of a sweep in other processes have the sweep's name.
+    OmegaConf.register_new_resolver("tiler_name", default_name, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("tiler_home", at_home, replace=True)
     OmegaConf.register_new_resolver("tiler_help", help_text, replace=True)
 

@@ -191,7 +191,10 @@ class _Run:
             code = stop.exit_code
             pending = len(self._jobs) - len(self._rows)
             log.warning(
-                "interrupted; %d done, %d pending; re-run to resume", len(self._rows), pending
+                "interrupted; %d done, %d pending; re-run to resume (out=%s)",
+                len(self._rows),
+                pending,
+                self._out,
             )
         except BaseException as error:
             if self._begun:
