@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.errors import ResolutionError
 from tiler.geometry import Size
+from tiler.masks import OtsuMask
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
 from tiler.readers.dicom import stated_downsamples
 from tiler.readers.level_fit import StoredLevel
@@ -155,6 +156,14 @@ RAMP = 250
 def ramp(width: int, height: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     return np.stack([x, y, np.full_like(x, 100)], axis=2).astype(np.uint8)
+
+
+def tissue(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    """Glass with one box of stained tissue."""
+    pixels = np.full((height, width, 3), (244, 243, 245), np.uint8)
+    x, y, w, h = box
+    pixels[y : y + h, x : x + w] = (190, 90, 150)
+    return pixels
 
 
 def reduced(pixels: np.ndarray, k: int, rounding) -> np.ndarray:
@@ -300,6 +309,64 @@ def test_levels_that_a_format_lists_are_believed(tmp_path, vendor, size, own, do
         properties={"openslide.vendor": vendor},
     )
     assert levels_of(slide, tmp_path / "a.tif").downsamples == pytest.approx(downsamples)
+
+
+@given(
+    width=st.integers(2, 5000),
+    height=st.integers(2, 5000),
+    levels=st.lists(st.tuples(*[st.integers(1, 5000)] * 2), max_size=4),
+    tile=st.sampled_from([None, 1, 16, 240]),
+)
+def test_transposing_the_sizes_transposes_the_pyramid(width, height, levels, tile):
+    levels = [(min(w, width), min(h, height)) for w, h in levels]
+    tile = tile and (tile, tile)
+    here = sizes_of((width, height), *levels, tile=tile)
+    there = sizes_of((height, width), *(level[::-1] for level in levels), tile=tile)
+    if len({*levels}) == len(levels):
+        assert dict(zip(here.indices, here.downsamples, strict=True)) == dict(
+            zip(there.indices, there.downsamples, strict=True)
+        )
+    assert len(here.left_out) == len(there.left_out) == len(levels) + 1 - len(here.indices)
+    assert here.sizes[0] == (width, height)
+    assert list(here.downsamples) == sorted(here.downsamples)
+    for index, size in zip(here.indices, here.sizes, strict=True):
+        stored = ((width, height), *levels)[index]
+        assert 1 <= size.width <= stored[0]
+        assert 1 <= size.height <= stored[1]
+
+
+@pytest.mark.parametrize("reader", [open_slide, OpenSlideReader])
+def test_padding_changes_neither_pixels_nor_mask_nor_tiles(tmp_path, reader):
+    width, height, box = 764, 1696, (450, 1370, 204, 198)  # CAMELYON17's geometry at 1/128
+    stored = [tissue(width, height, box)]
+    for _ in range(6):
+        stored.append(reduced(stored[-1], 2, math.floor))
+    plain = write(tmp_path / "plain.tif", stored, 32, "generic")
+    pad = write(
+        tmp_path / "pad.tif", [stored[0], *(padded(s, 32) for s in stored[1:])], 32, "generic"
+    )
+    with reader(plain) as one, reader(pad) as other:
+        assert one.level_downsamples == other.level_downsamples == tuple(2.0**n for n in range(7))
+        for size in ((24, 53), (96, 212), (100, 37)):
+            assert np.array_equal(one.thumbnail(Size(*size)), other.thumbnail(Size(*size)))
+        wish = TileSpec(16, resolution=MPP(0.25))
+        otsu = OtsuMask(mpp=0.5, min_tissue_mm2=None, min_hole_mm2=None)
+        kept = [
+            TileExtractor(wish, mask_provider=otsu, mask_threshold=0.5).extract(slide)
+            for slide in (one, other)
+        ]
+        assert kept[0] == kept[1]
+    x, y, w, h = box
+    share = {
+        (left, top): max(0, min(left + 16, x + w) - max(left, x))
+        * max(0, min(top + 16, y + h) - max(top, y))
+        / 256
+        for left in range(0, width - 15, 16)
+        for top in range(0, height - 15, 16)
+    }
+    found = {region.box0[:2] for region in kept[1]}
+    assert {place for place, ratio in share.items() if ratio > 0.7} <= found
+    assert found <= {place for place, ratio in share.items() if ratio > 0.3}
 
 
 # OpenSlide: whole pixels of a level, though it counts in level-0 pixels

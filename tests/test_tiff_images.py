@@ -115,12 +115,24 @@ def test_openslide_never_tiles_a_macro_image_as_the_slide(tmp_path, make, option
     for word in ("90x150", "220x170", "slide=a"):
         assert word in str(caught.value)
     if options:  # nobody tells which of Aperio's pages belong together
-        with pytest.raises(OpenError, match="220x170"):
+        with pytest.raises(OpenError, match=r"90x150 pixels, but page 1 has 220x170"):
             open_slide(path)
     elif make is two_images:
         with OpenSlideReader(path, series=0) as slide:
             assert slide.dimensions == (90, 150)
             assert slide.mpp == 16.0
+
+
+def test_a_scan_behind_a_picture_in_strips_is_the_slide(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(MACRO, photometric="rgb", metadata=None)
+        tiff.write(SCAN, metadata=None, **TILE, **CM)
+    with open_slide(path) as slide:
+        assert slide.dimensions == (220, 170)
+        assert slide.mpp == 1.0
+    with pytest.raises(OpenError, match="not tiled"):
+        open_slide(path, series=0)
 
 
 def test_a_larger_image_that_cannot_be_read_is_named(tmp_path):
@@ -155,6 +167,8 @@ def test_the_record_names_the_image_and_what_is_no_level(tmp_path):
         one, two = csv.DictReader(file)
     assert one["notes"] == "image 1 of 220x170; not read: image 0 of 90x150"
     assert "40x60 pixels is no level of this slide of 220x170" in two["notes"]
+    assert f"WARNING slide={two['slide_id']} {two['notes']}" in done.stderr
+    assert f"INFO slide={one['slide_id']} {one['notes']}" in done.stderr
     for row in (one, two):
         assert done.stderr.count(row["notes"]) == 1
         record = tmp_path / "out/slides" / row["slide_id"] / "record.json"

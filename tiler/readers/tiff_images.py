@@ -43,7 +43,7 @@ class TiffImage:
     ome: OmeImage | None = None
 
     def __str__(self) -> str:
-        return f"image {self.number} of {self.size.width}x{self.size.height}"
+        return f"image {self.number} of {_text(self.size)}"
 
 
 def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
@@ -95,7 +95,12 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
     images = [TiffImage(number, number, page_size(tags)) for number, tags in enumerate(pages)]
     largest = choose_image(images, None, slide)
     if largest.number:
-        raise _not_first(slide, largest, images[0])
+        raise OpenError(
+            slide,
+            f"its first page has {_text(images[0].size)} pixels, but page {largest.page} has"
+            f" {_text(largest.size)}, so the first one is not the slide; write that page into a"
+            " file of its own",
+        )
     return images[0]
 
 
@@ -178,3 +183,7 @@ def check_series(series: object) -> None:
         not isinstance(series, int) or isinstance(series, bool) or series < 0
     ):
         raise ConfigError(f"reader.series={series!r}: must be a whole number >= 0, or null")
+
+
+def _text(size: Size) -> str:
+    return f"{size.width}x{size.height}"

@@ -207,7 +207,8 @@ class Schedule:
             log.warning("slide=%s %s", slide_id, note)
             self._events.add("cache", slide=slide_id, note=note)
         if notes := plan.row["notes"]:
-            log.warning("slide=%s %s", slide_id, notes)
+            doubtful = "levels" in plan.known.facts.provenance
+            log.log(logging.WARNING if doubtful else logging.INFO, "slide=%s %s", slide_id, notes)
             self._events.add("image", slide=slide_id, note=notes)
         for doubt in plan.doubts:
             log.warning("slide=%s %s", slide_id, doubt)
