@@ -11,11 +11,16 @@ from command import complaint, read_csv, tiler
 from tracked import COMMON, picture
 
 from tiler.error_places import foreign_packages, raised_at
+from tiler.runner.engines import ProcessEngine
+from tiler.runner.job import SlideJob
+from tiler.runner.tasks import PlanTask
 from tiler.runner.tracking import Guarded
 
 HERE = Path(__file__).parent
 LAB = '''\
 """Components of a laboratory, one per way to fail."""
+
+import threading
 
 import numpy as np
 
@@ -73,6 +78,25 @@ def closed(path, name=None, **settings):
 
 def nothing(path, name=None, **settings):
     return None if "bad" in str(path) else ImageReader(path, name=name)
+
+
+class Locked(Mask):
+    def __init__(self, **settings):
+        self.lock = threading.Lock()
+        self.how = "numpy"
+
+
+class Homesick(Mask):
+    def __setstate__(self, state):
+        raise RuntimeError("not in a worker")
+
+    def __getstate__(self):
+        return {"how": ""}
+
+
+class Listing(Mask):
+    def inputs(self, name):
+        raise KeyError("no table")
 
 
 class Tracker:
@@ -236,6 +260,42 @@ def test_a_tracker_of_the_users_own_is_named_with_its_line(
     Guarded(module.Tracker()).start("run", {}, None)
     (record,) = caplog.records
     assert f"ConnectionError: no server (lab.py:{line_of('no server')}, in start)" in record.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("Locked", "TypeError: cannot pickle"), ("Homesick", "RuntimeError: not in a worker")],
+)
+def test_a_component_that_cannot_be_sent_to_workers_is_refused(
+    tmp_path: Path, lab: dict[str, str], kind: str, said: str
+) -> None:
+    words = [*SLIDES, f"mask._target_=lab.{kind}"]
+    refused = tiler(*words, "engine=processes", "out=out", cwd=tmp_path, env=lab, timeout=60)
+    assert refused.returncode == 2
+    assert complaint(refused).startswith(f"E_COMPONENT: mask: it does not pickle ({said}")
+    assert "engine=serial" in refused.stderr
+    assert tiler(*words, "out=out", cwd=tmp_path, env=lab).returncode == 3  # it raises on one slide
+
+
+def test_a_job_that_stops_pickling_costs_its_slide(tmp_path: Path) -> None:
+    job = SlideJob(picture(tmp_path), "pic", lambda path, name: None, None, {}, {})
+    with ProcessEngine(workers=1, timeout=60) as engine:
+        engine.submit(PlanTask(job))
+        _, error = engine.next()
+    assert str(error).startswith("E_COMPONENT slide=pic: it does not pickle (")
+
+
+def test_a_mask_that_cannot_list_its_files_costs_its_slide_on_a_rerun_too(
+    tmp_path: Path, lab: dict[str, str]
+) -> None:
+    assert tiler(*SLIDES, "out=out", cwd=tmp_path, env=lab).returncode == 0
+    done = tiler(*SLIDES, "mask._target_=lab.Listing", "out=out", cwd=tmp_path, env=lab)
+    again = tiler(*SLIDES, "mask._target_=lab.Listing", "out=out", cwd=tmp_path, env=lab)
+    for result in (done, again):
+        assert result.returncode == 3
+        assert "Traceback" not in result.stderr
+    for row in read_csv(tmp_path / "out/slides.csv"):
+        assert f"KeyError: 'no table' (lab.py:{line_of('no table')}, in inputs)" in row["reason"]
 
 
 def test_an_error_of_tilers_own_is_no_components() -> None:

@@ -1,4 +1,4 @@
-"""What ``TileExtractor`` accepts, and what it says of anything else."""
+"""Checks of the arguments of ``TileExtractor``; each error names what to pass instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiler.resolution import plan_read
 from tiler.spec import TileSpec
 
 _NEEDED = ("name", "bounds", "level_downsamples", "mpp", "magnification", "provenance")
-"""What an extraction asks of a slide, beside its pixels."""
+"""Attributes of a slide that an extraction uses, beside its pixels."""
 
 
 def check_parameters(
@@ -53,7 +53,7 @@ def check_parameters(
 
 
 def check_source(source: object) -> None:
-    """Refuse what is no open slide.
+    """Refuse anything but an open slide.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def check_source(source: object) -> None:
     missing = [name for name in _NEEDED if not hasattr(source, name)]
     if missing:
         raise ArgumentError(
-            f"source={_shown(source)} is no WSIReader (it has no {', '.join(missing)}); pass what"
-            " open_slide(path) returns"
+            f"source={_shown(source)} is not a WSIReader (it has no {', '.join(missing)}); pass the"
+            " result of open_slide(path)"
         )
 
 
@@ -94,13 +94,13 @@ def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[Reg
     Raises
     ------
     ArgumentError
-        When one of them is no region.
+        When one of them is not a region.
     """
     placed = []
     for number, region in enumerate(regions):
         if not isinstance(region, RegionSpec):
             raise ArgumentError(
-                f"regions[{number}]={_shown(region)}; pass what extract() returns, or RegionSpec(…)"
+                f"regions[{number}]={_shown(region)}; pass regions of extract(), or RegionSpec(…)"
             )
         downsample = region.downsample or region.resolution.downsample(source)
         placed.append(replace(region, downsample=downsample))

@@ -1,4 +1,4 @@
-"""Where in a component that a user brings an error was raised: nothing is imported for it."""
+"""The line of a user's component that raised an error. Imports nothing but Python's own modules."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _file(frame: FrameType) -> str:
-    """Where a module lies below the folder that it is imported from: no folder of the user's."""
+    """Return the path of a module below its import folder, so that no private folder is shown."""
     path = Path(frame.f_code.co_filename)
     depth = _module(frame).count(".") + 1 + (path.stem == "__init__")
     return "/".join(path.parts[-depth:])

@@ -158,7 +158,7 @@ class TileExtractor:
         Raises
         ------
         MaskError
-            When it is none: see ``provided_mask`` and ``static_mask``.
+            When it is invalid: see ``provided_mask`` and ``static_mask``.
         """
         if self.mask_provider is None:
             return static_mask(self.mask, source.name)

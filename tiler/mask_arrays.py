@@ -24,7 +24,7 @@ def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
     Raises
     ------
     MaskError
-        When it is no two-dimensional array of booleans or numbers, or has no pixels.
+        When it is not a two-dimensional array of booleans or numbers, or has no pixels.
     """
     if mask is None:
         return np.ones((1, 1), bool)
@@ -39,7 +39,7 @@ def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
 
 
 def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
-    """Have a provider make a slide's mask, and convert it.
+    """Call a mask provider and convert its result.
 
     Tissue is what is True, what is not 0 of two whole numbers, or what reaches the provider's
     attribute ``threshold`` in a map of fractions.
@@ -47,7 +47,7 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
     Raises
     ------
     MaskError
-        When the provider returns anything else, saying what.
+        When the provider returns anything else; the error describes it.
     """
     returned: object = provider.generate(source)
     kind = type(provider)
@@ -104,7 +104,7 @@ def _piece(mask: Mask, column: Sequence[float], row: Sequence[float]) -> dict[st
 
 
 def described(value: object) -> str:
-    """Describe what was given for a mask: its type, and the dtype and shape of an array."""
+    """Describe a value given as a mask: its type; of an array, its dtype and shape."""
     if isinstance(value, np.ndarray):
         return f"a numpy.ndarray of {value.dtype} and shape {value.shape}"
     if value is None:
@@ -134,7 +134,7 @@ def _is_binary(array: npt.NDArray[Any]) -> bool:
 def _reaching(array: npt.NDArray[Any], threshold: object, slide: str, name: str) -> Mask:
     limit = float(str(threshold)) if is_number(threshold) else math.nan
     if not math.isfinite(limit):
-        raise MaskError(slide, f"mask.threshold={threshold!r} is no number; use one, such as 0.5")
+        raise MaskError(slide, f"mask.threshold={threshold!r} is not a number; use 0.5, say")
     if np.isnan(array).any():
         raise MaskError(slide, f"{name}, with NaN in it; return numbers only")
     return np.asarray(array >= limit)

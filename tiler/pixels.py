@@ -1,4 +1,4 @@
-"""Pixels as readers return them: a reader of the user's own may return anything."""
+"""Check of the pixels that readers return: a user's own reader may return anything."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tiler.protocols import Pixels, WSIReader
 
 
 def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[int, int]) -> Pixels:
-    """Return what a method of a reader returned, if it is an RGB picture of a size.
+    """Return pixels from a reader's method, if they are an RGB picture of the right size.
 
     Raises
     ------
     ComponentError
-        When it is something else.
+        When they are not.
     """
     width, height = size
     if (

@@ -131,7 +131,7 @@ def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Referen
     Raises
     ------
     MaskError
-        When the mask is none: see ``static_mask``.
+        When the mask is invalid: see ``static_mask``.
     """
     array = static_mask(mask, source.name)
     height, width = array.shape

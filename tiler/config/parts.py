@@ -23,7 +23,7 @@ from tiler.extractor import TileExtractor
 from tiler.files import expanded, make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
-from tiler.runner.components import lacking
+from tiler.runner.components import lacking, unpicklable
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -48,6 +48,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         except ConfigError as error:
             problems.append(error.in_config())
     problems += _without_protocol(made, plain)
+    problems += _not_pickling(made, plain)
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
         resolution = made.get("resolution") or Level(0)
@@ -100,6 +101,20 @@ def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterato
                 f"E_COMPONENT: {place}: {node['_target_']} made a {what} without {members};"
                 f" see tiler.protocols.{protocol.__name__}"
             )
+
+
+def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
+    """Name components that do not survive the way to a worker, where there are workers."""
+    if plain["engine"].get("_target_", "").endswith(".SerialEngine"):
+        return
+    parts = {key: made[key] for key in ("reader", "mask") if key in made}
+    for name, exporter in made.get("exporter", {}).items():
+        parts[f"exporter.{name}"] = exporter
+    for place, part in parts.items():
+        try:
+            pickle.loads(pickle.dumps(_plain_partial(part)))
+        except Exception as error:  # a component of the user's may hold anything
+            yield f"E_COMPONENT: {place}: {unpicklable(error)}"
 
 
 def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:

@@ -15,11 +15,11 @@ from tiler.runner.record import Record
 from tiler.runner.sweep import JobRecord
 
 MAX_PIXELS = 64_000_000
-"""Of a slide's lowest level: to read more would take longer than a picture is worth."""
+"""The largest lowest level that is read for a picture: more would take too long."""
 
 
 def thumbnail(job: JobRecord, row: Mapping[str, str], record: Record, size: Size) -> Pixels | None:
-    """Read a slide once more, as a job of a sweep did; None where that cannot be done.
+    """Read a slide once more, as a job of a sweep did; None where that fails.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The strip below a picture of a slide: what its lines mean, and a scale bar."""
+"""The strip below a picture of a slide: a legend of its lines, and a scale bar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BRIGHT, _DARK = (30, 255), (235, 20)
 
 @dataclass(frozen=True)
 class Entry:
-    """What a kind of line means; ``form`` is ``frame``, ``crossed`` or ``line``."""
+    """The meaning of a kind of line; ``form`` is ``frame``, ``crossed`` or ``line``."""
 
     line: Line
     text: str
@@ -42,7 +42,7 @@ def with_legend(
     picture
         uint8 RGB (h, w, 3).
     entries
-        What its lines mean.
+        The meaning of its lines.
     mpp
         Microns per pixel of the picture.
     dark
@@ -104,7 +104,7 @@ def _rows(widths: Sequence[int], across: int, gap: int) -> Iterator[list[tuple[i
 
 
 def _swatch(strip: Pixels, x: int, y: int, entry: Entry, text: int, dark: bool) -> None:
-    """Draw what an entry is about."""
+    """Draw a sample of an entry's line."""
     size = Size(2 * text, text + text // 4)
     where = np.zeros((size.height, size.width), bool)
     box: Boxes = np.array([[1, 1, size.width - 3, size.height - 3]], np.int64)
@@ -151,7 +151,7 @@ def _length(words: str, size: int) -> int:
 
 @cache
 def _font(size: int) -> FreeTypeFont | ImageFont:
-    """Pillow's own, which it ships."""
+    """Return the font that Pillow ships."""
     from PIL.ImageFont import load_default
 
     return load_default(size)

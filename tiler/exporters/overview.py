@@ -121,7 +121,7 @@ def draw_overview(
 
 
 def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
-    """Where regions lie in the picture."""
+    """Return regions as boxes in the picture."""
     parts = [part.boxes0() for part in packed(regions)]
     boxes0 = np.concatenate([np.zeros((0, 4), np.int64), *parts])
     first = np.rint((boxes0[:, :2] - bounds[:2]) * scale)
@@ -130,7 +130,7 @@ def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
 
 
 def _lines(boxes: Boxes, size: Size) -> Mask:
-    """The frames of boxes; of small ones, whose frames would cover them, the outline of all."""
+    """Mark the frames of boxes, or the outline of all where frames would cover small boxes."""
     return outline(union(boxes, size), closed=True) if _are_small(boxes) else frames(boxes, size)
 
 

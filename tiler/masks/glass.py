@@ -24,7 +24,7 @@ YELLOW = 128
 stains do not."""
 
 TINTED = (15, 128)
-"""Saturations of tinted glass, 0 to 255: less is neutral, more is no glass."""
+"""Saturations of tinted glass, 0 to 255: less is neutral, more is not glass."""
 
 LEAST_SHARE = 0.1
 """The share of the slide that has the glass's colour: less of it does little harm as tissue."""
@@ -38,7 +38,7 @@ SAME = 8
 
 
 ENOUGH = 1_000_000
-"""Pixels that are looked at, about: more do not change the answer."""
+"""The approximate number of pixels that are examined: more do not change the answer."""
 
 
 def on_neutral_glass(pixels: Pixels) -> Pixels:
@@ -58,7 +58,7 @@ def on_neutral_glass(pixels: Pixels) -> Pixels:
 
 
 def glass_colour(pixels: Pixels) -> npt.NDArray[np.float64] | None:
-    """Find the colour of tinted glass, RGB (3,); None where there is none to be seen.
+    """Find the colour of tinted glass, RGB (3,); None where the slide shows none.
 
     It is the commonest of the brightest colours. Pure white is left out, because padding is white.
     """

@@ -1,4 +1,4 @@
-"""Components that a user brings: their errors, and what they return."""
+"""Errors and results of a user's own components."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def export(
     folder: Path,
     left_out: Callable[[], Mapping[LeftOut, Sequence[RegionSpec]]] = dict,
 ) -> Exported:
-    """Have an exporter export, and return what it did; ``left_out`` is asked if it wants to know.
+    """Call an exporter and return its result; ``left_out`` is called only if the exporter needs it.
 
     Raises
     ------
     ComponentError
-        When it returns something else than ``Exported``.
+        When the result is not an ``Exported``.
     """
     done: object = (
         exporter.export_all(source, regions, left_out(), mask, folder)
@@ -70,8 +70,17 @@ def export(
     return done
 
 
+def unpicklable(error: Exception) -> str:
+    """Describe a component that cannot be sent to workers."""
+    message = " ".join(str(error).split())
+    return (
+        f"it does not pickle ({type(error).__name__}: {message}); keep plain values in a component"
+        " and open files in the method that uses them, or use engine=serial"
+    )
+
+
 def shown(value: object) -> str:
-    """Describe a value that is not what it should be, in a few words."""
+    """Describe an unexpected value in a few words."""
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 

@@ -40,9 +40,9 @@ FRAME, RIM = Line((0, 70, 210), (120, 190, 255)), Line((215, 40, 120), (255, 120
 """The outlines of kept tiles and of the tissue mask on a slide's own picture."""
 
 Thumbnail = Callable[[JobRecord, Mapping[str, str], Record, Size], Pixels | None]
-"""Makes a picture of a slide's bounded area, of exactly some size; None where that cannot be had.
+"""Makes a picture of a slide's bounded area in a given size; None where the slide is not available.
 
-It gets a job, the slide's row in it, and the slide's record."""
+The arguments are a job, the slide's row in it, the slide's record and the size."""
 
 
 def write_contact_sheet(
@@ -99,14 +99,14 @@ def _row(
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a job made of a slide: tissue and kept tiles, bool (h, w)."""
+    """A slide's tissue and kept tiles in a job: bool (h, w)."""
 
     tissue: Mask
     kept: Mask
 
     @property
     def size(self) -> Size:
-        """Of the picture."""
+        """The size of the picture."""
         height, width = self.tissue.shape
         return Size(width, height)
 

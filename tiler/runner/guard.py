@@ -123,7 +123,8 @@ def _sources(job: SlideJob) -> Iterator[Path]:
     """The files that a slide's output is made from."""
     yield job.path
     yield from companions(job.path)
-    yield from job.inputs()
+    with suppress(Exception):  # a mask of the user's own may fail: its slide's plan names the line
+        yield from job.inputs()
 
 
 _Identity = tuple[int, int]

@@ -80,4 +80,6 @@ def _input_changes(job: SlideJob, record: Record) -> str:
             return "the slide's sha256 is not the expected one"
     except OSError as error:
         return f"the slide cannot be looked at: {error}"
+    except Exception as error:  # of a mask of the user's own: doing the slide tells its line
+        return f"its mask cannot list its files: {error!r}"
     return ""

@@ -53,7 +53,7 @@ class SlidePlan:
     notes
         What is to be said of cached entries that could not be used.
     doubts
-        What is to be said of the mask.
+        Warnings about the mask.
     """
 
     source: Fingerprint
@@ -121,7 +121,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
 
 
 def _doubts(provider: MaskProvider | None, fraction: float, bounds: Box) -> tuple[str, ...]:
-    """Name a mask that found a threshold, but only tissue or none: it may be wrong."""
+    """Return a warning about a thresholding mask that found nothing but tissue, or no tissue."""
     thresholds = getattr(provider, "thresholds", hasattr(provider, "threshold"))
     if not thresholds or 0 < fraction < 1 or not (bounds.width and bounds.height):
         return ()

@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tiler.errors import ConfigError, WorkerError
+from tiler.errors import ComponentError, ConfigError, WorkerError
+from tiler.runner.components import unpicklable
 from tiler.runner.engines.spawning import end, keep, take
 from tiler.runner.tasks import Task
 
@@ -158,9 +159,13 @@ class _Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         result: object = None
+        try:
+            data = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        except Exception as error:  # a component of the user's may hold anything
+            return ComponentError(task.job.slide_id, unpicklable(error))
         self._due = time.monotonic() + self._timeout
         try:
-            pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
+            process.stdin.write(data)
             process.stdin.flush()
             result = pickle.load(process.stdout)
             died = False
