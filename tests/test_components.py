@@ -26,6 +26,7 @@ import numpy as np
 
 from tiler.exporters import CsvExporter
 from tiler.readers import ImageReader
+from tiler.runner.engines import SerialEngine
 
 
 class Mask:
@@ -97,6 +98,11 @@ class Homesick(Mask):
 class Listing(Mask):
     def inputs(self, name):
         raise KeyError("no table")
+
+
+class Engine(SerialEngine):
+    def next(self):
+        raise RuntimeError("no cluster")
 
 
 class Tracker:
@@ -296,6 +302,19 @@ def test_a_mask_that_cannot_list_its_files_costs_its_slide_on_a_rerun_too(
         assert "Traceback" not in result.stderr
     for row in read_csv(tmp_path / "out/slides.csv"):
         assert f"KeyError: 'no table' (lab.py:{line_of('no table')}, in inputs)" in row["reason"]
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])
+def test_an_engine_of_the_users_own_that_fails_is_named(
+    tmp_path: Path, lab: dict[str, str], sweep: tuple[str, ...]
+) -> None:
+    words = [*sweep, *SLIDES, "engine._target_=lab.Engine", "out=out"]
+    done = tiler(*words, cwd=tmp_path, env=lab)
+    assert done.returncode == 3, done.stderr
+    place = f"(lab.py:{line_of('no cluster')}, in next)"
+    assert f"E_COMPONENT: RuntimeError: no cluster {place}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug in tiler" not in done.stderr
 
 
 def test_an_error_of_tilers_own_is_no_components() -> None:

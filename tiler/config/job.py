@@ -15,6 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from tiler.config.multirun import check_launcher, current_sweep, swept_keys, swept_values
+from tiler.config.targets import user_packages
+from tiler.error_places import raised_at, said
 from tiler.errors import ConfigError, TilerError
 from tiler.runner.signals import leave_in_order, pass_on
 
@@ -101,6 +103,9 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
         what = f"a part called sys.exit({stop.code!r}) instead of raising an error"
         return complain(ConfigError(what)), what
     except Exception as error:
+        if place := raised_at(error, user_packages()):  # an engine, say, beyond any slide
+            say(f"E_COMPONENT: {said(error, place)}")
+            return 3, said(error, place)
         if HydraConfig.get().mode is RunMode.RUN:
             raise
         log.exception("a bug in tiler: please report it with this text")

@@ -89,6 +89,12 @@ def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
     return _imported(name, ("tiler", *also, *others))
 
 
+def user_packages() -> frozenset[str]:
+    """Return the top-level packages that the environment allows beside tiler."""
+    names = os.environ.get(TARGETS_VARIABLE, "").split(",")
+    return frozenset(name.partition(".")[0] for name in names if name) - {"tiler"}
+
+
 @cache
 def _imported(name: str, allowed: tuple[str, ...]) -> Any:
     refusal = ValueError(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import ConfigError, DestinationError, LockedError, TilerError
+from tiler.error_places import foreign_packages, raised_at
+from tiler.errors import ComponentError, ConfigError, DestinationError, LockedError, TilerError
 from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engine import Engine
@@ -283,7 +284,10 @@ class _Run:
     def _report_failure(self, error: BaseException) -> None:
         """Write the tables of a run that an error ends, as far as there is room for them."""
         code = error.exit_code if isinstance(error, TilerError) else 1
-        self._facts = {**self._facts, "error": str(error)}
+        if raised_at(error, foreign_packages([self._engine])):
+            code = ComponentError.exit_code
+        what = error.in_config() if isinstance(error, TilerError) else str(error)
+        self._facts = {**self._facts, "error": what}
         try:
             self._report(code)
         except DestinationError:
