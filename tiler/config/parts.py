@@ -71,7 +71,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         try:
             made["exporter"] = naming_files(made["exporter"])
         except ConfigError as error:
-            problems.append(str(error))
+            problems.append(error.in_config())
     if problems:
         raise ConfigError("\n".join(problems))
     return {
@@ -107,10 +107,12 @@ def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator
     """Name components that do not survive the way to a worker, where there are workers."""
     if plain["engine"].get("_target_", "").endswith(".SerialEngine"):
         return
-    parts = {key: made[key] for key in ("reader", "mask") if key in made}
+    parts = {key: (made[key], plain[key]) for key in ("reader", "mask") if key in made}
     for name, exporter in made.get("exporter", {}).items():
-        parts[f"exporter.{name}"] = exporter
-    for place, part in parts.items():
+        parts[f"exporter.{name}"] = exporter, plain["exporter"][name]
+    for place, (part, settings) in parts.items():
+        if all(str(node["_target_"]).startswith("tiler.") for _, node in nodes(settings, place)):
+            continue  # tiler's own do, and a table may set thousands of them
         try:
             pickle.loads(pickle.dumps(_plain_partial(part)))
         except Exception as error:  # a component of the user's may hold anything
