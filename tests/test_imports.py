@@ -15,7 +15,7 @@ PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "error_places"},
-    {"csv_text", "files", "hints", "stored", "threads", "written"},
+    {"csv_text", "files", "hints", "machine", "stored", "threads", "written"},
     {"sync"},
     {"geometry"},
     {"resolution"},

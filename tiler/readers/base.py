@@ -19,6 +19,7 @@ from tiler.errors import ConfigError
 from tiler.geometry import Box, Size, whole_box, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.area import area_mean
+from tiler.readers.limits import check_read
 from tiler.resolution import Resolution, plan_read
 
 _SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
@@ -161,6 +162,7 @@ class LevelReader(FactsReader):
             slide=self.name,
             allow_upsampling=self.allow_upsampling,
         )
+        check_read(self.name, size, max(1.0, plan.scale), f"a region at {resolution.token}")
         if plan.scale == 1:
             return self._read_level(plan.level, x, y, size)
         return self._read_area(plan.level, x * plan.scale, y * plan.scale, plan.scale, size)
@@ -177,6 +179,7 @@ class LevelReader(FactsReader):
         level_downsample = self.level_downsamples[plan.level]
         x, y, bounds_width, bounds_height = (v / level_downsample for v in self.bounds)
         scale_x, scale_y = bounds_width / width, bounds_height / height
+        check_read(self.name, Size(width, height), 1.0, "a thumbnail")
         rows = max(1, int(_STRIP_BYTES / (3 * max(1.0, bounds_width) * max(1.0, scale_y))))
         strips = [
             self._read_area(

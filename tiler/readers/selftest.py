@@ -12,6 +12,7 @@ import numpy as np
 import openslide
 
 from tiler.errors import EnvironmentRefusedError
+from tiler.machine import machine_limit
 from tiler.protocols import Pixels
 
 _TILE = 16
@@ -25,14 +26,19 @@ def check_openslide() -> None:
     Raises
     ------
     EnvironmentRefusedError
-        When the pixels that come back are not the ones that were written.
+        When the pixels that come back are not the ones that were written, or no file can be
+        written for it.
     """
     expected = _pattern()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "selftest.tiff")
-        path.write_bytes(_tiff(expected))
-        with openslide.OpenSlide(path) as slide:
-            image = slide.read_region((0, 0), 0, (_WIDTH, _HEIGHT)).convert("RGB")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "selftest.tiff")
+            path.write_bytes(_tiff(expected))
+            with openslide.OpenSlide(path) as slide:
+                image = slide.read_region((0, 0), 0, (_WIDTH, _HEIGHT)).convert("RGB")
+    except OSError as error:
+        limit = machine_limit(error) or f"the self-test of OpenSlide cannot run: {error}"
+        raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
     if not np.array_equal(np.asarray(image), expected[:_HEIGHT, :_WIDTH]):
         raise EnvironmentRefusedError(
             f"E_ENV: OpenSlide {openslide.__library_version__} returns wrong pixels in the"

@@ -18,12 +18,14 @@ import numpy as np
 from tiler.errors import (
     ChangedError,
     DestinationError,
+    LimitError,
     OpenError,
     ReadError,
     SlideError,
     TilerError,
 )
 from tiler.files import destination_error, inside, make_folder, sync_folder
+from tiler.machine import machine_limit
 from tiler.protocols import Exported, FailedTile, LeftOut, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
@@ -265,6 +267,9 @@ def attempt(task: Task, desk: Desk) -> object:
     try:
         return task.run(desk)
     except (Exception, SystemExit) as error:
+        if not isinstance(error, TilerError) and (limit := machine_limit(error)):
+            desk.close()
+            return LimitError(task.job.slide_id, limit)
         if of_component := component_error(error, task.job):
             desk.close()
             return of_component
@@ -275,9 +280,13 @@ def attempt(task: Task, desk: Desk) -> object:
         desk.close()
         if isinstance(error, OSError):  # of the source: the destination has errors of its own kind
             return ReadError(task.job.slide_id, f"{type(error).__name__}: {error}")
-        return UnforeseenError(
-            task.job.slide_id, f"a bug in tiler: {error!r}", traceback.format_exc()
-        )
+        return bug(task, error)
+
+
+def bug(task: Task, error: Exception) -> UnforeseenError:
+    """An error that nobody foresaw in a task, with its traceback."""
+    trace = "".join(traceback.format_exception(error))
+    return UnforeseenError(task.job.slide_id, f"a bug in tiler: {error!r}", trace)
 
 
 class UnforeseenError(SlideError):

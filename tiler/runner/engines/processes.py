@@ -13,13 +13,21 @@ import queue
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tiler.errors import ComponentError, ConfigError, WorkerError
+from tiler.errors import (
+    ComponentError,
+    ConfigError,
+    EnvironmentRefusedError,
+    LimitError,
+    WorkerError,
+)
+from tiler.machine import machine_limit
 from tiler.runner.components import unpicklable
-from tiler.runner.engines.spawning import end, keep, take
-from tiler.runner.tasks import Task
+from tiler.runner.engines.spawning import NoRoom, Process, end, keep, most_workers, take
+from tiler.runner.tasks import Task, bug
 
 _LONGEST_WAIT_S = 3600.0  # some systems cannot wait for longer than a few weeks
 
@@ -46,6 +54,10 @@ class ProcessEngine:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"engine.workers={self.workers}: must be at least 1")
+        if self._count > most_workers():
+            raise ConfigError(
+                f"engine.workers={self.workers}: more than {most_workers()}, eight per core"
+            )
         if not self.timeout > 0:
             raise ConfigError(f"engine.timeout={self.timeout}: must be positive")
 
@@ -77,10 +89,17 @@ class ProcessEngine:
 
     def __enter__(self) -> ProcessEngine:
         self._tasks, self._results = queue.SimpleQueue(), queue.SimpleQueue()
-        self._workers = [
-            _Worker(self._tasks, self._results, self.timeout, self._count)
-            for _ in range(self._count)
-        ]
+        self._workers = []
+        try:
+            for _ in range(self._count):
+                made = _Worker(self._tasks, self._results, self.timeout, self._count)
+                self._workers.append(made)
+        except Exception as error:
+            self.__exit__(type(error), error, None)
+            if limit := machine_limit(error):
+                what = f"E_ENV: engine.workers={self._count}: {limit}"
+                raise EnvironmentRefusedError(what) from error
+            raise
         return self
 
     def __exit__(
@@ -109,10 +128,17 @@ class _Worker:
         self._timeout, self._workers = timeout, workers
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._due, self._hung = math.inf, False  # by time.monotonic()
-        self._started_in, self._process = take(workers)
+        self._started_in: object = None
+        self._process: Process | None = None
+        self._start()
         self._feeder = threading.Thread(target=self._feed, daemon=True)
-        self._feeder.start()
-        threading.Thread(target=self._watch, daemon=True).start()
+        watcher = threading.Thread(target=self._watch, daemon=True)
+        try:
+            self._feeder.start()
+            watcher.start()
+        except RuntimeError:  # the machine has no room for them
+            self.kill()
+            raise
 
     def leave(self) -> None:
         """Keep the process for the next run of this one, if nothing is under way in it."""
@@ -121,6 +147,8 @@ class _Worker:
             self.kill()
             return
         self._ended.set()
+        if self._process is None:
+            return
         try:
             assert self._process.stdin is not None
             pickle.dump(None, self._process.stdin)
@@ -133,11 +161,33 @@ class _Worker:
     def kill(self) -> None:
         """End the process now, whatever it is doing."""
         self._ended.set()
-        end(self._process)
+        if self._process is not None:
+            end(self._process)
+
+    def _start(self) -> Process:
+        """The process, started anew where the last one is gone."""
+        if self._process is None:
+            self._started_in, self._process = take(self._workers)
+        return self._process
+
+    def _gone(self) -> None:
+        """Replace the process, as soon as the machine lets one start."""
+        self._process = None
+        if not self._ended.is_set():
+            with suppress(OSError):
+                self._start()
 
     def _feed(self) -> None:
         while (task := self._tasks.get()) is not None:
-            result = self._done(task)
+            try:
+                result = self._done(task)
+            except Exception as error:  # without a result the run would wait for ever
+                self._due = math.inf
+                if self._process is not None:
+                    end(self._process)
+                self._gone()
+                limit = machine_limit(error)
+                result = LimitError(task.job.slide_id, limit) if limit else bug(task, error)
             if self._ended.is_set():
                 return
             self._results.put((task, result))
@@ -148,36 +198,42 @@ class _Worker:
             with self._lock:
                 if time.monotonic() >= self._due:
                     self._due, self._hung = math.inf, True
-                    self._process.kill()
+                    if self._process is not None:
+                        self._process.kill()
 
     def _wait_s(self) -> float:
         """How long no task can become overdue: one that begins meanwhile is due after that."""
         return max(0.0, min(self._timeout, self._due - time.monotonic(), _LONGEST_WAIT_S))
 
     def _done(self, task: Task) -> object:
-        process = self._process
+        process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         result: object = None
         try:
             data = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        except MemoryError:
+            raise
         except Exception as error:  # a component of the user's may hold anything
             return ComponentError(task.job.slide_id, unpicklable(error))
         self._due = time.monotonic() + self._timeout
         try:
-            process.stdin.write(data)
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # a worker that could not begin may have said why
+                process.stdin.write(data)
+                process.stdin.flush()
             result = pickle.load(process.stdout)
             died = False
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        except (EOFError, pickle.UnpicklingError):
             died = True
         with self._lock:
             hung, self._due, self._hung = self._hung, math.inf, False
+        if isinstance(result, NoRoom):
+            self._gone()
+            return LimitError(task.job.slide_id, str(result))
         if not died and not hung:
             return result
         code = process.wait()
-        if not self._ended.is_set():
-            self._started_in, self._process = take(self._workers)
+        self._gone()
         if hung:
             what = f"no progress for {self._timeout:g} s; the worker was killed"
         else:

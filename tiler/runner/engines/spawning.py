@@ -23,6 +23,18 @@ _LONGEST_END_S = 1.0
 
 _ENGINE, _WORKERS = "engine=processes", "engine.workers="
 
+
+class NoRoom(str):
+    """A worker's last words: the limit of the machine that it met outside of any task."""
+
+    __slots__ = ()
+
+
+def most_workers() -> int:
+    """More processes than this on one machine are a mistake."""
+    return max(32, 8 * (os.cpu_count() or 1))
+
+
 Process = subprocess.Popen[bytes]
 
 _idle: list[tuple[object, Process]] = []
@@ -45,8 +57,9 @@ def start_ahead(words: Sequence[str]) -> None:
     count = wanted[-1] if wanted else str(cores)
     if count.isdecimal() and len(count) < 5:
         now = _circumstances(int(count))
-        for _ in range(min(int(count), cores - 1)):  # one core is for the command itself
-            keep(now, _spawn(int(count)))
+        with suppress(OSError):  # it is told when they are wanted
+            for _ in range(min(int(count), cores - 1)):  # one core is for the command itself
+                keep(now, _spawn(int(count)))
 
 
 def take(workers: int) -> tuple[object, Process]:

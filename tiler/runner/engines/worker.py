@@ -15,6 +15,8 @@ import time
 from importlib import import_module
 from typing import BinaryIO
 
+from tiler.runner.engines.spawning import NoRoom
+
 _WANTED_SOON = (
     "tiler.readers.tiff",
     "tiler.readers.image",
@@ -39,7 +41,15 @@ def main(parent: int) -> None:
     tasks = sys.stdin.buffer
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not garble results
-    _serve(tasks, results)
+    try:
+        _serve(tasks, results)
+    except Exception as error:
+        from tiler.machine import machine_limit
+
+        if (limit := machine_limit(error)) is None:
+            raise
+        pickle.dump(NoRoom(limit), results)
+        results.flush()
 
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
