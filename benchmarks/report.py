@@ -23,8 +23,8 @@ def rows(results):
     yield "PNG: bytes against Pillow's", png["bytes against obvious"], "≤ 1.3"
     yield "JPEG: times faster than the obvious script", jpeg["times faster than obvious"], "≥ 3.5"
     yield "JPEG: time against the floor", jpeg["time against floor"], "≤ 1.3"
-    yield "passthrough: times faster than encoding", through["yardstick"]["times faster"], "≥ 4"
-    yield "the same on 121,680 tiles", through["100000x80000"]["times faster"], ""
+    yield "passthrough: times faster than encoding", through["yardstick"]["times faster"], ""
+    yield "the same on 121,680 tiles", through["100000x80000"]["times faster"], "≥ 5"
     yield "mpp 0.5: times faster than the script", reduced["times faster than script"], "≥ 5"
     yield "mpp 0.5: mean difference, grey values", reduced["mean absolute difference"], "< 0.5"
     yield "scaled decode: times faster again", reduced["scaled decode, times faster again"], "≥ 1.3"
@@ -38,7 +38,7 @@ def rows(results):
     yield (
         "coordinates: seconds over a bare Hydra program",
         start["coordinates over bare, seconds"],
-        "≤ 0.3",
+        "≤ 0.6",
     )
     yield (
         "the same over one that composes tiler's configuration",
@@ -58,8 +58,12 @@ def rows(results):
     )
     yield "hashing and record: share of a PNG job", results["vouching"]["share of the job"], "≤ 0.1"
     swept = results["sweep"]
-    yield "sweep of 15 settings: time against one run", swept["sweep against one run"], "≤ 2"
-    yield "the same against a run with cache=off", swept["sweep against one run, cache=off"], ""
+    yield (
+        "sweep of 15 settings: time against 15 commands",
+        swept["sweep against 15 commands"],
+        "≤ 0.4",
+    )
+    yield "the same against one run", swept["sweep against one run"], ""
     yield (
         "the same against Hydra alone with 15 jobs that do nothing",
         swept["sweep against Hydra alone"],

@@ -306,7 +306,7 @@ def main() -> None:
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "fractional": lambda: fractional(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
-        "sweep": lambda: sweep(yardstick(folder, half), folder, rounds),
+        "sweep": lambda: sweep(folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }

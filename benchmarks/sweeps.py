@@ -1,44 +1,52 @@
-"""What a sweep costs against one run, against Hydra alone, and against the obvious script."""
+"""What a sweep costs against its settings one by one, Hydra alone, and the obvious script."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 from commands import IDLE, MASK, medians, peer
+from slides import yardstick
+
+from tiler.geometry import Size
 
 RESOLUTIONS, THRESHOLDS = "0.25,0.5,1.0", "0.1,0.3,0.5,0.7,0.9"
 
+ONE_BY_ONE = """\
+import json, subprocess, sys
+for command in json.loads(sys.argv[1]):
+    subprocess.run(command, check=True)
+"""
 
-def sweep(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
-    """Five thresholds and three resolutions over eight slides, coordinates only.
 
-    The slides are hard links, as disk is scarce, and so have one fingerprint: with its cache the
-    single run makes one mask. It is measured without as well, where it makes eight.
-    """
+def sweep(folder: Path, rounds: int) -> dict[str, object]:
+    """Five thresholds and three resolutions over eight different slides, coordinates only."""
     slides, out = folder / "eight", folder / "sweep"
-    shutil.rmtree(slides, ignore_errors=True)
-    slides.mkdir()
-    for number in range(8):
-        os.link(mid, slides / f"s{number}.svs")
-    command = [sys.executable, "-m", "tiler"]
-    common = ["slides=files", f"slides.paths={slides}", f"out={out}", *MASK, "tile.size=512"]
-    one = [*command, *common, "resolution.value=0.5", "threshold=0.5"]
-    swept = ["-m", *common, f"resolution.value={RESOLUTIONS}", f"threshold={THRESHOLDS}"]
+    _make_different(yardstick(folder, Size(12_288, 9_216)), slides)
+    common = ["slides=files", f"slides.paths={slides}", *MASK, "tile.size=512"]
+    command = [sys.executable, "-m", "tiler", *common]
+    settings = product(RESOLUTIONS.split(","), THRESHOLDS.split(","))
+    one_by_one = [
+        [*command, f"resolution.value={resolution}", f"threshold={threshold}", f"out={out}/{n}"]
+        for n, (resolution, threshold) in enumerate(settings)
+    ]
+    swept = [f"resolution.value={RESOLUTIONS}", f"threshold={THRESHOLDS}", f"out={out}"]
     nothing = folder / "nothing.py"
     nothing.write_text(IDLE)
     found = medians(
         {
-            "one run": (one, out),
-            "one run, cache=off": ([*one, "cache=off"], out),
-            "Hydra alone, 15 jobs": ([sys.executable, str(nothing), *swept], out),
+            "one run": ([*command, "resolution.value=0.5", "threshold=0.5", f"out={out}"], out),
+            "15 commands": (
+                [sys.executable, "-c", ONE_BY_ONE, json.dumps(one_by_one)], out
+            ),
+            "Hydra alone, 15 jobs": ([sys.executable, str(nothing), "-m", *common, *swept], out),
             "obvious script, 120 settings": (
                 peer("coordinates", slides, Path(RESOLUTIONS), out, THRESHOLDS), out
             ),
-            "sweep of 15": ([*command, *swept], out),
+            "sweep of 15": ([*command, "-m", *swept], out),
         },
         rounds,
     )  # fmt: skip
@@ -48,9 +56,19 @@ def sweep(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
     whole = found["sweep of 15"]
     return {
         "seconds": found,
+        "sweep against 15 commands": whole / found["15 commands"],
         "sweep against one run": whole / found["one run"],
-        "sweep against one run, cache=off": whole / found["one run, cache=off"],
         "sweep against Hydra alone": whole / found["Hydra alone, 15 jobs"],
         "sweep against the obvious script": whole / found["obvious script, 120 settings"],
         "shared": shared,
     }
+
+
+def _make_different(slide: Path, folder: Path) -> None:
+    """Eight copies of a slide that differ in a byte after its end, and so in their hashes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number in range(8):
+        copy = Path(shutil.copy(slide, folder / f"s{number}.svs"))
+        with copy.open("ab") as file:
+            file.write(bytes([number]))

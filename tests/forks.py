@@ -80,10 +80,7 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
 
 
 if __name__ == "__main__":
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.plugins import Plugins
-    from hydra.types import RunMode
+    import hydra
 
     import tiler.cli
     import tiler.compare.main
@@ -96,15 +93,15 @@ if __name__ == "__main__":
     import tiler.readers.tiff
     import tiler.runner.contact_sheet
     import tiler.runner.engines.serial
+    from tiler.config.folder import conf_folder
 
     for name in ("cv2", "isal.isal_zlib", "openslide", "simplejpeg"):
         import_module(name)
     # What Hydra does more quickly the second time: it finds its plugins, and knows its grammar.
-    Plugins.instance()
     tiler.cli.register_schema()
     tiler.cli.register_resolvers()
-    loader = ConfigLoaderImpl(create_config_search_path(str(tiler.cli.conf_folder())))
-    loader.load_configuration("config", ["exporter=[csv,json]", "out=a"], RunMode.RUN)
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        hydra.compose("config", ["exporter=[csv,json]", "out=a"], return_hydra_config=True)
     gc.freeze()  # or the children would copy what they look through
     others = list(Path("/proc/self/task").glob("*"))[1:]
     assert not others, "a process with threads cannot be forked safely"

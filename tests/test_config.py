@@ -18,7 +18,7 @@ from tiler.config.build import build
 from tiler.config.folder import conf_folder
 from tiler.config.multirun import job_folder, register_resolvers
 from tiler.config.schema import register_schema
-from tiler.config.targets import ANY, allowed_target, parameters, required
+from tiler.config.targets import ANY, allowed_target, parameters, required, trusted_packages
 from tiler.config.validate import problems_in
 from tiler.errors import ConfigError
 
@@ -31,6 +31,14 @@ OPTIONS = sorted(
     for file in conf_folder().rglob("*.yaml")
     if file.parent != conf_folder() and "hydra" not in file.parts
 )
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Packages of the environment are asked for once a command: each test is one."""
+    trusted_packages.cache_clear()
+    yield
+    trusted_packages.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +191,9 @@ def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="TILER_TARGETS"):
         allowed_target("fractions.Fraction")
     monkeypatch.setenv("TILER_TARGETS", "decimal,fractions")
+    with pytest.raises(ValueError, match="TILER_TARGETS"):
+        allowed_target("fractions.Fraction")  # it counts as it was when the command began
+    trusted_packages.cache_clear()
     assert allowed_target("fractions.Fraction").__name__ == "Fraction"
     with pytest.raises(ValueError, match="TILER_TARGETS"):
         allowed_target("fractionsx.Fraction")

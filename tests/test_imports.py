@@ -98,6 +98,79 @@ def test_heavy_libraries_stay_in_their_rooms(path):
         assert not roots & {"mlflow", "sqlalchemy"}
 
 
+FOREIGN = {"hydra", "omegaconf", "hydra_plugins"}
+
+
+def private_names(source: str) -> list[str]:
+    """Names of Hydra and OmegaConf in a source file that are not public.
+
+    An attribute counts that begins with ``_`` and is of anything but ``self`` or ``cls``, in a file
+    that imports one of the two: tiler's own are reached in no other way.
+    """
+    tree = ast.parse(source)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    found = []
+    for node in imports:
+        module = getattr(node, "module", None)
+        for name in (alias.name for alias in node.names):
+            path = [*(module.split(".") if module else []), *name.split(".")]
+            if path[0] in FOREIGN and any(part.startswith("_") for part in path):
+                found.append(".".join(path))
+    if not any(path.split(".")[0] in FOREIGN for path in roots_in(imports)):
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            pythons = node.attr in ("__cause__", "__module__", "__name__", "__traceback__")
+            if owner not in ("self", "cls") and not pythons:
+                found.append(f"{owner}.{node.attr}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            texts = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            if node.func.id in ("getattr", "setattr", "hasattr", "delattr"):
+                found += [str(text) for text in texts if str(text).startswith("_")]
+            elif node.func.id == "vars" and not (
+                isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
+            ):
+                found.append("vars")
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {alias.asname or alias.name for one in imports for alias in one.names}
+            for one in targets:
+                if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
+                    found += [ast.unparse(one)] if one.value.id in names else []
+    return found
+
+
+def roots_in(imports):
+    return [node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
+            for node in imports for alias in node.names]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_of_hydra_and_omegaconf_only_public_names_are_used(path):
+    assert private_names(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from hydra._internal.utils import x",
+        "import hydra._internal",
+        "from omegaconf import _utils",
+        "import omegaconf; node._get_node('x')",
+        "import omegaconf; config.hydra._x.y",
+        "from hydra.core.utils import _flush_loggers",
+        "import hydra; getattr(hydra, '_internal')",
+        "import hydra; vars(hydra)['x'] = 1",
+        "import hydra; hydra.main = 1",
+        "from omegaconf import DictConfig; x.__class__ = DictConfig",
+    ],
+)
+def test_the_search_for_private_names_finds_them(line):
+    assert private_names(line)
+    assert not private_names("import hydra; self._x = hydra.main; plugin.__module__")
+
+
 def test_the_core_needs_numpy_alone():
     core = {"errors", "files", "geometry", "resolution", "spec", "regions", "grid", "protocols"}
     for path in SOURCES:

@@ -17,10 +17,7 @@ from pathlib import Path
 import pytest
 from command import complaint, read_csv
 from command import fresh_tiler as tiler
-from hydra.errors import ConfigCompositionException
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
-
-from tiler.config.explain import explain
 
 TESTS = Path(__file__).parent
 REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))
@@ -175,9 +172,13 @@ def test_slurm_is_missed_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_missing_launcher_names_its_extra() -> None:
-    error = ConfigCompositionException(
-        "In 'config': Could not find 'hydra/launcher/submitit_local'\n\n"
-        "Available options in 'hydra/launcher':\n\tbasic\nConfig search path:\n\tprovider=hydra"
+def test_a_missing_launcher_names_its_extra(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['hydra_plugins.hydra_submitit_launcher'] = None\n"
+        "sys.modules['hydra_plugins.hydra_submitit_launcher.config'] = None\n"
     )
-    assert "pip install 'tiler[submitit]'" in explain(error, [])
+    env = {"PYTHONPATH": f"{tmp_path}:{TESTS.parent}"}
+    words = ["-m", "threshold=0.1,0.2", "hydra/launcher=submitit_local", "out=sweep"]
+    result = tiler(*words, cwd=tmp_path, env=env)
+    assert result.returncode == 2
+    assert "pip install 'tiler[submitit]'" in result.stderr.splitlines()[-1]

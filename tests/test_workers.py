@@ -175,45 +175,23 @@ def no_processes() -> Iterator[None]:
     spawning._end_idle()
 
 
-@pytest.mark.parametrize(
-    ("words", "started"),
-    [
-        (["engine=processes"], 3),
-        (["engine=processes", "engine.workers=2"], 2),
-        (["engine.workers=9", "engine=processes", "engine.workers=1"], 1),
-        (["engine=processes", "engine.workers=9"], 3),
-        (["engine=processes", "engine.workers=0"], 0),
-        (["engine=processes", "engine.workers=-2"], 0),
-        (["engine=processes", "engine.workers=many"], 0),
-        (["engine=serial", "engine.workers=2"], 0),
-        (["engine=processes,serial", "-m"], 0),
-        (["engine=processes", "--cfg", "job"], 0),
-    ],
-)
-def test_workers_are_started_ahead_where_words_ask_for_them_plainly(
-    monkeypatch: pytest.MonkeyPatch, no_processes: None, words: list[str], started: int
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(spawning, "_spawn", lambda workers: subprocess.Popen(["sleep", "60"]))
-    spawning.start_ahead(words)
-    assert len(spawning._idle) == started
-
-
-def test_workers_that_were_started_ahead_do_the_work(
+def test_workers_are_taken_over_where_they_would_be_started_alike(
     monkeypatch: pytest.MonkeyPatch, no_processes: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    spawning.start_ahead(["engine=processes", "engine.workers=1"])
-    ((_, ahead),) = spawning._idle
+    task = PlanTask(SlideJob(tmp_path / "a", "a", open_slide, TileExtractor(
+        TileSpec(40, 40, Magnification(5))), {}, {}))  # fmt: skip
     with ProcessEngine(1) as engine:
-        assert [worker._process for worker in engine._workers] == [ahead]
-        engine.submit(PlanTask(SlideJob(tmp_path / "a", "a", open_slide, TileExtractor(
-            TileSpec(40, 40, Magnification(5))), {}, {})))  # fmt: skip
+        engine.submit(task)
+        assert isinstance(engine.next()[1], OpenError)
+    ((_, kept),) = spawning._idle
+    with ProcessEngine(1) as engine:
+        assert [worker._process for worker in engine._workers] == [kept]
+        engine.submit(task)
         assert isinstance(engine.next()[1], OpenError)
     monkeypatch.setenv("MADE", "otherwise")
     with ProcessEngine(1) as engine:
-        assert [worker._process for worker in engine._workers] != [ahead]
-    assert ahead.poll() is not None
+        assert [worker._process for worker in engine._workers] != [kept]
+    assert kept.poll() is not None
 
 
 def test_a_refused_command_leaves_no_worker(folder: Path) -> None:

@@ -1,26 +1,32 @@
-"""The command: compose, have it run, end the sweep, exit code. No logic of its own."""
+"""The command: compose, check, have Hydra run it, end the sweep, exit code. No logic of its own."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from tiler.config.composition import share_compositions
-from tiler.config.folder import conf_folder
+from tiler.config.compose import VERSION_BASE, compose
+from tiler.config.explain import explain
+from tiler.config.flags import CommandLine, read_command_line
 from tiler.config.home import quoted_homes
-from tiler.config.job import complain, do_job, remove_if_empty, say, went_through_a_run
-from tiler.config.multirun import Refused, Sweep, launched_sweep, register_resolvers
+from tiler.config.job import Command, complain, do_job, say
+from tiler.config.multirun import begin_sweep, register_resolvers
 from tiler.config.schema import register_schema
-from tiler.errors import TilerError
+from tiler.config.sweep_end import end_sweep
+from tiler.errors import ConfigError, TilerError
+from tiler.files import destination_error
+from tiler.runner.signals import leave_in_order
+
+_Made = TypeVar("_Made")
 
 
 def run_command(started: float) -> int:
-    """Compose the configuration of the command line, run it and give back the exit code.
+    """Compose the configuration of the command line, run it and return the exit code.
 
     Parameters
     ----------
@@ -30,82 +36,60 @@ def run_command(started: float) -> int:
     sys.argv[1:] = quoted_homes(sys.argv[1:])
     register_schema()
     register_resolvers()
-    share_compositions()
     try:
-        code = _compose_and_run(started)
+        line = read_command_line(sys.argv[1:])
+        return _printed(line) if line.printing else _composed_and_run(line, started)
+    except TilerError as error:
+        return complain(error)
     except KeyboardInterrupt:
-        code = 130
-    except SystemExit as stop:  # a run's own code, or that of a job that ended its sweep
-        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        if isinstance(stop.code, str):
-            say(stop.code)
-    sweep = launched_sweep()
-    if sweep is None or sweep.folder is None:
-        return code
-    try:
-        return _end_sweep(sweep, sweep.folder, code)
-    except TilerError as error:
-        return complain(error)
+        return 130
 
 
-def _end_sweep(sweep: Sweep, folder: Path, code: int) -> int:
-    """Write what a sweep comes to; the worst exit code of its jobs."""
-    from tiler.config.thumbnails import thumbnail
-    from tiler.runner.contact_sheet import write_contact_sheet
-    from tiler.runner.parquet import write_parquet
-    from tiler.runner.report import REFUSED
-    from tiler.runner.sweep import read_jobs, worst, write_definition, write_sweep
-    from tiler.runner.tracking import end_sweep
-
-    jobs = read_jobs(folder, sweep.sweep_id, "run.json", REFUSED, tell=say)
-    budgets = read_jobs(folder, sweep.sweep_id, "budget.json", tell=say)
-    if jobs:
-        table = write_sweep(folder, jobs, sweep.keys)
-        write_definition(folder, sweep.sweep_id, sweep.overrides, jobs)
-        written = [table, write_parquet(table), write_contact_sheet(folder, jobs, thumbnail)]
-        for job in jobs:
-            if job.run["exit_code"]:
-                say(f"job {job.name} ended with exit code {job.run['exit_code']}")
-        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-        say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
-    if not jobs and not budgets:
-        remove_if_empty(folder, "multirun.yaml")
-        if not code:
-            say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
-            code = 2
-    code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
-    if sweep.tracker:
-        end_sweep(sweep.tracker, folder, jobs, code)
-    return code
+def _printed(line: CommandLine) -> int:
+    """Print what a flag asks for, of a configuration that is checked: logging is set up by it."""
+    if "--shell-completion" not in line.printing:
+        _explained(lambda: compose(line))
+    return _launched(line, [*line.printing, *line.overrides], lambda config: None)
 
 
-def _compose_and_run(started: float) -> int:
+def _composed_and_run(line: CommandLine, started: float) -> int:
+    composed = _explained(lambda: compose(line))
+    folder, codes, sweep = Path.cwd(), [0], None
+    if composed.sweeps:
+        leave_in_order()
+        sweep = _explained(lambda: begin_sweep(composed.config, composed.lines, folder))
+    command = Command(folder, started, composed.variables, sweep.context if sweep else None)
+
     def job(config: DictConfig) -> None:
-        do_job(config, started)
+        codes.append(do_job(config, command))
 
+    words = [*line.overrides, "hydra.mode=RUN"]
+    if sweep is None:
+        return _launched(line, words, job) or codes[-1]
+    words = [*line.overrides, sweep.naming(), "hydra.mode=MULTIRUN"]
+    return end_sweep(sweep, _launched(line, words, job))
+
+
+def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfig], None]) -> int:
+    """Have Hydra run a task for words of its command line; the exit code of what went wrong."""
+    sys.argv[1:] = words
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
+        hydra.main(
+            version_base=VERSION_BASE,
+            config_path=str(line.config_path),
+            config_name=line.config_name,
+        )(task)()
+    except SystemExit as stop:  # of a job that ends its sweep, or of a flag that prints
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        return 130
     except TilerError as error:
         return complain(error)
-    except Refused as refusal:
-        return complain(refusal.error)
-    except (HydraException, OmegaConfBaseException) as error:
-        from tiler.config.explain import all_keys, explain
-
-        say(f"E_CONFIG: {explain(error, all_keys())}")
-        return 2
-    except Exception as error:
-        if not went_through_a_run(error):
-            from tiler.config.explain import explain_other
-            from tiler.files import destination_error
-
-            if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
-                return complain(destination_error(error, Path(error.filename)))
-            if line := explain_other(error):
-                say(f"E_CONFIG: {line}")
-                return 2
-        if not type(error).__module__.startswith("submitit."):
-            raise
+    except Exception as error:  # of Hydra, a launcher or a sweeper: a job of ours raises none
+        if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
+            return complain(destination_error(error, Path(error.filename)))
+        if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
+            return complain(ConfigError(explain(error)))
         what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
         say(
             f"E_WORKER: a job of the sweep died, others may still run: {what}; what jobs say is in"
@@ -113,3 +97,13 @@ def _compose_and_run(started: float) -> int:
         )
         return 3
     return 0
+
+
+def _explained(call: Callable[[], _Made]) -> _Made:
+    """The result of a call that composes; whatever Hydra raises is said as an error of ours."""
+    try:
+        return call()
+    except TilerError:
+        raise
+    except Exception as error:
+        raise ConfigError(explain(error)) from error

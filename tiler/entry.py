@@ -1,4 +1,4 @@
-"""The door: help and version at once, an old run again, everything else through Hydra."""
+"""The command's entry point: --help, --version, --rerun, then Hydra."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ def main() -> None:
         case words if any(word.split("=")[0] == "--rerun" for word in words):
             sys.exit(_rerun(words, started))
         case _:
-            from tiler.runner.engines.spawning import start_ahead
             from tiler.runner.signals import leave_at_once
 
             leave_at_once()
-            start_ahead(sys.argv[1:])
             from tiler.cli import run_command
 
             sys.exit(run_command(started))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import time
-import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tiler.config.multirun import check_launcher, current_sweep, swept_keys, swept_values
+from tiler.config.multirun import SweepContext, check_launcher, swept_keys, swept_values
 from tiler.config.targets import user_packages
 from tiler.error_places import raised_at, said
 from tiler.errors import ConfigError, TilerError
@@ -29,35 +29,62 @@ _STOPPED = (130, 143)
 """The exit codes of a run that a signal ended."""
 
 
-def do_job(config: DictConfig, started: float) -> None:
+@dataclass(frozen=True)
+class Command:
+    """The command that a job is of; pickles to the processes of launchers.
+
+    Attributes
+    ----------
+    folder
+        Where it was given, absolute.
+    started
+        ``time.perf_counter()`` when it began.
+    variables
+        The environment variables that it sets for its jobs.
+    sweep
+        The sweep that it is, if it is one.
+    """
+
+    folder: Path
+    started: float
+    variables: frozenset[str] = frozenset()
+    sweep: SweepContext | None = None
+
+
+def do_job(config: DictConfig, command: Command) -> int:
     """Run what a configuration asks for; of a sweep, leave word of what was refused.
 
     Parameters
     ----------
     config
         As Hydra composed it.
-    started
-        ``time.perf_counter()`` when the command began.
+    command
+        What it is of.
+
+    Returns
+    -------
+    int
+        The exit code.
 
     Raises
     ------
     SystemExit
-        With the exit code of a run that is not done, and where a signal is to end a whole sweep.
+        With the exit code, where a signal is to end a whole sweep.
     """
     leave_in_order()
-    alone = HydraConfig.get().mode is RunMode.RUN
-    code, error = _run(config, started if alone else time.perf_counter())
+    hydras = HydraConfig.get()
+    code, error = _run(config, command)
     pass_on()
-    if alone:
-        if code:
-            sys.exit(code)
-    elif code in _STOPPED and HydraConfig.get().launcher._target_.endswith(".BasicLauncher"):
+    if command.sweep is None:
+        return code
+    if code in _STOPPED and hydras.launcher["_target_"].endswith(".BasicLauncher"):
         sys.exit(code)  # the jobs to come would be others to stop
-    elif error:
-        _record_refusal(code, error)  # the other jobs of the sweep still run
+    if error:
+        _record_refusal(command, code, error)  # the other jobs of the sweep still run
+    return code
 
 
-def _run(config: DictConfig, started: float) -> tuple[int, str]:
+def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
     from tiler.config.build import build
     from tiler.config.tracking import parameters
@@ -67,22 +94,22 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
     from tiler.runner.sweep import refuse_twice
     from tiler.runner.tracking import tracked
 
+    started = time.perf_counter() if command.sweep else command.started
+    out = _folder(command)
     try:
-        sweep = current_sweep()
-        out = Path(HydraConfig.get().runtime.output_dir)
-        if sweep:
+        _check_variables(command)
+        if sweep := command.sweep:
             refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
-            root = Path(HydraConfig.get().runtime.cwd, HydraConfig.get().sweep.dir)
-            swept = swept_keys(sweep, _overrides())
+            root, swept = sweep.folder, swept_keys(sweep, _overrides())
         else:
             check_folder(config.out, HydraConfig.get(), of_sweep=False)
             root, swept = out, set()
         plan = build(config, root, swept)
         if sweep:
-            check_launcher(HydraConfig.get().launcher._target_, config.engine._target_)
+            check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
         check_table(plan.plain["slides"].get("table"), out)
         refuse_folder(plan.jobs, out)  # before a tracker is told of the run
-        facts = {**_facts(), "config": plan.plain, "slides": {"base": plan.base}}
+        facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
         gc.freeze()
         gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
         gc.enable()
@@ -95,7 +122,7 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
             tracking.exit_code = result.exit_code
         return result.exit_code, ""
     except TilerError as error:
-        remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+        remove_if_empty(out)
         return complain(error), error.in_config()
     except SystemExit as stop:
         if stop.code in _STOPPED:
@@ -106,10 +133,28 @@ def _run(config: DictConfig, started: float) -> tuple[int, str]:
         if place := raised_at(error, user_packages()):  # an engine, say, beyond any slide
             say(f"E_COMPONENT: {said(error, place)}")
             return 3, said(error, place)
-        if HydraConfig.get().mode is RunMode.RUN:
-            raise
         log.exception("a bug in tiler: please report it with this text")
         return 1, repr(error)
+
+
+def _check_variables(command: Command) -> None:
+    """Refuse environment variables that a sweeper of the user's own added to a job.
+
+    Raises
+    ------
+    ConfigError
+        When there is one that the command does not set.
+    """
+    for name in HydraConfig.get().job.env_set:
+        if name not in command.variables:
+            raise ConfigError(f"hydra.job.env_set.{name}: the command does not set it")
+
+
+def _folder(command: Command) -> Path:
+    """The folder of the run, absolute, as Hydra made it."""
+    hydras = HydraConfig.get()
+    place = (hydras.sweep.dir, hydras.sweep.subdir) if command.sweep else (hydras.run.dir,)
+    return Path(os.path.abspath(command.folder.joinpath(*place)))
 
 
 def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
@@ -142,12 +187,11 @@ def _overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def _facts() -> dict[str, Any]:
+def _facts(command: Command) -> dict[str, Any]:
     """What run.json says of how the run was started."""
     overrides = _overrides()
     facts: dict[str, Any] = {"overrides": overrides}
-    sweep = current_sweep()
-    if sweep:
+    if sweep := command.sweep:
         facts["sweep"] = {
             "id": sweep.sweep_id,
             "number": HydraConfig.get().job.num,
@@ -156,23 +200,17 @@ def _facts() -> dict[str, Any]:
     return facts
 
 
-def _record_refusal(code: int, error: str) -> None:
+def _record_refusal(command: Command, code: int, error: str) -> None:
     import json
 
     from tiler.files import inside, make_folder, write_whole
     from tiler.runner.guard import is_own
     from tiler.runner.report import REFUSED
 
-    text = json.dumps({**_facts(), "error": error, "exit_code": code}, indent=2)
-    folder = make_folder(Path(HydraConfig.get().runtime.output_dir))
-    if is_own(inside(folder, REFUSED)):
-        write_whole(folder / REFUSED, text.encode())
-
-
-def went_through_a_run(error: Exception) -> bool:
-    """Whether an error comes from a run, rather than from what leads to one."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code is _run.__code__ for frame, _ in frames)
+    text = json.dumps({**_facts(command), "error": error, "exit_code": code}, indent=2)
+    path = inside(make_folder(_folder(command)), REFUSED)
+    if is_own(path):
+        write_whole(path, text.encode())
 
 
 def complain(error: TilerError) -> int:

@@ -1,8 +1,7 @@
-"""A multirun's own knowledge: what is swept, where its jobs go, and which sweep a job is of."""
+"""A sweep: what it varies, where its jobs go, and the tables that it ends with."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -16,31 +15,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.folder import help_text
 from tiler.config.home import at_home
-from tiler.config.launcher import launch_in_process
 from tiler.config.naming import default_name
 from tiler.config.validate import check_folder, leaves
-from tiler.errors import ConfigError, DestinationError, TilerError
-from tiler.runner.signals import leave_in_order
+from tiler.errors import ConfigError
 
 if TYPE_CHECKING:
     from tiler.runner.tracking import Guarded
 
-_VARIABLE = "TILER_SWEEP"
-_PARENT_VARIABLE = "TILER_PARENT_RUN"
 _MAX_NAME = 120
 _UNSWEPT = ("out", "name", "tracker")
 _POOLS = ("ProcessEngine", "DaskEngine")
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A multirun.
+class SweepContext:
+    """What each job of a sweep has to know of it; pickles to the processes of launchers.
 
     Attributes
     ----------
@@ -50,50 +44,54 @@ class Sweep:
         What it sweeps.
     parent_run
         Its own run's id, where a tracker gave one.
-    folder, tracker, overrides
-        Where its jobs go, who is told of it, and the words that define it; in the launching
-        process alone.
+    folder
+        Where its jobs go, absolute.
     """
 
     sweep_id: str
     keys: tuple[str, ...]
-    parent_run: str | None = None
-    folder: Path | None = None
-    tracker: Guarded | None = None
-    overrides: tuple[str, ...] = ()
+    parent_run: str | None
+    folder: Path
 
 
-class Refused(BaseException):
-    """A multirun that is not to begin: Hydra makes a warning of any ``Exception`` of a callback."""
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that this process launches.
 
-    def __init__(self, error: TilerError) -> None:
-        super().__init__(error)
-        self.error = error
+    Attributes
+    ----------
+    context
+        What its jobs have to know.
+    folder
+        Where its jobs go, as the configuration says it.
+    tracker
+        Is told of it.
+    overrides
+        They define it.
+    fixed
+        The keys that are set but not swept: jobs are not named after them.
+    """
+
+    context: SweepContext
+    folder: Path
+    tracker: Guarded
+    overrides: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    def naming(self) -> str:
+        """An override by which Hydra names the folders of jobs after what is swept alone."""
+        keys = ",".join(map(_quoted, self.fixed))
+        return f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
 
 
-_launched: Sweep | None = None
-
-
-def launched_sweep() -> Sweep | None:
-    """The multirun that this process launches, if it does."""
-    return _launched
-
-
-def current_sweep() -> Sweep | None:
-    """The multirun that this job is part of, if it is."""
-    words = os.environ.get(_VARIABLE, "").split()
-    parent = os.environ.get(_PARENT_VARIABLE) or None
-    return Sweep(words[0], tuple(words[1:]), parent) if words else None
-
-
-def swept_values(sweep: Sweep, overrides: list[str]) -> dict[str, str]:
+def swept_values(sweep: SweepContext, overrides: list[str]) -> dict[str, str]:
     """The value that a job has for each swept key."""
     words = map(parsed, overrides)
     values = {override.key_or_group: override.get_value_element_as_str() for override in words}
     return {key: values[key] for key in sweep.keys if key in values}
 
 
-def swept_keys(sweep: Sweep, overrides: list[str]) -> set[str]:
+def swept_keys(sweep: SweepContext, overrides: list[str]) -> set[str]:
     """The dotted keys that a job has from the sweep: of a mapping those in it."""
     keys: set[str] = set()
     for override in map(parsed, overrides):
@@ -147,53 +145,62 @@ def check_launcher(launcher: str, engine: str) -> None:
         )
 
 
-class SweepCallback(Callback):
-    """Tells each job which keys are swept, before the first one starts."""
+def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> Sweep:
+    """Begin a sweep, and its own run: its jobs find database and parent ready.
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Name the jobs' folders after what is swept, and hand the sweep's id down."""
-        global _launched
-        leave_in_order()
-        launch_in_process()
-        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-        # As written, for what ${…} comes to is each job's own.
-        words = OmegaConf.to_container(config.hydra.overrides.task)
-        assert isinstance(words, list)
-        lines = [*_lines(params), *map(str, words)]
-        known = {override.key_or_group: override for override in map(parsed, lines)}
-        swept = {
-            key: str(override.input_line).partition("=")[2]
-            for key, override in known.items()
-            if override.is_sweep_override()
-        }
-        fixed = [key for key in known if key not in swept]
-        try:
-            _check(config, swept)
-            _launched = _begun(config, swept, lines)
-        except (ConfigError, DestinationError) as error:
-            raise Refused(error) from None
-        facts = {
-            _VARIABLE: " ".join([_launched.sweep_id, *swept]),
-            _PARENT_VARIABLE: _launched.parent_run or "",
-        }
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.overrides.hydra += [
-                f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]",
-                *(f"+hydra.job.env_set.{name}={_quoted(text)}" for name, text in facts.items()),
-            ]
+    Parameters
+    ----------
+    config
+        As Hydra composed it, with its own node.
+    lines
+        The overrides of the sweep.
+    folder
+        Where the command was given.
+
+    Raises
+    ------
+    ConfigError
+        When it sweeps what it must not, or its jobs would lie where nobody looks for them.
+    """
+    from tiler.config.build import build_tracker, resolved
+    from tiler.config.tracking import parameters
+    from tiler.runner.tracking import Guarded
+
+    known = {override.key_or_group: override for override in lines}
+    swept = {
+        key: str(override.input_line).partition("=")[2]
+        for key, override in known.items()
+        if override.is_sweep_override()
+    }
+    _check(config, swept)
+    tracker = Guarded(build_tracker(config))
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        plain = resolved(own)
+    except ConfigError:  # what only a job can resolve stays as it is written
+        plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
+    parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
+    place = Path(config.hydra.sweep.dir)
+    context = SweepContext(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder / place)
+    fixed = tuple(key for key in known if key not in swept)
+    return Sweep(context, place, tracker, tuple(str(line.input_line) for line in lines), fixed)
 
 
 def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
     if unsweepable:
         raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
-    _check_subdir(str(config.hydra.sweep._get_node("subdir")._value()), swept)
+    written = OmegaConf.to_container(config.hydra.sweep)
+    assert isinstance(written, dict)
+    _check_subdir(str(written["subdir"]), swept)
     with suppress(OmegaConfBaseException):  # what only a job can resolve
         check_folder(config.out, config.hydra, of_sweep=True)
         _check_contents(Path(config.out), config, swept)
-    launcher = config.hydra.launcher._target_
+    launcher, engine = (
+        str(OmegaConf.select(config, f"{key}._target_")) for key in ("hydra.launcher", "engine")
+    )
     if "engine" not in swept:
-        check_launcher(launcher, config.engine._target_)
+        check_launcher(launcher, engine)
     if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise ConfigError(
             "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
@@ -229,35 +236,7 @@ def _check_subdir(subdir: str, swept: Collection[str]) -> None:
         )
 
 
-def _begun(config: DictConfig, swept: Mapping[str, str], lines: Sequence[str]) -> Sweep:
-    """Begin the sweep's own run: its jobs find database and parent ready, and race for neither."""
-    from tiler.config.build import build_tracker, resolved
-    from tiler.config.tracking import parameters
-    from tiler.runner.tracking import Guarded
-
-    tracker = Guarded(build_tracker(config))
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    try:
-        plain = resolved(own)
-    except ConfigError:  # what only a job can resolve stays as it is written
-        plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
-    parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
-    folder = Path(config.hydra.sweep.dir)
-    return Sweep(
-        sweep_id=uuid.uuid4().hex[:12],
-        keys=tuple(swept),
-        parent_run=parent or None,
-        folder=folder,
-        tracker=tracker,
-        overrides=tuple(lines),
-    )
-
-
 def _quoted(text: str) -> str:
     """Text as a quoted value of Hydra's grammar."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _lines(params: Mapping[Any, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in params.items()]

@@ -38,20 +38,7 @@ def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from nodes(below, f"{key}[{number}]")
 
 
-def check_targets(value: Any, key: str, also: Sequence[str]) -> None:
-    """Refuse what is to be called anywhere in plain containers, unless it may be named there.
-
-    Raises
-    ------
-    ConfigError
-        When it is neither in tiler, nor in one of the other packages, nor in one that the
-        environment allows.
-    """
-    for place, node in nodes(value, key):
-        target_of(place, node, also)
-
-
-def target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> Any:
+def target_of(place: str, node: Mapping[str, Any]) -> Any:
     """What a mapping at some place says is to be called.
 
     Raises
@@ -60,7 +47,7 @@ def target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> 
         When it may not be named there.
     """
     try:
-        return allowed_target(str(node["_target_"]), also)
+        return allowed_target(str(node["_target_"]))
     except ImportBrokenError as error:
         name = node["_target_"]
         raise ConfigError(f"E_COMPONENT: {place}._target_={name}: {error}") from error
@@ -68,38 +55,51 @@ def target_of(place: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> 
         raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
 
 
-def allowed_target(name: str, also: Sequence[str] = ()) -> Any:
-    """Import what a ``_target_`` names, if it may be named at all.
-
-    Parameters
-    ----------
-    name
-        Dotted.
-    also
-        Packages that may be named there beside tiler.
+def allowed_target(name: str) -> Any:
+    """Import what a ``_target_`` names, if it is in tiler or in a package that is trusted.
 
     Raises
     ------
     ValueError
-        When it is neither in tiler nor in a package that the environment allows, or not there.
+        When it is in neither, or does not exist.
     ImportBrokenError
         When its module raises an error.
     """
-    others = filter(None, os.environ.get(TARGETS_VARIABLE, "").split(","))
-    return _imported(name, ("tiler", *also, *others))
+    return _imported(name, ("tiler", *trusted_packages()))
+
+
+def trusted_target(name: str) -> Any:
+    """Import what a dotted name says, if it is in a package that is trusted.
+
+    Raises
+    ------
+    ValueError
+        When it is in none, or does not exist.
+    """
+    return _imported(name, trusted_packages())
+
+
+def is_trusted(name: str) -> bool:
+    """Whether a dotted name is that of a package that is trusted, or of something in it."""
+    return _inside(name, trusted_packages())
+
+
+@cache
+def trusted_packages() -> tuple[str, ...]:
+    """The packages that the environment allowed when it was first asked: when the command began."""
+    names = (name.strip() for name in os.environ.get(TARGETS_VARIABLE, "").split(","))
+    return tuple(filter(None, names))
 
 
 def user_packages() -> frozenset[str]:
     """Return the top-level packages that the environment allows beside tiler."""
-    names = os.environ.get(TARGETS_VARIABLE, "").split(",")
-    return frozenset(name.partition(".")[0] for name in names if name) - {"tiler"}
+    return frozenset(name.partition(".")[0] for name in trusted_packages()) - {"tiler"}
 
 
 @cache
 def _imported(name: str, allowed: tuple[str, ...]) -> Any:
-    refusal = ValueError(
-        f"only {', '.join(allowed)} may be named here; allow others in {TARGETS_VARIABLE}"
-    )
+    known = ", ".join(allowed) or "packages of your own"
+    refusal = ValueError(f"only {known} may be named here; {TARGETS_VARIABLE} allows others")
     if not _inside(name, allowed):
         raise refusal
     module, _, attribute = name.rpartition(".")

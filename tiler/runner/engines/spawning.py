@@ -1,7 +1,4 @@
-"""Worker processes: started, also ahead of their work, kept for later work, and ended.
-
-Without any import that takes long: they load while the command that wants them loads Hydra.
-"""
+"""Worker processes: started, kept for later work, and ended."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,8 +17,6 @@ _KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD
 """For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
 
 _LONGEST_END_S = 1.0
-
-_ENGINE, _WORKERS = "engine=processes", "engine.workers="
 
 
 class NoRoom(str):
@@ -39,27 +34,6 @@ Process = subprocess.Popen[bytes]
 
 _idle: list[tuple[object, Process]] = []
 """Processes without work, and what they were started in."""
-
-
-def start_ahead(words: Sequence[str]) -> None:
-    """Start the workers that a command is going to want.
-
-    Parameters
-    ----------
-    words
-        Of the command line. Where they do not plainly want workers, or are a sweep's, whose jobs
-        have an environment of their own, nothing is started.
-    """
-    if _ENGINE not in words or any(word.startswith("-") for word in words):
-        return
-    cores = os.cpu_count() or 1
-    wanted = [word.removeprefix(_WORKERS) for word in words if word.startswith(_WORKERS)]
-    count = wanted[-1] if wanted else str(cores)
-    if count.isdecimal() and len(count) < 5:
-        now = _circumstances(int(count))
-        with suppress(OSError):  # it is told when they are wanted
-            for _ in range(min(int(count), cores - 1)):  # one core is for the command itself
-                keep(now, _spawn(int(count)))
 
 
 def take(workers: int) -> tuple[object, Process]:

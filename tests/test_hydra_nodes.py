@@ -1,0 +1,214 @@
+"""What Hydra would call is checked before Hydra calls anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import complaint, fresh_tiler, read_csv, tiler
+from hydra.core.global_hydra import GlobalHydra
+
+from tiler.config.compose import compose
+from tiler.config.flags import read_command_line
+from tiler.config.multirun import register_resolvers
+from tiler.config.schema import register_schema
+from tiler.config.targets import trusted_packages
+from tiler.errors import ConfigError
+
+LOG = "hydra.job_logging"
+MARK = "{_target_: os.mkdir, path: pwned}"
+"""Makes a folder where it is instantiated."""
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    trusted_packages.cache_clear()
+    register_schema()
+    register_resolvers()
+    yield
+    trusted_packages.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["hydra/job_logging=default"],
+        ["hydra/job_logging=none", "hydra/hydra_logging=none"],
+        ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"],
+        ["hydra/job_logging=stdout", "hydra.verbose=true"],
+        [f"{LOG}.root.level=ERROR", f"{LOG}.formatters.plain.format='%(message)s of ${{name}}'"],
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=long"],
+        ["engine=processes", "engine.workers=3", "hydra/launcher=submitit_local",
+         "hydra.launcher.cpus_per_task=${engine.workers}"],
+        ["hydra.sweeper.max_batch_size=2", "-m", "threshold=0.1,0.2"],
+        ["experiment=threshold_sweep"],
+        ["-m", "experiment=clam_256_20x,mil_512_20x", "mask=glob(n*)", "tile.size=range(10,30,10)"],
+        ["+hydra.job.env_set.OMP_NUM_THREADS='1'", "hydra.job.chdir=true"],
+        ["hydra.searchpath=[file:///tmp,/tmp]"],
+    ],
+)  # fmt: skip
+def test_what_hydra_needs_is_accepted(words: list[str]) -> None:
+    composed = compose(read_command_line(words))
+    assert composed.sweeps == ("-m" in words or "experiment=threshold_sweep" in words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([f"+hydra.callbacks.x={MARK}"], "hydra.callbacks.x._target_=os.mkdir: "),
+        (["+hydra.callbacks.x=${engine}"], "hydra.callbacks.x=${engine}: "),
+        (["hydra.callbacks=${engine}"], "hydra.callbacks=${engine}: "),
+        (["+hydra.callbacks.x={_target_: '${name}'}"], "hydra.callbacks.x._target_=${name}: "),
+        (["+hydra.callbacks.x={_target_: 'tiler.masks.HsvMask'}"], "hydra.callbacks.x._target_"),
+        (["+hydra.callbacks.x={y: [{z: '${mask}'}]}"], "hydra.callbacks.x.y[0].z=${mask}: "),
+        (["+hydra.callbacks.x='${oc.create:{_target_:os.mkdir}}'"], "hydra.callbacks.x=${oc."),
+        (["+hydra.callbacks.x='${oc.decode:\"{_target_: os.mkdir}\"}'"], "hydra.callbacks.x=${oc."),
+        (["+hydra.callbacks.x='${oc.select:\"a}b\",${mask}}'"], "hydra.callbacks.x=${oc.select"),
+        (["+hydra.callbacks.x=${.y}", "+hydra.callbacks.y=null"], "hydra.callbacks.x=${.y}: "),
+        (["hydra.launcher._target_=os.mkdir"], "hydra.launcher._target_=os.mkdir: "),
+        (["hydra.launcher=${engine}"], "hydra.launcher=${engine}: "),
+        ([f"+hydra.launcher.x={MARK}"], "hydra.launcher.x._target_="),
+        ([f"+hydra.launcher.x=[{MARK}]"], "hydra.launcher.x[0]._target_="),
+        (["+hydra.launcher.x=${mask}"], "hydra.launcher.x=${mask}: "),
+        (["+hydra.launcher._args_=[1]"], "hydra.launcher._args_: "),
+        (["+hydra.launcher._partial_=true"], "hydra.launcher._partial_: "),
+        (["hydra.sweeper._target_=os.mkdir"], "hydra.sweeper._target_=os.mkdir: "),
+        ([f"{LOG}.handlers.console.class=os.mkdir"], f"{LOG}.handlers.console.class=os.mkdir: "),
+        (["+hydra.job_logging={handlers: {x: {class: logging.handlers.SocketHandler}}}"],
+         f"{LOG}.handlers.x.class"),
+        (["+hydra.job_logging={handlers: {x: {class: logging.handlers.HTTPHandler}}}"],
+         f"{LOG}.handlers.x.class"),
+        ([f"{LOG}.handlers.console.class=${{name}}"], f"{LOG}.handlers.console.class=${{name}}: "),
+        ([f"{LOG}.handlers.console.stream=ext://os.environ"], f"{LOG}.handlers.console.stream=ext"),
+        ([f"{LOG}.handlers.console.stream=${{name}}"], f"{LOG}.handlers.console.stream=${{name}}"),
+        ([f"+{LOG}.handlers.console.x=1"], f"{LOG}.handlers.console.x: unknown key"),
+        ([f"{LOG}.handlers=${{mask}}"], f"{LOG}.handlers=${{mask}}: "),
+        ([f"{LOG}.root.level=ext://os.environ"], f"{LOG}.root.level=ext://os.environ: "),
+        ([f"{LOG}.root.level='e${{name}}'"], f"{LOG}.root.level=e${{name}}: "),
+        ([f"+{LOG}.formatters.plain.style=cfg://x"], f"{LOG}.formatters.plain.style=cfg://x: "),
+        ([f"+{LOG}.x=1"], f"{LOG}.x: unknown key"),
+        (["hydra.job_logging=${mask}"], f"{LOG}=${{mask}}: "),
+        (["hydra/job_logging=default", f"{LOG}.handlers.file.filename=/tmp/x.log"],
+         f"{LOG}.handlers.file.filename=/tmp/x.log: "),
+        (["hydra/job_logging=default", "hydra.job.name='../../x'"], f"{LOG}.handlers.file"),
+        (["hydra/job_logging=default", f"{LOG}.handlers.file.filename='"
+          "${hydra.runtime.output_dir}/../x.log'"], f"{LOG}.handlers.file.filename="),
+        (["hydra/job_logging=default", f"{LOG}.handlers.file.filename='"
+          "${hydra.runtime.output_dir}/run.json'"], f"{LOG}.handlers.file.filename="),
+        (["hydra/hydra_logging=hydra_debug"], "hydra.hydra_logging.handlers.file.filename="),
+        (["hydra.hydra_logging.handlers.console.stream=ext://os.environ"], "hydra.hydra_logging."),
+        (["+hydra.job.env_set.TILER_TARGETS=os"], "hydra.job.env_set.TILER_TARGETS: "),
+        (["+hydra.job.env_set.LD_PRELOAD=x.so"], "hydra.job.env_set.LD_PRELOAD: "),
+        (["+hydra.job.env_set={PYTHONPATH: '/tmp'}"], "hydra.job.env_set.PYTHONPATH: "),
+        (["+hydra={job: {env_set: {PATH: '/tmp'}}}"], "hydra.job.env_set.PATH: "),
+        (["hydra.job.env_copy=[HOME]"], "hydra.job.env_set.HOME: "),
+        (["hydra.searchpath=[pkg://antigravity]"], "hydra.searchpath=pkg://antigravity: "),
+        (["hydra.searchpath=['${name}']"], "hydra.searchpath=${name}: "),
+        (["-m", "+hydra={callbacks: {x: '${mask}'}},{verbose: true}"], "hydra.callbacks.x=${mask}"),
+        (["--experimental-rerun=x.pickle"], "--experimental-rerun reads a pickle"),
+        (["--config-path=pkg://antigravity"], "--config-path=pkg://antigravity: "),
+        (["--config-dir=nowhere"], "--config-dir=nowhere: no such folder"),
+        (["--info", "threshold=1"], "argument --info/-i: invalid choice: 'threshold=1'"),
+        (["--config-dri=x"], "unrecognized arguments: --config-dri=x"),
+        (["--run", "--multirun"], "exclude each other"),
+    ],
+)  # fmt: skip
+def test_what_hydra_does_not_need_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(read_command_line(words))
+    assert said in str(caught.value)
+
+
+def test_a_package_of_the_environment_may_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours_of_test.py").write_text(
+        "import logging\nclass Handler(logging.StreamHandler):\n    pass\n"
+        "class Callback:\n    def __init__(self, x=None):\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["+hydra.callbacks.x={_target_: ours_of_test.Callback, x: [1]}",
+             f"{LOG}.handlers.console.class=ours_of_test.Handler"]  # fmt: skip
+    with pytest.raises(ConfigError, match="TILER_TARGETS"):
+        compose(read_command_line(words))
+    trusted_packages.cache_clear()
+    monkeypatch.setenv("TILER_TARGETS", "other, ours_of_test")
+    compose(read_command_line(words))
+    mark = words[0].replace("[1]", MARK)
+    with pytest.raises(ConfigError, match=r"callbacks\.x\.x\._target_=os"):
+        compose(read_command_line([mark]))
+
+
+GLOBAL = "# @package _global_\n"
+EVIL = f"{GLOBAL}hydra:\n  callbacks:\n    x: {MARK}\n"
+EVIL_LOG = f"{GLOBAL}hydra:\n  job_logging:\n    handlers:\n      console:\n        class: {{}}\n"
+GOOD = f"{GLOBAL}threshold: 0.3\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "words", "said"),
+    [
+        ({"experiment/bad": EVIL}, ["experiment=bad"], "hydra.callbacks.x._target_"),
+        ({"mask/bad": EVIL}, ["mask=bad"], "hydra.callbacks.x._target_"),
+        ({"experiment/bad": EVIL}, ["-m", "threshold=0.1,0.2", "experiment=bad"],
+         "hydra.callbacks.x._target_"),
+        ({"experiment/bad": EVIL, "experiment/good": GOOD}, ["-m", "experiment=good,bad"],
+         "hydra.callbacks.x._target_"),
+        ({"experiment/bad": EVIL_LOG.format("os.mkdir"), "experiment/good": GOOD},
+         ["-m", "tile.size=256,300", "experiment=good,bad"], f"{LOG}.handlers.console.class"),
+        ({"experiment/bad": f"{GLOBAL}hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+          f"      +hydra.callbacks.x: {json.dumps(MARK)}\n      threshold: 0.1,0.2\n"},
+         ["experiment=bad"], "hydra.callbacks.x._target_"),
+        ({"experiment/bad": f"{GLOBAL}hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+          "      mask: ${name}\n"}, ["experiment=bad"], "hydra.sweeper.params.mask=${name}: "),
+        ({"experiment/bad": f"{GLOBAL}hydra:\n  job:\n    env_set:\n      A: b\n"},
+         ["experiment=bad"], "hydra.job.env_set.A: a file sets"),
+        ({"bad": "defaults: [config, _self_]\nhydra:\n  searchpath: [pkg://antigravity]\n"},
+         ["--config-name=bad"], "hydra.searchpath=pkg://antigravity"),
+        ({"bad": "defaults: [config, _self_]\nhydra:\n  searchpath: ['${oc.env:HOME}']\n"},
+         ["--config-name=bad"], "hydra.searchpath=${oc.env:HOME}"),
+        ({"experiment/bad": f"{GLOBAL}defaults:\n  - override /mask: ${{oc.env:WORD}}\n"},
+         ["experiment=bad"], "defaults: ${oc.env:WORD}"),
+        ({"experiment/bad": f"{GLOBAL}defaults:\n  - override /mask: ${{oc.env:WORD}}\n",
+          "experiment/good": GOOD}, ["-m", "experiment=good,bad"], "defaults: ${oc.env:WORD}"),
+    ],
+)  # fmt: skip
+def test_files_of_others_are_checked_as_well(
+    tmp_path: Path, files: dict[str, str], words: list[str], said: str
+) -> None:
+    for name, text in files.items():
+        file = tmp_path / f"mine/{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    done = tiler("--config-dir", "mine", *words, "out=out", cwd=tmp_path, env={"WORD": "none"})
+    assert done.returncode == 2
+    assert said in complaint(done)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+
+
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"], ["--info", "defaults"]])
+def test_flags_that_print_call_nothing_either(tmp_path: Path, flag: list[str]) -> None:
+    word = "hydra.hydra_logging.handlers.console.stream=ext://antigravity.x"
+    done = tiler(*flag, word, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ext://antigravity.x: names an object" in complaint(done)
+    assert tiler(*flag, "threshold=0.25", cwd=tmp_path).returncode == 0
+
+
+def test_options_are_found_wherever_flags_stand(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "mask").mkdir(parents=True)
+        text = "_target_: tiler.masks.HsvMask\nmpp: 9\n"
+        (tmp_path / name / f"mask/{name}.yaml").write_text(text)
+    words = ["out=out", "-m", "mask=one,two", "--config-dir", "one", "resolution=level",
+             "hydra.searchpath=[file://two]", "dry_run=false"]  # fmt: skip
+    done = fresh_tiler(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["mask"] for row in read_csv(tmp_path / "out/sweep.csv")] == ["one", "two"]
+    printed = fresh_tiler("--cfg", "job", "mask=one", f"-cd={tmp_path}/one", cwd=tmp_path)
+    assert "mpp: 9\n" in printed.stdout

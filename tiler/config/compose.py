@@ -1,0 +1,172 @@
+"""Compose the configuration of a command ahead of Hydra, and check what Hydra would call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from tiler.config.flags import CommandLine
+from tiler.config.hydra_nodes import VARIABLES, check_hydra
+from tiler.config.sources import check_defaults, check_search_path
+from tiler.config.validate import leaves
+from tiler.errors import ConfigError
+
+VERSION_BASE = "1.3"
+JOB_NAME = "cli"
+"""Hydra's name of the job: that of the module with the function that it runs."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A configuration that was composed and checked.
+
+    Attributes
+    ----------
+    config
+        As Hydra is going to compose it, with Hydra's own node.
+    sweeps
+        True for a sweep, which a flag or a file asked for.
+    lines
+        Of a sweep: the overrides of its jobs, those of its file first.
+    variables
+        The environment variables that the command sets for its jobs.
+    """
+
+    config: DictConfig
+    sweeps: bool
+    lines: tuple[Override, ...] = ()
+    variables: frozenset[str] = frozenset()
+
+
+def compose(line: CommandLine) -> Composed:
+    """Compose the configuration of a command, and check that Hydra may instantiate it.
+
+    Parameters
+    ----------
+    line
+        The command line. From here on Hydra, too, looks for options in its folder.
+
+    Raises
+    ------
+    ConfigError
+        When a node of Hydra's names what it must not.
+    HydraException, OmegaConfBaseException
+        When there is no such configuration.
+    """
+    with _loader(line) as loader:
+        words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
+        overrides = OverridesParser.create(loader).parse_overrides(words)
+        variables = _variables(overrides)
+        check_search_path(loader, line.config_name, overrides)
+        # As for a sweep, because it may be one: what only a run needs, Hydra asks for later.
+        config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
+        check_defaults(loader, line.config_name, config, words)
+        check_hydra(config, variables)
+        if config.hydra.mode is not RunMode.MULTIRUN:
+            return Composed(config, False, variables=variables)
+        swept = _sweep_lines(loader, line, config)
+        for job in _jobs_apart(loader, line, swept, overrides):
+            composed = loader.load_sweep_config(config, job)
+            own = [*config.hydra.overrides.hydra, *job]
+            check_defaults(loader, line.config_name, composed, own)
+            check_hydra(composed, variables)
+    tasks = [override for override in overrides if not override.is_hydra_override()]
+    return Composed(config, True, (*swept, *tasks), variables)
+
+
+@contextmanager
+def _loader(line: CommandLine) -> Iterator[ConfigLoader]:
+    if line.config_dir is not None:
+        _search_also(line.config_dir)
+    with initialize_config_dir(str(line.config_path), JOB_NAME, version_base=VERSION_BASE):
+        yield GlobalHydra.instance().config_loader()
+
+
+def _search_also(folder: Path) -> None:
+    """Have Hydra look for options in a folder, after its own and tiler's."""
+
+    class CommandLineFolder(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            search_path.append("command-line", f"file://{folder}")
+
+    Plugins.instance().register(CommandLineFolder)
+
+
+def _variables(overrides: Sequence[Override]) -> frozenset[str]:
+    """The environment variables that overrides set by ``hydra.job.env_set``."""
+    values = {override.key_or_group: override.value() for override in overrides}
+    keys = (key for key, _ in leaves(values) if key.startswith(f"{VARIABLES}."))
+    return frozenset(key.removeprefix(f"{VARIABLES}.") for key in keys)
+
+
+def _sweep_lines(loader: ConfigLoader, line: CommandLine, config: DictConfig) -> list[Override]:
+    """The overrides that a file has each job begin with."""
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    written = OmegaConf.to_container(params) if params else {}
+    assert isinstance(written, dict)
+    words = [f"{key}={value}" for key, value in params.items()]
+    lines = OverridesParser.create(loader).parse_overrides(words)
+    for override, (key, value) in zip(lines, written.items(), strict=True):
+        if "${" in str(value) and _reaches_hydra(loader, line, override):
+            raise ConfigError(f"hydra.sweeper.params.{key}={value}: write the options out")
+    return lines
+
+
+def _jobs_apart(
+    loader: ConfigLoader,
+    line: CommandLine,
+    swept: Sequence[Override],
+    overrides: Sequence[Override],
+) -> Iterator[list[str]]:
+    """The overrides of one job of each kind whose Hydra nodes may differ from the sweep's.
+
+    A job's values do not reach them. The options that it chooses may, by what their files contain.
+    """
+    lines = [*((one, True) for one in swept), *((one, False) for one in overrides)]
+    known = {
+        override.get_key_element(): (override, of_a_file or override.is_sweep_override())
+        for override, of_a_file in lines
+        if of_a_file or not override.is_hydra_override()
+    }
+    reach = {
+        key: own and _reaches_hydra(loader, line, override)
+        for key, (override, own) in known.items()
+    }
+    if not any(reach.values()):
+        return
+    choices = []
+    for key, (override, _) in known.items():
+        values = [f"{key}={value}" for value in _values(override)]
+        if values:
+            choices.append(values if reach[key] else values[:1])
+    yield from (list(words) for words in product(*choices))
+
+
+def _values(override: Override) -> Iterator[str]:
+    if not override.is_sweep_override():
+        yield override.get_value_element_as_str()
+    elif override.is_discrete_sweep():
+        yield from override.sweep_string_iterator()
+
+
+def _reaches_hydra(loader: ConfigLoader, line: CommandLine, override: Override) -> bool:
+    """Whether an override may change a node of Hydra's: by its key, or by the file it chooses."""
+    key = override.key_or_group
+    options = loader.get_group_options(
+        key, config_name=line.config_name, overrides=list(line.overrides)
+    )
+    return key.split(".")[0].split("/")[0] == "hydra" or bool(options)
