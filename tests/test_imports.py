@@ -146,7 +146,12 @@ def roots_in(imports):
             for node in imports for alias in node.names]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+PLUGINS = sorted((PACKAGE.parent / "hydra_plugins").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *PLUGINS], ids=lambda p: str(p.relative_to(PACKAGE.parent))
+)
 def test_of_hydra_and_omegaconf_only_public_names_are_used(path):
     assert private_names(path.read_text(encoding="utf-8")) == []
 

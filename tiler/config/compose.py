@@ -79,10 +79,12 @@ def compose(line: CommandLine) -> Composed:
         if config.hydra.mode is not RunMode.MULTIRUN:
             return Composed(config, False, variables=variables)
         swept = _sweep_lines(loader, line, config)
+        hydras = [
+            word for word, own in zip(words, overrides, strict=True) if own.is_hydra_override()
+        ]
         for job in _jobs_apart(loader, line, swept, overrides):
             composed = loader.load_sweep_config(config, job)
-            own = [*config.hydra.overrides.hydra, *job]
-            check_defaults(loader, line.config_name, composed, own)
+            check_defaults(loader, line.config_name, composed, [*hydras, *job])
             check_hydra(composed, variables)
     tasks = [override for override in overrides if not override.is_hydra_override()]
     return Composed(config, True, (*swept, *tasks), variables)

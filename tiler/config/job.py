@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tiler")
 
+_HERE = (".InProcessLauncher", ".BasicLauncher")
+"""Launchers whose jobs are in the process of the command."""
+
 _STOPPED = (130, 143)
 """The exit codes of a run that a signal ended."""
 
@@ -77,7 +80,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     pass_on()
     if command.sweep is None:
         return code
-    if code in _STOPPED and hydras.launcher["_target_"].endswith(".BasicLauncher"):
+    if code in _STOPPED and hydras.launcher["_target_"].endswith(_HERE):
         sys.exit(code)  # the jobs to come would be others to stop
     if error:
         _record_refusal(command, code, error)  # the other jobs of the sweep still run

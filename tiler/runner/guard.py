@@ -32,7 +32,7 @@ _RUNS = {
 _SWEEPS = {
     "sweep.csv": rb"job,",
     "sweep.json": _OBJECT,
-    "multirun.yaml": rb"(?s:.*\btiler\.config\.multirun\b)",
+    "multirun.yaml": rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)",
 }
 _DRAWN = ("sweep.png", "sweep.parquet")
 """Files of a sweep that are its own where its ``sweep.json`` lies beside them."""
