@@ -123,7 +123,7 @@ def test_a_sweep_comes_out_alike_with_hydras_own_launcher(tmp_path: Path) -> Non
         texts = {
             str(path.relative_to(folder)): re.sub(DIFFERENT, "", path.read_text())
             for path in files
-            if path.suffix in (".yaml", ".log") and path.name != "multirun.yaml"
+            if path.suffix in (".yaml", ".log") and path.name not in ("multirun.yaml", "run.log")
         }
         runs = [json.loads(run.read_text()) for run in files if run.name == "run.json"]
         rows = [{**row, "seconds": ""} for row in read_csv(folder / "out/sweep.csv")]

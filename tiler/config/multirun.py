@@ -195,7 +195,7 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     _check_subdir(str(written["subdir"]), swept)
     with suppress(OmegaConfBaseException):  # what only a job can resolve
         check_folder(config.out, config.hydra, of_sweep=True)
-        _check_contents(Path(config.out), config, swept)
+        _check_contents(Path(config.hydra.sweep.dir), config, swept)
     launcher, engine = (
         str(OmegaConf.select(config, f"{key}._target_")) for key in ("hydra.launcher", "engine")
     )
