@@ -205,6 +205,8 @@ class Exported:
 
     files: Sequence[WrittenFile]
     failed: tuple[FailedTile, ...] = ()
+    blank_digest: str = ""
+    """The SHA-256 of the file of a tile that is background throughout; set by the run."""
 
 
 class Exporter(Protocol):
@@ -240,6 +242,14 @@ class ShowsLeftOut(Protocol):
         folder: Path,
     ) -> Exported:
         """Write files into ``folder``: called instead of ``export``."""
+
+
+@runtime_checkable
+class EncodesTiles(Protocol):
+    """An exporter of one file per tile that depends on its pixels alone. It is hashable."""
+
+    def encoded(self, pixels: Pixels) -> bytes:
+        """The file of a tile with these pixels; empty where it does not depend on them alone."""
 
 
 @runtime_checkable

@@ -129,6 +129,10 @@ class ImagesExporter:
             )
         return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
+    def encoded(self, pixels: Pixels) -> bytes:
+        """The file of a tile with these pixels; empty for the slide's own tiles, passed through."""
+        return b"" if self.passthrough else self._encoder()(pixels)
+
     @property
     def encoding(self) -> dict[str, object]:
         """Everything that a file's bytes depend on, beside the tile's pixels."""

@@ -20,6 +20,7 @@ from tiler.geometry import Box, Size, whole_box, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.area import area_mean
 from tiler.readers.limits import check_read
+from tiler.readers.sparse import SparseTiles
 from tiler.resolution import Resolution, plan_read
 
 _SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
@@ -31,7 +32,8 @@ class Facts:
     """What a slide says of itself, or what the configuration says instead.
 
     ``mpp`` and ``magnification`` are None when unknown; ``provenance`` says where each came from
-    or why it is missing. ``background`` is the colour of what was not scanned, RGB.
+    or why it is missing. ``background`` is the colour of what was not scanned, RGB. ``sparse`` says
+    of each level which native tiles the file leaves out; None where it does not list them.
     """
 
     level_dimensions: tuple[Size, ...]
@@ -42,6 +44,7 @@ class Facts:
     provenance: Mapping[str, str]
     properties: Mapping[str, str]
     background: tuple[int, int, int] = (255, 255, 255)
+    sparse: tuple[SparseTiles, ...] | None = None
 
 
 class FactsReader(ABC):

@@ -39,6 +39,7 @@ def known_of(source: WSIReader) -> Known:
         magnification=_float(source.magnification),
         provenance=dict(source.provenance),
         properties={},
+        sparse=source.facts.sparse if isinstance(source, FactsReader) else None,
     )
     return Known(type(source).__name__, facts)
 

@@ -77,6 +77,7 @@ class ImageReader(LevelReader):
             magnification=power,
             provenance={"mpp": mpp_note, "magnification": power_note},
             properties={},
+            sparse=(),
         )
         super().__init__(path, name, facts, allow_upsampling)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ class OpenSlideReader(LevelReader):
             check_pixels(path, name or path.stem, pages, vendor)
             self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
+        facts = replace(facts, sparse=self._tiles.sparse_in(levels.indices))
         super().__init__(path, name, facts, allow_upsampling)
         self._slide = slide
         self._indices = levels.indices

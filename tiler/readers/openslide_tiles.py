@@ -15,6 +15,7 @@ import openslide
 from tiler.errors import OpenError
 from tiler.geometry import Size
 from tiler.readers.page_tiles import NativeTileError, PageTiles, page_tiles
+from tiler.readers.sparse import SparseTiles
 from tiler.readers.tiff_directories import Tags
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_layout import are_levels, level_pages
@@ -38,12 +39,19 @@ class NativeTiles:
         By OpenSlide's number of the level, those that have something to check.
     downsamples
         OpenSlide's own, of all levels.
+    sparse
+        By the same number, the native tiles that the file leaves out.
     """
 
     def __init__(
-        self, path: Path, levels: Mapping[int, PageTiles], downsamples: Sequence[float]
+        self,
+        path: Path,
+        levels: Mapping[int, PageTiles],
+        downsamples: Sequence[float],
+        sparse: Mapping[int, SparseTiles],
     ) -> None:
         self._levels, self._downsamples = levels, downsamples
+        self._sparse = sparse
         self._checked = {
             number: bytearray(level.planes[0].offsets.size) for number, level in levels.items()
         }
@@ -74,6 +82,12 @@ class NativeTiles:
                 assert self._file is not None
                 tiles.check_bytes(self._file, tile)
                 checked[tile] = True
+
+    def sparse_in(self, levels: Sequence[int]) -> tuple[SparseTiles, ...] | None:
+        """The native tiles that the file leaves out of some levels; None where it does not say."""
+        if not self._sparse.keys() >= set(levels):
+            return None
+        return tuple(self._sparse[level] for level in levels)
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -106,21 +120,14 @@ def native_tiles(
     sizes, downsamples = [Size(*size) for size in slide.level_dimensions], slide.level_downsamples
     told_apart = len({size.width for size in sizes}) == len(sizes)  # OpenSlide sorts by width
     if told_apart and are_levels([page_size(tags) for tags in levels], sizes, vendor):
-        found = {
-            number: page_tiles(tags, openslide_check(tags)) for number, tags in enumerate(levels)
-        }
-        return NativeTiles(
-            path,
-            {
-                number: tiles
-                for number, tiles in found.items()
-                if tiles is not None and (tiles.check is not None or tiles.wrong.any())
-            },
-            downsamples,
-        )
+        listed = (page_tiles(tags, openslide_check(tags)) for tags in levels)
+        found = {number: tiles for number, tiles in enumerate(listed) if tiles is not None}
+        checked = {n: t for n, t in found.items() if t.check is not None or t.wrong.any()}
+        sparse = {number: tiles.sparse_tiles() for number, tiles in found.items()}
+        return NativeTiles(path, checked, downsamples, sparse)
     for number, tags in enumerate(pages):
         tiles = page_tiles(tags, None) if is_tiled(tags) else None
         if tiles is not None and tiles.wrong.any():
             what = tiles.problem(int(np.flatnonzero(tiles.wrong)[0]))
             raise OpenError(name, f"{path.name}: page {number}: {what}")
-    return NativeTiles(path, {}, downsamples)
+    return NativeTiles(path, {}, downsamples, {})

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.geometry import Size
+from tiler.readers.sparse import SparseTiles
 from tiler.readers.tiff_directories import Tags
 from tiler.readers.tiff_file import TileFile
 from tiler.readers.tiff_pixels import number_of
@@ -59,6 +60,12 @@ class PageTiles:
             counts = np.stack([plane.byte_counts for plane in self.planes])
             wrong |= ((counts > 0) & (counts < self.plain_bytes)).any(axis=0)
         return wrong
+
+    def sparse_tiles(self) -> SparseTiles:
+        """Pack which tiles are left out in all planes."""
+        table = self.planes[0]
+        sparse = np.all([plane.sparse for plane in self.planes], axis=0)
+        return SparseTiles.of(table.tile, table.columns, sparse)
 
     def problem(self, tile: int) -> str:
         """What shows that a tile is wrong, and where it is."""

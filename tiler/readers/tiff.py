@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -110,7 +111,8 @@ class TiffReader(LevelReader):
             self._decoders.append(decoder(reduced.coding, factor))
         self._cache = TileCache(cache_bytes)
         self._max_tile_bytes = max_tile_bytes
-        super().__init__(path, name, facts, allow_upsampling)
+        sparse = tuple(level.sparse_tiles() for level in levels)
+        super().__init__(path, name, replace(facts, sparse=sparse), allow_upsampling)
         self._file = TileFile(path)
         with ExitStack() as on_error:
             on_error.callback(self._file.close)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.geometry import Size
+from tiler.readers.sparse import SparseTiles
 from tiler.readers.tiff_directories import Tags
 
 # Tags of TIFF 6.0
@@ -65,6 +66,10 @@ class TileTable:
             stored, self.offsets < _HEADER_BYTES, self.offsets != 0
         )
         return damaged
+
+    def sparse_tiles(self) -> SparseTiles:
+        """Pack which tiles are sparse."""
+        return SparseTiles.of(self.tile, self.columns, self.sparse)
 
     def wrong_entry(self, tile: int) -> str | None:
         """Why a tile's entries cannot be true whatever the file holds; None if they can."""

@@ -20,6 +20,7 @@ _SHAPING = (
     "regions.py",
     "grid.py",
     "mask_arrays.py",
+    "pictures.py",
     "stages.py",
     "extractor.py",
 )

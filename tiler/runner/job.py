@@ -100,6 +100,11 @@ class SlideRow:
         Cells with too little tissue.
     dropped
         Tiles that passed but could not be read.
+    blank_native_tiles
+        Native tiles that the file leaves out (no offset and no bytes), under the tiles that passed,
+        in the level that they are read from; empty where the format does not list them.
+    blank_tiles
+        Tile images that are the slide's background throughout: nothing was scanned there.
     coverage
         Mean tissue share of the tiles kept.
     mask_fraction
@@ -134,6 +139,8 @@ class SlideRow:
     kept: int = 0
     below_threshold: int = 0
     dropped: int = 0
+    blank_native_tiles: int | None = None
+    blank_tiles: int = 0
     coverage: float | None = None
     mask_fraction: float | None = None
     tissue_mm2: float | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _TRUTHS = {"true": True, "false": False}
-_KINDS = {"str": str, "int": int, "float": float, "float | None": float}
+_KINDS = {"str": str, "int": int, "int | None": int, "float": float, "float | None": float}
 """Of the columns of ``slides.csv``, by their hints."""
 
 

@@ -25,7 +25,7 @@ NAME = "record.json"
 MAX_BYTES = 1 << 30
 """Bytes of a record: about six million tiles."""
 
-OUTPUT_VERSION = 2
+OUTPUT_VERSION = 3
 """Raised when the same settings make other output, so that older results are redone."""
 
 _AT_ONCE = 1000  # files

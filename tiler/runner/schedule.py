@@ -51,6 +51,7 @@ class _Slide:
     pieces_left: int = 0
     files: list[Sequence[WrittenFile]] = field(default_factory=list)
     failed: list[FailedTile] = field(default_factory=list)
+    blank_digests: set[str] = field(default_factory=set)
     error: TilerError | None = None
     row: dict[str, Any] | None = None
     under_way: int = 0
@@ -172,6 +173,7 @@ class Schedule:
             assert isinstance(result, Exported)
             slide.files.append(result.files)
             slide.failed += result.failed
+            slide.blank_digests.add(result.blank_digest)
             for tile in result.failed:
                 x, y = tile.region.location
                 self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
@@ -186,7 +188,15 @@ class Schedule:
             failed = tuple(sorted(slide.failed, key=lambda t: t.region.location[::-1]))
             assert slide.planned is not None
             self._ready.appendleft(
-                FinishTask(job, slide.planned, files, failed, slide.partial, slide.final)
+                FinishTask(
+                    job,
+                    slide.planned,
+                    files,
+                    failed,
+                    slide.partial,
+                    slide.final,
+                    frozenset(slide.blank_digests),
+                )
             )
 
     def _set_aside(self, slide: _Slide) -> None:

@@ -13,6 +13,7 @@ from tiler.grid import Ints
 from tiler.protocols import FailedTile, Mask, MaskProvider, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
+from tiler.runner.blanks import blank_native_tiles
 from tiler.runner.fingerprint import Fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.shared import shared_work
@@ -90,6 +91,9 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         "candidates": cells.ratios.size,
         "kept": len(regions),
         "below_threshold": cells.ratios.size - len(regions),
+        "blank_native_tiles": blank_native_tiles(
+            shared.known, job.slide_id, regions, resolution.downsample(reader)
+        ),
         "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
         "mask_fraction": fraction,
         "tissue_mm2": _tissue_mm2(fraction, reader),

@@ -30,6 +30,7 @@ from tiler.protocols import Exported, FailedTile, LeftOut, Mask
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions, RegionSpec
+from tiler.runner.blanks import blank_digest, blank_tiles
 from tiler.runner.code import is_ours
 from tiler.runner.components import component_error, export
 from tiler.runner.desk import Desk
@@ -127,7 +128,8 @@ class TilesTask:
             twins = desk.twins(self.job, self.exporter, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
         done = export(exporter, reader, regions, NO_MASK, folder)
-        return replace(done, files=joined([linked, done.files]))
+        blank = blank_digest(exporter, reader, self.regions.shape)
+        return replace(done, files=joined([linked, done.files]), blank_digest=blank)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class FinishTask:
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
+    blank_digests: frozenset[str] = frozenset()
 
     def run(self, desk: Desk) -> dict[str, object]:
         """Finish the slide and return its row."""
@@ -176,7 +179,8 @@ class FinishTask:
         dropped = [DroppedTile(*t.region.location, t.cause) for t in self.failed]
         _check_whole(job, folder, files)
         sync_tree(folder)
-        row = {**row, "bytes": int(files.sizes.sum())}
+        blanks = blank_tiles(files, self.blank_digests)
+        row = {**row, "blank_tiles": blanks, "bytes": int(files.sizes.sum())}
         record = Record(
             slide_id=job.slide_id,
             path=job.given,
