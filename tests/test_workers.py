@@ -514,7 +514,7 @@ def test_what_an_exporter_did_not_write_is_no_fault_of_the_destinations(tmp_path
     job = small_job(tmp_path, liar=Liar())
     planned, parts = PlanTask(job).run(Desk()), tmp_path / "partial"
     with pytest.raises(SlideError, match=r"an exporter lists nothing\.txt"):
-        FinishTask(job, planned, (), (), parts, tmp_path / "final").run(Desk())
+        FinishTask(job, planned, {}, (), parts, tmp_path / "final").run(Desk())
 
 
 def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
@@ -523,7 +523,7 @@ def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
     job = small_job(tmp_path, images=ImagesExporter())
     planned, parts, final = PlanTask(job).run(Desk()), tmp_path / "partial", tmp_path / "final"
     tiles = TilesTask(job, "images", planned.plan.regions, parts, planned.key).run(Desk())
-    finish = FinishTask(job, planned, (tiles.files,), (), parts, final)
+    finish = FinishTask(job, planned, {"images": [tiles.files]}, (), parts, final)
     check = tasks._check_whole
 
     def overtaken(*facts: object) -> None:
@@ -550,7 +550,7 @@ def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path,
         written.unlink()
     else:
         final = written = tmp_path / "nowhere/final"
-    finish = FinishTask(job, planned, (tiles.files,), (), partial_folder, final)
+    finish = FinishTask(job, planned, {"images": [tiles.files]}, (), partial_folder, final)
     with pytest.raises(DestinationError, match=re.escape(written.name)) as caught:
         finish.run(desk)
     assert caught.value.exit_code == 4

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 from tiler.errors import DestinationError
 from tiler.files import write_chunks
 from tiler.runner.fingerprint import Fingerprint
+from tiler.runner.job import DroppedTile
 from tiler.runner.record import (
     Counts,
-    DroppedTile,
     MaskFacts,
     Record,
     load_record,
@@ -100,6 +101,7 @@ def test_what_is_no_file_is_refused_and_not_bent(file: WrittenFile, tmp_path: Pa
     write_record(tmp_path, record_of([]), {})
     assert read_record(tmp_path) is not None
     tampered(tmp_path, ("files",), [file._asdict()])
+    tampered(tmp_path, ("exporters", "a"), 1)
     assert read_record(tmp_path) is None
 
 
@@ -114,7 +116,8 @@ def record_of(files: list[WrittenFile]) -> Record:
         mask=MaskFacts("k", "s", 4, 3, "g"),
         counts=Counts(3, 1, 1, 1),
         dropped=[DroppedTile(1, 2, "é")],
-        files=WrittenFiles.of(files),
+        code={"mask": "0e"},
+        exporters={"a": WrittenFiles.of(files), "none": NO_FILES},
     )
 
 
@@ -136,8 +139,30 @@ def test_a_record_is_plain_json_with_the_files_by_name(
     ]
     plain = json.dumps(content, ensure_ascii=False) + "\n"
     assert data == plain.encode(errors="surrogateescape")
-    by_name = sorted(files, key=lambda file: file.name)
-    assert read_record(tmp_path) == Record(**{**vars(record), "files": by_name})
+    by_name = WrittenFiles.of(sorted(files, key=lambda file: file.name))
+    assert content["exporters"] == {"a": len(files), "none": 0}
+    assert load_record(tmp_path) == replace(record, exporters={"a": by_name, "none": NO_FILES})
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 3)))
+def test_a_record_knows_whose_each_file_is(
+    tmp_path_factory: pytest.TempPathFactory, counts: dict[str, int]
+) -> None:
+    folder, start, exporters = tmp_path_factory.getbasetemp(), 0, {}
+    files = sorted(many(sum(counts.values())), key=lambda file: file.name)
+    for name, count in counts.items():
+        exporters[name] = WrittenFiles.of(files[start : start + count])
+        start += count
+    settings = {"a": 1, "exporter": {name: {"count": count} for name, count in counts.items()}}
+    record = replace(record_of([]), exporters=exporters, settings=settings)
+    write_record(folder, record, {})
+    found = load_record(folder)
+    assert found == record
+    assert list(found.exporters) == sorted(counts)
+    first = (folder / "record.json").read_bytes()
+    turned = {name: {"count": counts[name]} for name in reversed(counts)}
+    write_record(folder, replace(record, settings={"a": 1, "exporter": turned}), {})
+    assert (folder / "record.json").read_bytes() == first
 
 
 def tampered(folder: Path, keys: tuple[str | int, ...], value: object) -> None:
@@ -190,6 +215,11 @@ TAKES: dict[tuple[str | int, ...], list[object]] = {
     ("inputs", "mask.png"): ["", "a\0"],
     ("settings",): [{}, {"a": None}],
     ("settings", "tile"): [None, True, -1, 7, 0.5, "", "a\0", [], [None], {}, {"a": None}],
+    ("code",): [{}],
+    ("code", "mask"): ["", "a\0"],
+    ("exporters",): [],
+    ("exporters", "a"): [],
+    ("exporters", "none"): [],
     ("mask",): [],
     ("mask", "width"): [7],
     ("mask", "key"): ["", "a\0"],
@@ -199,7 +229,7 @@ TAKES: dict[tuple[str | int, ...], list[object]] = {
     ("dropped", 0): [],
     ("dropped", 0, "x"): [-1, 7],
     ("dropped", 0, "cause"): ["", "a\0"],
-    ("files",): [[]],
+    ("files",): [],
     ("files", 0): [],
     ("files", 0, "name"): [],
     ("files", 0, "size"): [True, 7],

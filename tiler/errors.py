@@ -131,6 +131,12 @@ class ChangedError(SlideError):
     code = "E_CHANGED"
 
 
+class OccupiedError(SlideError):
+    """The slide's folder has to be replaced, but contains something that tiler did not write."""
+
+    code = "E_OCCUPIED"
+
+
 class WorkerError(SlideError):
     """The process that worked on the slide died, or did nothing for too long."""
 

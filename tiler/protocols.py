@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -280,6 +280,19 @@ class NamesTiles(Protocol):
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
         """Where a tile's file lies, below the slide's folder."""
+
+
+@runtime_checkable
+class WritesTiles(Protocol):
+    """An exporter of one file per tile that tells of each, so that a run can go on from there."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+
+    def export_each(
+        self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
+    ) -> Iterator[WrittenFile | FailedTile]:
+        """Write a file per region, as ``export`` does; what came of each, in any order."""
 
 
 @runtime_checkable

@@ -116,6 +116,16 @@ class WrittenFiles(Sequence[WrittenFile]):
                 return name.decode(errors="surrogatepass")
         return None
 
+    def sizes_of(self, names: Sequence[str]) -> list[int]:
+        """The sizes of the files of some names; -1 for names that none has."""
+        if not len(self):
+            return [-1] * len(names)
+        wanted = np.array([encoded(name) for name in names], np.bytes_)
+        at = np.searchsorted(self.names, wanted, sorter=self.by_name)
+        rows = self.by_name[np.minimum(at, len(self) - 1)]
+        sizes: list[int] = np.where(self.names[rows] == wanted, self.sizes[rows], -1).tolist()
+        return sizes
+
     def outside(self) -> str | None:
         """A name that could lead out of the slide's folder; None if there is none."""
         for start in range(0, len(self), _AT_ONCE):

@@ -35,7 +35,7 @@ def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
 def file_settings(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
     """What the tables among exporters list, by their names: part of the settings of a slide."""
     return {
-        name: dict(exporter.tiles.naming) if exporter.tiles else False
+        name: dict(exporter.tiles.naming) if exporter.tiles else exporter.file
         for name, exporter in exporters.items()
         if isinstance(exporter, ListsTiles)
     }

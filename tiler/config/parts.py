@@ -24,6 +24,7 @@ from tiler.files import expanded, make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
 from tiler.runner.components import lacking, unpicklable
+from tiler.runner.job import users_codes
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -74,11 +75,15 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
             problems.append(error.in_config())
     if problems:
         raise ConfigError("\n".join(problems))
+    exporters = dict(made["exporter"])
+    settings = _shaping(plain, exporters)
+    open_reader = _plain_partial(made["reader"])
     return {
-        "open_reader": _plain_partial(made["reader"]),
+        "open_reader": open_reader,
         "extractor": extractor,
-        "exporters": made["exporter"],
-        "settings": _shaping(plain, made["exporter"]),
+        "exporters": exporters,
+        "settings": settings,
+        "code": users_codes(settings, open_reader, extractor, exporters),
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
     }

@@ -38,6 +38,7 @@ class LimitsConfig:
 
     max_tiles: int | None = None
     max_bytes: Any = None
+    max_replaced: int | None = None
 
 
 @dataclass

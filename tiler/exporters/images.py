@@ -98,9 +98,18 @@ class ImagesExporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write one image per region; regions that cannot be read are reported, not written."""
+        done = list(self.export_each(source, regions, folder))
+        return Exported(
+            files=tuple(item for item in done if isinstance(item, WrittenFile)),
+            failed=tuple(item for item in done if isinstance(item, FailedTile)),
+        )
+
+    def export_each(
+        self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
+    ) -> Iterator[WrittenFile | FailedTile]:
+        """Write one image per region; what came of each, as soon as it is there."""
         make = self._maker(source)
-        names = [self._folder(number) for number in range(self.shard or 1)]
-        folders = {name: make_folder(folder / name) for name in names}
+        made: set[str] = set()
 
         def one(region: RegionSpec) -> WrittenFile | FailedTile:
             try:
@@ -108,13 +117,13 @@ class ImagesExporter:
             except ReadError as error:
                 return FailedTile(region, error.what)
             below, name = self._place(source.name, region)
-            return WrittenFile(f"{below}/{name}", *write_plain(folders[below], name, data))
+            place = folder / below
+            if below not in made:  # none that stays empty
+                make_folder(place)
+                made.add(below)
+            return WrittenFile(f"{below}/{name}", *write_plain(place, name, data))
 
-        done = list(in_order(one, regions, self.threads or default_threads()))
-        return Exported(
-            files=tuple(item for item in done if isinstance(item, WrittenFile)),
-            failed=tuple(item for item in done if isinstance(item, FailedTile)),
-        )
+        return in_order(one, regions, self.threads or default_threads())
 
     def _maker(self, source: WSIReader) -> Callable[[RegionSpec], bytes]:
         """What turns a region into a file's bytes."""

@@ -20,6 +20,7 @@ from tiler.runner.limits import Limits, size_text
 from tiler.runner.links import without_links
 from tiler.runner.progress import Progress
 from tiler.runner.schedule import Schedule
+from tiler.runner.stock import Stock
 from tiler.runner.stopwatch import Stopwatch, Times, sample
 
 log = logging.getLogger("tiler")
@@ -64,6 +65,8 @@ class Budget:
     ----------
     slides
         A cost per slide.
+    replaced
+        How many tiles of earlier runs would be replaced.
     seconds
         Of the whole command, with so many ``workers``.
     refusal
@@ -73,6 +76,7 @@ class Budget:
     """
 
     slides: tuple[SlideCost, ...] = ()
+    replaced: int = 0
     seconds: float = 0.0
     workers: int = 1
     refusal: str = ""
@@ -88,16 +92,24 @@ class Budget:
         """Predicted bytes of all slides."""
         return sum(slide.bytes for slide in self.slides)
 
-    def concluded(self, jobs: Sequence[SlideJob], limits: Limits) -> Budget:
-        """With the slides that are done already, in the order of ``jobs``, and the verdict."""
-        known = {slide.slide_id: slide for slide in self.slides}
+    def concluded(self, jobs: Sequence[SlideJob], stock: Stock, limits: Limits) -> Budget:
+        """With the slides on which nothing is done, in the order of ``jobs``, and the verdict."""
+        left = [SlideCost(row.slide_id, "failed", row.reason) for row in stock.left]
+        known = {slide.slide_id: slide for slide in (*self.slides, *left)}
         slides = [known.get(job.slide_id) or SlideCost(job.slide_id, "done") for job in jobs]
-        refusal = limits.refusal(self.tiles, self.bytes)
+        replaced = stock.replaced.tiles
+        refusals = (
+            limits.refusal_to_replace(replaced, str(stock.replaced)),
+            limits.refusal(self.tiles, self.bytes),
+        )
+        refusal = "; ".join(filter(None, refusals))
         reasons = [slide.reason for slide in slides if slide.status == "failed"]
         code = 2 if refusal else 3 if reasons else 0
         if any(reason.startswith("E_BUG") for reason in reasons):
             code = 1
-        return replace(self, slides=tuple(slides), refusal=refusal, exit_code=code)
+        return replace(
+            self, slides=tuple(slides), replaced=replaced, refusal=refusal, exit_code=code
+        )
 
 
 def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget:
@@ -122,7 +134,7 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     workers = watch.at_once
     cut = partial(sample, workers=workers)
     samples = [without_links(job) for job in jobs]
-    for row in Schedule(watch, folder, unseen, Events(folder), cut).rows(samples):
+    for row in Schedule(watch, folder, unseen, Events(None), cut).rows(samples):
         written = inside(slides, row.slide_id)
         size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
         shutil.rmtree(written, ignore_errors=True)
@@ -131,7 +143,7 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     shutil.rmtree(folder, ignore_errors=True)
     # Shared out evenly, but no less than the longest slide takes alone.
     work = max(sum(cost.work for cost in costs) / workers, *(cost.seconds for cost in costs))
-    return Budget(tuple(costs), watch.waited + work, workers)
+    return Budget(tuple(costs), seconds=watch.waited + work, workers=workers)
 
 
 def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
@@ -160,7 +172,12 @@ def write_budget(out: Path, facts: Mapping[str, Any], budget: Budget) -> None:
     content = {
         "tiler": tiler.__version__,
         **facts,
-        "total": {"tiles": budget.tiles, "bytes": budget.bytes, "seconds": budget.seconds},
+        "total": {
+            "tiles": budget.tiles,
+            "bytes": budget.bytes,
+            "seconds": budget.seconds,
+            "replaced": budget.replaced,
+        },
         "slides": [asdict(slide) for slide in budget.slides],
         "refusal": budget.refusal,
         "exit_code": budget.exit_code,

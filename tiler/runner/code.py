@@ -1,13 +1,15 @@
-"""Which code made masks, grids and tiles: part of what the cache knows them by."""
+"""Which code made masks, grids and tiles: part of what the cache and the records know them by."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
 import tiler
+from tiler.runner.sources import source_digest
 from tiler.runner.versions import versions
 
 _SHAPING = (
@@ -25,6 +27,8 @@ _SHAPING = (
     "extractor.py",
 )
 
+_TARGET = "_target_"
+
 
 @cache
 def code_version() -> str:
@@ -38,14 +42,34 @@ def code_version() -> str:
     return total.hexdigest()
 
 
-def code_of(*parts: object) -> list[str]:
-    """What tells one version from another of tiler, its libraries, and the parts a user brings."""
-    return [code_version(), *(_source_of(_module_of(part)) for part in parts)]
+def code_of(*components: object) -> list[str]:
+    """What tells one version from another of tiler, its libraries, and a user's components."""
+    return [code_version(), *(users_code(None, component) for component in components)]
+
+
+def users_code(settings: object, *components: object) -> str:
+    """The digest of the source that the user brought for some components; empty for tiler's own.
+
+    Parameters
+    ----------
+    settings
+        Plain containers; what their ``_target_`` keys name counts at any depth.
+    *components
+        Objects, classes, functions or partials.
+    """
+    modules = {*map(_module_of, components), *map(_module_named, _targets(settings))}
+    digests = {name: source_digest(name) for name in modules if not _is_tilers(name)}
+    text = "\n".join(f"{name} {found}" for name, found in sorted(digests.items()) if found)
+    return sha256(text.encode()).hexdigest() if text else ""
 
 
 def is_ours(part: object) -> bool:
     """Whether a part is tiler's own, and not one that a user brings."""
-    return type(part).__module__.startswith("tiler.")
+    return _is_tilers(type(part).__module__)
+
+
+def _is_tilers(module: str) -> bool:
+    return module.split(".")[0] == "tiler"
 
 
 def _module_of(part: object) -> str:
@@ -55,8 +79,19 @@ def _module_of(part: object) -> str:
     return str(name if isinstance(name, str) else type(thing).__module__)
 
 
-@cache
-def _source_of(module: str) -> str:
-    """A digest of the file that a module is read from."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
+def _targets(settings: object) -> Iterator[str]:
+    """What the ``_target_`` keys of plain containers name."""
+    if isinstance(settings, Mapping):
+        if isinstance(target := settings.get(_TARGET), str):
+            yield target
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _targets(value)
+
+
+def _module_named(target: str) -> str:
+    """The loaded module that a dotted name leads to."""
+    parts = target.split(".")
+    names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in sys.modules), "")

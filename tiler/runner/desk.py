@@ -28,7 +28,7 @@ class Desk:
     def twins(self, job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
         """The tiles of a job's slide that the exporter of this name can link."""
         if name not in self._twins:
-            self._twins[name] = find_twins(job, exporter)
+            self._twins[name] = find_twins(job, name, exporter)
         return self._twins[name]
 
     def close(self) -> None:

@@ -11,13 +11,21 @@ from tiler.files import append_line, inside
 
 
 class Events:
-    """Appends events; each line is on the disk before the next thing happens."""
+    """Appends events; each line is on the disk before the next thing happens.
 
-    def __init__(self, out: Path) -> None:
-        self._path = inside(out, "events.jsonl")
+    Parameters
+    ----------
+    out
+        The run's folder; None for events of no run, which go nowhere.
+    """
+
+    def __init__(self, out: Path | None) -> None:
+        self._path = inside(out, "events.jsonl") if out else None
 
     def add(self, event: str, **facts: object) -> None:
         """Append one event with the time and the process."""
+        if self._path is None:
+            return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "pid": os.getpid(), "event": event, **facts})
         append_line(self._path, line.encode())

@@ -5,15 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
+from tiler.runner.code import users_code
 from tiler.runner.fingerprint import full_hash
 
 STATUSES = ("done", "done_empty", "failed", "interrupted")
 """How a slide ended; ``interrupted`` is also one that is not done yet."""
+
+
+@dataclass(frozen=True)
+class DroppedTile:
+    """A tile that was left out because it could not be read: its position and the cause."""
+
+    x: int
+    y: int
+    cause: str
+
+
+_NOT_GIVEN: Any = object()
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,12 @@ class SlideJob:
         Columns of the user's own for the slide's row in ``slides.csv``, by their names.
     problem
         Why there is no file to open at ``path``; empty if there may be one.
+    code
+        See ``users_codes``; by default that of the job's own components, as they are now.
+    kept
+        The exporters whose files of an earlier run stay, and that are none of ``exporters``.
+    dropped
+        The tiles that their files lack.
     """
 
     path: Path
@@ -63,6 +85,14 @@ class SlideJob:
     given: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    code: Mapping[str, str] = _NOT_GIVEN
+    kept: tuple[str, ...] = ()
+    dropped: tuple[DroppedTile, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code is _NOT_GIVEN:  # a worker has the run's: pickles are made of values
+            parts = self.open_reader, self.extractor, self.exporters
+            object.__setattr__(self, "code", users_codes(self.settings, *parts))
 
     def inputs(self) -> tuple[Path, ...]:
         """The files beside the slide that shape its output."""
@@ -77,6 +107,32 @@ class SlideJob:
         Empty for one that cannot be read: what needs it says so in its own words.
         """
         return {path.name: _hash_or_none(path) for path in self.inputs()}
+
+
+def users_codes(
+    settings: Mapping[str, Any],
+    open_reader: ReaderFactory,
+    extractor: TileExtractor,
+    exporters: Mapping[str, Exporter],
+) -> dict[str, str]:
+    """What shapes a slide's output but is not a setting: digests by what they are of.
+
+    The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
+    mask. Components of tiler's own and masks that are not there have no entry.
+    """
+    spec, own = extractor.tile_spec, settings.get("exporter") or {}
+    found = {
+        "reader": users_code(settings.get("reader"), open_reader),
+        "resolution": users_code(settings.get("resolution"), spec.resolution),
+        "tile": users_code(settings.get("tile"), spec, extractor),
+        "mask": users_code(settings.get("mask"), extractor.mask_provider),
+        **{f"exporter.{name}": users_code(own.get(name), it) for name, it in exporters.items()},
+    }
+    if extractor.mask is not None:
+        mask = np.asarray(extractor.mask)
+        layout = repr((mask.shape, mask.dtype.str)).encode()
+        found["static mask"] = sha256(layout + mask.tobytes()).hexdigest()
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def _hash_or_none(path: Path) -> str:
@@ -128,6 +184,9 @@ class SlideRow:
     path
         The slide's file as the user wrote it; relative ones count from ``slides.base`` of
         ``run.json``.
+    output
+        What ``slides/<slide_id>`` contains: ``current`` for this run's output, ``earlier`` for that
+        of an earlier run which could not be replaced, empty for none.
     seconds
         Time spent on it.
     """
@@ -155,6 +214,7 @@ class SlideRow:
     notes: str = ""
     bytes: int = 0
     path: str = ""
+    output: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:

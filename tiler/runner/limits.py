@@ -21,23 +21,36 @@ class Limits:
         Tiles kept, of all slides together; None for any number.
     max_bytes
         Bytes below ``slides/``: a number, or text such as ``200 GB`` (10⁹) or ``200 GiB`` (2³⁰).
+    max_replaced
+        Tiles of earlier runs that may be replaced; 0 for none, None for any number.
 
     Raises
     ------
     ConfigError
-        When a value is no such number, or less than 1.
+        When a value is no such number, or too small.
     """
 
     max_tiles: int | None = None
     max_bytes: int | None = None
+    max_replaced: int | None = None
 
-    def __init__(self, max_tiles: int | None = None, max_bytes: object = None) -> None:
+    def __init__(
+        self,
+        max_tiles: int | None = None,
+        max_bytes: object = None,
+        max_replaced: int | None = None,
+    ) -> None:
         if max_tiles is not None and max_tiles < 1:
             raise ConfigError(f"limits.max_tiles={max_tiles}: must be at least 1")
+        if max_replaced is not None and max_replaced < 0:
+            raise ConfigError(f"limits.max_replaced={max_replaced}: must be 0 or more")
         object.__setattr__(self, "max_tiles", max_tiles)
+        object.__setattr__(self, "max_replaced", max_replaced)
         object.__setattr__(self, "max_bytes", None if max_bytes is None else _bytes(max_bytes))
 
-    def __bool__(self) -> bool:
+    @property
+    def need_estimate(self) -> bool:
+        """Whether a run has to be estimated to know that it keeps to them."""
         return self.max_tiles is not None or self.max_bytes is not None
 
     def refusal(self, tiles: int, size: int) -> str:
@@ -56,6 +69,15 @@ class Limits:
         return (
             f"the run would write {wanted}, more than {limits}; raise {keys}, or see with"
             " dry_run=true what each slide would cost"
+        )
+
+    def refusal_to_replace(self, tiles: int, what: str) -> str:
+        """Why a run may not replace so many tiles, in words that begin with ``what``; or empty."""
+        if self.max_replaced is None or tiles <= self.max_replaced:
+            return ""
+        return (
+            f"the run {what}; that is more than limits.max_replaced={self.max_replaced}; raise it,"
+            " or use another out"
         )
 
 

@@ -21,7 +21,7 @@ from tiler.files import inside
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.cache import Arrays, key_of, load, store
-from tiler.runner.code import code_of
+from tiler.runner.code import code_version
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
 from tiler.runner.record import read_record
@@ -41,9 +41,9 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
     return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
-def find_twins(job: SlideJob, exporter: LinksFiles) -> Twins:
-    """The tiles of a slide that were written already, and that a record vouches for."""
-    known = _no_places() if job.cache is None else _known(job.cache, _key(job, exporter))
+def find_twins(job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
+    """The tiles of a slide that an exporter like this one wrote, and that a record vouches for."""
+    known = _no_places() if job.cache is None else _known(job.cache, _key(job, name, exporter))
     return _vouched(known, fingerprint(job.path))
 
 
@@ -82,12 +82,17 @@ def link_twins(
 
 
 def remember(
-    job: SlideJob, exporter: LinksFiles, regions: Regions, files: WrittenFiles, folder: Path
+    job: SlideJob,
+    name: str,
+    exporter: LinksFiles,
+    regions: Regions,
+    files: WrittenFiles,
+    folder: Path,
 ) -> None:
     """Note where a slide's tiles lie, for jobs to come."""
     if job.cache is None or not regions:
         return
-    key = _key(job, exporter)
+    key = _key(job, name, exporter)
     known = _known(job.cache, key)
     files = _in_order(files, (exporter.file_name(job.slide_id, region) for region in regions))
     folder = folder.absolute()
@@ -102,12 +107,12 @@ def remember(
 
 
 def without_links(job: SlideJob) -> SlideJob:
-    """A job that neither links tiles nor notes them for others: of files that will not stay."""
+    """Copy of a job without linking, and without what is there already, for temporary output."""
     exporters: dict[str, Any] = dict(job.exporters)
     for name, exporter in exporters.items():
         if links(exporter):
             exporters[name] = replace(exporter, link=False)
-    return replace(job, exporters=exporters)
+    return replace(job, exporters=exporters, kept=())
 
 
 def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
@@ -217,7 +222,7 @@ def _places(locations: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
     return pairs.reshape(-1)
 
 
-def _key(job: SlideJob, exporter: LinksFiles) -> str:
+def _key(job: SlideJob, name: str, exporter: LinksFiles) -> str:
     spec = job.extractor.tile_spec
     return key_of(
         {
@@ -225,6 +230,6 @@ def _key(job: SlideJob, exporter: LinksFiles) -> str:
             "reader": job.settings.get("reader"),
             "pixels": repr((spec.size, spec.unit, spec.resolution)),
             "encoding": exporter.encoding,
-            "code": code_of(exporter, job.open_reader),
+            "code": [code_version(), job.code.get(f"exporter.{name}"), job.code.get("reader")],
         }
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tiler.files import (
     write_whole,
 )
 from tiler.hints import made_of
+from tiler.runner.workplace import PARTIAL, clear, recover
 from tiler.stored import read_json
 
 LOCK = ".lock"
@@ -31,13 +31,9 @@ _HOLDER = ".lock-holder.json"
 _MAX_HOLDER = 4096  # bytes
 
 
-STALE = ".stale"
-"""The folder of a run for what slides held before they could not be redone; nothing reads it."""
-
-
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Have a run's folder to oneself, with an empty folder ``.partial`` in it for the time.
+    """Have a run's folder to oneself, what a crash left there put in order first.
 
     Raises
     ------
@@ -46,16 +42,14 @@ def held(out: Path) -> Iterator[None]:
     DestinationError, LockedError
         When ``out`` cannot be written, or another run holds it.
     """
-    for name in ("slides", ".partial", STALE):
+    for name in ("slides", PARTIAL):
         own_folder(out / name)
     with locked(out):
-        partial = make_folder(out / ".partial")  # under the lock: its holder removes it at the end
-        for leftover in partial.iterdir():  # of runs that are no more: the lock says so
-            shutil.rmtree(leftover, ignore_errors=True)
+        recover(out)
         try:
             yield
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            clear(out, keep_pieces=True)
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import accumulate
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tiler.files import digest, inside, write_chunks
-from tiler.hints import made_of
+from tiler.hints import fits, made_of
 from tiler.protocols import Mask
 from tiler.runner.fingerprint import Fingerprint, full_hash
-from tiler.runner.job import SlideRow
+from tiler.runner.job import DroppedTile, SlideRow
 from tiler.stored import StoredError, read_sealed, sealed
-from tiler.written import WrittenFile, WrittenFiles
+from tiler.written import WrittenFile, WrittenFiles, joined
 
 NAME = "record.json"
 
@@ -86,15 +88,6 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
-class DroppedTile:
-    """A tile that was left out because it could not be read: its position and the cause."""
-
-    x: int
-    y: int
-    cause: str
-
-
-@dataclass(frozen=True)
 class Record:
     """What a slide's folder was made from, with and of. Holds no time: reruns are identical.
 
@@ -109,15 +102,17 @@ class Record:
     inputs
         SHA-256 of other files that shaped the output, such as a mask, by name.
     settings
-        The configuration that shapes the output.
+        The configuration that shapes the output; below ``exporter`` that of each in ``exporters``.
+    code
+        As of ``SlideJob``: of the components that the user brought.
     mask
         The mask that it was tiled with.
     counts
         The accounting of its tiles.
     dropped
         Tiles that were left out.
-    files
-        Everything in the folder but the record itself.
+    exporters
+        The files of each exporter: together everything in the folder but the record itself.
     path
         The slide's file as the user wrote it.
     """
@@ -127,12 +122,18 @@ class Record:
     source: Fingerprint
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
+    code: Mapping[str, str]
     mask: MaskFacts
     counts: Counts
     dropped: Sequence[DroppedTile]
-    files: WrittenFiles
+    exporters: Mapping[str, WrittenFiles]
     output_version: int = OUTPUT_VERSION
     path: str = ""
+
+    @cached_property
+    def files(self) -> WrittenFiles:
+        """The files of all exporters, one exporter after the other by their names."""
+        return joined(self.exporters[name] for name in sorted(self.exporters))
 
 
 def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
@@ -143,19 +144,31 @@ def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
 
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record with a checksum of all of it, flushed to the disk."""
+    files = [record.exporters[name] for name in sorted(record.exporters)]
     content = {
-        **vars(record),
+        **{field.name: getattr(record, field.name) for field in fields(record)},
+        "settings": _in_order(record.settings),
+        "code": dict(sorted(record.code.items())),
         "source": vars(record.source),
         "mask": vars(record.mask),
         "counts": vars(record.counts),
         "dropped": [vars(tile) for tile in record.dropped],
         "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
         "versions": dict(versions),
+        "exporters": {name: len(record.exporters[name]) for name in sorted(record.exporters)},
     }
-    del content["files"]
-    text = _text(f'{_encoded(content)[:-1]}, "files": [', record.files)
+    ordered = joined(some.take(some.by_name) for some in files)
+    text = _text(f'{_encoded(content)[:-1]}, "files": [', ordered)
     chunks = (part.encode(errors="surrogateescape") for part in text)
     write_chunks(inside(folder, NAME), sealed(chunks), durable=True)
+
+
+def _in_order(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings with those of exporters by their names: they may be made one after the other."""
+    exporters = settings.get(EXPORTER)
+    if not isinstance(exporters, Mapping):
+        return settings
+    return {**settings, EXPORTER: dict(sorted(exporters.items()))}
 
 
 def _text(head: str, files: WrittenFiles) -> Iterator[str]:
@@ -163,7 +176,7 @@ def _text(head: str, files: WrittenFiles) -> Iterator[str]:
     yield head
     for start in range(0, len(files), _AT_ONCE):
         yield ", " if start else ""
-        yield ", ".join(map(file_text, files.take(files.by_name[start : start + _AT_ONCE])))
+        yield ", ".join(map(file_text, files[start : start + _AT_ONCE]))
     yield "]"
 
 
@@ -201,7 +214,8 @@ def load_record(folder: Path) -> Record:
         files = WrittenFiles.of(WrittenFile(**file) for file in content["files"])
         if (bad := files.outside()) is not None:
             raise ValueError(f"{bad!r} is not a name below the slide's folder")
-        record = made_of(Record, {**content, "files": files})
+        exporters = _shared_out(files, content.get("exporters"))
+        record = made_of(Record, {**content, "exporters": exporters})
         row = made_of(SlideRow, record.row)
         seen = row.candidates, row.kept, row.below_threshold, row.dropped
         if row.slide_id != record.slide_id or Counts(*seen) != record.counts:
@@ -230,9 +244,28 @@ def record_content(folder: Path) -> dict[str, Any]:
     return content
 
 
-def damage(folder: Path, record: Record, verify: str) -> Iterator[str]:
-    """What is wrong with a folder's files: by ``size`` (and presence), or by ``hash`` too."""
-    for file in record.files:
+def _shared_out(files: WrittenFiles, counts: object) -> dict[str, WrittenFiles]:
+    """Each exporter's part of the files: so many each, in this order.
+
+    Raises
+    ------
+    ValueError
+        When it is not that.
+    """
+    if not isinstance(counts, dict) or not fits(counts, Mapping[str, int]):
+        raise ValueError("'exporters' must be an object (a whole number each)")
+    ends = list(accumulate(counts.values()))
+    if min(counts.values(), default=0) < 0 or (ends or [0])[-1] != len(files):
+        raise ValueError(f"{len(files)} files, but {counts} of the exporters")
+    return {
+        name: files[end - count : end]
+        for (name, count), end in zip(counts.items(), ends, strict=True)
+    }
+
+
+def damage(folder: Path, files: WrittenFiles, verify: str) -> Iterator[str]:
+    """What is wrong with some of a folder's files: by ``size`` (and presence), or by ``hash``."""
+    for file in files:
         path = folder / file.name
         try:
             facts = path.lstat()
@@ -247,14 +280,37 @@ def damage(folder: Path, record: Record, verify: str) -> Iterator[str]:
             yield f"{file.name} has another sha256"
 
 
+EXPORTER = "exporter"
+"""The key of settings that differ between exporters; all others are shared by them."""
+
+
+def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all exporters share."""
+    return {key: value for key, value in settings.items() if key != EXPORTER}
+
+
+def of_exporter(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings of an exporter; empty where they are not known."""
+    found = (settings.get(EXPORTER) or {}).get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Every setting that differs, as ``threshold was 0.5, now 0.3``."""
+    for key, before, after in changes(old, new, prefix):
+        yield f"{key} was {before}, now {after}"
+
+
+def changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Every setting that differs: its dotted key, the old value and the new one as text."""
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from differences(before, after, f"{prefix}{key}.")
+            yield from changes(before, after, f"{prefix}{key}.")
         elif before != after:
-            yield f"{prefix}{key} was {_shown(before)}, now {_shown(after)}"
+            yield f"{prefix}{key}", _shown(before), _shown(after)
 
 
 def _shown(value: Any) -> str:

@@ -1,16 +1,37 @@
-"""Whether what lies in a slide's folder is what this run would make."""
+"""What a run has to do on a slide, and what of its folder stays."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tiler.files import inside, own_folder
+from tiler.errors import (
+    ChangedError,
+    OccupiedError,
+    OpenError,
+    ReadError,
+    SlideError,
+)
+from tiler.files import inside
 from tiler.hints import made_of
+from tiler.protocols import NamesTiles
+from tiler.readers.preflight import look
 from tiler.runner.fingerprint import fingerprint, full_hash
 from tiler.runner.job import SlideJob, SlideRow
-from tiler.runner.record import NAME, OUTPUT_VERSION, Record, damage, differences, load_record
-from tiler.stored import StoredError
+from tiler.runner.kept import kept_reason
+from tiler.runner.owned import refuse_foreign
+from tiler.runner.record import (
+    EXPORTER,
+    OUTPUT_VERSION,
+    Record,
+    damage,
+    differences,
+    of_exporter,
+    read_record,
+    shared,
+)
 
 
 @dataclass(frozen=True)
@@ -20,16 +41,28 @@ class Found:
     Attributes
     ----------
     row
-        The slide's row, if its folder can be taken as it is.
-    why_not
-        Otherwise why it has to be redone; empty when there is no folder.
+        The slide's row, if nothing is to be done: it is done, or failed and stays as it is.
+    job
+        Otherwise what is to be done: its exporters are those that have to run.
+    why
+        The reason why files of an earlier run are replaced; empty where none are.
     settings_changed
-        Whether that is because of other settings.
+        Whether other settings, or other code of the user's, are a reason.
+    tiles
+        How many tiles the output that is replaced has.
+    removed
+        The exporters that this run leaves out and whose files go nevertheless.
+    earlier
+        Whether the folder contains finished output of an earlier run.
     """
 
     row: SlideRow | None = None
-    why_not: str = ""
+    job: SlideJob | None = None
+    why: str = ""
     settings_changed: bool = False
+    tiles: int = 0
+    removed: tuple[str, ...] = ()
+    earlier: bool = False
 
 
 def find_done(job: SlideJob, out: Path, verify: str) -> Found:
@@ -44,42 +77,161 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     verify
         ``size`` compares the size of every file, ``hash`` its content too, ``none`` neither.
     """
-    folder = own_folder(inside(out / "slides", job.slide_id))
-    if not folder.is_dir():
-        return Found()
+    folder = inside(out / "slides", job.slide_id)
+    record = read_record(folder)
+    if record is None or record.slide_id != job.slide_id:
+        return _unless_occupied(Found(job=job), folder, "the slide's files belong there")
+    changed = _shared_changes(job, record)
     try:
-        record = load_record(folder)
-    except FileNotFoundError:
-        return Found(why_not=f"its {NAME} is missing")
-    except StoredError as error:
-        return Found(why_not=f"its {NAME} {error}")
-    if record.slide_id != job.slide_id:
-        return Found(why_not=f"its {NAME} is of another slide")
-    if record.output_version != OUTPUT_VERSION:
-        return Found(why_not="it was made by a version of tiler that made other output")
-    changed = list(differences(record.settings, job.settings))
-    if changed:
-        return Found(why_not="; ".join(changed), settings_changed=True)
-    damaged = _input_changes(job, record) or (
-        next(damage(folder, record, verify), "") if verify != "none" else ""
+        reason = _input_changes(job, record) or _version_changes(record)
+    except SlideError as error:
+        row = SlideRow(job.slide_id, "failed", kept_reason(job, record, error), output="earlier")
+        return Found(row=row, why="; ".join(changed), settings_changed=bool(changed), earlier=True)
+    if changed or reason:
+        found = _whole(job, record, "; ".join(changed) or reason, settings_changed=bool(changed))
+    else:
+        found = _compared_exporters(job, record, folder, verify)
+    if found.job is None:
+        return found
+    added = f"the files of {', '.join(found.job.exporters)} have to be added"
+    need = f"the slide has to be redone ({found.why})" if found.why else added
+    return _unless_occupied(found, folder, need)
+
+
+def _unless_occupied(found: Found, folder: Path, need: str) -> Found:
+    """What was found, or a failed row where something that is not tiler's is in the way."""
+    slide_id = folder.name
+    try:
+        refuse_foreign(folder, need)
+    except OccupiedError as error:
+        output = "earlier" if found.earlier else ""
+        row = SlideRow(slide_id, "failed", error.in_config(), output=output)
+        return replace(found, row=row, job=None)
+    return found
+
+
+def _whole(job: SlideJob, record: Record, why: str, *, settings_changed: bool = False) -> Found:
+    """A slide of which nothing can stay."""
+    return Found(
+        job=job,
+        why=why,
+        settings_changed=settings_changed,
+        tiles=record.counts.written,
+        removed=tuple(sorted(record.exporters.keys() - job.exporters.keys())),
+        earlier=True,
     )
-    if damaged:
-        return Found(why_not=damaged)
+
+
+def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str) -> Found:
+    """What is to be done where all that exporters share is as it was."""
     if record.row["status"] == "failed":
-        return Found(why_not="it had tiles that could not be read")
-    return Found(row=replace(made_of(SlideRow, record.row), path=job.given))
+        return _whole(job, record, "it had tiles that could not be read")
+    reasons: list[str] = []
+    redone: set[str] = set()
+    settings_changed = False
+    for name in sorted(job.exporters.keys() & record.exporters.keys()):
+        found = list(_exporter_changes(job, record, name))
+        settings_changed = settings_changed or bool(found)
+        if not found and verify != "none":
+            found = [next(damage(folder, record.exporters[name], verify), "")]
+        if any(found):
+            reasons += found
+            redone.add(name)
+    todo = redone | (job.exporters.keys() - record.exporters.keys())
+    if not todo:
+        row = made_of(SlideRow, record.row)
+        return Found(row=replace(row, path=job.given, output="current"), earlier=True)
+    removed = _stale_tables(job, record, redone)
+    stay = record.exporters.keys() - redone - removed
+    return Found(
+        job=replace(
+            job,
+            exporters={name: it for name, it in job.exporters.items() if name in todo},
+            kept=tuple(sorted(stay)),
+            dropped=tuple(record.dropped) if stay else (),
+        ),
+        why="; ".join(reasons),
+        settings_changed=settings_changed,
+        tiles=record.counts.written if redone else 0,
+        removed=tuple(sorted(removed)),
+        earlier=True,
+    )
+
+
+def _shared_changes(job: SlideJob, record: Record) -> list[str]:
+    """How settings and code that all exporters share differ."""
+    settings = differences(shared(record.settings), shared(job.settings))
+    names = sorted({*record.code, *job.code})
+    code = (
+        f"the code of {name} changed"
+        for name in names
+        if not name.startswith(f"{EXPORTER}.") and record.code.get(name) != job.code.get(name)
+    )
+    return [*settings, *code]
+
+
+def _exporter_changes(job: SlideJob, record: Record, name: str) -> list[str]:
+    """How settings and code of an exporter differ."""
+    key = f"{EXPORTER}.{name}"
+    old, new = (of_exporter(settings, name) for settings in (record.settings, job.settings))
+    found = list(differences(*_as_listed(old, new), f"{key}."))
+    if record.code.get(key) != job.code.get(key):
+        found.append(f"the code of {key} changed")
+    return found
+
+
+def _as_listed(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Settings of a table to compare: it may stay as it is where it is free to list images."""
+    if "file" in new and new["file"] is None and "file" in old:
+        return old, {**new, "file": old["file"]}
+    if old.get("file", 0) is None and new.get("file") is False:
+        return {**old, "file": False}, new
+    return old, new
+
+
+def _stale_tables(job: SlideJob, record: Record, redone: set[str]) -> set[str]:
+    """Exporters that this run leaves out, whose tables list images that get other names."""
+    namings = [
+        dict(it.naming) for name in redone if isinstance(it := job.exporters[name], NamesTiles)
+    ]
+    left_out = record.exporters.keys() - job.exporters.keys()
+    listed = {name: of_exporter(record.settings, name).get("file") for name in left_out}
+    return {
+        name
+        for name, naming in listed.items()
+        if isinstance(naming, Mapping) and namings and dict(naming) not in namings
+    }
+
+
+def _version_changes(record: Record) -> str:
+    other = record.output_version != OUTPUT_VERSION
+    return "it was made by a version of tiler that made other output" if other else ""
 
 
 def _input_changes(job: SlideJob, record: Record) -> str:
+    """How a slide's files differ from those of a record; empty if they do not.
+
+    Raises
+    ------
+    SlideError
+        When they cannot be read now.
+    """
+    if job.problem:
+        raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")
+    look(job.path, job.slide_id)
     try:
         if fingerprint(job.path) != record.source:
             return "the slide's fingerprint differs: it was replaced or touched"
         if job.input_hashes() != record.inputs:
             return "its mask file differs"
         if job.expected_sha256 and full_hash(job.path) != job.expected_sha256.lower():
-            return "the slide's sha256 is not the expected one"
+            raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
     except OSError as error:
-        return f"the slide cannot be looked at: {error}"
+        raise ReadError(job.slide_id, f"{job.path.name}: {error.strerror or error}") from error
+    except SlideError:
+        raise
     except Exception as error:  # of a mask of the user's own: doing the slide tells its line
         return f"its mask cannot list its files: {error!r}"
     return ""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,14 +22,15 @@ from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.limits import NO_LIMITS, Limits
 from tiler.runner.lock import held
 from tiler.runner.log_file import log_kept
-from tiler.runner.progress import progress
+from tiler.runner.progress import Progress, progress
 from tiler.runner.report import write_run, write_slides
-from tiler.runner.resume import Found, find_done
 from tiler.runner.schedule import Schedule
 from tiler.runner.shared import cache_facts, prune_caches
 from tiler.runner.signals import Interrupted, interruptible
+from tiler.runner.stock import Stock, take_stock
 from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.tracking import Tracking
+from tiler.runner.workplace import clear, new_work
 from tiler.trackers import NoTracker
 
 log = logging.getLogger("tiler")
@@ -130,8 +130,7 @@ def dry_run(
     """
     refuse_folder(jobs, out)
     with held(out):
-        events = Events(out / ".partial")  # not the folder's story: it goes with the samples
-        return _Run(jobs, out, engine, facts, policy, events).estimate(limits, startup)
+        return _Run(jobs, out, engine, facts, policy, Events(None)).estimate(limits, startup)
 
 
 def summary(rows: Sequence[SlideRow]) -> str:
@@ -173,7 +172,7 @@ class _Run:
         self._jobs, self._out, self._engine = jobs, out, engine
         self._facts, self._policy, self._events = facts, policy, events
         self._tracking = tracking or Tracking(NoTracker())
-        self._sample_folder = out / ".partial" / "sample"
+        self._earlier: frozenset[str] = frozenset()
         self._rows: dict[str, SlideRow] = {}
         self._reused = 0
         self._shared: Counter[str] = Counter()
@@ -185,9 +184,9 @@ class _Run:
         code = 0
         try:
             with interruptible():
-                todo = self._todo()
-                self._events.add("started", slides=len(self._jobs), todo=len(todo))
-                self._tile(todo, limits)
+                stock = self._taken_stock()
+                self._events.add("started", slides=len(self._jobs), todo=len(stock.todo))
+                self._tile(stock, limits)
         except Interrupted as stop:
             code = stop.exit_code
             pending = len(self._jobs) - len(self._rows)
@@ -201,79 +200,103 @@ class _Run:
             if self._begun:
                 self._report_failure(error)
             raise
+        else:
+            clear(self._out, keep_pieces=False)  # nobody waits for them any more
         return self._report(code)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
         """What ``go`` would cost."""
         try:
             with interruptible():
-                todo, found = self._todo(), Budget()
-                if todo:
+                stock, found = self._taken_stock(), Budget()
+                if stock.redo:
+                    log.warning("%s", stock.replaced)
+                if stock.todo:
                     with Stopwatch(self._engine) as watch:
-                        found = estimate(todo, watch, self._sample_folder)
+                        found = self._estimated(stock.todo, watch)
         except Interrupted as stop:
             return Budget(exit_code=stop.exit_code)
-        budget = replace(found, seconds=startup + found.seconds).concluded(self._jobs, limits)
+        budget = replace(found, seconds=startup + found.seconds)
+        budget = budget.concluded(self._jobs, stock, limits)
         write_budget(self._out, self._facts, budget)
         return budget
 
-    def _todo(self) -> list[SlideJob]:
-        """The jobs whose slides are not done yet."""
-        todo: list[SlideJob] = []
-        redo: dict[str, Found] = {}
-        for job in self._jobs:
-            found = find_done(job, self._out, self._policy.verify)
-            if found.row is not None:
-                self._rows[job.slide_id] = found.row
-                continue
-            todo.append(job)
-            if found.why_not:
-                redo[job.slide_id] = found
-        changed = [f"{name}: {old.why_not}" for name, old in redo.items() if old.settings_changed]
+    def _taken_stock(self) -> Stock:
+        """What is in the folder, told to everybody."""
+        stock = take_stock(self._jobs, self._out, self._policy.verify)
+        changed = stock.changed
         if changed and self._policy.on_change == "refuse":
             raise LockedError(
                 f"E_CONFIG: {self._out} was made with other settings ({changed[0]}"
                 f"{f'; {len(changed)} slides in all' if len(changed) > 1 else ''}); use another"
                 " out, or on_change=redo"
             )
-        for slide_id, found in redo.items():
-            log.warning("slide=%s to be redone: %s", slide_id, found.why_not)
-            self._events.add("redo", slide=slide_id, why=found.why_not)
-        self._reused = len(self._rows)
-        self._tracking.resumed(self._rows.values())
+        for slide_id, why in stock.redo.items():
+            log.warning("slide=%s to be redone: %s", slide_id, why)
+            self._events.add("redo", slide=slide_id, why=why)
+        self._earlier = stock.earlier
+        self._rows.update(stock.done)
+        self._reused = len(stock.done)
+        self._tracking.resumed(stock.done.values())
         if self._reused:
             log.info("%d of %d slides are done already", self._reused, len(self._jobs))
-        return todo
+        return stock
 
-    def _tile(self, todo: Sequence[SlideJob], limits: Limits) -> None:
-        if not todo:
+    def _tile(self, stock: Stock, limits: Limits) -> None:
+        refusal = limits.refusal_to_replace(stock.replaced.tiles, str(stock.replaced))
+        if refusal:
+            self._refuse(refusal)
+        if stock.redo:
+            log.warning("%s", stock.replaced)
+            self._events.add("replaces", **vars(stock.replaced))
+        if not stock.todo:
+            if stock.left:
+                self._begin()
+                with progress(len(stock.left)) as bar:
+                    self._end_slides(stock.left, bar)
             return
         with self._engine as engine:
-            if limits:
-                budget = estimate(todo, Stopwatch(engine), self._sample_folder)
-                refusal = limits.refusal(budget.tiles, budget.bytes)
-                if refusal:
-                    self._events.add("refused", why=refusal)
-                    raise ConfigError(refusal)
-            self._work(todo, engine)
+            if limits.need_estimate:
+                budget = self._estimated(stock.todo, Stopwatch(engine))
+                if refusal := limits.refusal(budget.tiles, budget.bytes):
+                    self._refuse(refusal)
+            self._work(stock, engine)
 
-    def _work(self, todo: Sequence[SlideJob], engine: Engine) -> None:
+    def _refuse(self, why: str) -> None:
+        self._events.add("refused", why=why)
+        raise ConfigError(why)
+
+    def _estimated(self, todo: Sequence[SlideJob], watch: Stopwatch) -> Budget:
+        """What slides would cost, found in a folder that goes."""
+        work = new_work(self._out, "sample")
+        try:
+            return estimate(todo, watch, work.slide)
+        finally:
+            work.remove()
+
+    def _work(self, stock: Stock, engine: Engine) -> None:
         self._begin()
         make_folder(self._out / "slides")
-        with progress(len(todo)) as bar:
-            schedule = Schedule(engine, self._out, bar, self._events)
+        with progress(len(stock.left) + len(stock.todo)) as bar:
+            self._end_slides(stock.left, bar)
+            schedule = Schedule(engine, self._out, bar, self._events, verify=self._policy.verify)
             self._shared = schedule.shared
-            for row in schedule.rows(todo):
-                self._rows[row.slide_id] = row
-                bar.slide(row)
-                self._events.add("slide", **vars(row))
+            for row in schedule.rows(stock.todo):
                 if schedule.began is not None:
                     self._tracking.working_since(schedule.began)
-                self._tracking.slide(row)
+                self._end_slides((row,), bar)
                 if len(self._rows) % _PRUNE_EVERY == 0:
                     prune_caches(self._jobs)
                 if time.monotonic() - self._table_written > _TABLE_EVERY_S:
                     self._write_table()
+
+    def _end_slides(self, rows: Iterable[SlideRow], bar: Progress) -> None:
+        """Tell everybody of slides that have ended."""
+        for row in rows:
+            self._rows[row.slide_id] = row
+            bar.slide(row)
+            self._events.add("slide", **vars(row))
+            self._tracking.slide(row)
 
     def _begin(self) -> None:
         """Replace the tables of an earlier run before its slides are touched."""
@@ -291,8 +314,7 @@ class _Run:
         try:
             self._report(code)
         except DestinationError:
-            for path in (self._out / ".partial").glob("*"):  # what is not done makes room
-                shutil.rmtree(path, ignore_errors=True)
+            clear(self._out, keep_pieces=False)  # what is not done makes room
             with suppress(DestinationError):  # run.json goes on saying "running"
                 self._report(code)
 
@@ -319,9 +341,8 @@ class _Run:
 
     def _all_rows(self) -> list[SlideRow]:
         """The slides' rows in the order they were asked for; of those not done yet, too."""
-        pending = "interrupted"
-        return [
-            self._rows.get(job.slide_id)
-            or SlideRow(job.slide_id, pending, "not done yet", path=job.given)
-            for job in self._jobs
-        ]
+        return [self._rows.get(job.slide_id) or self._pending_row(job) for job in self._jobs]
+
+    def _pending_row(self, job: SlideJob) -> SlideRow:
+        output = "earlier" if job.slide_id in self._earlier else ""
+        return SlideRow(job.slide_id, "interrupted", "not done yet", path=job.given, output=output)

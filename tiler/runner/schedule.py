@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
-from tiler.files import destination_error, inside, make_folder
+from tiler.files import inside
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
 from tiler.runner.engine import Engine
 from tiler.runner.events import Events
 from tiler.runner.job import SlideJob, SlideRow
-from tiler.runner.lock import STALE
+from tiler.runner.kept import kept_reason
 from tiler.runner.progress import Progress
-from tiler.runner.slide import SlidePlan, pieces
+from tiler.runner.record import read_record
+from tiler.runner.slide import SlidePlan, pieces, readable
 from tiler.runner.tasks import (
     FinishTask,
     Planned,
@@ -30,6 +29,7 @@ from tiler.runner.tasks import (
     TilesTask,
     UnforeseenError,
 )
+from tiler.runner.workplace import Work, new_work
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
@@ -43,13 +43,13 @@ class _Slide:
     """A slide on its way."""
 
     job: SlideJob
-    partial: Path
+    work: Work
     final: Path
     start: float
     alone: bool
     planned: Planned | None = None
     pieces_left: int = 0
-    files: list[Sequence[WrittenFile]] = field(default_factory=list)
+    files: dict[str, list[Sequence[WrittenFile]]] = field(default_factory=dict)
     failed: list[FailedTile] = field(default_factory=list)
     blank_digests: set[str] = field(default_factory=set)
     error: TilerError | None = None
@@ -73,6 +73,8 @@ class Schedule:
         Are told of what happens.
     cut
         Which tiles are written, and in which pieces.
+    verify
+        How tiles that an interrupted run finished are checked: see ``find_done``.
 
     Attributes
     ----------
@@ -83,9 +85,16 @@ class Schedule:
     """
 
     def __init__(
-        self, engine: Engine, out: Path, bar: Progress, events: Events, cut: Cut = pieces
+        self,
+        engine: Engine,
+        out: Path,
+        bar: Progress,
+        events: Events,
+        cut: Cut = pieces,
+        verify: str = "size",
     ) -> None:
         self._engine = engine
+        self._verify = verify
         self._out = out
         self._cut = cut
         self._bar = bar
@@ -142,11 +151,9 @@ class Schedule:
             self._engine.submit(task)
 
     def _begin(self, job: SlideJob, *, alone: bool) -> None:
-        partial = inside(self._out / ".partial", f"{job.slide_id}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial)  # its absence means later that the slide was published
+        work = new_work(self._out, job.slide_id)
         final = inside(self._out / "slides", job.slide_id)
-        self._slides[job.slide_id] = _Slide(job, partial, final, time.monotonic(), alone)
+        self._slides[job.slide_id] = _Slide(job, work, final, time.monotonic(), alone)
         self._bar.began(job.slide_id)
         self._ready.append(PlanTask(job))
 
@@ -160,10 +167,10 @@ class Schedule:
             plan = result.plan
             self._tell_of_plan(job.slide_id, plan)
             parts: list[Task] = [
-                TilesTask(job, name, piece, slide.partial, result.key)
+                TilesTask(job, name, piece, slide.work.slide, result.key)
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
-                for piece in self._cut(plan.regions)
+                for piece in self._cut(readable(job, plan.regions))
             ]
             tiles = sum(len(p.regions) for p in parts if isinstance(p, TilesTask))
             self._bar.planned(job.slide_id, tiles)
@@ -171,7 +178,7 @@ class Schedule:
             self._ready.extendleft(reversed(parts))
         elif isinstance(task, TilesTask):
             assert isinstance(result, Exported)
-            slide.files.append(result.files)
+            slide.files.setdefault(task.exporter, []).append(result.files)
             slide.failed += result.failed
             slide.blank_digests.add(result.blank_digest)
             for tile in result.failed:
@@ -184,31 +191,19 @@ class Schedule:
             slide.row = result
             return
         if not slide.pieces_left:
-            files = tuple(slide.files)
             failed = tuple(sorted(slide.failed, key=lambda t: t.region.location[::-1]))
             assert slide.planned is not None
             self._ready.appendleft(
                 FinishTask(
                     job,
                     slide.planned,
-                    files,
+                    slide.files,
                     failed,
-                    slide.partial,
+                    slide.work.slide,
                     slide.final,
                     frozenset(slide.blank_digests),
                 )
             )
-
-    def _set_aside(self, slide: _Slide) -> None:
-        """Take what a slide's folder held out of ``slides``, where it would pass for this run's."""
-        aside = inside(make_folder(self._out / STALE), slide.job.slide_id)
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            slide.final.rename(aside)
-        except OSError as error:
-            raise destination_error(error, aside) from error
-        log.warning("slide=%s what it held before is in %s now", slide.job.slide_id, aside)
-        self._events.add("set_aside", slide=slide.job.slide_id)
 
     def _tell_of_plan(self, slide_id: str, plan: SlidePlan) -> None:
         self.shared.update(f"{what}s made" for what in plan.made)
@@ -229,16 +224,21 @@ class Schedule:
         if slide.under_way or (slide.error is None and slide.row is None):
             return None
         del self._slides[slide.job.slide_id]
+        slide.work.remove()
         seconds = round(time.monotonic() - slide.start, 3)
         if slide.row is not None:
             return SlideRow(**slide.row, seconds=seconds)
-        shutil.rmtree(slide.partial, ignore_errors=True)
+        assert slide.error is not None
         if isinstance(slide.error, WorkerError) and not slide.alone:
             return slide.job
-        if slide.final.exists():  # of other settings, another file, or damaged
-            self._set_aside(slide)
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
+        return replace(self._failed(slide, slide.error), seconds=seconds)
+
+    def _failed(self, slide: _Slide, error: TilerError) -> SlideRow:
+        """The row of a slide that could not be done."""
+        record = read_record(slide.final)
+        reason = kept_reason(slide.job, record, error) if record else error.in_config()
         known: dict[str, Any] = (
             slide.planned.plan.row
             if slide.planned
@@ -246,8 +246,9 @@ class Schedule:
         )
         outcome = {
             "status": "failed",
-            "reason": " ".join(slide.error.in_config().split()) if slide.error else "",
+            "reason": " ".join(reason.split()),
             "kept": 0,
             "coverage": None,
+            "output": "earlier" if record else "",
         }
-        return SlideRow(**{**known, **outcome}, seconds=seconds)
+        return SlideRow(**{**known, **outcome})

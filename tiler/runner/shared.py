@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
 from tiler.runner.cache import Arrays, key_of, load_or_recall, prune, store
-from tiler.runner.code import code_of, is_ours
+from tiler.runner.code import code_version, is_ours
 from tiler.runner.entries import grid_of, mask_of
 from tiler.runner.fingerprint import Fingerprint, fingerprint
 from tiler.runner.job import SlideJob
@@ -110,7 +109,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
     source, inputs = shelf.identity
     mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
     mask = shelf.get("mask", mask_key, make_mask, mask_of)
-    grid_key = key_of({"mask": mask_key, "tile": repr(spec)})
+    grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
     cells = shelf.get("grid", grid_key, make_grid, read_grid)
     keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
     return Shared(source, inputs, slide().known, mask, cells, keys, made, notes)
@@ -204,13 +203,21 @@ def _seen_from(place: Path, folder: Path) -> str:
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
     """All that a mask depends on, beside the slide and other files."""
-    provider, array = job.extractor.mask_provider, job.extractor.mask
+    provider = job.extractor.mask_provider
     return {
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
         "slide_id": None
         if provider is None or is_ours(provider)
         else job.slide_id,  # a user's may go by it
-        "array": None if array is None else sha256(np.asarray(array).tobytes()).hexdigest(),
-        "code": code_of(provider, job.open_reader),
+        "code": [
+            code_version(),
+            *(job.code.get(name) for name in ("mask", "static mask", "reader")),
+        ],
     }
+
+
+def _grid_facts(job: SlideJob) -> dict[str, object]:
+    """All that a grid depends on, beside the mask."""
+    code = [*map(job.code.get, ("tile", "resolution"))]
+    return {"tile": repr(job.extractor.tile_spec), "code": code}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.runner.blanks import blank_native_tiles
 from tiler.runner.fingerprint import Fingerprint
-from tiler.runner.job import SlideJob
+from tiler.runner.job import DroppedTile, SlideJob
 from tiler.runner.shared import shared_work
 
 _PIECE_TILES = 64
@@ -171,29 +171,43 @@ def _blocks(regions: Regions) -> tuple[Ints, Ints]:
     return regions.locations[:, 0] // across, regions.locations[:, 1] // down
 
 
+def readable(job: SlideJob, regions: Regions) -> Regions:
+    """The regions without those that an earlier run could not read, where its files stay."""
+    return _without(regions, {(tile.x, tile.y) for tile in job.dropped})
+
+
+def _without(regions: Regions, locations: Container[tuple[int, int]]) -> Regions:
+    return regions.take(np.array([r.location not in locations for r in regions], bool))
+
+
 def settle(
     job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
-) -> tuple[Regions, dict[str, object]]:
-    """Decide what tiles that could not be read mean: the regions that stay, and the row.
+) -> tuple[Regions, dict[str, object], list[DroppedTile]]:
+    """Decide what tiles that could not be read mean: the regions that stay, the row, the rest.
 
     Raises
     ------
     ReadError
         When there are any and the slide is to fail.
     """
-    if not failed:
-        return plan.regions, plan.row
-    count = f"{len(failed)} of {len(plan.regions)} tiles unreadable"
-    if job.on_bad_tile == "fail":
+    if not failed and not job.dropped:
+        return plan.regions, plan.row, []
+    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
+    if failed and job.on_bad_tile == "fail":
         raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
-    bad = {tile.region.location for tile in failed}
-    kept = plan.regions.take(np.array([r.location not in bad for r in plan.regions]))
-    too_many = len(failed) > job.max_bad_fraction * len(plan.regions)
+    if failed and job.kept:
+        files = f"the files of {', '.join(job.kept)} from an earlier run have them"
+        fix = "move the slide's folder away, or use another out"
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
+    new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
+    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
+    kept = _without(plan.regions, {(tile.x, tile.y) for tile in dropped})
+    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
     row = {
         **plan.row,
         "status": "failed" if too_many else "done" if kept else "done_empty",
         "kept": len(kept),
-        "dropped": len(failed),
-        "reason": f"{count}, dropped; the first: {failed[0].cause}",
+        "dropped": len(dropped),
+        "reason": f"{count}, dropped; the first: {dropped[0].cause}",
     }
-    return kept, row
+    return kept, row, dropped

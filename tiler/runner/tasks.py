@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from tiler.errors import (
     SlideError,
     TilerError,
 )
-from tiler.files import destination_error, inside, make_folder, sync_folder
+from tiler.files import destination_error, make_folder
 from tiler.machine import machine_limit
 from tiler.protocols import Exported, FailedTile, LeftOut, Mask
 from tiler.readers.deferred import DeferredReader
@@ -35,17 +35,19 @@ from tiler.runner.code import is_ours
 from tiler.runner.components import component_error, export
 from tiler.runner.desk import Desk
 from tiler.runner.fingerprint import FileState, file_state, full_hash
-from tiler.runner.job import SlideJob
+from tiler.runner.job import DroppedTile, SlideJob
+from tiler.runner.kept import is_of, with_kept
 from tiler.runner.links import link_twins, links, remember
+from tiler.runner.owned import link_files, publish
 from tiler.runner.record import (
     Counts,
-    DroppedTile,
     Record,
     mask_facts,
     read_record,
     write_record,
 )
 from tiler.runner.slide import SlidePlan, plan_slide, settle
+from tiler.runner.workplace import OLD
 from tiler.sync import sync_tree
 from tiler.written import WrittenFile, WrittenFiles, joined
 
@@ -134,11 +136,25 @@ class TilesTask:
 
 @dataclass(frozen=True)
 class FinishTask:
-    """Write what a slide has in one piece, vouch for all of it and put it in its place."""
+    """Write what a slide has in one piece, vouch for all of it and put it in its place.
+
+    Attributes
+    ----------
+    job, planned
+        Of the slide.
+    files
+        What each exporter that works tile by tile wrote.
+    failed
+        The tiles that could not be read.
+    partial
+        The folder that is to be the slide's. Another one beside it, ``old``, is of the task.
+    final
+        Its place.
+    """
 
     job: SlideJob
     planned: Planned
-    files: tuple[Sequence[WrittenFile], ...]
+    files: Mapping[str, Sequence[Sequence[WrittenFile]]]
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
@@ -157,30 +173,15 @@ class FinishTask:
 
     def _finished(self, desk: Desk) -> dict[str, object]:
         job, plan = self.job, self.planned.plan
-        open_reader = partial(desk.reader, job, self.planned.key)
-        reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
         folder = make_folder(self.partial)
-        regions, row = settle(job, plan, self.failed)
-
-        def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
-            below = job.extractor.below_threshold(reader, job.extractor.walk(reader, plan.mask))
-            return {"below_threshold": below, "unreadable": [t.region for t in self.failed]}
-
-        whole = [
-            export(exporter, reader, regions, plan.mask, folder, left_out).files
-            for exporter in job.exporters.values()
-            if not exporter.per_tile
-        ]
+        earlier = read_record(self.final)
+        regions, row, dropped = settle(job, plan, self.failed)
+        if row["status"] == "failed" and earlier and earlier.row["status"] != "failed":
+            raise ReadError(job.slide_id, str(row["reason"]))
+        exporters = self._exported(desk, regions, dropped, folder)
         desk.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
-        files = joined([*self.files, *whole])
         candidates, kept = int(str(row["candidates"])), len(regions)
-        counts = Counts(candidates, kept, candidates - len(plan.regions), len(self.failed))
-        dropped = [DroppedTile(*t.region.location, t.cause) for t in self.failed]
-        _check_whole(job, folder, files)
-        sync_tree(folder)
-        blanks = blank_tiles(files, self.blank_digests)
-        row = {**row, "blank_tiles": blanks, "bytes": int(files.sizes.sum())}
         record = Record(
             slide_id=job.slide_id,
             path=job.given,
@@ -188,34 +189,72 @@ class FinishTask:
             source=plan.source,
             inputs=plan.inputs,
             settings=job.settings,
+            code=job.code,
             mask=mask_facts(plan.mask, *plan.keys),
-            counts=counts,
+            counts=Counts(candidates, kept, candidates - len(plan.regions), len(dropped)),
             dropped=dropped,
-            files=files,
+            exporters=exporters,
         )
+        _check_whole(job, folder, record.files)
+        _check_listed(job, folder, record.files)
+        if job.kept:
+            record = with_kept(record, earlier, job.kept)
+            _check_names(job, record.files)
+            for name in job.kept:
+                link_files(record.exporters[name], self.final, folder)
+        sync_tree(folder)
+        blanks = blank_tiles(record.files, self.blank_digests)
+        if job.kept and earlier:
+            blanks = max(blanks, int(earlier.row.get("blank_tiles", 0)))  # of images that stay
+        row = {
+            **row,
+            "blank_tiles": blanks,
+            "bytes": int(record.files.sizes.sum()),
+            "output": "current",
+        }
         from tiler.runner.versions import versions  # slow to load: the first tiles need not wait
 
-        write_record(folder, record, versions())
-        publish(folder, self.final)
-        for exporter in job.exporters.values():
+        write_record(folder, replace(record, row=row), versions())
+        publish(folder, self.final, folder.with_name(OLD))
+        for name, exporter in job.exporters.items():
             if links(exporter):
-                remember(job, exporter, regions, files, self.final)
+                remember(job, name, exporter, regions, exporters[name], self.final)
         return row
+
+    def _exported(
+        self, desk: Desk, regions: Regions, dropped: Sequence[DroppedTile], folder: Path
+    ) -> dict[str, WrittenFiles]:
+        """The files of each exporter, those written that work on a whole slide."""
+        job, plan = self.job, self.planned.plan
+        open_reader = partial(desk.reader, job, self.planned.key)
+        reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
+
+        def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
+            below = job.extractor.below_threshold(reader, job.extractor.walk(reader, plan.mask))
+            bad = {(tile.x, tile.y) for tile in dropped}
+            unreadable = [region for region in plan.regions if region.location in bad]
+            return {"below_threshold": below, "unreadable": unreadable}
+
+        return {
+            name: joined(self.files.get(name, ()))
+            if exporter.per_tile
+            else WrittenFiles.of(
+                export(exporter, reader, regions, plan.mask, folder, left_out).files
+            )
+            for name, exporter in job.exporters.items()
+        }
 
     def _already_published(self) -> dict[str, object] | None:
         """The row, if this very task was done by a worker that was lost before it could say so."""
         if self.partial.exists():
             return None
         record = read_record(self.final)
-        if record is None or record.settings != self.job.settings:
-            return None
-        return dict(record.row)
+        return dict(record.row) if record and is_of(self.job, record) else None
 
 
 def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     """Look at every file once more before vouching for it."""
-    if twice := files.named_twice():
-        raise SlideError(job.slide_id, f"two exporters write {twice}: leave one of them out")
+    _check_names(job, files)
     if (bad := files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
     below = f"{folder}/"
@@ -232,6 +271,28 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
             )
 
 
+def _check_listed(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
+    """Remove empty folders, and refuse files that an exporter of the user's does not list."""
+    foreign = not all(map(is_ours, job.exporters.values()))
+    listed = {file.name for file in files} if foreign else set()
+    for place, folders, names in os.walk(folder, topdown=False):
+        names += [name for name in folders if Path(place, name).is_symlink()]
+        if not names and Path(place) != folder:
+            with suppress(OSError):  # unless there are others in it: nothing vouches for it
+                Path(place).rmdir()
+        for name in sorted(names) if foreign else ():
+            path = Path(place, name).relative_to(folder).as_posix()
+            if path not in listed:
+                what = f"an exporter wrote {path}, but does not list it: add it to Exported.files"
+                raise SlideError(job.slide_id, what)
+
+
+def _check_names(job: SlideJob, files: WrittenFiles) -> None:
+    if twice := files.named_twice():
+        where = ", one of them in an earlier run" if job.kept else ""
+        raise SlideError(job.slide_id, f"two exporters write {twice}{where}: leave one of them out")
+
+
 def _check_unchanged(job: SlideJob, before: FileState) -> None:
     try:
         same = file_state(job.path) == before
@@ -243,27 +304,6 @@ def _check_unchanged(job: SlideJob, before: FileState) -> None:
             "the file's size, time or inode changed while it was read; its tiles are discarded:"
             " run again when it is at rest",
         )
-
-
-def publish(partial: Path, final: Path) -> None:
-    """Put a finished folder in its place by one rename; what was there before goes.
-
-    Raises
-    ------
-    DestinationError
-        When it cannot be put there.
-    """
-    old = inside(partial.parent, f"{partial.name}.old")
-    try:
-        if replaced := final.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            final.rename(old)
-        partial.rename(final)
-    except OSError as error:
-        raise destination_error(error, final) from error
-    if replaced:
-        shutil.rmtree(old, ignore_errors=True)
-    sync_folder(final.parent)
 
 
 def attempt(task: Task, desk: Desk) -> object:

@@ -1,0 +1,86 @@
+"""What stays of an earlier run: the files of exporters, or all that a slide's folder contains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tiler.errors import ChangedError, TilerError
+from tiler.runner.job import SlideJob
+from tiler.runner.record import EXPORTER, Record, changes, of_exporter, shared
+
+
+def kept_reason(job: SlideJob, record: Record, error: TilerError) -> str:
+    """Why a slide cannot be done now, and that its output of an earlier run stays."""
+    old = [
+        f"{key}={before}"
+        for key, before, _ in changes(shared(record.settings), shared(job.settings))
+    ]
+    finished = "" if record.row["status"] == "failed" else "finished "
+    of = ", ".join(old) or "these settings"
+    text = f"{error.in_config()}; the {finished}output of {of} is kept"
+    return " ".join(text.split())
+
+
+def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> Record:
+    """A record that vouches for the files of some exporters of an earlier one, too.
+
+    Raises
+    ------
+    ChangedError
+        When those are of other tiles.
+    """
+    why = _difference(record, earlier, names)
+    if why or earlier is None:
+        raise ChangedError(
+            record.slide_id,
+            f"{why}, so files cannot be added to those of {', '.join(names)} from an earlier run;"
+            " move the slide's folder away, or use another out",
+        )
+    exporters = {name: of_exporter(earlier.settings, name) for name in names}
+    settings: dict[str, Any] = dict(record.settings)
+    if EXPORTER in settings or any(exporters.values()):
+        own = {name: of_exporter(settings, name) for name in record.exporters}
+        settings[EXPORTER] = {**own, **exporters}
+    code = {key: value for key, value in earlier.code.items() if key in map(code_key, names)}
+    files = {name: earlier.exporters[name] for name in names}
+    return replace(
+        record,
+        settings=settings,
+        code={**record.code, **code},
+        exporters={**record.exporters, **files},
+    )
+
+
+def _difference(record: Record, earlier: Record | None, names: Sequence[str]) -> str:
+    """How tiles of a record differ from those of an earlier one; empty if they are the same."""
+    if earlier is None or not earlier.exporters.keys() >= set(names):
+        return "the earlier record is gone"
+    if record.source != earlier.source or record.inputs != earlier.inputs:
+        return "the slide changed"
+    old, new = earlier.mask, record.mask
+    if (old.sha256, old.width, old.height) != (new.sha256, new.width, new.height):
+        return "the mask differs (computed by another version of tiler or of a library)"
+    if record.counts != earlier.counts or list(record.dropped) != list(earlier.dropped):
+        return "the tiles differ"
+    return ""
+
+
+def is_of(job: SlideJob, record: Record) -> bool:
+    """Whether a record vouches for all that a job was to make."""
+    return (
+        record.slide_id == job.slide_id
+        and shared(record.settings) == shared(job.settings)
+        and all(
+            name in record.exporters
+            and of_exporter(record.settings, name) == of_exporter(job.settings, name)
+            and record.code.get(code_key(name)) == job.code.get(code_key(name))
+            for name in job.exporters
+        )
+    )
+
+
+def code_key(exporter: str) -> str:
+    """What the code of an exporter is called among that of a job."""
+    return f"{EXPORTER}.{exporter}"

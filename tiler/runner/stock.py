@@ -1,0 +1,117 @@
+"""Taking stock: what a run finds in its folder, what is left to do, and what it would replace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.resume import Found, find_done
+
+_REASONS = 3
+"""As many reasons stand in a line; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a run replaces of earlier runs.
+
+    Attributes
+    ----------
+    tiles
+        How many tiles the output that goes has.
+    slides
+        Of how many slides.
+    reasons
+        For each reason the number of slides.
+    removed
+        For each exporter that this run leaves out, and whose files go, the number of slides.
+    """
+
+    tiles: int = 0
+    slides: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line for people, such as ``replaces 31 tiles of 4 slides: threshold was 0.5, …``."""
+        ranked = sorted(self.reasons.items(), key=lambda item: -item[1])
+        shown = ranked[:_REASONS]
+        words = [f"{why} ({_count(n, 'slide')})" if ranked[1:] else why for why, n in shown]
+        words += [f"{len(ranked) - _REASONS} more reasons"] if ranked[_REASONS:] else []
+        gone = f"; also removes the files of {', '.join(self.removed)}, which this run leaves out"
+        of = f"{_count(self.tiles, 'tile')} of {_count(self.slides, 'slide')}"
+        return f"replaces {of}: {'; '.join(words)}{gone if self.removed else ''}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a run finds in its folder.
+
+    Attributes
+    ----------
+    done
+        The rows of slides that are done, by slide id.
+    left
+        The rows of slides that cannot be done and stay as they are.
+    todo
+        What is to be done on the others.
+    redo
+        For slides whose output is replaced, the reason.
+    changed
+        For slides that were made with other settings, slide and difference.
+    replaced
+        What goes.
+    earlier
+        The slides with finished output of an earlier run.
+    """
+
+    done: Mapping[str, SlideRow]
+    left: tuple[SlideRow, ...]
+    todo: tuple[SlideJob, ...]
+    redo: Mapping[str, str]
+    changed: tuple[str, ...]
+    replaced: Replaced
+    earlier: frozenset[str]
+
+
+def take_stock(jobs: Sequence[SlideJob], out: Path, verify: str) -> Stock:
+    """Look at every slide's folder; nothing is changed.
+
+    Parameters
+    ----------
+    jobs
+        One per slide.
+    out
+        The run's folder.
+    verify
+        See ``find_done``.
+    """
+    found = {job.slide_id: find_done(job, out, verify) for job in jobs}
+    rows = {name: it.row for name, it in found.items() if it.row is not None}
+    redo = {name: it for name, it in found.items() if it.job and it.why}
+    return Stock(
+        done={name: row for name, row in rows.items() if row.output == "current"},
+        left=tuple(row for row in rows.values() if row.output != "current"),
+        todo=tuple(it.job for it in found.values() if it.job is not None),
+        redo={name: it.why for name, it in redo.items()},
+        changed=tuple(f"{name}: {it.why}" for name, it in found.items() if it.settings_changed),
+        replaced=_replaced(redo.values()),
+        earlier=frozenset(name for name, it in found.items() if it.earlier),
+    )
+
+
+def _replaced(found: Iterable[Found]) -> Replaced:
+    found = list(found)
+    return Replaced(
+        tiles=sum(it.tiles for it in found),
+        slides=len(found),
+        reasons=Counter(it.why for it in found),
+        removed=Counter(name for it in found for name in it.removed),
+    )
