@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # commands start in two thirds of the time when they are compiled once
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench fuzz clean
 
 demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
@@ -22,6 +22,10 @@ format: .venv/.dev
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/run.py
+
+SECONDS ?= 600
+fuzz: .venv/.test  # damaged files at random, as long as one likes: make fuzz SECONDS=3600
+	$(BIN)/python tests/fuzzing.py --seconds $(SECONDS)
 
 clean:
 	rm -rf .venv outputs multirun build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tiler.errors import ConfigError, SlideError
 from tiler.exporters.encoders import make_encoder
 from tiler.files import expanded, inside, make_folder, write_whole
 from tiler.geometry import Box, Size
+from tiler.hints import fits
 from tiler.protocols import Pixels
 from tiler.runner.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
@@ -114,21 +116,26 @@ def slide_picture(slide_id: str, record: Facts, candidates: Sequence[Path]) -> t
     path = next(_matching(record.get("source") or {}, candidates), None)
     if path is None:
         raise SlideError(slide_id, "the slide's file is missing; give its folder with --slides")
-    with _open(path, slide_id, record["settings"].get("reader") or {}) as slide:
+    with _open(path, slide_id, record["settings"].get("reader")) as slide:
         return slide.bounds, slide.thumbnail(_fitted(slide.bounds))
 
 
 def _slides_of(config: Facts) -> list[Path]:
     """Return the files that a run's configuration names, relative to the current folder."""
-    slides = config.get("slides") or {}
-    try:
-        if "paths" in slides:
-            return [entry.path for entry in find_slides(slides["paths"])]
-        if "table" in slides:
-            return [entry.path for entry in read_table(slides["table"])]
-    except ConfigError:  # moved since: each missing slide is reported on its own
+    slides = config.get("slides")
+    if not isinstance(slides, dict):
         return []
-    return sorted(Path(expanded(slides["folder"])).glob("*")) if "folder" in slides else []
+    paths, table, folder = (slides.get(key) for key in ("paths", "table", "folder"))
+    try:
+        if paths is not None and fits(paths, str | list[str]):
+            return [entry.path for entry in find_slides(paths)]
+        if isinstance(table, str) and Path(expanded(table)).is_file():
+            return [entry.path for entry in read_table(table)]
+        if isinstance(folder, str):
+            return sorted(Path(expanded(folder)).glob("*"))
+    except (ConfigError, OSError, ValueError):  # moved since: each missing slide is reported
+        pass
+    return []
 
 
 def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
@@ -141,14 +148,20 @@ def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
             continue
 
 
-def _open(path: Path, slide_id: str, reader: Mapping[str, Any]) -> Any:
+def _open(path: Path, slide_id: str, reader: object) -> Any:
     """Open a slide with the reader that tiled it if tiler has it, else with ``open_slide``."""
-    home, _, name = str(reader.get("_target_")).rpartition(".")
+    settings = reader if isinstance(reader, dict) else {}
+    home, _, name = str(settings.get("_target_")).rpartition(".")
     if home != "tiler.readers" or name not in tiler.readers.__all__:
         return tiler.readers.open_slide(path, name=slide_id)
-    options = {key: value for key, value in reader.items() if not key.startswith("_")}
+    make = getattr(tiler.readers, name)
+    options = {key: value for key, value in settings.items() if not key.startswith("_")}
+    taken = signature(make, eval_str=True).parameters
     try:
-        return getattr(tiler.readers, name)(path, name=slide_id, **options)
+        for key, value in options.items():
+            if key in taken and not fits(value, taken[key].annotation):
+                raise ConfigError(f"reader.{key}={value!r}"[:200])
+        return make(path, name=slide_id, **options)
     except (TypeError, ConfigError) as error:
         raise SlideError(
             slide_id, f"its reader settings are invalid in this version: {error}"

@@ -10,12 +10,22 @@ from typing import Any
 
 from tiler.errors import ConfigError
 from tiler.files import inside
+from tiler.hints import made_of
 from tiler.runner.record import NAME as RECORD
 from tiler.runner.record import record_content
 from tiler.runner.report import REFUSED, RUNNING, table_rows
 from tiler.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The parts of a ``run.json`` that are compared."""
+
+    config: Facts | None = None
+    versions: Facts | None = None
+    cache: Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +161,13 @@ def read_text(path: Path) -> str:
 
 def _json_object(path: Path) -> Facts:
     try:
-        return read_json(path)
+        facts = read_json(path)
+        made_of(_Told, facts)
     except (FileNotFoundError, StoredError) as error:
         raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise _unreadable(path, StoredError(f"is damaged: {error}")) from error
+    return facts
 
 
 def _unreadable(path: Path, error: OSError | StoredError) -> ConfigError:

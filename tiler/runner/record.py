@@ -186,7 +186,14 @@ def file_text(file: WrittenFile) -> str:
     return f'{{"name": {encode_basestring(name)}, "size": {size}, "sha256": "{sha256}"}}'
 
 
-_PARTS = {"slide_id": str, "row": dict, "settings": dict, "counts": dict, "files": list}
+_PARTS = {
+    "slide_id": str,
+    "row": dict,
+    "source": dict,
+    "settings": dict,
+    "counts": dict,
+    "files": list,
+}
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 

@@ -1,0 +1,23 @@
+"""What tiler reads is damaged at random, the same way on every run: see ``fuzzing.py``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS of Linux")
+def test_damage_never_crashes_hangs_or_fills_the_memory() -> None:
+    command = [sys.executable, str(Path(__file__).with_name("fuzzing.py"))]
+    done = subprocess.run(
+        [*command, "--seed=1", "--rounds=160"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert sum(counts.values()) == 160
+    assert min(counts.values()) == 1  # a run of 60 damaged slides, and one over damaged results
