@@ -7,6 +7,7 @@ times, each on a fresh database.
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ import pytest
 from command import complaint, read_csv
 from command import fresh_tiler as tiler
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
+
+from tiler.config import submitit_jobs
+from tiler.config.submitit_jobs import launch_error
 
 TESTS = Path(__file__).parent
 REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))
@@ -35,6 +39,7 @@ def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> Non
     assert result.returncode == 0, result.stderr
     assert "tracker" not in result.stderr
     assert "6 jobs" in result.stderr
+    assert not list(tmp_path.rglob("*%*"))
     rows = read_csv(tmp_path / "sweep/sweep.csv")
     assert Counter((row["tile.size"], row["status"]) for row in rows) == {
         (size, "done"): 2 for size in KEPT
@@ -107,7 +112,7 @@ def test_a_job_that_its_launcher_queues_again_resumes(
         os.kill(job, getattr(signal, name))
     said = sweep.communicate(timeout=120)[1]
     assert sweep.returncode == 0, said
-    log = "".join(path.read_text() for path in tmp_path.glob("sweep/.submitit/*/*_log.err"))
+    log = "".join(path.read_text() for path in tmp_path.glob("sweep/.submitit/*_log.err"))
     assert "interrupted; 1 done, 1 pending" in log
     assert "1 of 2 slides are done already" in log
     assert "Traceback" not in log
@@ -182,3 +187,50 @@ def test_a_missing_launcher_names_its_extra(tmp_path: Path) -> None:
     result = tiler(*words, cwd=tmp_path, env=env)
     assert result.returncode == 2
     assert "pip install 'tiler[submitit]'" in result.stderr.splitlines()[-1]
+
+
+def test_a_slurm_job_that_left_the_queue_without_a_result_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Submitit would wait for ever where Slurm keeps no accounting; a late result still counts."""
+    submitit = pytest.importorskip("submitit", reason="tiler[submitit] is not installed")
+    monkeypatch.setattr(submitit_jobs, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(submitit_jobs, "ended", lambda jobs: set(jobs) - {"7_2"})
+    submit(tmp_path, "5", "threshold=0.9")  # of an earlier sweep
+    jobs = submitit_jobs.SlurmJobs(str(tmp_path / "%j"), ["threshold"])
+    for number, name in enumerate(("7_0", "7_1", "7_2")):
+        submit(tmp_path, name, f"threshold=0.{number}")
+    late = tmp_path / "7_1/7_1_0_result.pkl"
+    late.write_bytes(pickle.dumps(("success", 1)))
+    dead = tmp_path / "7_0/7_0_0_result.pkl"
+    first(tmp_path, "7_0/*_result.pkl")
+    time.sleep(0.5)
+    assert set(jobs._pending()) == {"7_2"}
+    assert pickle.loads(late.read_bytes()) == ("success", 1)
+    assert not (tmp_path / "5/5_0_result.pkl").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    for word in ("E_WORKER: ", "job 7_0", "(threshold=0.0)", "7_0_0_log.err"):
+        assert word in line
+    assert pickle.loads(dead.read_bytes()) == ("error", line)
+    with pytest.raises(submitit.core.utils.FailedJobError) as caught:
+        submitit.Job(str(tmp_path / "%j"), "7_0").result()
+    assert submitit_jobs.launch_error(caught.value) is None  # it is said already
+
+
+def submit(folder: Path, job: str, override: str) -> None:
+    """Leave what submitit leaves of a job that it has submitted."""
+    from submitit.core.utils import DelayedSubmission
+
+    (folder / job).mkdir()
+    DelayedSubmission(print, [override, "out=sweep"]).dump(folder / f"{job}/{job}_submitted.pkl")
+
+
+def test_other_errors_of_launchers_are_said_in_one_line() -> None:
+    trace = 'Traceback:\n  File "a.py"\nValueError: 7 is odd'
+    fence = "-" * 22
+    text = f"Job (task=0) failed during processing with trace:\n{fence}\n{trace}\n{fence}\nYou can"
+    failed = type("FailedJobError", (Exception,), {})(f"{text} look:\n  - a.err\n  - a.out")
+    assert "died, others may still run: ValueError: 7 is odd; " in str(launch_error(failed))
+    refused = Exception("sbatch: error: no such queue\nsbatch: error: Batch job submission failed")
+    assert str(launch_error(refused)).endswith("no such queue Batch job submission failed")
+    assert launch_error(refused).exit_code == 2

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import psutil
 import pytest
-from command import fresh_tiler
+from command import fresh_tiler, read_csv
 
 pytestmark = pytest.mark.slurm
 
@@ -35,6 +35,11 @@ SLOW = "reader._target_=faulty.FaultyReader"
 """Dawdles over slides named so: 1 s for 10 tiles or so."""
 DASK = ["engine=dask", "engine.workers=1",
         "engine.slurm={queue: normal, cores: 1, memory: 1GB, walltime: '00:10:00'}"]  # fmt: skip
+
+
+ARRAY = ["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=normal",
+         "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1",
+         "hydra.launcher.timeout_min=60"]  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -298,3 +303,72 @@ def test_a_cancelled_driver_is_submitted_again_and_resumes(folder: Path) -> None
     said = (folder / f"out/driver-{second}.log").read_text()
     assert re.search("[12] of 3 slides are done already", said)
     assert outputs(folder / "out") == serial(folder, SLOW)
+
+
+def test_a_sweep_is_an_array_of_jobs(folder: Path) -> None:
+    words = [*COMMON, "tile.size=300,400", "engine=processes", "engine.workers=1", "out=out"]
+    done = tiler(folder, *ARRAY, *words)
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(folder / "out/sweep.csv")
+    assert {(row["tile.size"], row["status"]) for row in rows} == {("300", "done"), ("400", "done")}
+    for size in ("300", "400"):
+        shutil.rmtree(folder / "serial", ignore_errors=True)
+        assert outputs(folder / f"out/tile.size={size}") == serial(folder, f"tile.size={size}")
+    assert list((folder / "out/.submitit").glob("*_0_0_log.err"))
+
+
+def test_a_job_of_a_sweep_that_is_cancelled_is_named_and_the_others_stay(folder: Path) -> None:
+    more(folder, "slow1")
+    words = [*COMMON, SLOW, "tile.size=300,400", "hydra.launcher.array_parallelism=1", "out=out"]
+    sweep = begin(folder, *ARRAY, *words)
+    until(lambda: queue("RUNNING"), "a job runs")
+    waiting = next(job for job in queue() if job.endswith("_1"))
+    assert _slurm("scancel", waiting).returncode == 0
+    said = sweep.communicate(timeout=240)[1]
+    assert sweep.returncode == 3, said
+    (line,) = [line for line in said.splitlines() if line.startswith("E_WORKER")]
+    assert waiting in line
+    assert "tile.size=400" in line
+    assert "Traceback" not in said
+    (row,) = read_csv(folder / "out/sweep.csv")
+    assert (row["tile.size"], row["status"]) == ("300", "done")
+    again = tiler(folder, *ARRAY, *words)
+    assert again.returncode == 0, again.stderr
+    assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "done"]
+
+
+def test_a_sweep_that_slurm_refuses_is_said_in_one_line(folder: Path) -> None:
+    words = ["hydra.launcher.partition=nosuch", "tile.size=300,400", "out=out"]
+    done = tiler(folder, *ARRAY, *COMMON, *words)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("sbatch: ")]
+    assert len(lines) == 1, done.stderr
+    assert "invalid partition" in lines[0]
+
+
+def test_a_job_of_a_sweep_that_is_out_of_time_ends_in_order(folder: Path) -> None:
+    more(folder, "a1", "slow2", "slow3")
+    words = [*ARRAY, "hydra.launcher.timeout_min=5", *COMMON, SLOW, "out=out"]
+    sweep = begin(folder, *words)  # so short a time is nearly out whenever submitit looks
+    until_half_done(folder / "out/job", "slow3", "a1", "slow2")
+    (job,) = queue()
+    assert _slurm("scancel", "--signal=USR2", job).returncode == 0
+    said = sweep.communicate(timeout=240)[1]
+    assert sweep.returncode == 143, said
+    assert "Traceback" not in said
+    rows = read_csv(folder / "out/sweep.csv")
+    assert [row["status"] for row in rows] == ["done", "done", "interrupted"]
+
+
+def test_a_job_of_a_sweep_that_makes_room_is_queued_again_and_resumes(folder: Path) -> None:
+    more(folder, "a1", "slow2", "slow3")
+    sweep = begin(folder, *ARRAY, *COMMON, SLOW, "out=out")
+    until_half_done(folder / "out/job", "slow3", "a1", "slow2")
+    (job,) = queue()
+    assert _slurm("scancel", "--signal=USR2", job).returncode == 0
+    at_once(job)
+    said = sweep.communicate(timeout=300)[1]
+    assert sweep.returncode == 0, said
+    log = "".join(path.read_text() for path in (folder / "out/.submitit").glob("*.err"))
+    assert "2 of 3 slides are done already" in log
+    assert outputs(folder / "out/job") == serial(folder, SLOW)

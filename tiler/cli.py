@@ -14,11 +14,12 @@ from tiler.config.compose import VERSION_BASE, compose
 from tiler.config.explain import explain
 from tiler.config.flags import CommandLine, read_command_line
 from tiler.config.home import quoted_homes
-from tiler.config.job import Command, complain, do_job, say
+from tiler.config.job import Command, complain, do_job
 from tiler.config.multirun import begin_sweep, register_resolvers
 from tiler.config.schema import register_schema
+from tiler.config.submitit_jobs import flat_folder, launch_error, watch_slurm
 from tiler.config.sweep_end import end_sweep
-from tiler.errors import ConfigError, TilerError
+from tiler.errors import ConfigError, JobError, TilerError
 from tiler.files import destination_error
 from tiler.runner.signals import leave_in_order
 
@@ -66,8 +67,12 @@ def _composed_and_run(line: CommandLine, started: float) -> int:
     words = [*line.overrides, "hydra.mode=RUN"]
     if sweep is None:
         return _launched(line, words, job) or codes[-1]
-    words = [*line.overrides, sweep.naming(), "hydra.mode=MULTIRUN"]
-    return end_sweep(sweep, _launched(line, words, job))
+    words = [*line.overrides, sweep.naming(), *flat_folder(composed.config), "hydra.mode=MULTIRUN"]
+    slurm_jobs = watch_slurm(composed.config, sweep.context.keys)
+    code = _launched(line, words, job)
+    if slurm_jobs and code == JobError.exit_code:
+        slurm_jobs.wait()
+    return end_sweep(sweep, code)
 
 
 def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfig], None]) -> int:
@@ -90,12 +95,8 @@ def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfi
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
             return complain(ConfigError(explain(error)))
-        what = " ".join(str(error).splitlines()[:2]).rstrip("- ")
-        say(
-            f"E_WORKER: a job of the sweep died, others may still run: {what}; what jobs say is in"
-            " .submitit of the sweep's folder; run again to resume"
-        )
-        return 3
+        said = launch_error(error)
+        return complain(said) if said else JobError.exit_code
     return 0
 
 

@@ -143,6 +143,13 @@ class WorkerError(SlideError):
     code = "E_WORKER"
 
 
+class JobError(TilerError):
+    """A job of a sweep died: its own run could not say how it ended."""
+
+    code = "E_WORKER"
+    exit_code = 3
+
+
 class ComponentError(SlideError):
     """A component that a user brings (reader, mask, exporter) failed, or broke its protocol."""
 
