@@ -32,12 +32,12 @@ _REMEMBERED = 1 << 16
 
 _HAMAMATSU = (".jpg", ".opt", ".ngr")
 _DICOM_TYPES = {".dcm", ".dicom", ".dic", ".ima"}
-_FILE_TYPE = re.compile(r"\.[a-z][a-z0-9]{0,9}")
+_FILE_TYPE = re.compile(r".+\.[a-z][a-z0-9]{0,9}", re.DOTALL | re.IGNORECASE | re.ASCII)
 
 
 def has_file_type(name: str) -> bool:
     """Whether a name ends in a file type such as ``.svs``; ``.1`` and ``.1 copy`` are none."""
-    return _FILE_TYPE.fullmatch(Path(name).suffix.lower()) is not None
+    return _FILE_TYPE.fullmatch(name) is not None
 
 
 def may_be_dicom(name: str) -> bool:

@@ -50,6 +50,7 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     entries: list[SlideEntry] = []
     problems: list[str] = []
     seen: dict[tuple[str, str], int] = {}
+    base = _base(table)
     for line, row in rows[1:]:
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         key = (cells.get("path", ""), cells.get("slide_id", ""))
@@ -63,7 +64,7 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
             seen[key] = line
-            entries.append(_entry(source.parent, cells, line, _base(table)))
+            entries.append(_entry(source.parent, cells, line, base))
     if problems:
         raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
     if not entries:
