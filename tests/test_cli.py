@@ -358,7 +358,7 @@ def test_missing_mpp_fails_with_one_line_and_the_way_out(
     common = ["slides=files", f"slides.paths={path}", "tile.size=512"]
     result = tiler(*common, "resolution=mpp", "out=a", cwd=tmp_path)
     assert result.returncode == 3
-    (line,) = [line for line in result.stderr.splitlines() if "failed" in line]
+    (line,) = [line for line in result.stderr.splitlines() if " failed: " in line]
     for word in ("TCGA-CR-7395", "mpp", "tiff.ResolutionUnit", "reader.mpp"):
         assert word in line
     (row,) = read_csv(tmp_path / "a/slides.csv")
