@@ -52,6 +52,38 @@ def test_help_says_how_to_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config-dir", "mine", "--help"],
+        ["--help", "--config-dir=mine"],
+        ["-cd", "mine", "-h", "mask=pink"],
+    ],
+)
+def test_help_lists_the_options_of_the_users_own_folder(tmp_path: Path, words: list[str]) -> None:
+    for name in ("mask/pink.yaml", "mask/a b.yaml", "stain/blue.yaml", "hydra/launcher/x.yaml"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("not: [yaml")
+    (tmp_path / "mine/primary.yaml").touch()
+    plain, result = (forked(*some, cwd=tmp_path) for some in (["--help"], words))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(plain.stdout.rstrip())
+    own = result.stdout[len(plain.stdout) :].split("\n")
+    assert own[1] == f"Options in {tmp_path}/mine:"
+    assert [line.split(maxsplit=1) for line in own[2:5]] == [
+        ["hydra/launcher", "x"], ["mask", "a b, pink"], ["stain", "blue"],
+    ]  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_help_for_a_folder_without_options_or_without_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "none: " in forked("--config-dir", "empty", "--help", cwd=tmp_path).stdout
+    missing = forked("--config-dir", "nowhere", "--help", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "--config-dir=nowhere: no such folder" in complaint(missing)
+
+
 FILES = ("slides=files", "resolution=level", "tile.size=100", "mask=none", "threshold=0")
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 

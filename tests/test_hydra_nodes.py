@@ -191,13 +191,20 @@ def test_files_of_others_are_checked_as_well(
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
 
 
-@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"], ["--info", "defaults"]])
+@pytest.mark.parametrize("flag", [["--cfg", "job"], ["--info", "defaults"]])
 def test_flags_that_print_call_nothing_either(tmp_path: Path, flag: list[str]) -> None:
     word = "hydra.hydra_logging.handlers.console.stream=ext://antigravity.x"
     done = tiler(*flag, word, cwd=tmp_path)
     assert done.returncode == 2
     assert "ext://antigravity.x: names an object" in complaint(done)
     assert tiler(*flag, "threshold=0.25", cwd=tmp_path).returncode == 0
+
+
+def test_help_composes_nothing(tmp_path: Path) -> None:
+    word = "hydra.hydra_logging.handlers.console.stream=ext://antigravity.x"
+    done = tiler("--config-dir", ".", "--help", word, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"Options in {tmp_path}:" in done.stdout
 
 
 def test_options_are_found_wherever_flags_stand(tmp_path: Path) -> None:

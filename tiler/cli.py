@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from tiler.config.compose import VERSION_BASE, compose
 from tiler.config.explain import explain
 from tiler.config.flags import CommandLine, read_command_line
+from tiler.config.folder import help_text
 from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job
 from tiler.config.multirun import begin_sweep, register_resolvers
@@ -39,6 +40,9 @@ def run_command(started: float) -> int:
     register_resolvers()
     try:
         line = read_command_line(sys.argv[1:])
+        if "--help" in line.printing:
+            print(help_text(line.config_dir))
+            return 0
         return _printed(line) if line.printing else _composed_and_run(line, started)
     except TilerError as error:
         return complain(error)

@@ -19,6 +19,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from tiler.config.choices import check_choices
 from tiler.config.flags import CommandLine
 from tiler.config.hydra_nodes import VARIABLES, check_hydra
 from tiler.config.sources import check_defaults, check_search_path
@@ -77,8 +78,10 @@ def compose(line: CommandLine) -> Composed:
         check_defaults(loader, line.config_name, config, words)
         check_hydra(config, variables)
         if config.hydra.mode is not RunMode.MULTIRUN:
+            check_choices(loader, line.config_name, config, overrides)
             return Composed(config, False, variables=variables)
         swept = _sweep_lines(loader, line, config)
+        check_choices(loader, line.config_name, config, [*swept, *overrides])
         hydras = [
             word for word, own in zip(words, overrides, strict=True) if own.is_hydra_override()
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _HELP = """\
@@ -26,12 +27,28 @@ def conf_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def help_text() -> str:
-    """What ``tiler --help`` says."""
+def help_text(own: Path | None = None) -> str:
+    """The text of ``tiler --help``, with the options of a folder of the user's own."""
     folder = conf_folder()
+    lines = [_HELP.format(folder=folder) + _listed(_options(folder, "*/*.yaml"))]
+    if own is not None:
+        listed = (
+            _listed(_options(own, "**/*.yaml")) or "  none: options are files GROUP/OPTION.yaml"
+        )
+        lines += ["", f"Options in {own}:", listed]
+    return "\n".join(lines)
+
+
+def _options(folder: Path, pattern: str) -> dict[str, list[str]]:
+    """The options of each group in a folder."""
     groups: dict[str, list[str]] = {}
-    for option in sorted(folder.glob("*/*.yaml")):
-        groups.setdefault(option.parent.name, []).append(option.stem)
-    width = max(map(len, groups))
-    lines = [f"  {group:<{width}}  {', '.join(options)}" for group, options in groups.items()]
-    return _HELP.format(folder=folder) + "\n".join(lines)
+    for option in sorted(folder.glob(pattern)):
+        group = option.parent.relative_to(folder).as_posix()
+        if group != ".":
+            groups.setdefault(group, []).append(option.stem)
+    return groups
+
+
+def _listed(groups: Mapping[str, Sequence[str]]) -> str:
+    width = max(map(len, groups), default=0)
+    return "\n".join(f"  {name:<{width}}  {', '.join(options)}" for name, options in groups.items())

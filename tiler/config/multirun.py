@@ -18,7 +18,6 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tiler.config.folder import help_text
 from tiler.config.home import at_home
 from tiler.config.naming import default_name
 from tiler.config.validate import check_folder, leaves
@@ -113,7 +112,6 @@ def register_resolvers() -> None:
     # Cached, for jobs of a sweep in other processes have the sweep's name.
     OmegaConf.register_new_resolver("tiler_name", default_name, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("tiler_home", at_home, replace=True)
-    OmegaConf.register_new_resolver("tiler_help", help_text, replace=True)
 
 
 def job_folder(overrides: str) -> str:

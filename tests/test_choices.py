@@ -1,0 +1,112 @@
+"""A group takes one option, however it is chosen, unless its options have places of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import complaint, tiler
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+
+from tiler.config.choices import check_choices
+from tiler.config.folder import conf_folder
+from tiler.config.multirun import register_resolvers
+from tiler.config.schema import register_schema
+from tiler.errors import ConfigError
+
+OPTIONS: dict[str, list[str]] = {}
+for file in sorted(conf_folder().glob("*/*.yaml")):
+    OPTIONS.setdefault(file.parent.name, []).append(file.stem)
+MANY = {
+    group
+    for group, names in OPTIONS.items()
+    if all(
+        f"# @package {group}.{name}" in (conf_folder() / f"{group}/{name}.yaml").read_text()
+        for name in names
+    )
+}
+"""The groups whose options have packages of their own: any number of them may be chosen."""
+
+
+@pytest.fixture
+def loader() -> Iterator[ConfigLoader]:
+    GlobalHydra.instance().clear()
+    register_schema()
+    register_resolvers()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+def check(loader: ConfigLoader, *words: str) -> None:
+    overrides = OverridesParser.create().parse_overrides(list(words))
+    config = loader.load_configuration("config", list(words), RunMode.MULTIRUN)
+    check_choices(loader, "config", config, overrides)
+
+
+def test_the_groups_of_many_options_are_known() -> None:
+    assert {"exporter"} == MANY
+    assert len(OPTIONS) > 8
+
+
+@pytest.mark.parametrize("group", sorted(set(OPTIONS) - MANY))
+def test_a_list_for_a_group_that_takes_one_option_is_refused(
+    loader: ConfigLoader, group: str
+) -> None:
+    first, second = OPTIONS[group][:2]
+    with pytest.raises(ConfigError) as caught:
+        check(loader, f"{group}=[{first},{second}]")
+    assert f"{group}=[{first},{second}]: the group takes one option" in str(caught.value)
+    check(loader, f"{group}={second}")
+    check(loader, f"{group}=[{second}]")  # the same as without brackets
+
+
+@pytest.mark.parametrize("group", sorted(MANY))
+def test_a_list_for_a_group_that_takes_many_is_taken(loader: ConfigLoader, group: str) -> None:
+    check(loader, f"{group}=[{','.join(OPTIONS[group])}]")
+
+
+def test_a_list_that_is_swept_is_refused(loader: ConfigLoader) -> None:
+    with pytest.raises(ConfigError, match=r"resolution=\[mpp,level\]: the group takes one"):
+        check(loader, "resolution=mpp,[mpp,level]")
+    check(loader, "resolution=mpp,level", "tile.size=[32,16],[16,32]", "exporter=[csv],[csv,json]")
+
+
+def written(folder: Path, name: str, text: str) -> None:
+    path = folder / "mine" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_list_in_a_file_is_refused_and_an_option_made_of_others_is_not(tmp_path: Path) -> None:
+    written(tmp_path, "experiment/two.yaml",
+            "# @package _global_\ndefaults:\n  - override /mask: [otsu, hsv]\n")  # fmt: skip
+    written(tmp_path, "experiment/many.yaml",
+            "# @package _global_\ndefaults:\n  - override /exporter: [csv, json]\n"
+            "  - override /resolution: coarse\n")  # fmt: skip
+    written(tmp_path, "resolution/coarse.yaml", "defaults:\n  - mpp\n  - _self_\nvalue: 8\n")
+    words = ["--config-dir", "mine", "slides=files", "slides.paths=nothing.svs"]
+    refused = tiler(*words, "experiment=two", "out=out", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert complaint(refused).startswith("E_CONFIG: mask=[otsu,hsv]: the group takes one option")
+    assert not (tmp_path / "out").exists()
+    assert tiler(*words, "experiment=many", "out=out", cwd=tmp_path).returncode == 3
+    again = tiler("--rerun", "out", "mask=[otsu,hsv]", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "mask=[otsu,hsv]: the group takes one option" in complaint(again)
+    assert tiler("--rerun", "out", "mask=none", cwd=tmp_path).returncode == 3
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "threshold=0,1"]])
+def test_the_command_refuses_a_list_before_anything_is_written(
+    tmp_path: Path, sweep: list[str]
+) -> None:
+    refused = tiler(*sweep, "resolution=[mpp,magnification]", "out=out", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "resolution=[mpp,magnification]: the group takes one option" in complaint(refused)
+    assert "choose resolution=mpp, or sweep over them" in complaint(refused)
+    assert list(tmp_path.iterdir()) == []
