@@ -10,6 +10,7 @@ import pytest
 from command import complaint, read_csv, tiler
 from tracked import COMMON, picture
 
+from tiler import Level, TileExtractor, TileSpec
 from tiler.error_places import foreign_packages, raised_at
 from tiler.runner.engines import ProcessEngine
 from tiler.runner.job import SlideJob
@@ -284,7 +285,8 @@ def test_a_component_that_cannot_be_sent_to_workers_is_refused(
 
 
 def test_a_job_that_stops_pickling_costs_its_slide(tmp_path: Path) -> None:
-    job = SlideJob(picture(tmp_path), "pic", lambda path, name: None, None, {}, {})
+    extractor = TileExtractor(TileSpec(16, resolution=Level(0)))
+    job = SlideJob(picture(tmp_path), "pic", lambda path, name: None, extractor, {}, {})
     with ProcessEngine(workers=1, timeout=60) as engine:
         engine.submit(PlanTask(job))
         _, error = engine.next()

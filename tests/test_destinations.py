@@ -180,8 +180,8 @@ while time.monotonic() < end:
     try:
         with held(Path(sys.argv[1])):
             held_it += 1
-            assert list(Path(sys.argv[1], ".partial").iterdir()) == []
-            Path(sys.argv[1], ".partial", "mine").touch()
+            Path(sys.argv[1], "mine").touch(exist_ok=False)
+            Path(sys.argv[1], "mine").unlink()
     except LockedError:
         pass
 print(held_it)

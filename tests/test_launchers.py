@@ -106,8 +106,8 @@ def test_a_job_that_its_launcher_queues_again_resumes(
     ]  # fmt: skip
     env = {**os.environ, "TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
-    begun = first(tmp_path / "sweep/job", ".partial/slow.*/tiles/*")
-    job = int(begun.parent.parent.suffix[1:])  # a run's partial folders are named by its process
+    begun = first(tmp_path / "sweep/job", ".partial/slow.*/slide/tiles/*")
+    job = int(begun.parents[2].name.split(".")[-2])  # work folders are named after the process
     for name in signals:
         os.kill(job, getattr(signal, name))
     said = sweep.communicate(timeout=120)[1]
