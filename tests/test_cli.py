@@ -217,6 +217,8 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["reader.magnification=-20"], ["reader.magnification=-20", "positive"]),
         (["reader.max_pixels=0"], ["reader.max_pixels=0", "positive"]),
         (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
+        (["threshold", "=", "0.1"], ["'threshold' is no override", "without spaces"]),
+        (["/data/slides"], ["'/data/slides' is no override", "slides.paths=FOLDER"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_write_nothing(

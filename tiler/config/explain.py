@@ -41,6 +41,11 @@ def explain(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return (
+                f"{error.override!r} is no override; write key=value without spaces, such as"
+                " threshold=0.5, and slides as slides=files slides.paths=FOLDER"
+            )
         return (
             f"{lines[0]}; put quotes around a value with other than letters, digits and / - . _ :"
             " 'key=\"value\"'"

@@ -58,7 +58,10 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
     if key == "exporter" and isinstance(value, Mapping):
         for name, option in value.items():
             if not names_target(option):
-                yield f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images]"
+                yield (
+                    f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images], and"
+                    " begin a file of your own with '# @package exporter.NAME'"
+                )
     elif key not in _GROUPS:
         for name, below in leaves({key: value}):
             if below == "???":
