@@ -59,7 +59,9 @@ def _may_be_listed(config: DictConfig) -> bool:
     To compute the defaults list takes a third of the time of composing.
     """
     known = config.hydra.runtime.choices
-    keys = [key for key in config if key != "hydra" and OmegaConf.is_dict(config.get(key))]
+    # What only a job can resolve must not be looked at.
+    plain = [key for key in config if not OmegaConf.is_interpolation(config, key)]
+    keys = [key for key in plain if key != "hydra" and OmegaConf.is_dict(config.get(key))]
     single = [key for key in keys if "_target_" in config[key]]
     return any(group not in known for group in [*single, "experiment"])
 
