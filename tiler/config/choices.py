@@ -60,7 +60,7 @@ def _may_be_listed(config: DictConfig) -> bool:
     """
     known = config.hydra.runtime.choices
     # What only a job can resolve must not be looked at.
-    plain = [key for key in config if not OmegaConf.is_interpolation(config, key)]
+    plain = [key for key in config if not OmegaConf.is_interpolation(config, str(key))]
     keys = [key for key in plain if key != "hydra" and OmegaConf.is_dict(config.get(key))]
     single = [key for key in keys if "_target_" in config[key]]
     return any(group not in known for group in [*single, "experiment"])
