@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from command import read_csv, tiler
 from PIL import Image
+from tracked import COMMON, picture
+
+from tiler.runner.workplace import new_work
 
 NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
@@ -380,3 +383,15 @@ def test_an_exporter_is_not_added_to_tiles_of_another_mask(
     run(folder, *words, "exporter=[images]", env={**own, "SEED": "1"})
     assert pngs(folder) == int(row(folder)["kept"]) > 0
     check_vouched(folder)
+
+
+def test_a_work_folder_gives_back_what_it_was_replacing(tmp_path: Path) -> None:
+    picture(tmp_path)
+    assert tiler(*COMMON, "out=out", cwd=tmp_path).returncode == 0
+    out, final = tmp_path / "out", tmp_path / "out/slides/pic"
+    before = {path.name: path.read_bytes() for path in final.iterdir()}
+    work = new_work(out, "pic")
+    final.rename(work.old)
+    work.remove()
+    assert {path.name: path.read_bytes() for path in final.iterdir()} == before
+    assert not work.path.exists()

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+from tiler.errors import DestinationError
 from tiler.files import digest, inside, make_folder
-from tiler.runner.owned import put_back, remove_listed
+from tiler.runner.owned import put_back
 
 log = logging.getLogger("tiler")
 
@@ -58,12 +59,28 @@ class Work:
         """The folder of the lists of finished tiles."""
         return self.path / _PIECES
 
+    @property
+    def final(self) -> Path:
+        """Where the slide's folder belongs."""
+        return self.path.parent.parent / "slides" / self.slide_id
+
+    def put_back(self) -> None:
+        """Put back what was being replaced, or remove it where its successor is in place.
+
+        Raises
+        ------
+        DestinationError
+            When it cannot be put back.
+        """
+        if not put_back(self.old, self.final):
+            log.warning("%s contains files that tiler did not write; they are kept", self.old)
+
     def remove(self) -> None:
-        """Remove it with all that tiler wrote into it."""
+        """Remove it with all that tiler wrote into it, but what it was replacing."""
+        with suppress(DestinationError):  # then it stays, for a run to come
+            self.put_back()
         shutil.rmtree(self.slide, ignore_errors=True)
         shutil.rmtree(self.pieces, ignore_errors=True)
-        if self.old.is_dir() and not remove_listed(self.old):
-            log.warning("%s contains files that tiler did not write; they are kept", self.old)
         with suppress(OSError):
             self.path.rmdir()
 
@@ -106,8 +123,7 @@ def recover(out: Path) -> None:
         When something cannot be put back.
     """
     for work in works(out):
-        if not put_back(work.old, inside(out / "slides", work.slide_id)):
-            log.warning("%s contains files that tiler did not write; they are kept", work.old)
+        work.put_back()
     clear(out, keep_pieces=True)
 
 
@@ -122,7 +138,10 @@ def clear(out: Path, *, keep_pieces: bool) -> None:
         Whether those with finished tiles stay, for a run to come.
     """
     for work in works(out):
-        if not (keep_pieces and work.pieces.is_dir()):
+        if keep_pieces and work.pieces.is_dir():
+            with suppress(DestinationError):
+                work.put_back()
+        else:
             work.remove()
     with suppress(OSError):
         (out / PARTIAL).rmdir()
