@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,55 @@ def test_a_deep_ndpi_is_refused_and_the_real_one_is_not(tmp_path, shared_slides)
 
 
 # Orientation
+
+LEICA = """<?xml version="1.0"?>
+<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" uuid="u">
+<collection name="c" sizeX="640000" sizeY="480000"><image name="i" uuid="v">
+<pixels sizeX="320" sizeY="240"><dimension sizeX="320" sizeY="240" r="0" ifd="0"/></pixels>
+<view sizeX="160000" sizeY="120000" offsetX="80000" offsetY="60000" spacingZ="0"/>
+<scanSettings><objectiveSettings><objective>20</objective></objectiveSettings>
+<illuminationSettings><numericalAperture>0.4</numericalAperture>
+<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings>
+</image></collection></scn>"""
+TRESTLE = "Background Color=FFFFFF;Image Width=320;OverlapsXY=0 0 0 0"
+OTHERS = {
+    "leica": {"description": LEICA, "bigtiff": True},
+    "trestle": {"description": TRESTLE, "software": "MedScan 1"},
+}
+"""Formats of TIFFs that OpenSlide alone reads."""
+
+
+def of_another_vendor(path: Path, vendor: str, pixels: np.ndarray, **options) -> Path:
+    with tifffile.TiffWriter(path, bigtiff=OTHERS[vendor].get("bigtiff", False)) as tiff:
+        words = {k: v for k, v in OTHERS[vendor].items() if k != "bigtiff"}
+        options = {"photometric": "rgb", "compression": "deflate", "metadata": None} | options
+        tiff.write(pixels, tile=(48, 64), **words, **options)
+    return path
+
+
+@pytest.mark.parametrize("vendor", OTHERS)
+def test_slides_of_other_vendors_are_checked_too(tmp_path, vendor):
+    pixels = picture(320, 240)
+    path = of_another_vendor(tmp_path / "good.tif", vendor, pixels)
+    with open_slide(path) as slide:
+        assert isinstance(slide, OpenSlideReader)
+        assert slide.properties["openslide.vendor"] == vendor
+        got = slide.read_region((0, 0), (320, 240), Level(0))
+        assert np.array_equal(got, pixels)
+    deep = of_another_vendor(tmp_path / "deep.tif", vendor, pixels.astype(np.uint16))
+    with pytest.raises(DepthError, match="page 0: 3 samples per pixel of 16 bits"):
+        open_slide(deep)
+    turned = [(274, 3, 1, 8, True)]
+    path = of_another_vendor(tmp_path / "turned.tif", vendor, pixels, extratags=turned)
+    with pytest.raises(OpenError, match=r"Orientation tag \(274\) is 8"):
+        open_slide(path)
+    path = of_another_vendor(tmp_path / "hurt.tif", vendor, pixels)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        counts = list(tiff.pages.first.tags[325].value)
+        tiff.pages.first.tags[325].overwrite([*counts[:7], 0, *counts[8:]])
+    with pytest.raises(OpenError, match=r"hurt\.tif: page 0: native tile 7 .*byte count is 0"):
+        open_slide(path)
+
 
 PLACES = {
     "generic": {},
