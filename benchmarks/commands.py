@@ -18,8 +18,8 @@ MASK = ["mask.saturation=[0,255]"]
 
 IDLE = """\
 import hydra
-from tiler.config.folder import conf_folder
-from tiler.config.multirun import register_resolvers
+from tiler.config.command.folder import conf_folder
+from tiler.config.sweeps.multirun import register_resolvers
 from tiler.config.schema import register_schema
 register_schema()
 register_resolvers()

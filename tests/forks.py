@@ -89,11 +89,11 @@ if __name__ == "__main__":
     import tiler.masks.otsu
     import tiler.readers.auto
     import tiler.readers.image
-    import tiler.readers.openslide_reader
-    import tiler.readers.tiff
-    import tiler.runner.contact_sheet
+    import tiler.readers.openslide.reader
+    import tiler.readers.tiff.reader
     import tiler.runner.engines.serial
-    from tiler.config.folder import conf_folder
+    import tiler.sweep.contact_sheet
+    from tiler.config.command.folder import conf_folder
 
     for name in ("cv2", "isal.isal_zlib", "openslide", "simplejpeg"):
         import_module(name)

@@ -34,24 +34,24 @@ from isal import isal_zlib
 from PIL import Image
 
 from tiler.compare.main import main as compare
-from tiler.config.rerun import write_rerun
+from tiler.config.command.rerun import write_rerun
 from tiler.errors import ConfigError
 from tiler.extractor import TileExtractor
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.readers import open_slide
 from tiler.resolution import Level
-from tiler.runner import cache
-from tiler.runner.contact_sheet import write_contact_sheet
-from tiler.runner.job import SlideJob
-from tiler.runner.record import load_record
 from tiler.runner.resume import find_done
-from tiler.runner.shared import shared_work
-from tiler.runner.sweep import read_jobs, write_sweep
+from tiler.runner.store import arrays as cache
+from tiler.runner.store.record import load_record
+from tiler.runner.work.cached import shared_work
+from tiler.runner.work.job import SlideJob
 from tiler.slides import read_table
 from tiler.slides.demo import write_demo_slide
 from tiler.spec import TileSpec
-from tiler.stored import sealed
+from tiler.storage.stored import sealed
+from tiler.sweep.contact_sheet import write_contact_sheet
+from tiler.sweep.table import read_jobs, write_sweep
 
 MEMORY = 6 << 30
 """Bytes of address space: far more than any case may take, far less than a bomb wants."""

@@ -18,9 +18,9 @@ from test_tiff_reader import APERIO, PYRAMID, TILE, write
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.geometry import Size
 from tiler.readers import open_slide
-from tiler.readers.openslide_reader import OpenSlideReader
+from tiler.readers.openslide.reader import OpenSlideReader
 from tiler.readers.sparse import SparseTiles
-from tiler.readers.tiff import TiffReader
+from tiler.readers.tiff.reader import TiffReader
 from tiler.regions import Regions
 
 COMMON = ["slides=files", "slides.paths=in", "mask=none", "threshold=0", "out=out"]

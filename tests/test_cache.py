@@ -32,14 +32,14 @@ from tiler.readers import open_slide
 from tiler.readers.base import Facts
 from tiler.readers.deferred import DeferredReader, Known, known_of
 from tiler.resolution import MPP, Level
-from tiler.runner import cache
-from tiler.runner.cache import key_of, load, load_or_recall, prune, store
 from tiler.runner.engines import SerialEngine
-from tiler.runner.fingerprint import Fingerprint
-from tiler.runner.job import SlideJob
-from tiler.runner.record import load_record, write_record
 from tiler.runner.run import run
-from tiler.runner.shared import Shared, shared_work
+from tiler.runner.store import arrays as cache
+from tiler.runner.store.arrays import key_of, load, load_or_recall, prune, store
+from tiler.runner.store.fingerprint import Fingerprint
+from tiler.runner.store.record import load_record, write_record
+from tiler.runner.work.cached import Shared, shared_work
+from tiler.runner.work.job import SlideJob
 from tiler.slides.demo import write_demo_slide
 from tiler.spec import TileSpec
 

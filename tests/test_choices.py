@@ -13,10 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from tiler.config.choices import check_choices
-from tiler.config.folder import conf_folder
-from tiler.config.multirun import register_resolvers
+from tiler.config.checks.choices import check_choices
+from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
+from tiler.config.sweeps.multirun import register_resolvers
 from tiler.errors import ConfigError
 
 OPTIONS: dict[str, list[str]] = {}

@@ -14,7 +14,7 @@ from command import fresh_tiler as tiler
 from command import tiler as forked
 from PIL import Image
 
-from tiler.config import naming
+from tiler.config.command import naming
 from tiler.geometry import Size
 from tiler.slides.demo import write_demo_slide
 

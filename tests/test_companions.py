@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiler.companions import companions, one_per_series
 from tiler.protocols import SlideEntry
-from tiler.runner.fingerprint import file_state, fingerprint
 from tiler.runner.identity import assign_ids
+from tiler.runner.store.fingerprint import file_state, fingerprint
 from tiler.slides import find_slides
+from tiler.storage.companions import companions, one_per_series
 
 STUDY, SERIES, REFERENCED = (0x20, 0xD), (0x20, 0xE), (0x8, 0x1115)
 

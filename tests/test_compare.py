@@ -18,7 +18,7 @@ from command import complaint, read_csv, tiler
 from conftest import SLIDES
 from PIL import Image
 
-from tiler.stored import sealed
+from tiler.storage.stored import sealed
 
 SMALL = "CMU-1-Small-Region"
 NAMES = [SMALL, "TCGA-CR-7395-01A-01-TS1", "test3-DAPI-2-(387)"]

@@ -17,7 +17,7 @@ from tiler.compare.masks import mask_overlap
 from tiler.compare.overlay import GAINED, KEPT, draw
 from tiler.compare.tiles import Tile, Tiles
 from tiler.geometry import Box
-from tiler.runner.record import MaskFacts
+from tiler.runner.store.record import MaskFacts
 
 SIDE = 24
 BOX = st.tuples(*[st.integers(0, SIDE)] * 2, *[st.integers(0, 9)] * 2)

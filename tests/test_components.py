@@ -11,11 +11,11 @@ from command import complaint, read_csv, tiler
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec
-from tiler.error_places import foreign_packages, raised_at
+from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.runner.engines import ProcessEngine
-from tiler.runner.job import SlideJob
-from tiler.runner.tasks import PlanTask
-from tiler.runner.tracking import Guarded
+from tiler.runner.reporting.tracking import Guarded
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tasks import PlanTask
 
 HERE = Path(__file__).parent
 LAB = '''\

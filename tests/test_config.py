@@ -15,11 +15,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from tiler.config.build import build
-from tiler.config.folder import conf_folder
-from tiler.config.multirun import job_folder, register_resolvers
+from tiler.config.checks.targets import ANY, allowed_target, parameters, required, trusted_packages
+from tiler.config.checks.validate import problems_in
+from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
-from tiler.config.targets import ANY, allowed_target, parameters, required, trusted_packages
-from tiler.config.validate import problems_in
+from tiler.config.sweeps.multirun import job_folder, register_resolvers
 from tiler.errors import ConfigError
 
 NEEDED = {

@@ -174,7 +174,7 @@ _HOLDING = """
 import sys, time
 from pathlib import Path
 from tiler.errors import LockedError
-from tiler.runner.lock import held
+from tiler.runner.store.lock import held
 end, held_it = time.monotonic() + float(sys.argv[2]), 0
 while time.monotonic() < end:
     try:

@@ -18,7 +18,7 @@ import tifffile
 from command import fresh_tiler, read_csv, tiler
 from PIL import Image
 
-import tiler.readers.selftest as selftest
+import tiler.readers.openslide.selftest as selftest
 from tiler.errors import DestinationError, EnvironmentRefusedError, LimitError, OpenError
 from tiler.files import write_whole
 from tiler.readers import OpenSlideReader

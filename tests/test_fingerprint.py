@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tiler.runner import fingerprint as module
-from tiler.runner.fingerprint import fingerprint
+from tiler.runner.store import fingerprint as module
+from tiler.runner.store.fingerprint import fingerprint
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from command import complaint, fresh_tiler, read_csv, tiler
 from hydra.core.global_hydra import GlobalHydra
 
+from tiler.config.checks.targets import trusted_packages
+from tiler.config.command.flags import read_command_line
 from tiler.config.compose import compose
-from tiler.config.flags import read_command_line
-from tiler.config.multirun import register_resolvers
 from tiler.config.schema import register_schema
-from tiler.config.targets import trusted_packages
+from tiler.config.sweeps.multirun import register_resolvers
 from tiler.errors import ConfigError
 
 LOG = "hydra.job_logging"

@@ -17,7 +17,7 @@ from tiler.errors import ConfigError, SlideError
 from tiler.exporters import ImagesExporter
 from tiler.readers import OpenSlideReader, TiffReader
 from tiler.regions import packed
-from tiler.runner.slide import pieces
+from tiler.runner.work.plan import pieces
 from tiler.slides.demo import Size, write_demo_slide
 from tiler.spec import Edge
 

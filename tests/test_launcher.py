@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tiler_launcher.in_process import InProcessLauncher
-from tiler.config.folder import conf_folder
-from tiler.config.multirun import register_resolvers
+from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
+from tiler.config.sweeps.multirun import register_resolvers
 from tiler.geometry import Size
 from tiler.slides.demo import write_demo_slide
 

@@ -20,8 +20,8 @@ from command import complaint, read_csv
 from command import fresh_tiler as tiler
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
-from tiler.config import submitit_jobs
-from tiler.config.submitit_jobs import launch_error
+from tiler.config.sweeps import submitit_jobs
+from tiler.config.sweeps.submitit_jobs import launch_error
 
 TESTS = Path(__file__).parent
 REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.runner.links import _find, _in_order, _sorted
+from tiler.runner.work.links import _find, _in_order, _sorted
 from tiler.written import WrittenFile, WrittenFiles
 
 PLACES = st.lists(st.tuples(st.integers(-3, 3), st.integers(-(2**40), 2**40) | st.integers(-3, 3)))

@@ -16,15 +16,15 @@ import pytest
 from tracked import COMMON, picture
 
 from tiler import MPP, Level, TileExtractor, TileSpec
+from tiler.checks.machine import machine_limit
 from tiler.errors import ConfigError, EnvironmentRefusedError, LimitError
 from tiler.exporters import CsvExporter, ImagesExporter
-from tiler.machine import machine_limit
 from tiler.readers import ImageReader, selftest
-from tiler.runner.desk import Desk
 from tiler.runner.engines import ProcessEngine, SerialEngine, processes
-from tiler.runner.job import SlideJob
 from tiler.runner.run import run
-from tiler.runner.tasks import PlanTask, attempt
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tasks import PlanTask, attempt
+from tiler.runner.work.worker_state import Desk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits of POSIX systems")
 

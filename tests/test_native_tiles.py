@@ -19,8 +19,8 @@ from tiler import Level
 from tiler.errors import OpenError, ReadError, SlideError
 from tiler.exporters import ImagesExporter
 from tiler.readers import open_slide
-from tiler.readers.openslide_reader import OpenSlideReader
-from tiler.readers.tiff import TiffReader
+from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff.reader import TiffReader
 from tiler.regions import RegionSpec
 
 READERS = [TiffReader, OpenSlideReader]

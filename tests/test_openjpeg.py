@@ -21,8 +21,8 @@ from tiler import Level
 from tiler.errors import ReadError
 from tiler.geometry import Size
 from tiler.readers import open_slide, openjpeg
-from tiler.readers.codestream import codestream
-from tiler.readers.openslide_reader import OpenSlideReader
+from tiler.readers.jpeg2000.codestream import codestream
+from tiler.readers.openslide.reader import OpenSlideReader
 
 REAL = "TCGA-CR-7395-01A-01-TS1.svs"
 

@@ -14,8 +14,8 @@ from tracked import COMMON, picture
 
 from tiler.errors import TilerError
 from tiler.exporters.tables import COLUMNS, FILE
-from tiler.runner.job import STATUSES, SlideRow
-from tiler.runner.tasks import UnforeseenError
+from tiler.runner.work.job import STATUSES, SlideRow
+from tiler.runner.work.tasks import UnforeseenError
 
 PAGE = (Path(__file__).parents[1] / "docs/outputs.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ from command import read_csv, tiler
 from PIL import Image
 from tracked import COMMON, picture
 
-from tiler.runner.workplace import new_work
+from tiler.runner.work.folders import new_work
 
 NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
@@ -182,7 +182,7 @@ OBSTACLES = {
 
 def other_record(place: Path) -> None:
     """As where the user copied a slide's folder over another one."""
-    from tiler.runner.record import load_record, write_record
+    from tiler.runner.store.record import load_record, write_record
 
     mine = load_record(place)
     write_record(place, type(mine)(**{**fields_of(mine), "slide_id": "other"}), {})

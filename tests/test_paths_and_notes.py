@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
 
-from tiler.csv_text import csv_text
-from tiler.runner.job import SlideRow
-from tiler.runner.parquet import _kind, write_parquet
-from tiler.runner.report import read_slides, write_slides
+from tiler.runner.reporting.tables import read_slides, write_slides
+from tiler.runner.work.job import SlideRow
+from tiler.storage.csv_text import csv_text
+from tiler.sweep.parquet import _kind, write_parquet
 
 SETTINGS = COMMON[2:]
 TEXT = st.text(st.characters(exclude_characters="\0"), max_size=20)

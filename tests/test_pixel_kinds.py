@@ -16,8 +16,8 @@ from test_tiff_reader import APERIO, PHILIPS, PYRAMID, TILE, ome, picture, write
 from tiler import Level
 from tiler.errors import DepthError, OpenError
 from tiler.readers import open_slide
-from tiler.readers.openslide_reader import OpenSlideReader
-from tiler.readers.tiff import TiffReader
+from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff.reader import TiffReader
 
 RGB = PYRAMID[0]
 GREY = RGB[..., 0].copy()

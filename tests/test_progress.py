@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
 
-from tiler.runner.job import STATUSES, SlideRow
-from tiler.runner.progress import progress
+from tiler.runner.reporting.progress import progress
 from tiler.runner.run import summary
+from tiler.runner.work.job import STATUSES, SlideRow
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 

@@ -19,9 +19,9 @@ from tiler.errors import ResolutionError
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
-from tiler.readers.dicom import stated_downsamples
 from tiler.readers.level_fit import StoredLevel
-from tiler.readers.openslide_levels import exact_location, levels_of
+from tiler.readers.openslide.dicom import stated_downsamples
+from tiler.readers.openslide.levels import exact_location, levels_of
 from tiler.readers.pyramid import pyramid
 
 APERIO = "Aperio Image Library v11\r\n|AppMag = 40|MPP = 0.25"

@@ -11,8 +11,8 @@ import pytest
 from command import read_csv, tiler
 from PIL import Image
 
-from tiler.companions import companions
-from tiler.runner.fingerprint import file_state, fingerprint
+from tiler.runner.store.fingerprint import file_state, fingerprint
+from tiler.storage.companions import companions
 
 NAME = "CMU-1-Small-Region"
 

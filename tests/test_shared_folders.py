@@ -18,9 +18,9 @@ from tiler import Level, TileExtractor, TileSpec
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.readers import ImageReader
 from tiler.runner.engines import SerialEngine
-from tiler.runner.job import SlideJob
+from tiler.runner.reporting.tracking import tracked
 from tiler.runner.run import run
-from tiler.runner.tracking import tracked
+from tiler.runner.work.job import SlideJob
 from tiler.trackers import JsonlTracker
 from tiler.trackers.mlflow import _prepare
 

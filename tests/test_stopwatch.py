@@ -20,11 +20,11 @@ from tiler.regions import Regions, packed
 from tiler.resolution import Level
 from tiler.runner.budget import estimate
 from tiler.runner.engines import SerialEngine
-from tiler.runner.job import SlideJob
 from tiler.runner.limits import Limits
-from tiler.runner.slide import pieces
 from tiler.runner.stopwatch import Stopwatch, Timed, TimedTask, sample
-from tiler.runner.tasks import Task, TilesTask
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.plan import pieces
+from tiler.runner.work.tasks import Task, TilesTask
 from tiler.spec import TileSpec
 
 

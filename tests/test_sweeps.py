@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tiler import open_slide
-from tiler.config.thumbnails import thumbnail
+from tiler.config.sweeps.thumbnails import thumbnail
 from tiler.geometry import Size
 from tiler.grid import coverage
-from tiler.runner.contact_sheet import FRAME, draw, drawing
-from tiler.runner.sweep import JobRecord, read_jobs
 from tiler.slides.demo import write_demo_slide
 from tiler.stages import Cells
+from tiler.sweep.contact_sheet import FRAME, draw, drawing
+from tiler.sweep.table import JobRecord, read_jobs
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_the_slide_is_read_once_more_for_its_picture(
     for target in ("os.remove", "tiler.files.append_line", 5, None):
         assert seen({"path": path}, {"reader": {**reader, "_target_": target}}) is None
     assert source.is_file()
-    monkeypatch.setattr("tiler.config.thumbnails.MAX_PIXELS", 1000)
+    monkeypatch.setattr("tiler.config.sweeps.thumbnails.MAX_PIXELS", 1000)
     assert seen({"path": path}, {"reader": reader}) is None, "too much to read for a picture"
 
 

@@ -14,7 +14,7 @@ import pytest
 from tiler import sync
 from tiler.errors import DestinationError
 from tiler.runner.signals import Interrupted, interruptible
-from tiler.sync import sync_tree
+from tiler.storage.sync import sync_tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="file handles of POSIX systems")
 proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of handles by /proc")

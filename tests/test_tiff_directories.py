@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 from tiler import Level
 from tiler.errors import TilerError
 from tiler.readers import open_slide
-from tiler.readers.openslide_reader import OpenSlideReader
-from tiler.readers.tiff import TiffReader, vouch
+from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff.facts import _NAMES
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff.layout import TAGS, UnfitError, native_level
+from tiler.readers.tiff.reader import TiffReader, vouch
 from tiler.readers.tiff_directories import (
     LISTS,
     MAX_PAGES,
@@ -27,10 +30,7 @@ from tiler.readers.tiff_directories import (
     read_directories,
     read_first,
 )
-from tiler.readers.tiff_facts import _NAMES
-from tiler.readers.tiff_file import TileFile
-from tiler.readers.tiff_layout import TAGS, UnfitError, native_level
-from tiler.runner.fingerprint import _digest_index
+from tiler.runner.store.fingerprint import _digest_index
 
 WANTED = {*TAGS, *_NAMES, *LISTS}
 OFFSETS = 324
@@ -233,7 +233,7 @@ def test_lists_that_lie_upon_one_another_are_read_within_bounds(
     path, bound, nbytes = tmp_path / "a.tif", 1 << 20, 1 << 17
     overlapping(path, pages, lists, nbytes)
     monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
-    monkeypatch.setattr("tiler.runner.fingerprint._MAX_INDEX", bound)
+    monkeypatch.setattr("tiler.runner.store.fingerprint._MAX_INDEX", bound)
     taken, real = Counter(), TileFile.read
 
     def counted(file: TileFile, place: int, count: int) -> bytes:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tiler import MPP, Level
 from tiler.errors import ConfigError
-from tiler.readers.openslide_reader import OpenSlideReader
-from tiler.readers.tiff import TiffReader
+from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff.reader import TiffReader
 
 TILE = (64, 48)
 APERIO = "Aperio Image Library v11\r\n|AppMag = 20|MPP = 0.4990"

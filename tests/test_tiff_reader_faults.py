@@ -21,11 +21,11 @@ from test_tiff_reader import APERIO, PYRAMID, TILE, jpeg, picture, write
 
 from tiler import Level
 from tiler.errors import LimitError, OpenError, ReadError
-from tiler.readers import tiff_file
-from tiler.readers.openslide_reader import OpenSlideReader
-from tiler.readers.tiff import TiffReader, vouch
-from tiler.readers.tiff_layout import UnfitError
-from tiler.readers.tile_cache import TileCache
+from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff import file as tiff_file
+from tiler.readers.tiff.layout import UnfitError
+from tiler.readers.tiff.reader import TiffReader, vouch
+from tiler.readers.tiff.tile_cache import TileCache
 
 # Damage
 

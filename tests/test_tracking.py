@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.config.tracking import parameters
-from tiler.runner.job import SlideRow
-from tiler.runner.tracking import Guarded, Tracking, status_of
+from tiler.runner.reporting.tracking import Guarded, Tracking, status_of
+from tiler.runner.work.job import SlideRow
 from tiler.trackers import MlflowTracker, NoTracker
 from tiler.trackers.mlflow import fitting, fitting_key
 

@@ -24,13 +24,13 @@ from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError, SlideError
 from tiler.exporters import ImagesExporter
 from tiler.protocols import Exported
-from tiler.runner import tasks
-from tiler.runner.desk import Desk
 from tiler.runner.engines import ProcessEngine, spawning
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
-from tiler.runner.job import SlideJob
-from tiler.runner.tasks import FinishTask, PlanTask, TilesTask
-from tiler.runner.versions import versions
+from tiler.runner.store.versions import versions
+from tiler.runner.work import tasks
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tasks import FinishTask, PlanTask, TilesTask
+from tiler.runner.work.worker_state import Desk
 from tiler.written import WrittenFile
 
 NAME = "CMU-1-Small-Region"

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from tiler.errors import DestinationError
 from tiler.files import write_chunks
-from tiler.runner.fingerprint import Fingerprint
-from tiler.runner.job import DroppedTile
-from tiler.runner.record import (
+from tiler.runner.store.fingerprint import Fingerprint
+from tiler.runner.store.record import (
     Counts,
     MaskFacts,
     Record,
@@ -27,7 +26,8 @@ from tiler.runner.record import (
     read_record,
     write_record,
 )
-from tiler.stored import StoredError, sealed
+from tiler.runner.work.job import DroppedTile
+from tiler.storage.stored import StoredError, sealed
 from tiler.written import NO_FILES, WrittenFile, WrittenFiles, joined
 
 # No file name has a NUL; bytes that are no UTF-8 are surrogates in it.

@@ -10,16 +10,16 @@ from typing import TypeVar
 import hydra
 from omegaconf import DictConfig
 
+from tiler.config.command.explain import explain
+from tiler.config.command.flags import CommandLine, read_command_line
+from tiler.config.command.folder import help_text
 from tiler.config.compose import VERSION_BASE, compose
-from tiler.config.explain import explain
-from tiler.config.flags import CommandLine, read_command_line
-from tiler.config.folder import help_text
 from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job
-from tiler.config.multirun import begin_sweep, register_resolvers
 from tiler.config.schema import register_schema
-from tiler.config.submitit_jobs import flat_folder, launch_error, watch_slurm
-from tiler.config.sweep_end import end_sweep
+from tiler.config.sweeps.end import end_sweep
+from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
+from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_slurm
 from tiler.errors import ConfigError, JobError, TilerError
 from tiler.files import destination_error
 from tiler.runner.signals import leave_in_order

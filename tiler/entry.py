@@ -21,7 +21,7 @@ def main() -> None:
 
             print(f"tiler {__version__}")
         case ["--help" | "-h"]:
-            from tiler.config.folder import help_text
+            from tiler.config.command.folder import help_text
 
             print(help_text())
         case words if any(word.split("=")[0] == "--rerun" for word in words):
@@ -41,8 +41,8 @@ def _rerun(words: list[str], started: float) -> int:
     from pathlib import Path
 
     from tiler.cli import run_command
+    from tiler.config.command.rerun import rerun_of, write_rerun
     from tiler.config.job import complain
-    from tiler.config.rerun import rerun_of, write_rerun
     from tiler.errors import ConfigError
 
     with tempfile.TemporaryDirectory() as folder:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiler.checks import (
+from tiler.checks.arguments import (
     check_inside,
     check_parameters,
     check_resolution,
     check_source,
     placed_regions,
 )
+from tiler.checks.mask_arrays import provided_mask, static_mask, with_masks
 from tiler.geometry import Size
-from tiler.mask_arrays import provided_mask, static_mask, with_masks
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions, RegionSpec
 from tiler.resolution import Resolution

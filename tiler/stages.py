@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tiler.checks.mask_arrays import static_mask
 from tiler.errors import ConfigError, LimitError, SlideError
 from tiler.geometry import Box, Extent, Size, whole_box
 from tiler.grid import Floats, Ints, axis_count, axis_origins, coverage, settled
-from tiler.mask_arrays import static_mask
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution, level_at

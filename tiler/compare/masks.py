@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tiler.checks.hints import made_of
 from tiler.compare.areas import masks_overlap
 from tiler.compare.runs import Facts
 from tiler.errors import ConfigError
-from tiler.hints import made_of
 from tiler.protocols import Mask
-from tiler.runner.cache import load
-from tiler.runner.record import MaskFacts
+from tiler.runner.store.arrays import load
+from tiler.runner.store.record import MaskFacts
 
 LoadMask = Callable[[Path, str], Mask | None]
 """Loads a mask, (h, w), by the cache's folder and its key; None if the cache has none."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import tiler.readers
+from tiler.checks.hints import fits
 from tiler.compare.areas import Ints, corners_of, covered
 from tiler.compare.changes import SlideChange, TileChange
 from tiler.compare.runs import Facts, Run
@@ -19,9 +20,8 @@ from tiler.errors import ConfigError, SlideError
 from tiler.exporters.encoders import make_encoder
 from tiler.files import expanded, inside, make_folder, write_whole
 from tiler.geometry import Box, Size
-from tiler.hints import fits
 from tiler.protocols import Pixels
-from tiler.runner.fingerprint import fingerprint
+from tiler.runner.store.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
 
 # Distinguishable with red-green colour blindness, and on pink tissue.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tiler.compare.changes import SlideChange, TileChange, setting_changes
 from tiler.compare.runs import Run
 from tiler.compare.tiles import Tile
-from tiler.csv_text import csv_text as _csv_text
+from tiler.storage.csv_text import csv_text as _csv_text
 
 COLUMNS = (
     "job",

@@ -8,13 +8,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from tiler.checks.hints import made_of
 from tiler.errors import ConfigError
 from tiler.files import inside
-from tiler.hints import made_of
-from tiler.runner.record import NAME as RECORD
-from tiler.runner.record import record_content
-from tiler.runner.report import REFUSED, RUNNING, table_rows
-from tiler.stored import MAX_TABLE, StoredError, read_json, read_regular
+from tiler.runner.reporting.tables import REFUSED, RUNNING, table_rows
+from tiler.runner.store.record import NAME as RECORD
+from tiler.runner.store.record import record_content
+from tiler.storage.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
 

@@ -21,7 +21,7 @@ from tiler.files import digest
 from tiler.geometry import Point, Size
 from tiler.regions import RegionSpec
 from tiler.resolution import Level
-from tiler.stored import StoredError, parse_json
+from tiler.storage.stored import StoredError, parse_json
 
 _DIGITS = 15
 """Maximum digits of an integer: more than any slide needs, and exact as a float."""

@@ -12,17 +12,17 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tiler.companions import one_per_series
-from tiler.config.parts import SHAPES_OUTPUT, cache_folder, job_parts, made_anew
+from tiler.config.checks.validate import check_out, leaves, nearest, problems_in
+from tiler.config.components import SHAPES_OUTPUT, cache_folder, job_parts, made_anew
 from tiler.config.schema import Config
-from tiler.config.validate import check_out, leaves, nearest, problems_in
 from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry, Tracker
-from tiler.runner.engine import Engine
+from tiler.runner.engines.base import Engine
 from tiler.runner.identity import assign_ids
-from tiler.runner.job import SlideJob
 from tiler.runner.limits import Limits
 from tiler.runner.run import Policy
+from tiler.runner.work.job import SlideJob
+from tiler.storage.companions import one_per_series
 
 _FINDS_SLIDES = ("tiler.slides.find_slides", "tiler.slides.read_table")
 """Targets that only look."""

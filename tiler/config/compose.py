@@ -19,11 +19,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tiler.config.choices import check_choices
-from tiler.config.flags import CommandLine
-from tiler.config.hydra_nodes import VARIABLES, check_hydra
-from tiler.config.sources import check_defaults, check_search_path
-from tiler.config.validate import leaves
+from tiler.config.checks.choices import check_choices
+from tiler.config.checks.hydra_nodes import VARIABLES, check_hydra
+from tiler.config.checks.sources import check_defaults, check_search_path
+from tiler.config.checks.validate import leaves
+from tiler.config.command.flags import CommandLine
 from tiler.errors import ConfigError
 
 VERSION_BASE = "1.3"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from tiler.config.multirun import SweepContext, check_launcher, swept_keys, swept_values
-from tiler.config.targets import user_packages
-from tiler.error_places import raised_at, said
+from tiler.checks.error_places import raised_at, said
+from tiler.config.checks.targets import user_packages
+from tiler.config.sweeps.multirun import SweepContext, check_launcher, swept_keys, swept_values
 from tiler.errors import ConfigError, TilerError
 from tiler.runner.signals import leave_in_order, pass_on
 
@@ -90,12 +90,12 @@ def do_job(config: DictConfig, command: Command) -> int:
 def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
     from tiler.config.build import build
+    from tiler.config.checks.validate import check_folder, check_table
     from tiler.config.tracking import parameters
-    from tiler.config.validate import check_folder, check_table
     from tiler.runner.guard import refuse_folder
+    from tiler.runner.reporting.tracking import tracked
     from tiler.runner.run import run
-    from tiler.runner.sweep import refuse_twice
-    from tiler.runner.tracking import tracked
+    from tiler.sweep.table import refuse_twice
 
     started = time.perf_counter() if command.sweep else command.started
     out = _folder(command)
@@ -208,7 +208,7 @@ def _record_refusal(command: Command, code: int, error: str) -> None:
 
     from tiler.files import inside, make_folder, write_whole
     from tiler.runner.guard import is_own
-    from tiler.runner.report import REFUSED
+    from tiler.runner.reporting.tables import REFUSED
 
     text = json.dumps({**_facts(command), "error": error, "exit_code": code}, indent=2)
     path = inside(make_folder(_folder(command)), REFUSED)

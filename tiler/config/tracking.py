@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tiler.config.validate import leaves
+from tiler.config.checks.validate import leaves
 
 
 def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
+from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.files import inside, make_folder, write_plain, write_whole
-from tiler.pixels import checked_pixels
 from tiler.protocols import (
     Exported,
     FailedTile,
@@ -24,7 +24,7 @@ from tiler.protocols import (
     WSIReader,
 )
 from tiler.regions import RegionSpec
-from tiler.threads import default_threads
+from tiler.startup import default_threads
 from tiler.written import WrittenFile
 
 _T = TypeVar("_T")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError
 from tiler.exporters.drawing import (
     Boxes,
@@ -24,7 +25,6 @@ from tiler.exporters.encoders import make_encoder
 from tiler.exporters.legend import Entry, with_legend
 from tiler.files import inside, write_whole
 from tiler.geometry import Box, Size
-from tiler.pixels import checked_pixels
 from tiler.protocols import Exported, LeftOut, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec, packed
 from tiler.written import WrittenFile

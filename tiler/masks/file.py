@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tiler.checks.pictures import check_damage, opened, upright
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Size
 from tiler.masks.checks import whole
-from tiler.pictures import check_damage, opened, upright
 from tiler.protocols import Mask, WSIReader
 
 PILLOW_LIMIT = 178_956_970

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tiler.checks.pixels import checked_pixels
 from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
 from tiler.masks.checks import amount, positive, whole
-from tiler.pixels import checked_pixels
 from tiler.protocols import Pixels, WSIReader
 
 MAX_PIXELS = 64_000_000

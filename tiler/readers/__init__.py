@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiler.readers.auto import open_slide
     from tiler.readers.image import ImageReader
-    from tiler.readers.openslide_reader import OpenSlideReader
-    from tiler.readers.tiff import TiffReader
+    from tiler.readers.openslide.reader import OpenSlideReader
+    from tiler.readers.tiff.reader import TiffReader
 
 _HOMES = {
     "open_slide": "tiler.readers.auto",
     "ImageReader": "tiler.readers.image",
-    "OpenSlideReader": "tiler.readers.openslide_reader",
-    "TiffReader": "tiler.readers.tiff",
+    "OpenSlideReader": "tiler.readers.openslide.reader",
+    "TiffReader": "tiler.readers.tiff.reader",
 }
 
 __all__ = ["ImageReader", "OpenSlideReader", "TiffReader", "open_slide"]

@@ -59,11 +59,11 @@ def open_slide(
     import openslide
 
     from tiler.readers.image import ImageReader
-    from tiler.readers.openslide_reader import OpenSlideReader
+    from tiler.readers.openslide.reader import OpenSlideReader
     from tiler.readers.preflight import look
-    from tiler.readers.tiff import TiffReader
+    from tiler.readers.tiff.layout import UnfitError
+    from tiler.readers.tiff.reader import TiffReader
     from tiler.readers.tiff_directories import MAGIC
-    from tiler.readers.tiff_layout import UnfitError
 
     path = Path(path)
     look(path, name or path.stem)

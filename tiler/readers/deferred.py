@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiler.checks.pixels import checked_pixels
 from tiler.geometry import Box, Size
-from tiler.pixels import checked_pixels
 from tiler.protocols import Pixels, WSIReader
 from tiler.readers.base import Facts, FactsReader
 from tiler.resolution import Resolution

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tiler.checks.pictures import check_damage, opened, upright
 from tiler.errors import DepthError, Fix, LimitError, OpenError
 from tiler.geometry import Box, Size
-from tiler.pictures import check_damage, opened, upright
 from tiler.protocols import Pixels
-from tiler.readers import openjpeg
 from tiler.readers.base import Facts, LevelReader
+from tiler.readers.jpeg2000 import openjpeg
 from tiler.readers.plain_tiff import check_plain_tiff
 from tiler.readers.preflight import look
 from tiler.readers.scale import resolve

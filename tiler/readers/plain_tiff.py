@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import DepthError, OpenError
-from tiler.readers.page_tiles import NativeTileError, PageTiles, page_tiles
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff.images import DESCRIPTION, choose_image, images_in
+from tiler.readers.tiff.layout import TAGS
+from tiler.readers.tiff.page_tiles import NativeTileError, PageTiles, page_tiles
+from tiler.readers.tiff.pixels import channel_problem, depth_problem
+from tiler.readers.tiff.tile_table import STRIP_BYTE_COUNTS, STRIP_OFFSETS, STRIP_ROWS
 from tiler.readers.tiff_directories import read_directories
-from tiler.readers.tiff_file import TileFile
-from tiler.readers.tiff_images import DESCRIPTION, choose_image, images_in
-from tiler.readers.tiff_layout import TAGS
-from tiler.readers.tiff_pixels import channel_problem, depth_problem
 from tiler.readers.tile_checks import COMPRESSION, libtiff_check
-from tiler.readers.tile_table import STRIP_BYTE_COUNTS, STRIP_OFFSETS, STRIP_ROWS
 
 _WANTED = frozenset({*TAGS, DESCRIPTION, STRIP_ROWS, STRIP_OFFSETS, STRIP_BYTE_COUNTS})
 _DEPTHS = (1, 2, 4, 8)

@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import DepthError, OpenError
-from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
-from tiler.readers.tiff_file import TileFile
-from tiler.readers.tiff_images import DESCRIPTION, hidden_channels, images_in
-from tiler.readers.tiff_layout import TAGS
-from tiler.readers.tiff_pixels import (
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff.images import DESCRIPTION, hidden_channels, images_in
+from tiler.readers.tiff.layout import TAGS
+from tiler.readers.tiff.pixels import (
     channel_problem,
     depth_problem,
     is_image,
     orientation_problem,
 )
-from tiler.readers.tile_table import (
+from tiler.readers.tiff.tile_table import (
     BYTE_COUNTS,
     HEIGHT,
     OFFSETS,
@@ -32,6 +31,7 @@ from tiler.readers.tile_table import (
     WIDTH,
     page_size,
 )
+from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
 _WANTED = frozenset({*TAGS, DESCRIPTION})

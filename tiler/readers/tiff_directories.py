@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tiler.readers.tiff_file import TileFile
+from tiler.readers.tiff.file import TileFile
 
 Tags = Mapping[int, object]
 """A directory: by code a number, a tuple of them (a fraction is two), bytes, text or an array."""

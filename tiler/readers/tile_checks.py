@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 
 from tiler.geometry import Size
-from tiler.readers import openjpeg
+from tiler.readers.jpeg2000 import openjpeg
+from tiler.readers.tiff.jpeg import jpeg_check
+from tiler.readers.tiff.pixels import number_of
+from tiler.readers.tiff.tile_table import TILE_HEIGHT, TILE_WIDTH
 from tiler.readers.tiff_directories import Tags
-from tiler.readers.tiff_jpeg import jpeg_check
-from tiler.readers.tiff_pixels import number_of
-from tiler.readers.tile_table import TILE_HEIGHT, TILE_WIDTH
 
 Check = Callable[[bytes], None]
 """Raises ``ValueError`` for a native tile whose bytes are damaged."""

@@ -14,14 +14,14 @@ from typing import Any
 
 import tiler
 from tiler.files import inside, make_folder, write_whole
-from tiler.runner.events import Events
-from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.limits import Limits, size_text
-from tiler.runner.links import without_links
-from tiler.runner.progress import Progress
+from tiler.runner.reporting.events import Events
+from tiler.runner.reporting.progress import Progress
 from tiler.runner.schedule import Schedule
 from tiler.runner.stock import Stock
 from tiler.runner.stopwatch import Stopwatch, Times, sample
+from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.runner.work.links import without_links
 
 log = logging.getLogger("tiler")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from tiler.error_places import foreign_packages, raised_at, said
+from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
 from tiler.protocols import Exported, Exporter, LeftOut, Mask, ShowsLeftOut, WSIReader
 from tiler.regions import Regions, RegionSpec
-from tiler.runner.job import SlideJob
+from tiler.runner.work.job import SlideJob
 
 
 def component_error(error: BaseException, job: SlideJob) -> ComponentError | None:

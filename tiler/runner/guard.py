@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiler.companions import companions
 from tiler.errors import ConfigError
 from tiler.files import check_writable
-from tiler.runner.job import SlideJob
+from tiler.runner.work.job import SlideJob
+from tiler.storage.companions import companions
 
 _OBJECT = rb'\{\s*"tiler": '
 

@@ -7,10 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from tiler.companions import has_file_type
 from tiler.errors import ConfigError
 from tiler.files import digest
 from tiler.protocols import SlideEntry
+from tiler.storage.companions import has_file_type
 
 _MAX_BYTES = 100  # leaves room for a tile's own words in a 255-byte file name
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*%${}`\'!;&,\ud800-\udfff]')

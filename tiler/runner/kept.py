@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from tiler.errors import ChangedError, TilerError
-from tiler.runner.job import SlideJob
-from tiler.runner.record import EXPORTER, Record, changes, of_exporter, shared
+from tiler.runner.store.record import EXPORTER, Record, changes, of_exporter, shared
+from tiler.runner.work.job import SlideJob
 
 
 def kept_reason(job: SlideJob, record: Record, error: TilerError) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tiler.checks.hints import made_of
 from tiler.errors import (
     ChangedError,
     OccupiedError,
@@ -15,14 +16,12 @@ from tiler.errors import (
     SlideError,
 )
 from tiler.files import inside
-from tiler.hints import made_of
 from tiler.protocols import NamesTiles
 from tiler.readers.preflight import look
-from tiler.runner.fingerprint import fingerprint, full_hash
-from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.kept import kept_reason
-from tiler.runner.owned import refuse_foreign
-from tiler.runner.record import (
+from tiler.runner.store.fingerprint import fingerprint, full_hash
+from tiler.runner.store.owned import refuse_foreign
+from tiler.runner.store.record import (
     EXPORTER,
     OUTPUT_VERSION,
     Record,
@@ -32,6 +31,7 @@ from tiler.runner.record import (
     read_record,
     shared,
 )
+from tiler.runner.work.job import SlideJob, SlideRow
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.error_places import foreign_packages, raised_at
+from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import ComponentError, ConfigError, DestinationError, LockedError, TilerError
 from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
-from tiler.runner.engine import Engine
-from tiler.runner.events import Events
+from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
-from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.limits import NO_LIMITS, Limits
-from tiler.runner.lock import held
-from tiler.runner.log_file import log_kept
-from tiler.runner.progress import Progress, progress
-from tiler.runner.report import write_run, write_slides
+from tiler.runner.reporting.events import Events
+from tiler.runner.reporting.log_file import log_kept
+from tiler.runner.reporting.progress import Progress, progress
+from tiler.runner.reporting.tables import write_run, write_slides
+from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.schedule import Schedule
-from tiler.runner.shared import cache_facts, prune_caches
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.stock import Stock, take_stock
 from tiler.runner.stopwatch import Stopwatch
-from tiler.runner.tracking import Tracking
-from tiler.runner.workplace import clear, new_work
+from tiler.runner.store.lock import held
+from tiler.runner.work.cached import cache_facts, prune_caches
+from tiler.runner.work.folders import clear, new_work
+from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.trackers import NoTracker
 
 log = logging.getLogger("tiler")

@@ -14,14 +14,15 @@ from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, 
 from tiler.files import inside
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
-from tiler.runner.engine import Engine
-from tiler.runner.events import Events
-from tiler.runner.job import SlideJob, SlideRow
+from tiler.runner.engines.base import Engine
 from tiler.runner.kept import kept_reason
-from tiler.runner.progress import Progress
-from tiler.runner.record import read_record
-from tiler.runner.slide import SlidePlan, pieces, readable
-from tiler.runner.tasks import (
+from tiler.runner.reporting.events import Events
+from tiler.runner.reporting.progress import Progress
+from tiler.runner.store.record import read_record
+from tiler.runner.work.folders import Work, new_work
+from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.runner.work.plan import SlidePlan, pieces, readable
+from tiler.runner.work.tasks import (
     FinishTask,
     Planned,
     PlanTask,
@@ -29,7 +30,6 @@ from tiler.runner.tasks import (
     TilesTask,
     UnforeseenError,
 )
-from tiler.runner.workplace import Work, new_work
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")

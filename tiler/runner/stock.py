@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiler.runner.job import SlideJob, SlideRow
 from tiler.runner.resume import Found, find_done
+from tiler.runner.work.job import SlideJob, SlideRow
 
 _REASONS = 3
 """As many reasons stand in a line; the others are counted."""

@@ -13,13 +13,13 @@ import numpy as np
 from tiler.grid import Ints
 from tiler.protocols import Exported
 from tiler.regions import Regions
-from tiler.runner.desk import Desk
-from tiler.runner.engine import Engine
-from tiler.runner.job import SlideJob
-from tiler.runner.record import file_text
-from tiler.runner.slide import in_blocks, pieces
-from tiler.runner.tasks import FinishTask, PlanTask, Task, TilesTask
-from tiler.sync import sync_tree
+from tiler.runner.engines.base import Engine
+from tiler.runner.store.record import file_text
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.plan import in_blocks, pieces
+from tiler.runner.work.tasks import FinishTask, PlanTask, Task, TilesTask
+from tiler.runner.work.worker_state import Desk
+from tiler.storage.sync import sync_tree
 from tiler.written import joined
 
 _BLOCKS = 72

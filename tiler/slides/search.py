@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tiler.companions import has_file_type
-from tiler.stored import StoredError, opened
+from tiler.storage.companions import has_file_type
+from tiler.storage.stored import StoredError, opened
 
 _RECORD, _BEGINS = "record.json", b'{"slide_id": '
 """What tiler leaves in a folder with a slide's tiles, and how it begins."""

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
-from tiler.runner.code import code_of
-from tiler.runner.desk import Desk
 from tiler.runner.engines.slurm import check_slurm, close_cluster, ended, slurm_cluster
-from tiler.runner.job import SlideJob
-from tiler.runner.tasks import Task, attempt
-from tiler.runner.versions import versions
+from tiler.runner.store.code import code_of
+from tiler.runner.store.versions import versions
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tasks import Task, attempt
+from tiler.runner.work.worker_state import Desk
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from tiler.checks.machine import machine_limit
 from tiler.errors import (
     ComponentError,
     ConfigError,
@@ -24,10 +25,9 @@ from tiler.errors import (
     LimitError,
     WorkerError,
 )
-from tiler.machine import machine_limit
 from tiler.runner.components import unpicklable
 from tiler.runner.engines.spawning import NoRoom, Process, end, keep, most_workers, take
-from tiler.runner.tasks import Task, bug
+from tiler.runner.work.tasks import Task, bug
 
 _LONGEST_WAIT_S = 3600.0  # some systems cannot wait for longer than a few weeks
 

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tiler.runner.desk import Desk
-from tiler.runner.tasks import Task, attempt
+from tiler.runner.work.tasks import Task, attempt
+from tiler.runner.work.worker_state import Desk
 
 
 @dataclass

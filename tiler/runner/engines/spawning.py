@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tiler.threads import VARIABLE
+from tiler.startup import VARIABLE
 
 _KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 """For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""

@@ -18,9 +18,9 @@ from typing import BinaryIO
 from tiler.runner.engines.spawning import NoRoom
 
 _WANTED_SOON = (
-    "tiler.readers.tiff",
+    "tiler.readers.tiff.reader",
     "tiler.readers.image",
-    "tiler.readers.openslide_reader",
+    "tiler.readers.openslide.reader",
     "tiler.masks.otsu",
     "cv2",
     "simplejpeg",
@@ -44,7 +44,7 @@ def main(parent: int) -> None:
     try:
         _serve(tasks, results)
     except Exception as error:
-        from tiler.machine import machine_limit
+        from tiler.checks.machine import machine_limit
 
         if (limit := machine_limit(error)) is None:
             raise
@@ -54,8 +54,8 @@ def main(parent: int) -> None:
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     gc.disable()  # nothing of what is imported here goes away again
-    from tiler.runner.desk import Desk
-    from tiler.runner.tasks import attempt
+    from tiler.runner.work.tasks import attempt
+    from tiler.runner.work.worker_state import Desk
 
     desk = Desk()
     for name in _WANTED_SOON:

@@ -1,0 +1,47 @@
+"""The code that keys the cache and the records: all of what shapes masks, grids and tiles."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tiler
+from tiler.runner.store import code
+
+PACKAGE = Path(tiler.__file__).parent
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of tiler that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    found = set()
+    for name in names:
+        if name.startswith("tiler."):
+            place = PACKAGE.joinpath(*name.split(".")[1:])
+            found |= {
+                one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()
+            }
+    return found
+
+
+def test_all_that_readers_masks_stages_and_exporters_import_counts():
+    rooms = [*PACKAGE.glob("readers/**/*.py"), *PACKAGE.glob("masks/**/*.py")]
+    rest = {PACKAGE / "stages.py", *rooms, *PACKAGE.glob("exporters/**/*.py")}
+    closure: set[Path] = set()
+    while rest:
+        path = rest.pop()
+        closure.add(path)
+        rest |= imported_files(path) - closure
+    assert len(closure) > 50
+    assert closure <= set(code.shaping_files())
+
+
+def test_an_entry_that_is_missing_is_an_error(monkeypatch):
+    monkeypatch.setattr(code, "SHAPING", ("readers", "no_such_folder"))
+    with pytest.raises(FileNotFoundError, match="no_such_folder is missing"):
+        code.shaping_files()

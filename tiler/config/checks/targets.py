@@ -1,0 +1,163 @@
+"""What ``_target_`` may name, and what can be given to what it names."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from tiler.checks.error_places import raised_at, said
+from tiler.errors import ConfigError
+
+TARGETS_VARIABLE = "TILER_TARGETS"
+"""Environment variable: further packages, comma-separated, that ``_target_`` may name."""
+
+ANY = "**"
+"""Stands in ``parameters`` for all names that were not listed."""
+
+
+def names_target(value: Any) -> bool:
+    """Whether a plain value says what is to be called."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping in plain containers that says what is to be called, and where it stands."""
+    if isinstance(value, Mapping):
+        if names_target(value):
+            yield key, value
+        for name, below in value.items():
+            yield from nodes(below, f"{key}.{name}")
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from nodes(below, f"{key}[{number}]")
+
+
+def target_of(place: str, node: Mapping[str, Any]) -> Any:
+    """What a mapping at some place says is to be called.
+
+    Raises
+    ------
+    ConfigError
+        When it may not be named there.
+    """
+    try:
+        return allowed_target(str(node["_target_"]))
+    except ImportBrokenError as error:
+        name = node["_target_"]
+        raise ConfigError(f"E_COMPONENT: {place}._target_={name}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
+
+
+def allowed_target(name: str) -> Any:
+    """Import what a ``_target_`` names, if it is in tiler or in a package that is trusted.
+
+    Raises
+    ------
+    ValueError
+        When it is in neither, or does not exist.
+    ImportBrokenError
+        When its module raises an error.
+    """
+    return _imported(name, ("tiler", *trusted_packages()))
+
+
+def trusted_target(name: str) -> Any:
+    """Import what a dotted name says, if it is in a package that is trusted.
+
+    Raises
+    ------
+    ValueError
+        When it is in none, or does not exist.
+    """
+    return _imported(name, trusted_packages())
+
+
+def is_trusted(name: str) -> bool:
+    """Whether a dotted name is that of a package that is trusted, or of something in it."""
+    return _inside(name, trusted_packages())
+
+
+@cache
+def trusted_packages() -> tuple[str, ...]:
+    """The packages that the environment allowed when it was first asked: when the command began."""
+    names = (name.strip() for name in os.environ.get(TARGETS_VARIABLE, "").split(","))
+    return tuple(filter(None, names))
+
+
+def user_packages() -> frozenset[str]:
+    """Return the top-level packages that the environment allows beside tiler."""
+    return frozenset(name.partition(".")[0] for name in trusted_packages()) - {"tiler"}
+
+
+@cache
+def _imported(name: str, allowed: tuple[str, ...]) -> Any:
+    known = ", ".join(allowed) or "packages of your own"
+    refusal = ValueError(f"only {known} may be named here; {TARGETS_VARIABLE} allows others")
+    if not _inside(name, allowed):
+        raise refusal
+    module, _, attribute = name.rpartition(".")
+    try:
+        target = getattr(_loaded(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError("there is no such thing to call") from error
+    # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
+    if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
+        raise refusal
+    return target
+
+
+class ImportBrokenError(Exception):
+    """A module of the user's own that raises an error while it is imported."""
+
+
+def _loaded(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except Exception as error:  # a module of the user's own may raise anything
+        place = raised_at(error, frozenset({module.partition(".")[0]}) - {"tiler"})
+        if place is None:
+            raise
+        raise ImportBrokenError(said(error, place)) from error
+
+
+def _inside(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@cache
+def parameters(target: Any) -> dict[str, Any]:
+    """The names that a callable takes, each with its type hint; ``ANY`` if it takes all."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception:  # of a user's own class: names that are there for type checkers alone
+        hints = {}
+    return {
+        ANY if parameter.kind is parameter.VAR_KEYWORD else name: hints.get(name, Any)
+        for name, parameter in _signature(target)
+    }
+
+
+@cache
+def required(target: Any) -> frozenset[str]:
+    """The names that a callable has to be given."""
+    return frozenset(
+        name
+        for name, parameter in _signature(target)
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    )
+
+
+def _signature(target: Any) -> Iterable[tuple[str, inspect.Parameter]]:
+    try:
+        return inspect.signature(target).parameters.items()
+    except (TypeError, ValueError):  # of what is not written in Python: it may take anything
+        return [(ANY, inspect.Parameter("all", inspect.Parameter.VAR_KEYWORD))]

@@ -1,0 +1,181 @@
+"""Look at a whole configuration before anything is opened, and list every mistake in it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tiler.checks.hints import fits, spelled
+from tiler.config.checks.targets import ANY, names_target, nodes, parameters, required, target_of
+from tiler.errors import ConfigError
+from tiler.files import expanded
+
+_HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+_GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
+_GIVEN_BY_TILER = {
+    "tile": {"resolution"},
+    "reader": {"path", "name"},
+    "exporter.csv": {"tiles"},
+    "exporter.json": {"tiles"},
+}
+
+
+def problems_in(
+    config: Mapping[str, Any], known: Iterable[str], given: Container[str] = ()
+) -> list[str]:
+    """Every unknown or missing key, foreign target and wrong type in a resolved configuration.
+
+    Parameters
+    ----------
+    config
+        Plain containers, interpolations resolved.
+    known
+        The keys of the top: these, and all of them.
+    given
+        Dotted keys that may be left open here, for every slide has its own.
+    """
+    known = list(known)
+    problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
+    problems += [needed(key) for key in known if key not in config]
+    for key in (key for key in config if key in known and key not in given):
+        below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
+        problems += list(chain(*below)) or _unfit(key, config[key])
+    return problems
+
+
+def needed(key: str) -> str:
+    """What is said of a key of the top that was taken out."""
+    return f"{key}: every run needs it; leave it, or set another value"
+
+
+def _unfit(key: str, value: Any) -> Iterator[str]:
+    """What is wrong with a key of the top by itself: no option of its group, or left open."""
+    if key == "exporter" and isinstance(value, Mapping):
+        for name, option in value.items():
+            if not names_target(option):
+                yield (
+                    f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images], and"
+                    " begin a file of your own with '# @package exporter.NAME'"
+                )
+    elif key not in _GROUPS:
+        for name, below in leaves({key: value}):
+            if below == "???":
+                yield f"{name} is not set: give {name}=…"
+    elif value == "???":
+        yield f"{key} is not set: choose an option of the group, {key}=…"
+    elif not names_target(value):
+        yield (
+            f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
+            f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
+        )
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The hint ``; did you mean …?``, or nothing when no word is near."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of plain containers with its value; empty mappings are values."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) -> list[str]:
+    try:
+        target = target_of(key, node)
+    except ConfigError as error:
+        return [str(error)]
+    taken = parameters(target)
+    ours = _GIVEN_BY_TILER.get(key, set())
+    names = [name for name in taken if name not in ours and name != ANY]
+    unset = {name for name, value in node.items() if value == "???" and name in names}
+    if "_args_" not in node and (ours or not node.get("_partial_")):
+        unset |= required(target) - ours - set(node)
+    problems = [
+        f"{key}.{name} is not set: give {key}.{name}=…"
+        for name in names
+        if name in unset and f"{key}.{name}" not in given
+    ]
+    for name, value in node.items():
+        if name in _HYDRA_KEYS or name in unset:
+            continue
+        if name not in names and ANY in taken:
+            continue
+        if name not in names:
+            problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
+        elif not fits(value, taken[name]):
+            wanted = spelled(taken[name])
+            number = fits(str(value), taken[name]) and not isinstance(value, str)
+            how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
+            problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
+    return problems
+
+
+def check_out(plain: Mapping[str, Any]) -> None:
+    """Refuse a run that would write where nobody said, or over the table of its own slides.
+
+    Raises
+    ------
+    ConfigError
+        When it would.
+    """
+    if not plain["out"]:
+        raise ConfigError("out is empty: name a folder for the run (. is this one)")
+    check_table(plain["slides"].get("table"), Path(expanded(plain["out"])))
+
+
+def check_table(table: str | None, folder: Path) -> None:
+    """Refuse a table of slides that a run or a sweep into a folder would write over.
+
+    Raises
+    ------
+    ConfigError
+        When it would.
+    """
+    from tiler.runner.guard import NAMES
+
+    place = Path(expanded(table)).resolve() if table else None
+    for name in NAMES:
+        if place == (folder / name).resolve():
+            raise ConfigError(
+                f"slides.table={table}: the run would write its own {name} over it; choose another"
+                " out, or give the table another name"
+            )
+
+
+def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
+    """Refuse a run, or a job of a sweep, that Hydra is told to keep elsewhere than in ``out``.
+
+    Raises
+    ------
+    ConfigError
+        When it has.
+    """
+    key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
+    if os.path.abspath(told) != os.path.abspath(expanded(out)):
+        raise ConfigError(
+            f"hydra.{key}.dir={told}: all files lie under out={out}; set that alone, and leave"
+            f" hydra.{key}.dir out"
+        )
+
+
+def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
+    """What no reader of ours would take; it is asked for nothing before it opens a slide."""
+    if not str(reader["_target_"]).startswith("tiler."):
+        return
+    for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
+        value = reader.get(key)
+        if value is not None and not 0 < value < math.inf:
+            yield f"reader.{key}={value}: must be a positive number"
+    if not reader.get("cache_bytes", 0) >= 0:
+        yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"

@@ -1,0 +1,1 @@
+"""The command line: flags, help, --rerun, names of runs, and Hydra's errors in one line."""

@@ -1,0 +1,109 @@
+"""Hydra's errors in one line: its own text, and in a few cases what tiler knows beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+from yaml.error import MarkedYAMLError
+
+from tiler.config.checks.validate import nearest, needed
+from tiler.config.command.folder import conf_folder
+
+_LONGEST = 600
+_DETAILS = ("full_key:", "object_type=", "reference_type=")
+_EXTRA = "hydra/launcher/submitit"
+_UNKNOWN = re.compile(r"Could not override '([^']+)'")
+_OF_A_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config")
+_EXPORTER = re.compile(r"Could not load '(exporter/[^']+)'")
+
+
+def explain(error: BaseException) -> str:
+    """The one line that an error of composing or launching comes down to.
+
+    Parameters
+    ----------
+    error
+        What Hydra, OmegaConf or YAML raised.
+    """
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
+    if isinstance(error, UnicodeDecodeError):
+        return f"a configuration file is not UTF-8: {error}"
+    text = f"{error}\n{error.__cause__}" if error.__cause__ is not None else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
+        return f"{error!r}, says Hydra: look at the words that begin with hydra"
+    if not lines:
+        return type(error).__name__
+    if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return (
+                f"{error.override!r} is no override; write key=value without spaces, such as"
+                " threshold=0.5, and slides as slides=files slides.paths=FOLDER"
+            )
+        return (
+            f"{lines[0]}; put quotes around a value with other than letters, digits and / - . _ :"
+            " 'key=\"value\"'"
+        )
+    if unknown := _UNKNOWN.match(lines[0]):
+        return _of_a_key(unknown.group(1).removesuffix("@").lstrip("+~"))
+    if len(lines) > 1 and (composing := _OF_A_FILE.match(lines[0])):
+        return _of_a_file(composing.group(1), lines[1:])
+    if _EXTRA in text:
+        return f"{lines[0]}: it needs the extra tiler[submitit]: pip install 'tiler[submitit]'"
+    if exporter := _EXPORTER.search(lines[0]):
+        names = " ".join(sorted(file.stem for file in conf_folder().glob("exporter/*.yaml")))
+        return f"no such option: {exporter.group(1)}; choose any of: {names}"
+    first, *more = (line for line in lines if not line.startswith(_DETAILS))
+    said = f"{first}: {' '.join(more)}" if more else first
+    said = said.partition(" Config search path:")[0]
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+
+
+def _of_a_key(key: str) -> str:
+    """What is wrong with a key that an override sets."""
+    keys = all_keys()
+    if key not in keys:
+        return f"unknown key {key!r}{nearest(key, keys)}"
+    group = key.split(".")[0]
+    others = " or ".join(f"{group}={option}" for option in keys[key])
+    if not others:
+        return needed(key)
+    return f"{key}: the chosen option of {group} has no such key; take {others}"
+
+
+def _of_a_file(option: str, lines: Sequence[str]) -> str:
+    """What is wrong with the file of an option."""
+    key = next((line[10:] for line in lines if line.startswith("full_key: ")), "")
+    if lines[0].startswith(f"Key '{option.split('/')[0]}' not in"):
+        return f"{option}: its file has to begin with the line '# @package _global_'"
+    if re.match("Key '.*' not in", lines[0]):
+        return f"{option}: unknown key {key!r}{nearest(key, all_keys())}"
+    lists = "Cannot merge DictConfig with ListConfig"
+    if lines[0].startswith(lists) and key in ("", "exporter"):
+        return (
+            f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]'"
+        )
+    return f"{option}: {key}: {lines[0]}" if key else f"{option}: {lines[0]}"
+
+
+def all_keys() -> dict[str, list[str]]:
+    """Every key of the default configuration and of all options, with those that have it."""
+    import yaml
+
+    folder = conf_folder()
+    top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    keys: dict[str, list[str]] = {key: [] for key in top if key not in ("hydra", "defaults")}
+    keys |= {f"limits.{key}": [] for key in top["limits"]}
+    for file in sorted(folder.glob("*/*.yaml")):
+        node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        group = file.parent.name
+        prefix = f"{group}.{file.stem}" if group == "exporter" else group
+        for key in (group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))):
+            keys.setdefault(key, []).append(file.stem)
+    return keys

@@ -1,0 +1,223 @@
+"""The objects that a configuration describes: made once where they may be shared, else anew."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from tiler.checks.error_places import foreign_packages, raised_at, said
+from tiler.config.checks.targets import nodes
+from tiler.config.checks.validate import out_of_range
+from tiler.config.exporters import file_settings, naming_files
+from tiler.config.home import at_home
+from tiler.errors import ConfigError, DestinationError, TilerError
+from tiler.extractor import TileExtractor
+from tiler.files import expanded, make_folder, own_folder
+from tiler.protocols import Exporter, MaskProvider, ReaderFactory
+from tiler.resolution import Level
+from tiler.runner.components import lacking, unpicklable
+from tiler.runner.work.job import users_codes
+
+SHAPES_OUTPUT = (
+    "threshold",
+    "on_bad_tile",
+    "max_bad_fraction",
+    "reader",
+    "resolution",
+    "tile",
+    "mask",
+    "exporter",
+)
+"""The keys that decide what is written for a slide; a table may set them slide by slide."""
+
+
+def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects of a job, all problems of their values listed at once."""
+    made: dict[str, Any] = {}
+    problems: list[str] = []
+    for key in ("reader", "resolution", "mask", "exporter"):
+        try:
+            made[key] = _kept(plain, key)
+        except ConfigError as error:
+            problems.append(error.in_config())
+    problems += _without_protocol(made, plain)
+    problems += _not_pickling(made, plain)
+    try:
+        # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
+        resolution = made.get("resolution") or Level(0)
+        with _explained(plain, "tile"):
+            spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
+        extractor = TileExtractor(
+            spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
+        )
+    except ConfigError as error:
+        problems.append(error.in_config())
+    problems += out_of_range(plain["reader"])
+    if not 0 <= plain["max_bad_fraction"] <= 1:
+        problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
+    if not problems and not made["exporter"]:
+        problems.append("exporter=[]: choose at least one of csv, json, images, overview")
+    linking = (plain["exporter"].get("images") or {}).get("link")
+    if linking and _is_off(plain["cache"]):
+        problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
+    if not problems:
+        try:
+            made["exporter"] = naming_files(made["exporter"])
+        except ConfigError as error:
+            problems.append(error.in_config())
+    if problems:
+        raise ConfigError("\n".join(problems))
+    exporters = dict(made["exporter"])
+    settings = _shaping(plain, exporters)
+    open_reader = _plain_partial(made["reader"])
+    return {
+        "open_reader": open_reader,
+        "extractor": extractor,
+        "exporters": exporters,
+        "settings": settings,
+        "code": users_codes(settings, open_reader, extractor, exporters),
+        "on_bad_tile": plain["on_bad_tile"],
+        "max_bad_fraction": plain["max_bad_fraction"],
+    }
+
+
+def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
+    """Name components that lack what tiler calls, and take them out."""
+    exporters = made.get("exporter", {})
+    found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
+        ("mask", made, "mask", plain["mask"], MaskProvider),
+        *(
+            (f"exporter.{name}", exporters, name, plain["exporter"][name], Exporter)
+            for name in exporters
+        ),
+    ]
+    for place, parts, name, node, protocol in found:
+        if name in parts and (missing := lacking(parts[name], protocol)):
+            what, members = type(parts.pop(name)).__name__, ", ".join(missing)
+            yield (
+                f"E_COMPONENT: {place}: {node['_target_']} made a {what} without {members};"
+                f" see tiler.protocols.{protocol.__name__}"
+            )
+
+
+def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
+    """Name components that do not survive the way to a worker, where there are workers."""
+    if plain["engine"].get("_target_", "").endswith(".SerialEngine"):
+        return
+    parts = {key: (made[key], plain[key]) for key in ("reader", "mask") if key in made}
+    for name, exporter in made.get("exporter", {}).items():
+        parts[f"exporter.{name}"] = exporter, plain["exporter"][name]
+    for place, (part, settings) in parts.items():
+        if all(str(node["_target_"]).startswith("tiler.") for _, node in nodes(settings, place)):
+            continue  # tiler's own do, and a table may set thousands of them
+        try:
+            pickle.loads(pickle.dumps(_plain_partial(part)))
+        except Exception as error:  # a component of the user's may hold anything
+            yield f"E_COMPONENT: {place}: {unpicklable(error)}"
+
+
+def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
+    """Make what opens slides, of a configuration's group ``reader``."""
+    made: ReaderFactory = _plain_partial(_kept(plain, "reader"))
+    return made
+
+
+def cache_folder(wish: str | None, root: Path | None) -> Path | None:
+    """The folder of masks and grids, absolute, so that every worker finds it; None for none.
+
+    Parameters
+    ----------
+    wish
+        What the configuration says.
+    root
+        The folder of the run, or of the sweep that it is part of.
+
+    Raises
+    ------
+    ConfigError
+        When it is named, but cannot be made; or it is not named, and there is a link.
+    """
+    if _is_off(wish):
+        return None
+    if not wish:
+        return own_folder((root / ".cache").absolute()) if root else None
+    try:
+        return make_folder(Path(expanded(wish)).absolute())
+    except DestinationError as error:
+        reason = getattr(error.__cause__, "strerror", None)
+        raise ConfigError(
+            f"cache={wish}: this folder cannot be made ({reason}); name another, or cache=off"
+        ) from error
+
+
+def made_anew(plain: Mapping[str, Any], key: str) -> Any:
+    """What a group describes, each time another; what makes it is looked up once."""
+    with _explained(plain, key):
+        if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
+            return instantiate({**_with_homes(plain, key), "_convert_": "all"})
+        make = _plain_partial(_kept(plain, key, _partial_=True))
+        return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
+
+
+def _is_off(wish: str | None) -> bool:
+    return wish is not None and wish.casefold() in ("off", "false")  # YAML reads off as false
+
+
+def _plain_partial(made: Any) -> Any:
+    """A partial without Hydra's wrapper, which would have every worker import Hydra."""
+    return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
+
+
+def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
+    """The settings that decide what is written; the number of threads, for one, does not."""
+    settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
+    for key in ("threads", "link"):
+        settings["exporter"].get("images", {}).pop(key, None)
+    for name, listed in file_settings(exporters).items():
+        settings["exporter"][name]["file"] = listed
+    return settings
+
+
+def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
+    """What a group describes, made once: slides of a table and jobs of a sweep have much alike."""
+    return _from_bytes(pickle.dumps({key: _with_homes(plain, key)}), key, **how)
+
+
+def _with_homes(plain: Mapping[str, Any], key: str) -> Any:
+    """A group's values with home folders for ``~``; what finds slides keeps paths as given."""
+    ours = key == "slides" and str(plain[key]["_target_"]).startswith("tiler.")
+    return plain[key] if ours else at_home(plain[key])
+
+
+@lru_cache(maxsize=64)
+def _from_bytes(group: bytes, key: str, **how: bool) -> Any:
+    plain = pickle.loads(group)
+    with _explained(plain, key):
+        return instantiate({**plain[key], **how, "_convert_": "all"})
+
+
+@contextmanager
+def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
+    """Name the group of a component that cannot be made, and the line of the user's own code."""
+    try:
+        yield
+    except TilerError:
+        raise
+    except Exception as error:  # a component of the user's may raise anything
+        cause: BaseException = error
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, TilerError):
+            raise cause from None
+        if place := raised_at(cause, foreign_packages((), plain[key])):
+            raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
+        what = str(error).splitlines()[0] if cause is error else repr(cause)
+        raise ConfigError(f"{key}: {what}") from error

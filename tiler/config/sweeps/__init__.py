@@ -1,0 +1,1 @@
+"""Sweeps through Hydra: what varies, where jobs run, and how a sweep ends."""

@@ -1,0 +1,50 @@
+"""The end of a sweep: its tables, its picture, its own run, its exit code."""
+
+from __future__ import annotations
+
+from tiler.config.job import remove_if_empty, say
+from tiler.config.sweeps.multirun import Sweep
+
+
+def end_sweep(sweep: Sweep, code: int) -> int:
+    """Write the tables of a sweep; the worst exit code of its jobs.
+
+    Parameters
+    ----------
+    sweep
+        All of whose jobs have ended.
+    code
+        What launching them ended with.
+
+    Raises
+    ------
+    DestinationError
+        When they cannot be written.
+    """
+    from tiler.config.sweeps.thumbnails import thumbnail
+    from tiler.runner.reporting.tables import REFUSED
+    from tiler.sweep.contact_sheet import write_contact_sheet
+    from tiler.sweep.parquet import write_parquet
+    from tiler.sweep.table import read_jobs, worst, write_definition, write_sweep
+    from tiler.sweep.tracking import end_tracked_sweep
+
+    folder, sweep_id = sweep.folder, sweep.context.sweep_id
+    jobs = read_jobs(folder, sweep_id, "run.json", REFUSED, tell=say)
+    budgets = read_jobs(folder, sweep_id, "budget.json", tell=say)
+    if jobs:
+        table = write_sweep(folder, jobs, sweep.context.keys)
+        write_definition(folder, sweep_id, sweep.overrides, jobs)
+        written = [table, write_parquet(table), write_contact_sheet(folder, jobs, thumbnail)]
+        for job in jobs:
+            if job.run["exit_code"]:
+                say(f"job {job.name} ended with exit code {job.run['exit_code']}")
+        count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
+    if not jobs and not budgets:
+        remove_if_empty(folder, "multirun.yaml")
+        if not code:
+            say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
+            code = 2
+    code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
+    end_tracked_sweep(sweep.tracker, folder, jobs, code)
+    return code

@@ -1,0 +1,1 @@
+"""Slides that OpenSlide opens: its facts, levels, damage that it hides, and its self-test."""

@@ -1,0 +1,205 @@
+"""Slides through OpenSlide, never through its fallback to Pillow."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import openslide
+from PIL.Image import Image
+
+from tiler.errors import ConfigError, LimitError, OpenError, ReadError
+from tiler.geometry import Size
+from tiler.protocols import Pixels
+from tiler.readers.base import LevelReader
+from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
+from tiler.readers.openslide.facts import facts_of
+from tiler.readers.openslide.levels import exact_location, levels_of
+from tiler.readers.openslide.native_tiles import native_tiles
+from tiler.readers.openslide.selftest import check_openslide
+from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
+from tiler.readers.tiff.images import DESCRIPTION, check_series, notes_for_openslide
+from tiler.readers.tiff.page_tiles import NativeTileError
+
+_MOST_AT_ONCE = 2048
+"""Pixels across and down of one read. OpenSlide takes 4096 at once and rounds where each further
+part begins, so that the parts of a larger read do not fit together."""
+
+
+class OpenSlideReader(LevelReader):
+    """A slide in any format that OpenSlide knows.
+
+    Parameters
+    ----------
+    path
+        The slide's file.
+    name
+        Its name in outputs; the file's stem if None.
+    mpp
+        Microns per level-0 pixel, instead of what the file says.
+    magnification
+        Objective power of level 0, instead of what the file says.
+    allow_upsampling
+        Whether a target finer than level 0 may be enlarged from it.
+    max_pixels
+        Slides that claim more pixels on level 0 are refused.
+    max_tile_bytes
+        Slides whose own tiles would take more memory are refused: OpenSlide ends the whole
+        process when it cannot allocate one.
+    series
+        The number of the image to read, from 0; None for the largest. OpenSlide reads the first.
+
+    Raises
+    ------
+    OpenError
+        When OpenSlide cannot open the file.
+    LimitError
+        When the slide or its own tiles are larger than allowed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        mpp: float | None = None,
+        magnification: float | None = None,
+        allow_upsampling: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        max_tile_bytes: int = MAX_TILE_BYTES,
+        series: int | None = None,
+    ) -> None:
+        check_series(series)
+        path = Path(path)
+        look(path, name or path.stem)
+        pages = tiff_pages(path)
+        check_claims(path, name or path.stem, pages or ())
+        check_openslide()
+        try:
+            slide = openslide.OpenSlide(path)
+        except openslide.OpenSlideError as error:
+            vendor = openslide.OpenSlide.detect_format(path) or ""
+            notes_for_openslide(pages or (), vendor, series, name or path.stem)
+            raise OpenError(name or path.stem, diagnosis(path, str(error))) from error
+        with ExitStack() as on_error:
+            on_error.callback(slide.close)
+            vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "")
+            notes = notes_for_openslide(pages or (), vendor, series, name or path.stem)
+            try:
+                description = pages[0].get(DESCRIPTION) if pages else None
+                levels = levels_of(slide, path)
+                facts = facts_of(
+                    slide, levels, name or path.stem, mpp, magnification, notes, description
+                )
+            except ConfigError:
+                raise
+            except ValueError as error:
+                what = f"{path.name}: its metadata are malformed: {error}"
+                raise OpenError(name or path.stem, what) from error
+            check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
+            check_pixels(path, name or path.stem, pages, vendor)
+            self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
+            on_error.pop_all()
+        facts = replace(facts, sparse=self._tiles.sparse_in(levels.indices))
+        super().__init__(path, name, facts, allow_upsampling)
+        self._slide = slide
+        self._indices = levels.indices
+        self._own_downsamples = tuple(slide.level_downsamples[index] for index in self._indices)
+        self.reopened = 0
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the handle; closing twice is harmless."""
+        self._slide.close()
+        self._tiles.close()
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        across, down = self.level_dimensions[level]
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + size.width, across), min(y + size.height, down)
+        if (left, top, right, bottom) == (x, y, x + size.width, y + size.height) and max(
+            size
+        ) <= _MOST_AT_ONCE:
+            return self._read_inside(level, x, y, size)
+        out = np.empty((size.height, size.width, 3), np.uint8)
+        out[:] = self.facts.background
+        for row in range(top, bottom, _MOST_AT_ONCE):
+            rows = min(_MOST_AT_ONCE, bottom - row)
+            for column in range(left, right, _MOST_AT_ONCE):
+                columns = min(_MOST_AT_ONCE, right - column)
+                there = out[row - y : row - y + rows, column - x : column - x + columns]
+                there[:] = self._read_inside(level, column, row, Size(columns, rows))
+        return out
+
+    def _read_inside(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        """A box of a level that lies inside it."""
+        downsample = self._own_downsamples[level]
+        across, left = exact_location(x, downsample)
+        down, top = exact_location(y, downsample)
+        wanted = Size(size.width + left, size.height + top)
+        try:
+            self._tiles.check((across, down), self._indices[level], wanted)
+            image = self._read_twice((across, down), self._indices[level], wanted)
+        except (openslide.OpenSlideError, NativeTileError) as error:
+            raise ReadError(
+                self.name,
+                f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}",
+                level,
+                x,
+                y,
+            ) from error
+        if image.getchannel("A").getextrema() == (255, 255):
+            return np.asarray(image.convert("RGB"))[top:, left:]
+        return _over(np.asarray(image), self.facts.background)[top:, left:]
+
+    def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
+        """Read, once more by a handle of its own if that fails.
+
+        The failure may be another thread's: one error closes a handle to everybody.
+        """
+        slide = self._slide
+        try:
+            return slide.read_region(location, level, (size.width, size.height))
+        except openslide.OpenSlideError:
+            self._replace(slide)
+        with openslide.OpenSlide(self.path) as own:
+            return own.read_region(location, level, (size.width, size.height))
+
+    def _replace(self, broken: openslide.OpenSlide) -> None:
+        """Open a new handle for what remains, unless another thread has done so."""
+        with self._lock:
+            if self._slide is broken:
+                self._slide = openslide.OpenSlide(self.path)
+                self.reopened += 1
+
+
+def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    mixed = rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def check_limits(
+    slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
+) -> None:
+    """Refuse sizes that nobody could hold, before anything of them is allocated."""
+    width, height = slide.dimensions
+    if width * height > max_pixels:
+        raise LimitError(
+            name,
+            f"{width}x{height} pixels are more than max_pixels={max_pixels}",
+            fix=limit_fix("max_pixels", "the slide is real"),
+        )
+    for level in range(slide.level_count):
+        across = int(slide.properties.get(f"openslide.level[{level}].tile-width", 0))
+        down = int(slide.properties.get(f"openslide.level[{level}].tile-height", 0))
+        if 4 * across * down > max_tile_bytes:
+            raise LimitError(
+                name,
+                f"a tile of level {level}, {across}x{down}, needs {4 * across * down:,} bytes,"
+                f" more than max_tile_bytes={max_tile_bytes}",
+                fix=limit_fix("max_tile_bytes", "memory allows"),
+            )

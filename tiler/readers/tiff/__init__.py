@@ -1,0 +1,1 @@
+"""Tiled TIFF slides without OpenSlide: layout, native tiles, codecs and their cache."""

@@ -1,0 +1,189 @@
+"""The images that a TIFF holds, such as a macro image and the scan: one of them is the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tiler.errors import ConfigError, Fix, OpenError
+from tiler.geometry import Size
+from tiler.readers.ome import OmeError, OmeImage, is_ome, ome_images
+from tiler.readers.tiff.pixels import described, number_of
+from tiler.readers.tiff.tile_table import is_reduced, page_size
+from tiler.readers.tiff_directories import Tags
+
+DESCRIPTION = 270
+"""The tag ImageDescription of TIFF 6.0."""
+
+_SAMPLES = 277  # tag of TIFF 6.0
+_GENERIC = "generic-tiff"
+_LARGEST_FIRST = ("aperio", "philips")
+"""OpenSlide's formats of TIFFs that begin with the slide."""
+
+
+@dataclass(frozen=True)
+class TiffImage:
+    """An image of a TIFF, with the levels below it.
+
+    Attributes
+    ----------
+    number
+        Its place among the images, from 0.
+    page
+        The page of its level 0.
+    size
+        Of its level 0.
+    ome
+        What OME-XML says of it.
+    """
+
+    number: int
+    page: int
+    size: Size
+    ome: OmeImage | None = None
+
+    def __str__(self) -> str:
+        return f"image {self.number} of {_text(self.size)}"
+
+
+def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
+    """The images of a TIFF: those that its OME-XML lists, else the pages that are not reduced."""
+    description = pages[0].get(DESCRIPTION)
+    found = []
+    if isinstance(description, str) and is_ome(description):
+        try:
+            listed = ome_images(description)
+        except OmeError:
+            listed = []
+        for number, image in enumerate(listed):
+            page = image.page
+            if page is not None and page < len(pages) and page_size(pages[page]) == image.size:
+                found.append(TiffImage(number, page, image.size, image))
+    if found:
+        return found
+    starts = [page for page, tags in enumerate(pages) if page == 0 or not is_reduced(tags)]
+    return [TiffImage(number, page, page_size(pages[page])) for number, page in enumerate(starts)]
+
+
+def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
+    """Why the channels of an image cannot be shown; None where its page holds all of them.
+
+    Parameters
+    ----------
+    image
+        One of ``images_in``.
+    tags
+        Of its page.
+    """
+    if image.ome is None or image.ome.channels <= number_of(tags, _SAMPLES):
+        return None
+    return (
+        f"its OME-XML lists {image.ome.channels} channels in several pages or files, of which page"
+        f" {image.page} alone would be shown, {described(tags)}; write three of them as the samples"
+        " of one RGB image first"
+    )
+
+
+def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
+    """The first page of a file whose other pages are not images of their own.
+
+    Raises
+    ------
+    OpenError
+        When a later page is larger, so that the first one is not the slide.
+    """
+    images = [TiffImage(number, number, page_size(tags)) for number, tags in enumerate(pages)]
+    largest = choose_image(images, None, slide)
+    if largest.number:
+        raise OpenError(
+            slide,
+            f"its first page has {_text(images[0].size)} pixels, but page {largest.page} has"
+            f" {_text(largest.size)}, so the first one is not the slide; write that page into a"
+            " file of its own",
+        )
+    return images[0]
+
+
+def notes_for_openslide(
+    pages: Sequence[Tags], vendor: str, series: int | None, slide: str
+) -> dict[str, str]:
+    """What is to be noted of the image of a file that OpenSlide reads, which is the first.
+
+    Parameters
+    ----------
+    pages
+        Of the TIFF; none for other formats.
+    vendor
+        As OpenSlide calls it.
+    series
+        The number of the image to read; None for the largest.
+    slide
+        The slide's name, for errors.
+
+    Raises
+    ------
+    OpenError
+        When another image is larger, or is asked for.
+    """
+    if pages and vendor in (_GENERIC, *_LARGEST_FIRST):
+        images = images_in(pages) if vendor == _GENERIC else [first_image(pages, slide)]
+        image = choose_image(images, series, slide)
+        if image.page:
+            raise _not_first(slide, image, images[0])
+        return note_on(image, images)
+    if series:
+        raise OpenError(slide, f"series={series}: OpenSlide reads one image of a file, 0")
+    return {}
+
+
+def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
+    return OpenError(
+        slide,
+        f"OpenSlide reads {first} pixels, the first of the file, but the slide is {wanted}",
+        fix=Fix(
+            "use reader=tiff, or reader.series=0 for the first",
+            "use TiffReader(path), or open_slide(path, series=0) for the first",
+        ),
+    )
+
+
+def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) -> TiffImage:
+    """The image that is the slide: the one with the wanted number, else the largest.
+
+    Raises
+    ------
+    OpenError
+        When no image has that number, with those that there are.
+    """
+    if series is None:
+        return max(images, key=lambda image: image.size.width * image.size.height)
+    for image in images:
+        if image.number == series:
+            return image
+    what = f"series={series}: there is no such image; the file has {listed(images)}"
+    fix = Fix("choose one of them for reader.series", "choose one: open_slide(path, series=…)")
+    raise OpenError(slide, what, fix=fix)
+
+
+def listed(images: Sequence[TiffImage]) -> str:
+    """The images in words, the first few of many."""
+    some = ", ".join(map(str, images[:5]))
+    return some if len(images) <= 5 else f"{some} and {len(images) - 5} more"
+
+
+def note_on(image: TiffImage, images: Sequence[TiffImage]) -> dict[str, str]:
+    """What a slide's provenance says of the choice, where there was one."""
+    others = [other for other in images if other is not image]
+    return {"image": f"{image}; not read: {listed(others)}"} if others else {}
+
+
+def check_series(series: object) -> None:
+    """Refuse a number of an image that is none."""
+    if series is not None and (
+        not isinstance(series, int) or isinstance(series, bool) or series < 0
+    ):
+        raise ConfigError(f"reader.series={series!r}: must be a whole number >= 0, or null")
+
+
+def _text(size: Size) -> str:
+    return f"{size.width}x{size.height}"

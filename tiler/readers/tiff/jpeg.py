@@ -1,0 +1,128 @@
+"""JPEG streams inside a TIFF: what they lack to be files, and their pixels.
+
+Sources: ITU-T T.81, annex B; TIFF Technical Note 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from tiler.checks.pictures import check_jpeg
+from tiler.geometry import Size
+from tiler.protocols import Pixels
+
+SOI = b"\xff\xd8"
+_FILL, _EOI, _SOS = 0xFF, 0xD9, 0xDA
+_TABLES = {0xC4, 0xDB}  # Huffman and quantization
+_COLOUR_MARKERS = {0xE0, 0xEE}  # APP0 of JFIF, APP14 of Adobe
+
+
+def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[bytes], bytes]:
+    """What makes a tile's bytes a JPEG file of its own that any program shows in the right colours.
+
+    The function that is returned adds the tables that all tiles share, and a marker for the
+    colours, where the bytes do without; it raises ``ValueError`` when they are not such a tile.
+
+    Parameters
+    ----------
+    tile
+        Its size in pixels.
+    shared
+        The TIFF's JPEGTables, where it has them.
+    ycbcr
+        Whether its colours are YCbCr, as the TIFF says; else RGB.
+    """
+    import simplejpeg
+
+    width, height = tile
+    tables = b"" if shared is None else _segments(shared, only=_TABLES)[0]
+    colours = "YCbCr" if ycbcr else "RGB"
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([ycbcr])
+
+    def complete(data: bytes) -> bytes:
+        """With the tables, and a marker for the colours in place of all others."""
+        segments, rest = _segments(data, without=_COLOUR_MARKERS)
+        return b"".join((SOI, tables, adobe, segments, data[rest:]))
+
+    def whole(data: bytes) -> bytes:
+        stream = complete(data) if tables else data
+        found = simplejpeg.decode_jpeg_header(stream)  # before memory is taken for it
+        if found[2] != colours and stream is data:
+            # OpenSlide takes the colours from the TIFF, whatever the stream says.
+            stream = complete(data)
+            found = simplejpeg.decode_jpeg_header(stream)
+        if found[:3] != (height, width, colours):
+            raise ValueError(f"a JPEG of {found[1]}x{found[0]} {found[2]}, not {width}x{height}")
+        return stream
+
+    return whole
+
+
+def jpeg_decoder(
+    tile: Size, shared: bytes | None, *, ycbcr: bool, factor: int
+) -> Callable[[bytes], Pixels]:
+    """A function from a tile's bytes to its pixels, as many times smaller as ``factor`` says."""
+    import simplejpeg
+
+    whole = jpeg_stream(tile, shared, ycbcr=ycbcr)
+    shape = (tile.height // factor, tile.width // factor, 3)
+
+    def decode(data: bytes) -> Pixels:
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            whole(data),
+            fastdct=False,
+            fastupsample=False,
+            min_height=shape[0],
+            min_width=shape[1],
+            min_factor=factor,
+        )
+        if pixels.shape != shape:
+            raise ValueError(f"a JPEG decoded to {pixels.shape}, not {shape}")
+        return pixels
+
+    return decode
+
+
+def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
+    """A function that raises ``ValueError`` for a JPEG stream about which libjpeg warns.
+
+    Parameters
+    ----------
+    shared
+        The TIFF's JPEGTables, where it has them.
+    """
+    tables = b"" if shared is None else _segments(shared, only=_TABLES)[0]
+
+    def check(data: bytes) -> None:
+        if data[:2] != SOI:
+            raise ValueError(f"no JPEG: it begins with {data[:4].hex()}")
+        check_jpeg(SOI + tables + data[2:])
+
+    return check
+
+
+def _segments(
+    stream: bytes, *, only: Container[int] | None = None, without: Container[int] = ()
+) -> tuple[bytes, int]:
+    """The segments of a JPEG stream that have, or have not, one of these markers.
+
+    Returns
+    -------
+    tuple
+        The segments before the scan, joined; and where the rest of the stream begins.
+    """
+    if stream[:2] != SOI:
+        raise ValueError(f"no JPEG: it begins with {stream[:4].hex()}")
+    kept, at = [], 2
+    while at + 4 <= len(stream) and stream[at] == _FILL:
+        marker = stream[at + 1]
+        if marker == _FILL:
+            at += 1
+            continue
+        if marker in (_SOS, _EOI):
+            break
+        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker not in without and (only is None or marker in only):
+            kept.append(stream[at:end])
+        at = end
+    return b"".join(kept), at

@@ -1,0 +1,289 @@
+"""Tiled TIFF slides without OpenSlide in the way: each native tile is decoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tiler.errors import ConfigError, ReadError, SlideError
+from tiler.geometry import Size, is_number
+from tiler.protocols import Pixels
+from tiler.readers.base import LevelReader
+from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.preflight import look
+from tiler.readers.tiff.codecs import DECODE_ERRORS, decoder
+from tiler.readers.tiff.facts import Asked, survey
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff.images import check_series
+from tiler.readers.tiff.jpeg import jpeg_stream
+from tiler.readers.tiff.layout import (
+    UnfitError,
+    beyond_the_end,
+    check_limits,
+    check_presence,
+    not_native,
+    tile_at,
+)
+from tiler.readers.tiff.reduced import best_factor, reduced_levels
+from tiler.readers.tiff.tile_cache import TileCache
+from tiler.resolution import Resolution
+
+
+class TiffReader(LevelReader):
+    """A slide in a tiled TIFF: Aperio SVS, generic and BigTIFF, Philips, OME-TIFF with SubIFDs.
+
+    Pixels of level 0 are OpenSlide's to the bit for JPEG and lossless compressions; JPEG 2000 with
+    subsampled chroma (Aperio 33003) differs by at most 1. Other levels are read at whole pixels of
+    their own, where OpenSlide, which counts in level-0 pixels, blends neighbours wherever the
+    downsample is not a whole number: there, identity is not claimed.
+
+    Safe to use from several threads.
+
+    Parameters
+    ----------
+    path
+        The slide's file.
+    name
+        Its name in outputs; the file's stem if None.
+    mpp
+        Microns per level-0 pixel, instead of what the file says.
+    magnification
+        Objective power of level 0, instead of what the file says.
+    allow_upsampling
+        Whether a target finer than level 0 may be enlarged from it.
+    max_pixels
+        Slides that claim more pixels on level 0 are refused.
+    max_tile_bytes
+        Slides whose own tiles would take more memory are refused.
+    scaled_decode
+        Whether JPEG tiles are decoded at 1/2, 1/4 or 1/8 by libjpeg when the target is so much
+        coarser than the level. Faster, and close to the area mean, but not identical to it.
+    cache_bytes
+        Memory for decoded native tiles, which neighbouring regions share.
+    series
+        The number of the image to read, from 0, if the file has several; None for the largest.
+
+    Raises
+    ------
+    UnfitError
+        When the file is not one to vouch for, with the reason; OpenSlide may well read it.
+    OpenError
+        When there is no file, or none of the tiles of a level lie within it.
+    LimitError
+        When the slide or its own tiles are larger than allowed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        mpp: float | None = None,
+        magnification: float | None = None,
+        allow_upsampling: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        max_tile_bytes: int = MAX_TILE_BYTES,
+        scaled_decode: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+        series: int | None = None,
+    ) -> None:
+        check_series(series)
+        if not is_number(cache_bytes) or cache_bytes < 0:
+            raise ConfigError(f"reader.cache_bytes={cache_bytes!r}: must be a number >= 0")
+        path = Path(path)
+        slide = path.stem if name is None else name
+        look(path, slide)
+        facts, levels = survey(Asked(path, slide, mpp, magnification, series))
+        check_limits(levels, slide, max_pixels, max_tile_bytes)
+        self._levels = list(levels)
+        self._decoders = [decoder(level.coding) for level in levels]
+        self._downsamples = list(facts.level_downsamples)
+        self._scaled: dict[tuple[int, int], int] = {}  # of a level by a factor: where it stands
+        for index, factor, reduced in reduced_levels(levels) if scaled_decode else ():
+            self._scaled[index, factor] = len(self._levels)
+            self._levels.append(reduced)
+            self._downsamples.append(facts.level_downsamples[index] * factor)
+            self._decoders.append(decoder(reduced.coding, factor))
+        self._cache = TileCache(cache_bytes)
+        self._max_tile_bytes = max_tile_bytes
+        sparse = tuple(level.sparse_tiles() for level in levels)
+        super().__init__(path, name, replace(facts, sparse=sparse), allow_upsampling)
+        self._file = TileFile(path)
+        with ExitStack() as on_error:
+            on_error.callback(self._file.close)
+            check_presence(levels, slide, self._file.size)
+            self._probe()
+            on_error.pop_all()
+
+    @property
+    def native_tiles_decoded(self) -> int:
+        """How many native tiles were decoded so far, each time one was."""
+        return self._cache.made
+
+    @property
+    def reopened(self) -> int:
+        """How often the file had to be opened again because reading failed."""
+        return self._file.reopened
+
+    def close(self) -> None:
+        """Close the file and let go of the cache; closing twice is harmless."""
+        self._file.close()
+        self._cache.clear()
+
+    def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
+        native = self._levels[level]
+        width, height = native.tile
+        left, top = max(x, 0), max(y, 0)
+        right = min(x + size.width, native.size.width)
+        bottom = min(y + size.height, native.size.height)
+        out = np.empty((size.height, size.width, 3), np.uint8)
+        if (right - left, bottom - top) != size:
+            out[:] = self.facts.background
+        if left >= right or top >= bottom:
+            return out
+        for tile in native.within(left, top, right, bottom):
+            row, column = divmod(tile, native.columns)
+            x0, y0 = column * width, row * height
+            start, stop = max(left, x0), min(right, x0 + width)
+            up, down = max(top, y0), min(bottom, y0 + height)
+            there = out[up - y : down - y, start - x : stop - x]
+            if native.sparse[tile]:
+                there[:] = self.facts.background
+                continue
+            try:
+                pixels = self._cache.get((level, tile), self._decode)
+            except _DamagedTileError as error:
+                what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
+                raise ReadError(self.name, what, level, x, y) from error
+            there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
+        return out
+
+    def _read_area(
+        self,
+        level: int,
+        left: float,
+        top: float,
+        scale_x: float,
+        size: Size,
+        scale_y: float | None = None,
+    ) -> Pixels:
+        scale_y = scale_x if scale_y is None else scale_y
+        factors = {factor for index, factor in self._scaled if index == level}
+        factor = best_factor(scale_x, scale_y, factors)
+        return super()._read_area(
+            self._scaled[level, factor] if factor > 1 else level,
+            left / factor,
+            top / factor,
+            scale_x / factor,
+            size,
+            scale_y / factor,
+        )
+
+    def _level_facts(self, level: int) -> tuple[Size, float]:
+        return self._levels[level].size, self._downsamples[level]
+
+    def native_jpeg(
+        self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
+    ) -> bytes:
+        """The JPEG stream of the native tile of level 0 that a box coincides with.
+
+        It is completed with what it takes to be a file of its own, and not decoded: damage inside
+        it goes unseen.
+
+        Parameters
+        ----------
+        location, shape, resolution
+            As in ``read_region``, counted from the slide's corner.
+
+        Raises
+        ------
+        SlideError
+            When the box is not just one JPEG tile of level 0.
+        ReadError
+            When the tile's bytes cannot be had.
+        """
+        native = self._levels[0]
+        tile, downsample = tile_at(native, location, shape), resolution.downsample(self)
+        if tile is None or native.sparse[tile] or not native.coding.is_jpeg or downsample != 1:
+            x, y = location
+            why = not_native(native, tile, shape, downsample)
+            raise SlideError(
+                self.name,
+                f"exporter.images.passthrough: the tile at ({x}, {y}) is none of the slide's own"
+                f" JPEG tiles: {why}; or set passthrough=false",
+            )
+        try:
+            return self._as_file(self._stored(0, tile))
+        except (*DECODE_ERRORS, OSError, _DamagedTileError) as error:
+            (x, y), (width, height) = location, native.tile
+            what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
+            raise ReadError(self.name, what, 0, x, y) from error
+
+    @cached_property
+    def _as_file(self) -> Callable[[bytes], bytes]:
+        coding = self._levels[0].coding
+        return jpeg_stream(coding.tile, coding.tables, ycbcr=coding.is_ycbcr)
+
+    def _stored(self, level: int, tile: int) -> bytes:
+        """The bytes of a native tile as they are in the file."""
+        native = self._levels[level]
+        if wrong := native.wrong_entry(tile):
+            raise ValueError(wrong)
+        offset, count = int(native.offsets[tile]), int(native.byte_counts[tile])
+        if not 0 <= offset <= offset + count <= self._file.size:
+            raise _DamagedTileError(beyond_the_end(native, tile, self._file.size))
+        if count > self._max_tile_bytes:
+            raise ValueError(f"its {count:,} bytes are more than reader.max_tile_bytes")
+        data = self._file.read(offset, count)
+        if len(data) < count:
+            raise ValueError(f"{len(data):,} bytes instead of {count:,}: the file has shrunk")
+        return data
+
+    def _decode(self, key: tuple[int, int]) -> Pixels:
+        """One native tile, by level and number."""
+        level, tile = key
+        try:
+            return self._decoders[level](self._stored(level, tile))
+        except (*DECODE_ERRORS, OSError) as error:
+            name = self._levels[level].name(tile)
+            raise _DamagedTileError(f"{name}: {error}") from error
+
+    def _probe(self) -> None:
+        """Refuse a level of which three tiles in different places cannot be decoded."""
+        for level in range(len(self.level_dimensions)):
+            native = self._levels[level]
+            stored = np.flatnonzero(native.byte_counts.astype(bool) & ~native.damaged)
+            errors = []
+            for tile in stored[[0, len(stored) // 2, -1]] if len(stored) else ():
+                try:
+                    self._decode((level, int(tile)))
+                    break
+                except (_DamagedTileError, ImportError) as error:  # a codec may not be built in
+                    errors.append(error)
+            else:
+                if errors:
+                    raise UnfitError(self.name, f"level {level}: {errors[0]}")
+
+
+class _DamagedTileError(Exception):
+    """A native tile cannot be had, and why."""
+
+
+def vouch(path: str | Path) -> str | None:
+    """Why ``TiffReader`` does not read a file; None if it does.
+
+    Raises
+    ------
+    OpenError, LimitError
+        When nothing should read it.
+    """
+    try:
+        TiffReader(path).close()
+    except UnfitError as error:
+        return error.what
+    return None

@@ -1,0 +1,41 @@
+"""Levels that are not in the file: JPEG tiles that libjpeg decodes smaller than they are."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
+
+from tiler.geometry import Size
+from tiler.readers.tiff.layout import NativeLevel
+
+_FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
+
+
+def reduced_levels(levels: Sequence[NativeLevel]) -> Iterator[tuple[int, int, NativeLevel]]:
+    """Each level of JPEG tiles at 1/8, 1/4 and 1/2, where its tiles stay whole.
+
+    Yields
+    ------
+    tuple
+        The level's index, the factor, and what the level is at that size.
+    """
+    for index, level in enumerate(levels):
+        for factor in _FACTORS:
+            whole = not (level.tile.width % factor or level.tile.height % factor)
+            if level.coding.is_jpeg and whole:
+                size, tile = _part(level.size, factor), _part(level.tile, factor)
+                yield index, factor, replace(level, size=size, tile=tile)
+
+
+def best_factor(scale_x: float, scale_y: float, factors: Container[int]) -> int:
+    """By how much to have libjpeg reduce a level that is to be reduced by these scales."""
+    for factor in _FACTORS:
+        # Whole scales stay whole: 3 is 3, not 2 and then 1.5, which is slower and blurs.
+        spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))
+        if factor in factors and factor <= min(scale_x, scale_y) and not spoils:
+            return factor
+    return 1
+
+
+def _part(size: Size, factor: int) -> Size:
+    return Size(-(-size.width // factor), -(-size.height // factor))

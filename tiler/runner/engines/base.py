@@ -1,0 +1,39 @@
+"""What an engine must be able to do."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from tiler.runner.work.tasks import Task
+
+
+class Engine(Protocol):
+    """Does tasks, one or many at a time.
+
+    Used as a context manager: entering starts its workers, leaving ends them at once, whatever
+    they are doing.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it wants under way, so that no worker ever waits for one."""
+
+    @property
+    def at_once(self) -> int:
+        """How many tasks it works on at the same time."""
+
+    def submit(self, task: Task) -> None:
+        """Take a task."""
+
+    def next(self) -> tuple[Task, object]:
+        """Wait for any task to end; its result, or the error that ended it."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""Reports of a run: tables, events, log file, progress and tracking."""

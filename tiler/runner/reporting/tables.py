@@ -1,0 +1,120 @@
+"""The files beside the slides: ``slides.csv`` and ``run.json``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tiler
+from tiler.files import inside, write_whole
+from tiler.runner.store.versions import versions
+from tiler.runner.work.job import STATUSES, SlideRow
+from tiler.storage.csv_text import csv_text
+from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
+
+RUNNING = "running"
+"""The ``status`` in a ``run.json`` whose run has not ended, or died."""
+
+_SIGNALS = 128
+"""Exit codes above are 128 and the number of a signal."""
+
+REFUSED = "refused.json"
+"""Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
+
+
+OWN = "_"
+"""How the names of columns begin that come from the user's own table of slides."""
+
+
+def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> None:
+    """Write ``slides.csv``: one row per slide, in the order they were asked for.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+    rows
+        One per slide.
+    own
+        Columns of each slide from the user's table; their names begin with ``OWN``.
+    """
+    columns = [field.name for field in fields(SlideRow)]
+    columns += dict.fromkeys(name for some in own for name in some)
+    text = csv_text(columns, ({**vars(row), **some} for row, some in zip(rows, own, strict=True)))
+    write_whole(inside(out, "slides.csv"), text.encode(errors="surrogateescape"))
+
+
+def read_slides(out: Path) -> list[dict[str, str]]:
+    """The rows of a run's ``slides.csv``, as text; none where there is no table.
+
+    Raises
+    ------
+    StoredError
+        When there is one that cannot be used.
+    """
+    try:
+        data = read_regular(out / "slides.csv", MAX_TABLE)
+    except FileNotFoundError:
+        return []
+    return table_rows(data, ("slide_id", "status", "candidates", "kept"))
+
+
+def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV table that has at least some columns, as text.
+
+    Raises
+    ------
+    StoredError
+        When it has not, or is cut short or garbled.
+    """
+    text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
+    try:
+        rows = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise StoredError(f"is damaged: {error}") from error
+    for number, row in enumerate(rows, 1):
+        missing = [name for name in columns if row.get(name) is None]
+        if missing or None in row:
+            what = f"no {missing[0]!r}" if missing else "too many cells"
+            raise StoredError(f"is damaged: row {number} has {what}")
+    return rows
+
+
+def write_run(
+    out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int | None
+) -> None:
+    """Write ``run.json``: what was asked for, with what, and what came of it.
+
+    ``code`` is the exit code, or None of a run that has just begun.
+    """
+    counts = Counter(row.status for row in rows)
+    record = {
+        "tiler": tiler.__version__,
+        "status": _status(code),
+        "versions": versions(),
+        **facts,
+        "counts": {
+            "slides": len(rows),
+            **{status: counts[status] for status in STATUSES},
+            "candidates": sum(row.candidates for row in rows),
+            "kept": sum(row.kept for row in rows),
+            "dropped": sum(row.dropped for row in rows),
+        },
+        "exit_code": code,
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")
+    (out / REFUSED).unlink(missing_ok=True)
+
+
+def _status(code: int | None) -> str:
+    """How a run stands: one that says ``running`` while nothing holds its lock has died."""
+    if code is None:
+        return RUNNING
+    return "done" if code == 0 else "interrupted" if code > _SIGNALS else "failed"

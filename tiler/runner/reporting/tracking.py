@@ -1,0 +1,167 @@
+"""A run as its tracker sees it: numbers in, and failures that cost nothing but a line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tiler.checks.error_places import foreign_packages, raised_at
+from tiler.protocols import RunStatus, Tracker
+from tiler.runner.work.job import SlideRow
+
+log = logging.getLogger("tiler")
+
+_T = TypeVar("_T")
+_INTERRUPTED = (130, 143)
+
+
+class Guarded:
+    """A tracker whose failures are said once; after the first, only the end is still tried."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._started = self._failed = False
+
+    def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
+        """Begin; an empty id where that failed."""
+        run_id = self._tried(lambda: self._tracker.start(name, parameters, parent))
+        self._started = not self._failed
+        return run_id or ""
+
+    def step(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Hand on the numbers so far."""
+        if self._started and not self._failed:
+            self._tried(lambda: self._tracker.step(number, metrics))
+
+    def end(
+        self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
+    ) -> None:
+        """Hand on the last numbers and the files that are there."""
+        there = {name: path for name, path in files.items() if path.is_file()}
+        if self._started:
+            self._tried(lambda: self._tracker.end(status, metrics, there))
+
+    def _tried(self, call: Callable[[], _T]) -> _T | None:
+        try:
+            return call()
+        except Exception as error:  # of any library, any server, any disk: none may cost a slide
+            if not self._failed:
+                what = self._said(error)
+                log.warning("tracker: %s; tracking is incomplete, the run goes on", what)
+            self._failed = True
+            return None
+
+    def _said(self, error: BaseException) -> str:
+        """An error in one line; for a tracker of the user's own, also where it was raised."""
+        place = raised_at(error, foreign_packages([self._tracker]))
+        return f"{_said(error)} ({place})" if place else _said(error)
+
+
+def _said(error: BaseException) -> str:
+    """An error in one line, with what is at the bottom of it."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    line = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return line if root is error else f"{line} ({type(root).__name__}: {root})"
+
+
+class Tracking:
+    """What a run counts for its tracker: a step for every slide that it deals with.
+
+    Attributes
+    ----------
+    exit_code
+        Of the run, once it has ended; None until then.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.exit_code: int | None = None
+        self._tracker = Guarded(tracker)
+        self._began = time.monotonic()
+        self._totals = Counter[str](slides=0, tiles=0, failures=0)
+        self._tissue: float | None = None
+        self._covered = 0.0  # tiles, each counted by its coverage
+        self._made = 0
+
+    def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> None:
+        """Begin the run."""
+        self._tracker.start(name, parameters, parent)
+        self._began = time.monotonic()
+
+    def working_since(self, moment: float) -> None:
+        """Count seconds from when the first slide was worked on: start-up is no part of them."""
+        self._began = moment
+
+    def resumed(self, rows: Iterable[SlideRow]) -> None:
+        """Count slides that were done already."""
+        for row in rows:
+            self._count(row)
+
+    def slide(self, row: SlideRow) -> None:
+        """Count a slide that has just ended, and hand on the numbers so far."""
+        self._count(row)
+        self._made += row.kept
+        self._tracker.step(self._totals["slides"], self.metrics())
+
+    def end(self, files: Mapping[str, Path]) -> None:
+        """End the run as its exit code says; a run without one broke off."""
+        self._tracker.end(status_of(self.exit_code), self.metrics(), files)
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers so far; tiles per second are those of this run, not of what it found."""
+        seconds = time.monotonic() - self._began
+        tissue = {} if self._tissue is None else {"tissue_mm2": self._tissue}
+        tiles = self._totals["tiles"]
+        coverage = {"coverage": self._covered / tiles} if tiles else {}
+        rate = self._made / seconds if seconds else 0.0
+        return {**self._totals, **tissue, **coverage, "seconds": seconds, "tiles_per_s": rate}
+
+    def _count(self, row: SlideRow) -> None:
+        self._totals.update(slides=1, tiles=row.kept, failures=int(row.status == "failed"))
+        self._covered += row.kept * (row.coverage or 0.0)
+        if row.tissue_mm2 is not None:  # unknown where the slide's mpp is
+            self._tissue = (self._tissue or 0.0) + row.tissue_mm2
+
+
+@contextmanager
+def tracked(
+    tracker: Tracker, name: str, parameters: Mapping[str, str], parent: str | None, out: Path
+) -> Iterator[Tracking]:
+    """Track what is run in the block; its exit code is set there.
+
+    Parameters
+    ----------
+    tracker
+        Who is told.
+    name, parameters, parent
+        See ``Tracker.start``.
+    out
+        The run's folder, whose tables and pictures are handed on.
+    """
+    tracking = Tracking(tracker)
+    tracking.start(name, parameters, parent)
+    try:
+        yield tracking
+    finally:
+        # A run that broke off may not have had the folder to itself.
+        tracking.end({} if tracking.exit_code is None else artifacts(out))
+
+
+def artifacts(out: Path) -> dict[str, Path]:
+    """The files of a run that tell of it, by their names in its folder."""
+    pictures = sorted(out.glob("slides/*/*_overview.jpg"))
+    paths = [out / "run.json", out / "slides.csv", *pictures]
+    return {path.relative_to(out).as_posix(): path for path in paths}
+
+
+def status_of(exit_code: int | None) -> RunStatus:
+    """How a run with this exit code ended."""
+    if exit_code in _INTERRUPTED:
+        return "killed"
+    return "finished" if exit_code == 0 else "failed"

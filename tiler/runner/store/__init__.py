@@ -1,0 +1,1 @@
+"""Files that vouch for others: records, fingerprints, cached arrays, locks and versions."""

@@ -1,0 +1,119 @@
+"""Which code made masks, grids and tiles: part of what the cache and the records know them by."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+
+import tiler
+from tiler.runner.store.sources import source_digest
+from tiler.runner.store.versions import versions
+
+SHAPING = (
+    "readers",
+    "masks",
+    "exporters",
+    "checks",
+    "storage",
+    "errors.py",
+    "files.py",
+    "geometry.py",
+    "resolution.py",
+    "spec.py",
+    "regions.py",
+    "grid.py",
+    "protocols.py",
+    "stages.py",
+    "extractor.py",
+    "startup.py",
+    "written.py",
+)
+"""Folders and files of ``tiler/`` that shape masks, grids and tiles: all that those import."""
+
+_TARGET = "_target_"
+
+
+@cache
+def code_version() -> str:
+    """Return a digest of the code that makes masks, grids and tiles: tiler's and its libraries'.
+
+    Raises
+    ------
+    FileNotFoundError
+        If an entry of ``SHAPING`` is missing.
+    """
+    total = sha256(repr(versions()).encode())
+    for path in shaping_files():
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def shaping_files() -> list[Path]:
+    """Return the source files that ``SHAPING`` names, those of subfolders included."""
+    package = Path(tiler.__file__).parent
+    files: list[Path] = []
+    for name in SHAPING:
+        place = package / name
+        found = [place] if place.is_file() else sorted(place.rglob("*.py"))
+        if not found:
+            raise FileNotFoundError(f"{place} is missing, and tiler.runner.store.code names it")
+        files += found
+    return files
+
+
+def code_of(*components: object) -> list[str]:
+    """What tells one version from another of tiler, its libraries, and a user's components."""
+    return [code_version(), *(users_code(None, component) for component in components)]
+
+
+def users_code(settings: object, *components: object) -> str:
+    """The digest of the source that the user brought for some components; empty for tiler's own.
+
+    Parameters
+    ----------
+    settings
+        Plain containers; what their ``_target_`` keys name counts at any depth.
+    *components
+        Objects, classes, functions or partials.
+    """
+    modules = {*map(_module_of, components), *map(_module_named, _targets(settings))}
+    digests = {name: source_digest(name) for name in modules if not _is_tilers(name)}
+    text = "\n".join(f"{name} {found}" for name, found in sorted(digests.items()) if found)
+    return sha256(text.encode()).hexdigest() if text else ""
+
+
+def is_ours(part: object) -> bool:
+    """Whether a part is tiler's own, and not one that a user brings."""
+    return _is_tilers(type(part).__module__)
+
+
+def _is_tilers(module: str) -> bool:
+    return module.split(".")[0] == "tiler"
+
+
+def _module_of(part: object) -> str:
+    """Where an object's class, a function, or what a partial calls is written."""
+    thing = part.func if isinstance(part, partial) else part
+    name = getattr(thing, "__module__", None)
+    return str(name if isinstance(name, str) else type(thing).__module__)
+
+
+def _targets(settings: object) -> Iterator[str]:
+    """What the ``_target_`` keys of plain containers name."""
+    if isinstance(settings, Mapping):
+        if isinstance(target := settings.get(_TARGET), str):
+            yield target
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _targets(value)
+
+
+def _module_named(target: str) -> str:
+    """The loaded module that a dotted name leads to."""
+    parts = target.split(".")
+    names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in sys.modules), "")

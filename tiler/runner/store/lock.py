@@ -1,0 +1,114 @@
+"""One run per folder: a lock of the operating system, which dies with its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from tiler.checks.hints import made_of
+from tiler.errors import LockedError
+from tiler.files import (
+    check_writable,
+    destination_error,
+    inside,
+    make_folder,
+    own_folder,
+    write_whole,
+)
+from tiler.runner.work.folders import PARTIAL, clear, recover
+from tiler.storage.stored import read_json
+
+LOCK = ".lock"
+_HOLDER = ".lock-holder.json"
+_MAX_HOLDER = 4096  # bytes
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Have a run's folder to oneself, what a crash left there put in order first.
+
+    Raises
+    ------
+    ConfigError
+        When links inside ``out`` could lead writes and removals anywhere.
+    DestinationError, LockedError
+        When ``out`` cannot be written, or another run holds it.
+    """
+    for name in ("slides", PARTIAL):
+        own_folder(out / name)
+    with locked(out):
+        recover(out)
+        try:
+            yield
+        finally:
+            clear(out, keep_pieces=True)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the lock of a run's or a sweep's folder, which is created if need be.
+
+    Raises
+    ------
+    DestinationError
+        When the folder or its lock file cannot be written.
+    LockedError
+        When another process holds it: which one, on which host, since when.
+    """
+    lock = _acquired(out)
+    try:
+        facts = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_whole(inside(out, _HOLDER), json.dumps(facts).encode())
+        yield
+    finally:
+        with suppress(OSError):  # the folder may be gone, or read-only by now
+            (out / _HOLDER).unlink()
+        lock.release()
+
+
+def _acquired(out: Path) -> BaseFileLock:
+    path = inside(make_folder(out), LOCK)
+    check_writable(path)
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except FileNotFoundError:  # another process found the folder empty, and removed it
+            make_folder(out)
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(
+            f"E_LOCKED: {out} is in use{_holder(out)}; wait for that run, or use another out"
+        ) from None
+    except OSError as error:
+        raise destination_error(error, path) from error
+    return lock
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """Who holds a lock."""
+
+    pid: int
+    host: str
+    since: str
+
+
+def _holder(out: Path) -> str:
+    try:
+        who = made_of(_Holder, read_json(out / _HOLDER, _MAX_HOLDER))
+    except (FileNotFoundError, ValueError):
+        return ""
+    return f", held by pid {who.pid} on host {who.host} since {who.since}"

@@ -1,0 +1,223 @@
+"""Work that settings share: a slide's mask, and how much of it every grid cell holds.
+
+Both depend on few of the settings, so a sweep over the others finds them in the cache, and with
+them what the slide is: then it need not even be opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tiler.grid import coverage
+from tiler.protocols import Mask, WSIReader
+from tiler.readers.deferred import DeferredReader, Known
+from tiler.resolution import Resolution
+from tiler.runner.store.arrays import Arrays, key_of, load_or_recall, prune, store
+from tiler.runner.store.code import code_version, is_ours
+from tiler.runner.store.entries import grid_of, mask_of
+from tiler.runner.store.fingerprint import Fingerprint, fingerprint
+from tiler.runner.store.known import known_slide
+from tiler.runner.work.job import SlideJob
+from tiler.stages import Axes, Cells
+
+log = logging.getLogger("tiler")
+
+_EDGES = ("columns", "rows")
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A slide's mask and grid, and where they came from.
+
+    Attributes
+    ----------
+    source, inputs
+        The slide's fingerprint, and ``SlideJob.input_hashes``.
+    known
+        What the slide is.
+    mask, cells
+        As of ``TileExtractor.make_mask`` and ``walk``.
+    keys
+        What mask and grid are kept under.
+    made
+        What was not in the cache, of ``mask`` and ``grid``.
+    notes
+        What is to be said of entries that could not be used.
+    """
+
+    source: Fingerprint
+    inputs: Mapping[str, str]
+    known: Known
+    mask: Mask
+    cells: Cells
+    keys: tuple[str, str]
+    made: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
+    """Find the mask and the grid of a slide, or open it and make them.
+
+    Raises
+    ------
+    SlideError
+        When the slide cannot be read or does not have the wanted resolution.
+    """
+    spec, extractor = job.extractor.tile_spec, job.extractor
+
+    @cache
+    def opened() -> WSIReader:
+        reader = open_reader()
+        probe(reader, spec.resolution)
+        return reader
+
+    @cache
+    def slide() -> DeferredReader:
+        known = known_slide(job, source, open_reader)
+        return DeferredReader(job.path, job.slide_id, known, open_reader)
+
+    @cache
+    def axes() -> Axes:
+        return extractor.axes(slide(), mask)
+
+    def make_mask() -> Arrays:
+        return {"mask": extractor.make_mask(opened())}
+
+    def make_grid() -> Arrays:
+        bounds = np.array(opened().bounds, np.int64)
+        columns, rows = axes().columns, axes().rows
+        ratios = coverage(mask, columns, rows)
+        return {"bounds": bounds, "columns": columns, "rows": rows, "ratios": ratios}
+
+    def read_grid(entry: Arrays) -> Cells:
+        grid, where = grid_of(entry), axes()
+        if not all(np.array_equal(vars(grid)[name], vars(where)[name]) for name in _EDGES):
+            raise ValueError("is of another grid")
+        return Cells(**vars(where), ratios=grid.ratios)
+
+    shelf = _Shelf(job, _identity(job))
+    source, inputs = shelf.identity
+    mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
+    mask = shelf.get("mask", mask_key, make_mask, mask_of)
+    grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
+    cells = shelf.get("grid", grid_key, make_grid, read_grid)
+    keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
+    return Shared(source, inputs, slide().known, mask, cells, keys, made, notes)
+
+
+_Identity = tuple[Fingerprint, Mapping[str, str]]
+
+
+def _identity(job: SlideJob) -> _Identity:
+    """Which files a slide's mask and grid are made of."""
+    return fingerprint(job.path), job.input_hashes()
+
+
+@dataclass
+class _Shelf:
+    """The cache as the work on one slide uses it, and what came of that."""
+
+    job: SlideJob
+    identity: _Identity
+    made: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def get(
+        self, what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
+    ) -> _Read:
+        """What is kept under a key, or else what is made for it."""
+        folder = self.job.cache
+        if folder is not None:
+            try:
+                found = load_or_recall(folder, key)
+                if found is not None:
+                    return read(found)
+            except ValueError as error:
+                self.notes.append(f"the cached {what} {error}: made anew")
+        arrays = make()
+        for array in arrays.values():
+            array.flags.writeable = False  # as those are that come from the cache
+        self.made.append(what)
+        if folder is not None and self._same_files():
+            store(folder, key, arrays)
+        return read(arrays)
+
+    def _same_files(self) -> bool:
+        """Whether the files are those of the key still: others' arrays must not be kept there."""
+        try:
+            return _identity(self.job) == self.identity
+        except OSError:
+            return False
+
+
+def probe(reader: WSIReader, resolution: Resolution) -> None:
+    """Read one pixel, so that a slide that opens but cannot be read never counts as done.
+
+    Raises
+    ------
+    SlideError
+        When it cannot, or the target is finer than the scan.
+    """
+    reader.read_region((0, 0), (1, 1), resolution)
+
+
+def prune_caches(jobs: Iterable[SlideJob]) -> None:
+    """Keep the caches of a run small."""
+    for folder in {job.cache for job in jobs if job.cache is not None}:
+        prune(folder)
+
+
+def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) -> dict[str, Any]:
+    """What a run's record says of the cache: where it lies, from ``out``, and what it was good for.
+
+    ``counts`` are those of ``Schedule.shared``; they go to the log as well.
+    """
+    if counts:
+        said = [
+            f"{what}s: {counts.get(f'{what}s made', 0)} made,"
+            f" {counts.get(f'{what}s reused', 0)} reused"
+            for what in ("mask", "grid")
+        ]
+        log.info("%s", "; ".join(said))
+    folder = next((job.cache for job in jobs if job.cache is not None), None)
+    return {"folder": folder and _seen_from(out, folder), **counts}
+
+
+def _seen_from(place: Path, folder: Path) -> str:
+    """The way to a folder; the whole of it where there is no other, as between Windows' drives."""
+    try:
+        return os.path.relpath(folder, place)
+    except ValueError:
+        return str(folder)
+
+
+def _mask_facts(job: SlideJob) -> dict[str, object]:
+    """All that a mask depends on, beside the slide and other files."""
+    provider = job.extractor.mask_provider
+    return {
+        "reader": job.settings.get("reader"),
+        "mask": job.settings.get("mask"),
+        "slide_id": None
+        if provider is None or is_ours(provider)
+        else job.slide_id,  # a user's may go by it
+        "code": [
+            code_version(),
+            *(job.code.get(name) for name in ("mask", "static mask", "reader")),
+        ],
+    }
+
+
+def _grid_facts(job: SlideJob) -> dict[str, object]:
+    """All that a grid depends on, beside the mask."""
+    code = [*map(job.code.get, ("tile", "resolution"))]
+    return {"tile": repr(job.extractor.tile_spec), "code": code}

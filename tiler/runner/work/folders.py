@@ -1,0 +1,147 @@
+"""Work folders: where the files of a slide lie until its folder is published.
+
+``.partial/<slide_id>.<pid>.<token>`` contains ``slide`` (the folder to be), ``pieces`` (lists of
+finished tiles) and for a moment ``old`` (what ``slide`` replaces). The token is made of the rest,
+so that no folder of a user's passes for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from tiler.errors import DestinationError
+from tiler.files import digest, inside, make_folder
+from tiler.runner.store.owned import put_back
+
+log = logging.getLogger("tiler")
+
+PARTIAL = ".partial"
+OLD = "old"
+_SLIDE, _PIECES = "slide", "pieces"
+_NAME = re.compile(r"(?P<start>(?P<slide>.+)\.\d+\.[0-9a-f]{8})(?P<check>[0-9a-f]{8})", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work folder.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    slide_id
+        Whose it is.
+    """
+
+    path: Path
+    slide_id: str
+
+    @property
+    def slide(self) -> Path:
+        """The folder that is to be the slide's."""
+        return self.path / _SLIDE
+
+    @property
+    def old(self) -> Path:
+        """Where the folder lies that is being replaced."""
+        return self.path / OLD
+
+    @property
+    def pieces(self) -> Path:
+        """The folder of the lists of finished tiles."""
+        return self.path / _PIECES
+
+    @property
+    def final(self) -> Path:
+        """Where the slide's folder belongs."""
+        return self.path.parent.parent / "slides" / self.slide_id
+
+    def put_back(self) -> None:
+        """Put back what was being replaced, or remove it where its successor is in place.
+
+        Raises
+        ------
+        DestinationError
+            When it cannot be put back.
+        """
+        if not put_back(self.old, self.final):
+            log.warning("%s contains files that tiler did not write; they are kept", self.old)
+
+    def remove(self) -> None:
+        """Remove it with all that tiler wrote into it, but what it was replacing."""
+        with suppress(DestinationError):  # then it stays, for a run to come
+            self.put_back()
+        shutil.rmtree(self.slide, ignore_errors=True)
+        shutil.rmtree(self.pieces, ignore_errors=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+
+def new_work(out: Path, slide_id: str) -> Work:
+    """Create a work folder with an empty folder ``slide`` in it.
+
+    Raises
+    ------
+    DestinationError
+        When it cannot be created.
+    """
+    start = f"{slide_id}.{os.getpid()}.{token_hex(4)}"
+    work = Work(inside(out / PARTIAL, f"{start}{_check(start)}"), slide_id)
+    make_folder(work.slide)
+    return work
+
+
+def works(out: Path) -> Iterator[Work]:
+    """Every work folder that there is."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in sorted((out / PARTIAL).iterdir()):
+            found = _NAME.fullmatch(path.name)
+            if not found or _check(found["start"]) != found["check"]:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                yield Work(path, found["slide"])
+
+
+def _check(start: str) -> str:
+    return digest(f"tiler {start}".encode(errors="surrogateescape"))[:8]
+
+
+def recover(out: Path) -> None:
+    """Put back what a crash left between two renames, and remove works without finished tiles.
+
+    Raises
+    ------
+    DestinationError
+        When something cannot be put back.
+    """
+    for work in works(out):
+        work.put_back()
+    clear(out, keep_pieces=True)
+
+
+def clear(out: Path, *, keep_pieces: bool) -> None:
+    """Remove work folders, and ``.partial`` if nothing else is in it.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+    keep_pieces
+        Whether those with finished tiles stay, for a run to come.
+    """
+    for work in works(out):
+        if keep_pieces and work.pieces.is_dir():
+            with suppress(DestinationError):
+                work.put_back()
+        else:
+            work.remove()
+    with suppress(OSError):
+        (out / PARTIAL).rmdir()

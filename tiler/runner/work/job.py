@@ -1,0 +1,225 @@
+"""What is to be done on one slide, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiler.extractor import TileExtractor
+from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
+from tiler.runner.store.code import users_code
+from tiler.runner.store.fingerprint import full_hash
+
+STATUSES = ("done", "done_empty", "failed", "interrupted")
+"""How a slide ended; ``interrupted`` is also one that is not done yet."""
+
+
+@dataclass(frozen=True)
+class DroppedTile:
+    """A tile that was left out because it could not be read: its position and the cause."""
+
+    x: int
+    y: int
+    cause: str
+
+
+_NOT_GIVEN: Any = object()
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """One slide and everything that is needed to tile it; pickles into a worker.
+
+    Attributes
+    ----------
+    path
+        The slide's file.
+    slide_id
+        Its name in outputs, unique in a run.
+    open_reader
+        Opens it.
+    extractor
+        Not fitted; every use works on a copy.
+    exporters
+        By their names in the configuration.
+    settings
+        The configuration that decides what is written for this slide, as plain values.
+    on_bad_tile
+        ``fail`` or ``drop``.
+    max_bad_fraction
+        With ``drop``: the share of unreadable tiles up to which a slide still counts as done.
+    expected_sha256
+        What the file's hash has to be, where the user said so.
+    cache
+        The folder of masks and grids that settings share; None for none.
+    given
+        ``path`` as the user wrote it, for outputs.
+    columns
+        Columns of the user's own for the slide's row in ``slides.csv``, by their names.
+    problem
+        Why there is no file to open at ``path``; empty if there may be one.
+    code
+        See ``users_codes``; by default that of the job's own components, as they are now.
+    kept
+        The exporters whose files of an earlier run stay, and that are none of ``exporters``.
+    dropped
+        The tiles that their files lack.
+    """
+
+    path: Path
+    slide_id: str
+    open_reader: ReaderFactory
+    extractor: TileExtractor
+    exporters: Mapping[str, Exporter]
+    settings: Mapping[str, Any]
+    on_bad_tile: str = "fail"
+    max_bad_fraction: float = 0.0
+    expected_sha256: str | None = None
+    cache: Path | None = None
+    given: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+    code: Mapping[str, str] = _NOT_GIVEN
+    kept: tuple[str, ...] = ()
+    dropped: tuple[DroppedTile, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code is _NOT_GIVEN:  # a worker has the run's: pickles are made of values
+            parts = self.open_reader, self.extractor, self.exporters
+            object.__setattr__(self, "code", users_codes(self.settings, *parts))
+
+    def inputs(self) -> tuple[Path, ...]:
+        """The files beside the slide that shape its output."""
+        provider = self.extractor.mask_provider
+        if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
+            return ()  # the protocol is asked last, for it answers slowly
+        return tuple(provider.inputs(self.slide_id))
+
+    def input_hashes(self) -> dict[str, str]:
+        """SHA-256 of the files beside the slide that shape its output, by their names.
+
+        Empty for one that cannot be read: what needs it says so in its own words.
+        """
+        return {path.name: _hash_or_none(path) for path in self.inputs()}
+
+
+def users_codes(
+    settings: Mapping[str, Any],
+    open_reader: ReaderFactory,
+    extractor: TileExtractor,
+    exporters: Mapping[str, Exporter],
+) -> dict[str, str]:
+    """What shapes a slide's output but is not a setting: digests by what they are of.
+
+    The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
+    mask. Components of tiler's own and masks that are not there have no entry.
+    """
+    spec, own = extractor.tile_spec, settings.get("exporter") or {}
+    found = {
+        "reader": users_code(settings.get("reader"), open_reader),
+        "resolution": users_code(settings.get("resolution"), spec.resolution),
+        "tile": users_code(settings.get("tile"), spec, extractor),
+        "mask": users_code(settings.get("mask"), extractor.mask_provider),
+        **{f"exporter.{name}": users_code(own.get(name), it) for name, it in exporters.items()},
+    }
+    if extractor.mask is not None:
+        mask = np.asarray(extractor.mask)
+        layout = repr((mask.shape, mask.dtype.str)).encode()
+        found["static mask"] = sha256(layout + mask.tobytes()).hexdigest()
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _hash_or_none(path: Path) -> str:
+    try:
+        return full_hash(path)
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """A slide's line in ``slides.csv``; empty where a slide did not get that far.
+
+    Attributes
+    ----------
+    slide_id, status, reason
+        Status is one of ``STATUSES``; the reason says why it is not ``done``.
+    candidates, kept
+        Grid cells looked at, and tiles that were written.
+    below_threshold
+        Cells with too little tissue.
+    dropped
+        Tiles that passed but could not be read.
+    blank_native_tiles
+        Native tiles that the file leaves out (no offset and no bytes), under the tiles that passed,
+        in the level that they are read from; empty where the format does not list them.
+    blank_tiles
+        Tile images that are the slide's background throughout: nothing was scanned there.
+    coverage
+        Mean tissue share of the tiles kept.
+    mask_fraction
+        Share of the mask that is tissue.
+    tissue_mm2
+        Area of the mask, where the mpp is known.
+    requested
+        The resolution that was asked for.
+    downsample
+        Level-0 pixels per tile pixel.
+    effective_mpp
+        Microns per tile pixel, where known.
+    mpp, mpp_source, magnification, magnification_source
+        Of level 0, and where each came from or why it is not known.
+    reader
+        What read the slide.
+    notes
+        Which image of the file it is, and images that are not used as levels.
+    bytes
+        Of all files written for it.
+    path
+        The slide's file as the user wrote it; relative ones count from ``slides.base`` of
+        ``run.json``.
+    output
+        What ``slides/<slide_id>`` contains: ``current`` for this run's output, ``earlier`` for that
+        of an earlier run which could not be replaced, empty for none.
+    seconds
+        Time spent on it.
+    """
+
+    slide_id: str
+    status: str
+    reason: str = ""
+    candidates: int = 0
+    kept: int = 0
+    below_threshold: int = 0
+    dropped: int = 0
+    blank_native_tiles: int | None = None
+    blank_tiles: int = 0
+    coverage: float | None = None
+    mask_fraction: float | None = None
+    tissue_mm2: float | None = None
+    requested: str = ""
+    downsample: float | None = None
+    effective_mpp: float | None = None
+    mpp: float | None = None
+    mpp_source: str = ""
+    magnification: float | None = None
+    magnification_source: str = ""
+    reader: str = ""
+    notes: str = ""
+    bytes: int = 0
+    path: str = ""
+    output: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(f"{name} {value!r} is out of range")

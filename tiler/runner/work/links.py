@@ -1,0 +1,235 @@
+"""Tiles that another job of the same cache wrote already: linked, not written again.
+
+An entry of the cache lists, for one slide and one way to write tiles of it, where each tile's
+file lies. A hard link to it is the same file under a second name. The entry is only a hint: what
+is linked is a file that the record of a finished slide lists, of the same user and the same slide.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.files import inside
+from tiler.protocols import LinksFiles
+from tiler.regions import Regions
+from tiler.runner.store.arrays import Arrays, key_of, load, store
+from tiler.runner.store.code import code_version
+from tiler.runner.store.fingerprint import Fingerprint, fingerprint
+from tiler.runner.store.record import read_record
+from tiler.runner.work.job import SlideJob
+from tiler.written import WrittenFile, WrittenFiles, encoded, joined
+
+Twins = Arrays
+"""Columns, a row per tile, by location: ``locations`` int64 (N, 2), ``paths`` and ``sha256`` bytes
+(N,), ``sizes`` and ``times`` int64 (N,), as the records of their slides vouch for them."""
+
+_PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
+"""Columns of an entry of the cache, and their kinds: where tiles lie, and when they were written.
+What is in them, and that they are tiles, is for the records beside them to say."""
+
+
+def links(exporter: object) -> TypeGuard[LinksFiles]:
+    """Whether an exporter is to link tiles; the protocol is asked last, for it answers slowly."""
+    return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
+
+
+def find_twins(job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
+    """The tiles of a slide that an exporter like this one wrote, and that a record vouches for."""
+    known = _no_places() if job.cache is None else _known(job.cache, _key(job, name, exporter))
+    return _vouched(known, fingerprint(job.path))
+
+
+def link_twins(
+    folder: Path, slide: str, exporter: LinksFiles, regions: Regions, twins: Twins
+) -> tuple[list[WrittenFile], Regions]:
+    """Link what can be linked into a slide's folder; the files, and the regions that are left.
+
+    A file that is gone, was replaced or cannot be linked (another disk, too many links) is left to
+    be written.
+    """
+    files: list[WrittenFile] = []
+    left = np.ones(len(regions), bool)
+    known, rows = _find(regions.locations, twins)
+    for index in np.flatnonzero(known).tolist():
+        path, size, time, sha256 = (
+            twins[name][rows[index]].item() for name in ("paths", "sizes", "times", "sha256")
+        )
+        name = exporter.file_name(slide, regions[index])
+        place = folder / Path(name).parent
+        try:
+            twin = Path(os.fsdecode(path))
+            if _state(twin) != (size, time):
+                continue
+            place.mkdir(parents=True, exist_ok=True)
+            new = inside(place, Path(name).name)
+            new.hardlink_to(twin)
+            if _state(new) != (size, time):  # it was replaced meanwhile
+                new.unlink()
+                continue
+        except OSError:
+            continue
+        files.append(WrittenFile(name, size, sha256.decode()))
+        left[index] = False
+    return files, regions.take(left)
+
+
+def remember(
+    job: SlideJob,
+    name: str,
+    exporter: LinksFiles,
+    regions: Regions,
+    files: WrittenFiles,
+    folder: Path,
+) -> None:
+    """Note where a slide's tiles lie, for jobs to come."""
+    if job.cache is None or not regions:
+        return
+    key = _key(job, name, exporter)
+    known = _known(job.cache, key)
+    files = _in_order(files, (exporter.file_name(job.slide_id, region) for region in regions))
+    folder = folder.absolute()
+    new: Arrays = {
+        "locations": regions.locations,
+        "folders": np.array([os.fsencode(folder)] * len(files), np.bytes_),
+        "names": files.names,
+        "times": np.array([(folder / file.name).stat().st_mtime_ns for file in files], np.int64),
+    }
+    others = ~_find(known["locations"], _sorted(new))[0]
+    store(job.cache, key, {name: np.concatenate([known[name][others], new[name]]) for name in new})
+
+
+def without_links(job: SlideJob) -> SlideJob:
+    """Copy of a job without linking, and without what is there already, for temporary output."""
+    exporters: dict[str, Any] = dict(job.exporters)
+    for name, exporter in exporters.items():
+        if links(exporter):
+            exporters[name] = replace(exporter, link=False)
+    return replace(job, exporters=exporters, kept=())
+
+
+def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
+    """The files of these names, all of which there are."""
+    wanted = np.array([encoded(name) for name in names], np.bytes_)
+    return files.take(files.by_name[np.searchsorted(files.names, wanted, sorter=files.by_name)])
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Bytes and time of a regular file of this user's.
+
+    Raises
+    ------
+    OSError
+        When it is not there, or is something else.
+    """
+    facts = path.lstat()
+    ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+    if not (stat.S_ISREG(facts.st_mode) and ours):
+        raise FileNotFoundError(path)
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _no_places() -> Arrays:
+    return {
+        "locations": np.empty((0, 2), np.int64),
+        "folders": np.empty(0, np.bytes_),
+        "names": np.empty(0, np.bytes_),
+        "times": np.empty(0, np.int64),
+    }
+
+
+def _known(cache: Path, key: str) -> Arrays:
+    """Where tiles were written, as far as the cache says so; nothing where it cannot be used."""
+    try:
+        entry = load(cache, key)
+    except ValueError:  # nothing depends on it but time and room
+        entry = None
+    if entry is None or entry.keys() != _PLACES.keys():
+        return _no_places()
+    count = len(entry["times"]) if entry["times"].ndim else 0
+    for name, kind in _PLACES.items():
+        shape = (count, 2) if name == "locations" else (count,)
+        if entry[name].dtype.kind != kind or entry[name].shape != shape:
+            return _no_places()
+    return _sorted(entry)
+
+
+def _vouched(known: Arrays, source: Fingerprint) -> Twins:
+    """Those of some places where a record of the same slide lists a file of that name."""
+    columns: list[tuple[WrittenFiles, npt.NDArray[np.intp], bytes]] = []
+    for folder in np.unique(known["folders"]).tolist():
+        record = read_record(Path(os.fsdecode(folder)))
+        if record is None or record.source != source:
+            continue
+        rows = np.flatnonzero(known["folders"] == folder)
+        there, at = _named(record.files, known["names"][rows])
+        columns.append((record.files.take(at[there]), rows[there], folder))
+    files = joined(found for found, _, _ in columns)
+    rows = np.concatenate([np.empty(0, np.intp), *(rows for _, rows, _ in columns)])
+    paths = [
+        b"%s/%s" % (folder, os.fsencode(file.name))
+        for found, _, folder in columns
+        for file in found
+    ]
+    return _sorted(
+        {
+            "locations": known["locations"][rows],
+            "paths": np.array(paths, np.bytes_),
+            "sizes": files.sizes,
+            "times": known["times"][rows],
+            "sha256": np.array([digest.tobytes().hex() for digest in files.digests], np.bytes_),
+        }
+    )
+
+
+def _named(
+    files: WrittenFiles, names: npt.NDArray[np.bytes_]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Of each name whether there is a file of it, and its index if there is."""
+    if not len(files):
+        return np.zeros(len(names), bool), np.zeros(len(names), np.intp)
+    at = np.searchsorted(files.names, names, sorter=files.by_name)
+    at = files.by_name[np.minimum(at, len(files) - 1)]
+    return files.names[at] == names, at
+
+
+def _sorted(twins: Arrays) -> Arrays:
+    order = np.lexsort(twins["locations"].T[::-1])
+    return {name: column[order] for name, column in twins.items()}
+
+
+def _find(
+    locations: npt.NDArray[np.int64], twins: Arrays
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+    """Of each location whether there is a twin, and its row if there is."""
+    if not len(twins["locations"]):
+        return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
+    places, wanted = _places(twins["locations"]), _places(locations)
+    rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    return places[rows] == wanted, rows
+
+
+def _places(locations: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Locations (N, 2) as (N,) values that sort by x, then y."""
+    pairs = np.ascontiguousarray(locations).view([("x", np.int64), ("y", np.int64)])
+    return pairs.reshape(-1)
+
+
+def _key(job: SlideJob, name: str, exporter: LinksFiles) -> str:
+    spec = job.extractor.tile_spec
+    return key_of(
+        {
+            "slide": vars(fingerprint(job.path)),
+            "reader": job.settings.get("reader"),
+            "pixels": repr((spec.size, spec.unit, spec.resolution)),
+            "encoding": exporter.encoding,
+            "code": [code_version(), job.code.get(f"exporter.{name}"), job.code.get("reader")],
+        }
+    )

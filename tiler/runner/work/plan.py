@@ -1,0 +1,213 @@
+"""One slide in a straight line: plan its tiles, export them in pieces, finish its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiler.errors import ReadError
+from tiler.geometry import Box, Size
+from tiler.grid import Ints
+from tiler.protocols import FailedTile, Mask, MaskProvider, WSIReader
+from tiler.readers.deferred import DeferredReader, Known
+from tiler.regions import Regions
+from tiler.runner.store.fingerprint import Fingerprint
+from tiler.runner.work.blanks import blank_native_tiles
+from tiler.runner.work.cached import shared_work
+from tiler.runner.work.job import DroppedTile, SlideJob
+
+_PIECE_TILES = 64
+"""A piece of work has at least so many tiles, so that what it costs to hand out is little."""
+
+_BLOCK_TILES = Size(16, 8)
+_BLOCK_PIXELS = Size(8192, 4096)
+"""A block is at most so many tiles and pixels wide and high: two rows of its native tiles stay at
+hand in the reader's cache, and little is decoded again at its edges."""
+
+
+_OWN_COLUMNS = ("mpp", "magnification")
+"""What a slide's provenance says of these has a column of its own."""
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """What is to be written for a slide.
+
+    Attributes
+    ----------
+    source, inputs
+        The slide's fingerprint, and ``SlideJob.input_hashes``.
+    known
+        What the slide is.
+    regions
+        The tiles that passed.
+    mask
+        The slide's mask, for exporters that draw it.
+    keys
+        What mask and grid are cached under.
+    row
+        What is already known of the slide's row.
+    made
+        What could not be taken from the cache, of ``mask`` and ``grid``.
+    notes
+        What is to be said of cached entries that could not be used.
+    doubts
+        Warnings about the mask.
+    """
+
+    source: Fingerprint
+    inputs: Mapping[str, str]
+    known: Known
+    regions: Regions
+    mask: Mask
+    keys: tuple[str, str]
+    row: dict[str, object]
+    made: tuple[str, ...]
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+
+def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
+    """Find the tiles of a slide, which is opened only where the cache does not have them.
+
+    Raises
+    ------
+    SlideError
+        When the slide cannot be read or does not have the wanted resolution.
+    """
+    extractor = job.extractor
+    resolution = extractor.tile_spec.resolution
+    shared = shared_work(job, open_reader)
+    mask, cells = shared.mask, shared.cells
+    reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
+    regions = extractor.choose(reader, cells)
+    fraction = np.count_nonzero(mask) / mask.size
+    row: dict[str, object] = {
+        "slide_id": job.slide_id,
+        "status": "done" if regions else "done_empty",
+        "reason": "" if regions else extractor.why_empty(reader, mask, cells),
+        "candidates": cells.ratios.size,
+        "kept": len(regions),
+        "below_threshold": cells.ratios.size - len(regions),
+        "blank_native_tiles": blank_native_tiles(
+            shared.known, job.slide_id, regions, resolution.downsample(reader)
+        ),
+        "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
+        "mask_fraction": fraction,
+        "tissue_mm2": _tissue_mm2(fraction, reader),
+        "requested": resolution.token,
+        "downsample": resolution.downsample(reader),
+        "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
+        "mpp": reader.mpp,
+        "mpp_source": reader.provenance["mpp"],
+        "magnification": reader.magnification,
+        "magnification_source": reader.provenance["magnification"],
+        "reader": shared.known.reader,
+        "notes": "; ".join(
+            text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS
+        ),
+        "path": job.given,
+    }
+    return SlidePlan(
+        source=shared.source,
+        inputs=shared.inputs,
+        known=shared.known,
+        regions=regions,
+        mask=mask,
+        keys=shared.keys,
+        row=row,
+        made=shared.made,
+        notes=shared.notes,
+        doubts=_doubts(extractor.mask_provider, fraction, reader.bounds),
+    )
+
+
+def _doubts(provider: MaskProvider | None, fraction: float, bounds: Box) -> tuple[str, ...]:
+    """Return a warning about a thresholding mask that found nothing but tissue, or no tissue."""
+    thresholds = getattr(provider, "thresholds", hasattr(provider, "threshold"))
+    if not thresholds or 0 < fraction < 1 or not (bounds.width and bounds.height):
+        return ()
+    found = "covers the whole slide" if fraction else "found no tissue"
+    return (
+        f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
+        " exporter=overview, and choose another mask where that is wrong",
+    )
+
+
+def _tissue_mm2(fraction: float, reader: WSIReader) -> float | None:
+    """Return the area of a mask's tissue: its share of the bounded area."""
+    if reader.mpp is None:
+        return None
+    area_mm2 = reader.bounds.width * reader.bounds.height * (reader.mpp / 1000) ** 2
+    return round(fraction * area_mm2, 6)
+
+
+def pieces(regions: Regions) -> Iterator[Regions]:
+    """The regions in pieces of work: square blocks of the slide, small ones put together."""
+    order = in_blocks(regions)
+    columns, rows = _blocks(order)
+    new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
+    start = 0
+    for end in [*(np.flatnonzero(new_block) + 1).tolist(), len(order)]:
+        if end - start >= _PIECE_TILES or start < end == len(order):
+            yield order[start:end]
+            start = end
+
+
+def in_blocks(regions: Regions) -> Regions:
+    """The regions block by block, row by row within each: neighbours share native tiles."""
+    columns, rows = _blocks(regions)
+    return regions.take(np.lexsort((columns, rows)))  # stable
+
+
+def _blocks(regions: Regions) -> tuple[Ints, Ints]:
+    """The column and the row of blocks that each region begins in."""
+    across, down = (
+        length * max(1, min(tiles, pixels // length))
+        for length, tiles, pixels in zip(regions.shape, _BLOCK_TILES, _BLOCK_PIXELS, strict=True)
+    )
+    return regions.locations[:, 0] // across, regions.locations[:, 1] // down
+
+
+def readable(job: SlideJob, regions: Regions) -> Regions:
+    """The regions without those that an earlier run could not read, where its files stay."""
+    return _without(regions, {(tile.x, tile.y) for tile in job.dropped})
+
+
+def _without(regions: Regions, locations: Container[tuple[int, int]]) -> Regions:
+    return regions.take(np.array([r.location not in locations for r in regions], bool))
+
+
+def settle(
+    job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
+) -> tuple[Regions, dict[str, object], list[DroppedTile]]:
+    """Decide what tiles that could not be read mean: the regions that stay, the row, the rest.
+
+    Raises
+    ------
+    ReadError
+        When there are any and the slide is to fail.
+    """
+    if not failed and not job.dropped:
+        return plan.regions, plan.row, []
+    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
+    if failed and job.on_bad_tile == "fail":
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
+    if failed and job.kept:
+        files = f"the files of {', '.join(job.kept)} from an earlier run have them"
+        fix = "move the slide's folder away, or use another out"
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
+    new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
+    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
+    kept = _without(plan.regions, {(tile.x, tile.y) for tile in dropped})
+    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
+    row = {
+        **plan.row,
+        "status": "failed" if too_many else "done" if kept else "done_empty",
+        "kept": len(kept),
+        "dropped": len(dropped),
+        "reason": f"{count}, dropped; the first: {dropped[0].cause}",
+    }
+    return kept, row, dropped

@@ -1,0 +1,1 @@
+"""The results of a sweep: one table and one picture over all of its jobs."""

@@ -1,0 +1,224 @@
+"""``sweep.png``: what every job of a sweep kept of its first slides, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.exporters.drawing import Line, is_dark, outline, paint, stretched
+from tiler.exporters.png import png_bytes
+from tiler.files import inside, write_whole
+from tiler.geometry import Size
+from tiler.grid import Floats
+from tiler.protocols import Mask, Pixels
+from tiler.runner.store.arrays import load_or_recall
+from tiler.runner.store.entries import Grid, grid_of, mask_of
+from tiler.runner.store.record import Record, read_record
+from tiler.stages import Cells
+from tiler.sweep.table import JobRecord
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+_MAX_SLIDES, _MAX_JOBS = 4, 16
+_SIDE, _GAP, _LINE = 220, 12, 14  # pixels
+_LETTERS = 36  # of a line as wide as a picture
+_FADED = 0.6  # of what is not kept: the share of white in it
+_MAX_CELLS = 1 << 16  # along an axis: more would be far below a pixel, and fill the memory
+
+GLASS, TISSUE, KEPT, KEPT_GLASS = (255, 255, 255), (240, 205, 215), (105, 130, 225), (205, 220, 250)
+"""Flat colours, where the slide itself cannot be shown."""
+
+FRAME, RIM = Line((0, 70, 210), (120, 190, 255)), Line((215, 40, 120), (255, 120, 180))
+"""The outlines of kept tiles and of the tissue mask on a slide's own picture."""
+
+Thumbnail = Callable[[JobRecord, Mapping[str, str], Record, Size], Pixels | None]
+"""Makes a picture of a slide's bounded area in a given size; None where the slide is not available.
+
+The arguments are a job, the slide's row in it, the slide's record and the size."""
+
+
+def write_contact_sheet(
+    folder: Path, jobs: Sequence[JobRecord], thumbnail: Thumbnail | None = None
+) -> Path | None:
+    """Draw the sheet from the sweep's cache; None where that knows none of the slides.
+
+    A row per slide that some job could read, and a column per job: the slide, kept tiles in full
+    colour and outlined blue, all else faded, tissue outlined pink. Where ``thumbnail`` has no
+    picture, flat areas of these colours. Slides beyond the fourth and jobs beyond the sixteenth
+    are in ``sweep.csv`` alone.
+    """
+    shown = jobs[:_MAX_JOBS]
+    read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
+    slides = list(dict.fromkeys(read))[:_MAX_SLIDES]
+    rows = [_row(folder, shown, slide, thumbnail) for slide in slides]
+    path = inside(folder, "sweep.png")
+    if not any(picture is not None for row in rows for picture, _ in row):
+        path.unlink(missing_ok=True)  # of an earlier sweep
+        return None
+    keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
+    heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
+    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1))
+    return path
+
+
+def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
+    return [f"{key}={settings[key]}" for key in keys if key in settings]
+
+
+def _row(
+    folder: Path, jobs: Sequence[JobRecord], slide: str, thumbnail: Thumbnail | None
+) -> list[tuple[Pixels | None, str]]:
+    """A slide as each job saw it, as far as the cache knows, and a line to write below."""
+    cells: list[tuple[Pixels | None, str]] = []
+    beneath: Pixels | None = None
+    for job in jobs:
+        found = next((row for row in job.rows if row["slide_id"] == slide), None)
+        if found is None or found["status"] == "failed":
+            cells.append((None, "failed" if found else "not there"))
+            continue
+        picture = None
+        record = read_record(folder / job.name / "slides" / slide)
+        cache = (job.run.get("cache") or {}).get("folder")
+        if record is not None and isinstance(cache, str):
+            kept_in = Path(os.path.normpath(folder / job.name / cache))
+            if drawing := _drawing(kept_in, record):
+                if beneath is None and thumbnail:
+                    beneath = thumbnail(job, found, record, drawing.size)
+                picture = draw(drawing, beneath)
+        cells.append((picture, f"{found['kept']} of {found['candidates']} tiles"))
+    return cells
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A slide's tissue and kept tiles in a job: bool (h, w)."""
+
+    tissue: Mask
+    kept: Mask
+
+    @property
+    def size(self) -> Size:
+        """The size of the picture."""
+        height, width = self.tissue.shape
+        return Size(width, height)
+
+
+def _drawing(kept_in: Path, record: Record) -> Drawing | None:
+    """Mask and kept tiles of a record; None where the cache has lost them."""
+    try:
+        mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
+        if mask is None or grid is None:
+            return None
+        found, threshold = grid_of(grid), record.settings.get("threshold")
+        if max(found.ratios.shape) > _MAX_CELLS or not isinstance(threshold, (int, float)):
+            return None
+        shape = Size(max(0, found.bounds.width), max(0, found.bounds.height))
+        return drawing(mask_of(mask), found, threshold, shape)
+    except ValueError:
+        return None
+
+
+def drawing(mask: Mask, cells: Grid | Cells, threshold: float, shape: Size) -> Drawing:
+    """A mask and the cells that reach a threshold, at most 220 pixels a side.
+
+    ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.
+    """
+    scale = _SIDE / max(*shape, 1)
+    size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
+    down, across = (n / m for n, m in zip(size, mask.shape, strict=True))
+    kept = _union(cells.rows * down, cells.columns * across, cells.ratios >= threshold, size)
+    return Drawing(stretched(mask, Size(size[1], size[0])), kept)
+
+
+def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
+    """Draw tissue and kept tiles on a picture of the slide, or without one in flat colours."""
+    tissue, kept = drawn.tissue, drawn.kept
+    if beneath is None:
+        colours = np.array([GLASS, TISSUE, KEPT_GLASS, KEPT], np.uint8)
+        return np.asarray(colours[tissue.view(np.uint8) + 2 * kept.view(np.uint8)])
+    picture, dark = beneath.copy(), is_dark(beneath) & kept  # what is not kept is never dark
+    faded = 255 * _FADED + picture[~kept] * np.float32(1 - _FADED)
+    picture[~kept] = np.rint(faded).astype(np.uint8)
+    paint(picture, outline(tissue), RIM, dark)
+    paint(picture, outline(kept, closed=True), FRAME, dark)
+    return picture
+
+
+def _union(
+    rows: Floats, columns: Floats, chosen: npt.NDArray[np.bool_], size: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Where any of the chosen cells of a grid lies: how many lie on a pixel is a product."""
+    down, across = (_on(axis, n) for axis, n in zip((rows, columns), size, strict=True))
+    return (down @ chosen.astype(np.float32) @ across.T) > 0
+
+
+def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
+    """Of one axis, whether (1) a pixel is in a cell or not (0): (pixels, cells).
+
+    A cell has a pixel at least, however small it is.
+    """
+    start, end = np.rint(cells).T
+    start = np.minimum(start, pixels - 1)
+    end = np.maximum(end, start + 1)
+    at = np.arange(pixels)[:, np.newaxis]
+    return np.asarray((start <= at) & (at < end), np.float32)
+
+
+def _sheet(
+    heads: Sequence[Sequence[str]],
+    slides: Sequence[str],
+    rows: Sequence[Sequence[tuple[Pixels | None, str]]],
+) -> Pixels:
+    top = _GAP + _LINE * max(map(len, heads))
+    step = _SIDE + 2 * _LINE + _GAP
+    size = top + len(rows) * step + _GAP, _GAP + len(heads) * (_SIDE + _GAP)
+    sheet = np.full((*size, 3), GLASS, np.uint8)
+    for column, head in enumerate(heads):
+        x = _GAP + column * (_SIDE + _GAP)
+        for line, text in enumerate(head):
+            _put(sheet, x, _GAP // 2 + line * _LINE, _letters(text))
+        for number, row in enumerate(rows):
+            y = top + number * step
+            picture, below = row[column]
+            for line, text in enumerate((slides[number], below)):
+                _put(sheet, x, y + line * _LINE, _letters(text))
+            if picture is not None:
+                _put(sheet, x, y + 2 * _LINE, picture)
+    return sheet
+
+
+def _put(sheet: Pixels, x: int, y: int, picture: Pixels) -> None:
+    height, width = picture.shape[:2]
+    sheet[y : y + height, x : x + width] = picture
+
+
+@cache
+def _letters(text: str) -> Pixels:
+    """A line of text: most are there many times."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (_SIDE, _LINE), GLASS)
+    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="black", font=_font())
+    return np.asarray(picture)
+
+
+@cache
+def _font() -> FreeTypeFont | ImageFont:
+    """Pillow's own, which takes as long to load as a line to draw."""
+    from PIL.ImageFont import load_default
+
+    return load_default()
+
+
+def _fitting(text: str) -> str:
+    """Text that Pillow's own font has letters for and that fits the width of a picture."""
+    plain = text.encode("ascii", "backslashreplace").decode()
+    return plain if len(plain) <= _LETTERS else f"{plain[: _LETTERS - 3]}..."

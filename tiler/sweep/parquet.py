@@ -1,0 +1,77 @@
+"""A sweep's table as Parquet, with the extra ``tiler[parquet]``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiler.files import write_whole
+from tiler.runner.reporting.tables import OWN
+from tiler.runner.work.job import SlideRow
+from tiler.storage.stored import MAX_TABLE, read_regular
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
+_TRUTHS = {"true": True, "false": False}
+_KINDS = {"str": str, "int": int, "int | None": int, "float": float, "float | None": float}
+"""Of the columns of ``slides.csv``, by their hints."""
+
+
+def write_parquet(table: Path) -> Path | None:
+    """Write ``sweep.csv`` as Parquet beside itself; None where there is no pyarrow.
+
+    Text stays text, such as a slide that is called 007 or NA; cells that are empty are null. A
+    swept key is a number or a truth value where all its values are, by Hydra's grammar, for which
+    a text of digits has quotes.
+    """
+    if find_spec("pyarrow") is None:
+        return None
+    import pyarrow
+    from pyarrow import parquet
+
+    text = read_regular(table, MAX_TABLE).decode(errors="surrogateescape")
+    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in header)
+    kinds = {"job": str, **{field.name: _KINDS[str(field.type)] for field in fields(SlideRow)}}
+    made = {
+        name: _array(cells, str if name.startswith(OWN) else kinds.get(name) or _kind(cells))
+        for name, cells in zip(header, map(list, columns), strict=True)
+    }
+    data = io.BytesIO()
+    parquet.write_table(pyarrow.table(made), data)
+    path = table.with_suffix(".parquet")
+    write_whole(path, data.getvalue())
+    return path
+
+
+def _kind(cells: Sequence[str]) -> type:
+    """What the values of a swept key are."""
+    values = {cell for cell in cells if cell not in ("", "null")}
+    if values and all(map(_WHOLE.fullmatch, values)):
+        return int
+    if values and all(map(_NUMBER.fullmatch, values)):
+        return float
+    return bool if values and values <= _TRUTHS.keys() else str
+
+
+def _array(cells: Sequence[str], kind: type) -> pyarrow.Array:
+    import pyarrow
+
+    if kind is str:
+        # A path that is no UTF-8 is shown as its bytes.
+        shown = (cell.encode(errors="surrogateescape") for cell in cells)
+        texts = [cell.decode(errors="backslashreplace") or None for cell in shown]
+        return pyarrow.array(texts, pyarrow.string())
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    read = _TRUTHS.__getitem__ if kind is bool else kind
+    values = [None if cell in ("", "null") else read(cell) for cell in cells]
+    return pyarrow.array(values, types[kind])
