@@ -79,6 +79,6 @@ def rows(results):
 
 
 if __name__ == "__main__":
-    print("| what | measured | wanted |\n|---|---|---|")
-    for what, value, wanted in rows(json.loads(Path(sys.argv[1]).read_text())):
-        print(f"| {what} | {value:.2f} | {wanted} |")
+    print("| what | measured | bar |\n|---|---|---|")
+    for what, value, bar in rows(json.loads(Path(sys.argv[1]).read_text())):
+        print(f"| {what} | {value:.2f} | {bar} |")
