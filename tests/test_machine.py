@@ -19,7 +19,8 @@ from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.checks.machine import machine_limit
 from tiler.errors import ConfigError, EnvironmentRefusedError, LimitError
 from tiler.exporters import CsvExporter, ImagesExporter
-from tiler.readers import ImageReader, selftest
+from tiler.readers import ImageReader
+from tiler.readers.openslide import selftest
 from tiler.runner.engines import ProcessEngine, SerialEngine, processes
 from tiler.runner.run import run
 from tiler.runner.work.job import SlideJob

@@ -20,7 +20,8 @@ from test_tiff_reader import APERIO, picture, write
 from tiler import Level
 from tiler.errors import ReadError
 from tiler.geometry import Size
-from tiler.readers import open_slide, openjpeg
+from tiler.readers import open_slide
+from tiler.readers.jpeg2000 import openjpeg
 from tiler.readers.jpeg2000.codestream import codestream
 from tiler.readers.openslide.reader import OpenSlideReader
 

@@ -25,9 +25,9 @@ from tiler.readers import (
     TiffReader,
     base,
     open_slide,
-    openslide_reader,
 )
 from tiler.readers.area import area_mean
+from tiler.readers.openslide import reader as openslide_reader
 
 NOISE = np.random.default_rng(3).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 TINT = (200, 30, 77)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tiler import sync
 from tiler.errors import DestinationError
 from tiler.runner.signals import Interrupted, interruptible
+from tiler.storage import sync
 from tiler.storage.sync import sync_tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="file handles of POSIX systems")
