@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from isal import isal_zlib
 from PIL import Image
+from special_files import KINDS, plant
 
 from tiler.exporters import ImagesExporter
 from tiler.extractor import TileExtractor
@@ -354,24 +355,14 @@ CRAFTED_FILES = {
 }
 
 
-@pytest.mark.parametrize("what", [*CRAFTED_FILES, "fifo", "link", "device", "folder", "large"])
+@pytest.mark.parametrize("what", [*CRAFTED_FILES, *KINDS])
 def test_a_crafted_file_is_no_entry(tmp_path: Path, what: str) -> None:
     path = tmp_path / "k.arrays"
-    match what:
-        case "fifo":
-            os.mkfifo(path)
-        case "link":
-            store(tmp_path, "other", {"mask": np.eye(3) > 0})
-            path.symlink_to("other.arrays")
-        case "device":
-            path.symlink_to("/dev/zero")
-        case "folder":
-            path.mkdir()
-        case "large":
-            path.touch()
-            os.truncate(path, 1 << 40)
-        case _:
-            path.write_bytes(CRAFTED_FILES[what])
+    if what in KINDS:
+        store(tmp_path, "k", {"mask": np.eye(3) > 0})
+        plant(path, what)
+    else:
+        path.write_bytes(CRAFTED_FILES[what])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match=r"^(is|has|does|cannot) "):
         load(tmp_path, "k")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import complaint, tiler
+from special_files import plant
 from tracked import COMMON, picture
 
 from tiler.errors import ConfigError, DestinationError
@@ -30,26 +30,10 @@ KINDS = {
 
 
 def planted(path: Path, kind: str) -> tuple[int, bytes]:
-    """Put something under a name; its kind and what it leads to, to be the same afterwards."""
-    other = path.with_name(f"{path.name}.other")
-    match kind:
-        case "link":
-            other.write_bytes(b"a file of the user's\n")
-            path.symlink_to(other)
-        case "dangling":
-            path.symlink_to(other)
-        case "fifo":
-            os.mkfifo(path)
-        case "socket":
-            with socket.socket(socket.AF_UNIX) as server:
-                before = Path.cwd()
-                os.chdir(path.parent)  # the name of a socket is short
-                server.bind(path.name)
-                os.chdir(before)
-        case "device":
-            path.symlink_to("/dev/full")
-        case "folder":
-            path.mkdir()
+    """Put something under a name; return its kind and the content that it leads to."""
+    if kind == "link":
+        path.write_bytes(b"a file of the user's\n")
+    plant(path, "link" if kind == "dangling" else kind)
     return state(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from command import complaint, fresh_tiler, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from special_files import plant
 
 from tiler import open_slide
 from tiler.config.sweeps.thumbnails import thumbnail
@@ -236,10 +236,7 @@ def test_files_of_others_below_a_sweeps_folder_never_end_it(
             (tmp_path / "res" / kind / name).write_bytes(content)
         for kind in ("fifo", "link", "device", "folder"):
             (tmp_path / "res" / kind).mkdir(exist_ok=True)
-        os.mkfifo(tmp_path / "res/fifo" / name)
-        (tmp_path / "res/link" / name).symlink_to("nowhere")
-        (tmp_path / "res/device" / name).symlink_to("/dev/zero")
-        (tmp_path / "res/folder" / name).mkdir()
+            plant(tmp_path / "res" / kind / name, kind)
     done = tiler("-m", *slides, "resolution=level", "threshold=0.2,0.9", "out=res", cwd=tmp_path,
                  timeout=60)  # fmt: skip
     assert done.returncode == 0, done.stderr
