@@ -1,7 +1,7 @@
-"""A process that has imported what every command imports, and becomes a new one for each.
+"""A process that has imported what every command imports, and forks one process per command.
 
-Half a second of each command is imports, the same ones each time: ``command.tiler`` sends
-commands here, where each begins after them, in a process, folder and environment of its own.
+``command.tiler`` sends commands here. Each runs in a process, folder and environment of its own.
+docs/decisions/0010-commands-of-tests.md says what this saves.
 """
 
 from __future__ import annotations
@@ -14,19 +14,32 @@ import os
 import runpy
 import subprocess
 import sys
-import threading
 import time
 from importlib import import_module
 from pathlib import Path
 
+_ended: list[int] = []
+"""The exit code of the command, once it has ended in order."""
+
+
+def leave() -> None:
+    """End a command's process without the tear-down of all imported modules.
+
+    Exit handlers run last in, first out. This one is registered first, so it runs last.
+    """
+    if _ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_ended[0])
+
 
 def serve() -> dict | None:
-    """Fork for every line of standard input, and say how each child ended.
+    """Fork for every line of standard input, and print the exit code of each child.
 
     Returns
     -------
     dict or None
-        In a child the command that it is to be; in this process None, when the input has ended.
+        In a child its command; in this process None, at the end of the input.
     """
     for line in sys.stdin:
         request = json.loads(line)
@@ -44,14 +57,14 @@ def serve() -> dict | None:
 
 
 def await_tracer() -> None:
-    """Wait for the program that is to watch this process."""
+    """Wait until another program traces this process."""
     ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: anyone may
     while "TracerPid:\t0\n" in Path("/proc/self/status").read_text():
         time.sleep(0.005)
 
 
 def become(module: str, words: list[str], cwd: str, env: dict[str, str], output: str) -> None:
-    """Be ``python -m module words``, with what it prints in the files output.out and output.err."""
+    """Run ``python -m module words``, which prints into the files output.out and output.err."""
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
@@ -65,21 +78,18 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
     added = env.get("PYTHONPATH")
     sys.path[:1] = [cwd, *(added.split(os.pathsep) if added else [])]
     sys.argv[1:] = words
-    code = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int):
             raise
-        code = end.code
-    # As at the end of an interpreter, but that nothing of all that was imported is torn down.
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(code)
+        _ended.append(end.code)
+    else:
+        _ended.append(0)
 
 
 if __name__ == "__main__":
+    atexit.register(leave)
     import hydra
 
     import tiler.cli
@@ -97,12 +107,12 @@ if __name__ == "__main__":
 
     for name in ("cv2", "isal.isal_zlib", "openslide", "simplejpeg"):
         import_module(name)
-    # What Hydra does more quickly the second time: it finds its plugins, and knows its grammar.
+    # Hydra finds its plugins, and builds the parser of its grammar, once per process.
     tiler.cli.register_schema()
     tiler.cli.register_resolvers()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         hydra.compose("config", ["exporter=[csv,json]", "out=a"], return_hydra_config=True)
-    gc.freeze()  # or the children would copy what they look through
+    gc.freeze()  # a collection in a child would copy all memory pages
     others = list(Path("/proc/self/task").glob("*"))[1:]
     assert not others, "a process with threads cannot be forked safely"
     command = serve()
