@@ -217,8 +217,9 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["reader.magnification=-20"], ["reader.magnification=-20", "positive"]),
         (["reader.max_pixels=0"], ["reader.max_pixels=0", "positive"]),
         (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
-        (["threshold", "=", "0.1"], ["'threshold' is no override", "without spaces"]),
-        (["/data/slides"], ["'/data/slides' is no override", "slides.paths=FOLDER"]),
+        (["threshold", "=", "0.1"], ["'threshold' is not an override; write threshold=VALUE"]),
+        (["thresh"], ["'thresh' is not an override; write key=value without spaces"]),
+        (["/data/slides"], ["'/data/slides' is not", "slides=files 'slides.paths=/data/slides'"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_write_nothing(
@@ -255,7 +256,8 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
     result = tiler(*sweep, f"out={out}", cwd=tmp_path)
     assert result.returncode == 4, result.stderr
     assert complaint(result).startswith("E_DEST: ")
-    assert out in complaint(result)
+    assert "file is not a folder (E" in complaint(result)
+    assert complaint(result).endswith("; set out to a folder or to a new name")
 
 
 def test_a_log_that_cannot_be_is_no_bug(tmp_path: Path) -> None:
@@ -311,6 +313,34 @@ def test_a_mistake_in_a_file_of_the_users_own_is_named(
     for word in words:
         assert word in lines[0]
     assert "Traceback" not in result.stderr
+
+
+CSV = "_target_: tiler.exporters.CsvExporter\n"
+OTSU = "_target_: tiler.masks.OtsuMask\n"
+NEEDS_LINE = "an exporter's file needs the first line '# @package exporter.NAME'"
+NO_LINE = "remove the line '# @package …' from the option's file"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "chosen", "problem"),
+    [
+        ("exporter/mine", CSV, "exporter=[csv,mine]", f".CsvExporter: {NEEDS_LINE}"),
+        ("exporter/mine", CSV, "exporter=mine", f".CsvExporter: {NEEDS_LINE}"),
+        ("exporter/mine", "# @package exporter\n" + CSV, "exporter=[csv,mine]", NEEDS_LINE),
+        ("exporter/mine", GLOBAL + CSV, "exporter=[csv,mine]", f"exporter/mine: {NEEDS_LINE}"),
+        ("mask/mine", "# @package mask.mine\n" + OTSU, "mask=mine", f"mask=['mine']: {NO_LINE}"),
+        ("mask/mine", GLOBAL + OTSU, "mask=mine", f"mask/mine: {NO_LINE}"),
+    ],
+)
+def test_an_option_in_the_wrong_package_needs_another_first_line(
+    tmp_path: Path, option: str, text: str, chosen: str, problem: str
+) -> None:
+    file = tmp_path / f"mine/{option}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    result = forked("--config-dir", "mine", chosen, "out=out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert problem in complaint(result)
 
 
 def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:

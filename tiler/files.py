@@ -273,6 +273,12 @@ def digest(data: bytes | memoryview) -> str:
 def destination_error(error: OSError, path: Path) -> DestinationError:
     """Say that ``path`` cannot be written, why, and what room is left."""
     name = errno.errorcode.get(error.errno or 0, "OSError")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_among(path)):
+        what = f"{file} is not a folder ({name})"
+        return DestinationError(
+            f"E_DEST: {what if file == path else f'{what}, so {path} cannot be written'}",
+            fix=Fix("set out to a folder or to a new name", "choose a folder or a new name"),
+        )
     return DestinationError(
         f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}",
         fix=Fix(
@@ -280,6 +286,18 @@ def destination_error(error: OSError, path: Path) -> DestinationError:
             "choose a folder that can be written",
         ),
     )
+
+
+def _file_among(path: Path) -> Path | None:
+    """Find what is no folder among a path and its parents."""
+    return next((place for place in (path, *path.parents) if _is_file(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _room(path: Path) -> str:

@@ -25,6 +25,13 @@ _GIVEN_BY_TILER = {
 }
 
 
+PACKAGE_LINES = {
+    True: "an exporter's file needs the first line '# @package exporter.NAME'",
+    False: "remove the line '# @package …' from the option's file",
+}
+"""The correct first line of an option's file: for an exporter, and for every other component."""
+
+
 def problems_in(
     config: Mapping[str, Any], known: Iterable[str], given: Container[str] = ()
 ) -> list[str]:
@@ -43,6 +50,9 @@ def problems_in(
     problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
     problems += [needed(key) for key in known if key not in config]
     for key in (key for key in config if key in known and key not in given):
+        if key == "exporter" and names_target(config[key]):  # it hides the others' nodes
+            problems += _unfit(key, config[key])
+            continue
         below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
         problems += list(chain(*below)) or _unfit(key, config[key])
     return problems
@@ -55,12 +65,14 @@ def needed(key: str) -> str:
 
 def _unfit(key: str, value: Any) -> Iterator[str]:
     """What is wrong with a key of the top by itself: no option of its group, or left open."""
-    if key == "exporter" and isinstance(value, Mapping):
+    if key == "exporter" and names_target(value):
+        yield f"exporter._target_={value['_target_']}: {PACKAGE_LINES[True]}"
+    elif key == "exporter" and isinstance(value, Mapping):
         for name, option in value.items():
             if not names_target(option):
                 yield (
-                    f"exporter.{name}={option!r}: no exporter; choose as exporter=[csv,images], and"
-                    " begin a file of your own with '# @package exporter.NAME'"
+                    f"exporter.{name}={option!r}: no exporter; choose exporters as"
+                    " exporter=[csv,images]"
                 )
     elif key not in _GROUPS:
         for name, below in leaves({key: value}):
@@ -68,7 +80,10 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
                 yield f"{name} is not set: give {name}=…"
     elif value == "???":
         yield f"{key} is not set: choose an option of the group, {key}=…"
-    elif not names_target(value):
+    elif isinstance(value, Mapping) and any(map(names_target, (value, *value.values()))):
+        if not names_target(value):
+            yield f"{key}={list(value)}: {PACKAGE_LINES[False]}"
+    else:
         yield (
             f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
             f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError
 
-from tiler.config.checks.validate import nearest, needed
+from tiler.config.checks.validate import PACKAGE_LINES, nearest, needed
 from tiler.config.command.folder import conf_folder
 
 _LONGEST = 600
@@ -42,10 +44,7 @@ def explain(error: BaseException) -> str:
         return type(error).__name__
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
-            return (
-                f"{error.override!r} is no override; write key=value without spaces, such as"
-                " threshold=0.5, and slides as slides=files slides.paths=FOLDER"
-            )
+            return _of_a_word(error.override)
         return (
             f"{lines[0]}; put quotes around a value with other than letters, digits and / - . _ :"
             " 'key=\"value\"'"
@@ -65,6 +64,16 @@ def explain(error: BaseException) -> str:
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
 
 
+def _of_a_word(word: str) -> str:
+    """Name the mistake in an argument without an equals sign."""
+    problem = f"{word!r} is not an override"
+    if word in all_keys():
+        return f"{problem}; write {word}=VALUE, without spaces around the equals sign"
+    if "/" in word or os.sep in word or Path(word).exists():
+        return f"{problem}; name slides as slides=files 'slides.paths={word}'"
+    return f"{problem}; write key=value without spaces, such as threshold=0.5"
+
+
 def _of_a_key(key: str) -> str:
     """What is wrong with a key that an override sets."""
     keys = all_keys()
@@ -82,6 +91,8 @@ def _of_a_file(option: str, lines: Sequence[str]) -> str:
     key = next((line[10:] for line in lines if line.startswith("full_key: ")), "")
     if lines[0].startswith(f"Key '{option.split('/')[0]}' not in"):
         return f"{option}: its file has to begin with the line '# @package _global_'"
+    if key == "_target_":
+        return f"{option}: {PACKAGE_LINES[option.startswith('exporter/')]}"
     if re.match("Key '.*' not in", lines[0]):
         return f"{option}: unknown key {key!r}{nearest(key, all_keys())}"
     lists = "Cannot merge DictConfig with ListConfig"
