@@ -17,19 +17,58 @@ from tiler.storage.companions import companions
 NAME = "CMU-1-Small-Region"
 
 
+SEVERAL = tuple(f"s{number}" for number in range(6))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
+    """A folder with a slide and a run of it, made once."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copy(shared_slides / f"{NAME}.svs", folder)
+    assert len(run(folder)) == 1
+    return folder
+
+
 @pytest.fixture
-def slide(tmp_path: Path, shared_slides: Path) -> Path:
-    return Path(shutil.copy(shared_slides / f"{NAME}.svs", tmp_path / f"{NAME}.svs"))
+def slide(made: Path, tmp_path: Path) -> Path:
+    """The slide of a copy of ``made``."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / f"{NAME}.svs"
+
+
+@pytest.fixture(scope="module")
+def made_of_several(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
+    """A folder with several slides of equal content and a run of them, made once."""
+    folder = tmp_path_factory.mktemp("several")
+    for name in SEVERAL:
+        shutil.copy(shared_slides / f"{NAME}.svs", folder / f"{name}.svs")
+    run(folder, ALL_OF_THEM)
+    return folder
+
+
+ALL_OF_THEM = f"slides.paths=[{','.join(f'{name}.svs' for name in SEVERAL)}]"
+
+
+@pytest.fixture
+def several(made_of_several: Path, tmp_path: Path) -> Path:
+    """A copy of ``made_of_several``."""
+    shutil.copytree(made_of_several, tmp_path, dirs_exist_ok=True)
+    return tmp_path
 
 
 def run(folder: Path, *arguments: str, code: int = 0) -> list[str]:
-    """Run with small images and give back the lines that say what was redone or done."""
+    """Run with small images; return the lines on what was redone or done."""
     result = tiler(
         "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=64",
         "exporter=[csv,images]", "out=out", *arguments, cwd=folder,
     )  # fmt: skip
     assert result.returncode == code, result.stderr
     return [line for line in result.stderr.splitlines() if "redone" in line or "/1]" in line]
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of ``slides.csv`` by slide id."""
+    return {row["slide_id"]: row for row in read_csv(folder / "out/slides.csv")}
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -46,13 +85,11 @@ def contents(files: dict[str, tuple[bytes, int]]) -> dict[str, bytes]:
 
 
 def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
-    assert len(run(tmp_path)) == 1
     before = tree(tmp_path)
     assert len(before) > 20
     assert run(tmp_path) == []
     assert tree(tmp_path) == before
-    (row,) = read_csv(tmp_path / "out/slides.csv")
-    assert row["status"] == "done"
+    assert rows(tmp_path)[NAME]["status"] == "done"
     assert json.loads((tmp_path / "out/run.json").read_text())["reused"] == 1
 
 
@@ -69,7 +106,6 @@ def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
 def test_a_setting_that_shapes_output_redoes_and_says_why(
     tmp_path: Path, slide: Path, setting: str, words: str
 ) -> None:
-    run(tmp_path)
     lines = run(tmp_path, setting)
     assert len(lines) == 2
     assert words in lines[0]
@@ -77,55 +113,61 @@ def test_a_setting_that_shapes_output_redoes_and_says_why(
 
 
 def test_the_folder_is_never_a_mixture(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     run(tmp_path, "tile.size=50")
     names = [path.name for path in (tmp_path / f"out/slides/{NAME}/tiles").iterdir()]
     assert names
     assert all("_w50_h50_" in name for name in names)
 
 
-@pytest.mark.parametrize("setting", ["engine=processes", "exporter.images.threads=1", "name=x"])
-def test_a_setting_that_does_not_shape_output_does_nothing(
-    tmp_path: Path, slide: Path, setting: str
-) -> None:
-    run(tmp_path)
-    assert run(tmp_path, setting) == []
+def test_settings_that_do_not_shape_output_redo_nothing(tmp_path: Path, slide: Path) -> None:
+    settings = ["engine=processes", "engine.workers=1", "exporter.images.threads=1", "name=x"]
+    assert run(tmp_path, *settings) == []
+
+
+HARMS = {
+    "gone": None,
+    "empty": lambda whole: b"",
+    "cut": lambda whole: whole[:1000],
+    "no slide": lambda whole: b"words",
+}
 
 
 @pytest.mark.parametrize("settings", [(), ("threshold=0.3",)])
-@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "no slide"])
 def test_what_cannot_be_redone_keeps_its_output_and_says_so(
-    tmp_path: Path, slide: Path, settings: tuple[str, ...], harm: str
+    several: Path, settings: tuple[str, ...]
 ) -> None:
-    other = Path(shutil.copy(slide, tmp_path / "other.svs"))
-    both = f"slides.paths=[{NAME}.svs,other.svs]"
-    run(tmp_path, both)
-    before = tree(tmp_path)
-    whole = other.read_bytes()
-    if harm == "gone":
-        other.unlink()
-    else:
-        other.write_bytes({"empty": b"", "cut": whole[:1000], "no slide": b"words"}[harm])
+    before, paths = tree(several), {name: several / f"{name}.svs" for name in SEVERAL}
+    harmed = dict(zip(SEVERAL, HARMS.values(), strict=False))
+    whole = paths["s0"].read_bytes()
+    for name, harm in harmed.items():
+        if harm is None:
+            paths[name].unlink()
+        else:
+            paths[name].write_bytes(harm(whole))
+    of = "threshold=0.5" if settings else "these settings"
     for _ in range(2):
-        run(tmp_path, both, *settings, code=3)
-        rows = {row["slide_id"]: row for row in read_csv(tmp_path / "out/slides.csv")}
-        assert rows["other"]["status"] == "failed"
-        assert rows["other"]["reason"].startswith("E_OPEN slide=other: ")
-        of = "threshold=0.5" if settings else "these settings"
-        assert rows["other"]["reason"].endswith(f"; the finished output of {of} is kept")
-        assert (rows["other"]["output"], rows[NAME]["output"]) == ("earlier", "current")
-        after = tree(tmp_path)
-        assert {k: v for k, v in after.items() if "other" in k} == {
-            k: v for k, v in before.items() if "other" in k
-        }
-    assert not list((tmp_path / "out").glob(".*stale*"))
-    other.write_bytes(whole)
-    run(tmp_path, both, *settings)
-    assert {row["output"] for row in read_csv(tmp_path / "out/slides.csv")} == {"current"}
+        run(several, ALL_OF_THEM, *settings, code=3)
+        after, found = tree(several), rows(several)
+        for name in harmed:
+            assert found[name]["status"] == "failed"
+            assert found[name]["reason"].startswith(f"E_OPEN slide={name}: ")
+            assert found[name]["reason"].endswith(f"; the finished output of {of} is kept")
+            assert found[name]["output"] == "earlier"
+            kept, old = (
+                {k: v for k, v in files.items() if k.startswith(f"out/slides/{name}/")}
+                for files in (after, before)
+            )
+            assert kept == old
+            assert len(kept) > 20
+        assert {found[name]["output"] for name in found if name not in harmed} == {"current"}
+    assert not list((several / "out").glob(".*stale*"))
+    for name in harmed:
+        paths[name].write_bytes(whole)
+    run(several, ALL_OF_THEM, *settings)
+    assert {row["output"] for row in rows(several).values()} == {"current"}
 
 
 def test_refuse_names_the_setting_and_keeps_everything(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     before = tree(tmp_path)
     result = tiler(
         "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=256",
@@ -143,7 +185,6 @@ def tile(folder: Path) -> Path:
 
 
 def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     path.unlink()
@@ -155,7 +196,6 @@ def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
 def test_a_file_of_another_size_may_be_the_users_and_stops_the_slide(
     tmp_path: Path, slide: Path
 ) -> None:
-    run(tmp_path)
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     os.truncate(path, 10)
@@ -170,7 +210,6 @@ def test_a_file_of_another_size_may_be_the_users_and_stops_the_slide(
 
 
 def test_a_flipped_byte_is_seen_by_hash_alone(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     data = bytearray(path.read_bytes())
@@ -182,36 +221,36 @@ def test_a_flipped_byte_is_seen_by_hash_alone(tmp_path: Path, slide: Path) -> No
 
 
 def test_verify_none_looks_at_no_file(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     tile(tmp_path).unlink()
     assert run(tmp_path, "verify=none") == []
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe", None])
-def test_without_a_valid_record_nothing_is_tilers_to_remove(
-    tmp_path: Path, slide: Path, garbage: bytes | None
-) -> None:
-    run(tmp_path)
-    folder = tmp_path / f"out/slides/{NAME}"
-    whole = contents(tree(tmp_path))
-    if garbage is None:
-        (folder / "record.json").unlink()
-    else:
-        (folder / "record.json").write_bytes(garbage)
-    before = tree(tmp_path)
-    run(tmp_path, code=3)
-    (row,) = read_csv(tmp_path / "out/slides.csv")
-    words = "is in a folder without record.json" if garbage is None else "record.json is damaged"
-    assert words in row["reason"]
-    assert "move the folder away" in row["reason"]
-    assert tree(tmp_path) == before
-    folder.rename(tmp_path / "away")
-    run(tmp_path)
-    assert contents(tree(tmp_path)) == whole
+GARBAGE = (b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe", None)
+
+
+def test_without_a_valid_record_nothing_is_tilers_to_remove(several: Path) -> None:
+    whole = contents(tree(several))
+    for name, garbage in zip(SEVERAL, GARBAGE, strict=True):
+        record = several / f"out/slides/{name}/record.json"
+        if garbage is None:
+            record.unlink()
+        else:
+            record.write_bytes(garbage)
+    before = tree(several)
+    run(several, ALL_OF_THEM, code=3)
+    found = rows(several)
+    for name, garbage in zip(SEVERAL, GARBAGE, strict=True):
+        missing = "is in a folder without record.json"
+        words = missing if garbage is None else "record.json is damaged"
+        assert words in found[name]["reason"]
+        assert "move the folder away" in found[name]["reason"]
+    assert tree(several) == before
+    (several / "out/slides").rename(several / "away")
+    run(several, ALL_OF_THEM)
+    assert contents(tree(several)) == whole
 
 
 def test_a_replaced_slide_is_redone(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     facts = slide.stat()
     data = bytearray(slide.read_bytes())
     data[-2000] ^= 1  # in the last piece, which the fingerprint covers
@@ -252,15 +291,14 @@ def test_a_mask_file_that_is_gone_is_named(tmp_path: Path, slide: Path) -> None:
 
 def test_a_wrong_hash_of_the_slide_is_named(tmp_path: Path, slide: Path) -> None:
     (tmp_path / "t.csv").write_text(f"path,expected_sha256\n{NAME}.svs,{'0' * 64}\n")
-    result = tiler("slides=table", "slides.table=t.csv", "out=out", cwd=tmp_path)
+    result = tiler("slides=table", "slides.table=t.csv", "out=new", cwd=tmp_path)
     assert result.returncode == 3
-    (row,) = read_csv(tmp_path / "out/slides.csv")
+    (row,) = read_csv(tmp_path / "new/slides.csv")
     assert "sha256" in row["reason"]
-    assert not list((tmp_path / "out/slides").iterdir())
+    assert not list((tmp_path / "new/slides").iterdir())
 
 
 def test_the_record_accounts_for_every_tile_and_file(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     folder = tmp_path / f"out/slides/{NAME}"
     record = json.loads((folder / "record.json").read_text())
     counts = record["counts"]
@@ -271,7 +309,6 @@ def test_the_record_accounts_for_every_tile_and_file(tmp_path: Path, slide: Path
 
 
 def test_events_tell_the_story(tmp_path: Path, slide: Path) -> None:
-    run(tmp_path)
     run(tmp_path, "threshold=0.3")
     lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
