@@ -82,9 +82,10 @@ def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("E_WORKER")]
     assert ".submitit" in line
-    (row,) = read_csv(tmp_path / "sweep/sweep.csv")
-    assert row["status"] == "done"
-    assert row["slides._target_"] == "tiler.slides.find_slides"
+    done, lost = read_csv(tmp_path / "sweep/sweep.csv")
+    assert (done["status"], lost["status"]) == ("done", "failed")
+    assert done["slides._target_"] == "tiler.slides.find_slides"
+    assert lost["reason"] == "job 1 (slides._target_=faulty.deadly_slides) left no record"
     assert (tmp_path / "sweep/tracking.jsonl").read_text().count('"status": "failed"') == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,13 +17,17 @@ from PIL import Image
 from special_files import plant
 
 from tiler import open_slide
+from tiler.config.sweeps.end import end_sweep
+from tiler.config.sweeps.multirun import Sweep, SweepContext
 from tiler.config.sweeps.thumbnails import thumbnail
 from tiler.geometry import Size
 from tiler.grid import coverage
+from tiler.runner.reporting.tracking import Guarded
 from tiler.slides.demo import write_demo_slide
 from tiler.stages import Cells
 from tiler.sweep.contact_sheet import FRAME, draw, drawing
 from tiler.sweep.table import JobRecord, read_jobs
+from tiler.trackers import NoTracker
 
 
 @pytest.fixture(scope="module")
@@ -438,3 +443,42 @@ def test_a_sweep_whose_table_cannot_be_written_says_so(slides: list[str], tmp_pa
     assert "Traceback" not in done.stderr
     assert "E_DEST" in done.stderr
     assert "sweep.csv" in done.stderr
+
+
+def test_two_sweeps_in_one_folder_do_not_mix(slides: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tiler", "-m", *slides, "resolution=level", "tile.size=60",
+               "exporter=[csv,images]", "out=res"]  # fmt: skip
+    both = ("threshold=0.1,0.2,0.3", "threshold=0.7,0.8")
+    running = [
+        subprocess.Popen([*command, words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for words in both
+    ]
+    said = [process.communicate(timeout=120)[1] for process in running]
+    codes = [process.returncode for process in running]
+    rows = len(read_csv(tmp_path / "res/sweep.csv"))
+    if codes == [0, 0]:  # one after the other
+        assert rows in (4, 6)
+        return
+    assert sorted(codes) == [0, 5], said
+    assert said[codes.index(5)].startswith("E_LOCKED: res is in use, held by pid ")
+    assert rows == (6 if codes[0] == 0 else 4)  # two slides, and none of the other sweep's jobs
+
+
+def test_a_job_that_left_no_record_is_named(slides: list[str], tmp_path: Path) -> None:
+    words = ["-m", *slides, "resolution=level", "threshold=0.2,0.9", "out=res"]
+    done = tiler(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = sorted((tmp_path / "res").glob("threshold*/run.json"))
+    facts = json.loads(records[1].read_text())
+    sweep_id = facts["sweep"]["id"]
+    records[1].unlink()
+    found = read_jobs(tmp_path / "res", sweep_id, "run.json")
+    context = SweepContext(sweep_id, ("threshold",), None, tmp_path / "res")
+    jobs = ({"threshold": "0.2"}, {"threshold": "0.9"})
+    sweep = Sweep(context, tmp_path / "res", Guarded(NoTracker()), (), (), jobs)
+    assert [job.name for job in found] == ["threshold=0.2"]
+    assert end_sweep(sweep, 0) == 3
+    rows = read_csv(tmp_path / "res/sweep.csv")
+    assert [row["status"] for row in rows] == ["done", "done", "failed"]
+    assert rows[2]["reason"] == "job 1 (threshold=0.9) left no record"
+    assert rows[2]["threshold"] == "0.9"

@@ -26,6 +26,7 @@ from tiler.exporters import ImagesExporter
 from tiler.protocols import Exported
 from tiler.runner.engines import ProcessEngine, spawning
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
+from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.store.versions import versions
 from tiler.runner.work import tasks
 from tiler.runner.work.job import SlideJob
@@ -235,7 +236,9 @@ def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path, engine: s
 
 
 @pytest.mark.parametrize("engine", [["engine=serial"], ["engine=processes", "engine.workers=1"]])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_everything_and_a_rerun_finishes(
     folder: Path, engine: list[str], number: signal.Signals, code: int
 ) -> None:
@@ -327,6 +330,43 @@ def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
     assert "1 job; the sweep comes to" in rest
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "interrupted"]
     assert not (folder / "out/threshold=0.2").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_cancels_the_jobs_that_submitit_started(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    slides(folder, "a", "slow1")
+    words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER,
+             "hydra/launcher=submitit_local"]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tiler", *words], cwd=folder, env={**os.environ, **FAULTY},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    tables = [folder / f"out/threshold={value}/run.json" for value in (0.1, 0.2)]
+    deadline = time.monotonic() + 60
+    while not all(table.exists() for table in tables) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.3)
+    started = time.monotonic()
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == code, said
+    assert time.monotonic() - started < 10  # of which five for the jobs
+    assert alive(folder) == []
+    assert {row["status"] for row in read_csv(folder / "out/sweep.csv")} <= {"done", "interrupted"}
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with pytest.raises(Interrupted) as stopped, interruptible():
+        signal.raise_signal(signal.SIGHUP)
+    assert stopped.value.exit_code == 129
 
 
 def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import hydra
 from omegaconf import DictConfig
 
+from tiler.checks.machine import machine_limit
 from tiler.config.command.explain import explain
 from tiler.config.command.flags import CommandLine, read_command_line
 from tiler.config.command.folder import help_text
-from tiler.config.compose import VERSION_BASE, compose
+from tiler.config.compose import VERSION_BASE, Composed, compose
 from tiler.config.home import quoted_homes
-from tiler.config.job import Command, complain, do_job
+from tiler.config.job import Command, complain, do_job, remove_if_empty
 from tiler.config.schema import register_schema
+from tiler.config.sweeps.checks import check_sweep
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
 from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_slurm
-from tiler.errors import ConfigError, JobError, TilerError
+from tiler.config.sweeps.submitted import SubmittedJobs
+from tiler.errors import ConfigError, EnvironmentRefusedError, JobError, TilerError
 from tiler.files import destination_error
-from tiler.runner.signals import leave_in_order
+from tiler.runner.signals import STOPPED, Interrupted, interruptible, leave_in_order
 
 _Made = TypeVar("_Made")
 
@@ -59,24 +63,47 @@ def _printed(line: CommandLine) -> int:
 
 def _composed_and_run(line: CommandLine, started: float) -> int:
     composed = _explained(lambda: compose(line))
-    folder, codes, sweep = Path.cwd(), [0], None
+    command = Command(Path.cwd(), started, composed.variables)
     if composed.sweeps:
-        leave_in_order()
-        sweep = _explained(lambda: begin_sweep(composed.config, composed.lines, folder))
-    command = Command(folder, started, composed.variables, sweep.context if sweep else None)
+        return _swept(line, composed, command)
+    codes = [0]
 
     def job(config: DictConfig) -> None:
         codes.append(do_job(config, command))
 
-    words = [*line.overrides, "hydra.mode=RUN"]
-    if sweep is None:
-        return _launched(line, words, job) or codes[-1]
-    words = [*line.overrides, sweep.naming(), *flat_folder(composed.config), "hydra.mode=MULTIRUN"]
-    slurm_jobs = watch_slurm(composed.config, sweep.context.keys)
-    code = _launched(line, words, job)
-    if slurm_jobs and code == JobError.exit_code:
-        slurm_jobs.wait()
-    return end_sweep(sweep, code)
+    return _launched(line, [*line.overrides, "hydra.mode=RUN"], job) or codes[-1]
+
+
+def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
+    """Run a sweep, which has its folder to itself, and end it in order when a signal stops it."""
+    from tiler.runner.store.lock import LOCK, locked
+
+    leave_in_order()
+    config, lines = composed.config, composed.lines
+    _explained(lambda: check_sweep(config, lines))
+    place = Path(config.hydra.sweep.dir)
+    try:
+        with locked(place):
+            sweep = _explained(lambda: begin_sweep(config, lines, command.folder))
+            command = replace(command, sweep=sweep.context)
+
+            def job(config: DictConfig) -> None:
+                do_job(config, command)
+
+            own = sweep.naming(), *flat_folder(config), "hydra.mode=MULTIRUN"
+            submitted, slurm_jobs = SubmittedJobs(config), watch_slurm(config, sweep.context.keys)
+            try:
+                with interruptible():
+                    code = _launched(line, [*line.overrides, *own], job)
+                    if slurm_jobs and code == JobError.exit_code:
+                        slurm_jobs.wait()
+            except Interrupted as stop:
+                code = stop.exit_code
+            if code in STOPPED:
+                submitted.cancel()
+            return end_sweep(sweep, code)
+    finally:
+        remove_if_empty(place, LOCK, "multirun.yaml")
 
 
 def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfig], None]) -> int:
@@ -95,6 +122,8 @@ def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfi
     except TilerError as error:
         return complain(error)
     except Exception as error:  # of Hydra, a launcher or a sweeper: a job of ours raises none
+        if limit := machine_limit(error):
+            return complain(EnvironmentRefusedError(f"E_ENV: {limit}"))
         if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):

@@ -15,24 +15,38 @@ def main() -> None:
     # numpy's threads for linear algebra, which tiler has no use for, take as long as numpy itself.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
-    match sys.argv[1:]:
+    try:
+        sys.exit(_command(sys.argv[1:], started))
+    except Exception as error:
+        from tiler.checks.machine import machine_limit
+
+        if (limit := machine_limit(error)) is None:
+            raise
+        print(f"E_ENV: {limit}", file=sys.stderr)
+        sys.exit(6)
+
+
+def _command(words: list[str], started: float) -> int:
+    match words:
         case ["--version"]:
             from tiler import __version__
 
             print(f"tiler {__version__}")
+            return 0
         case ["--help" | "-h"]:
             from tiler.config.command.folder import help_text
 
             print(help_text())
-        case words if any(word.split("=")[0] == "--rerun" for word in words):
-            sys.exit(_rerun(words, started))
+            return 0
+        case _ if any(word.split("=")[0] == "--rerun" for word in words):
+            return _rerun(words, started)
         case _:
             from tiler.runner.signals import leave_at_once
 
             leave_at_once()
             from tiler.cli import run_command
 
-            sys.exit(run_command(started))
+            return run_command(started)
 
 
 def _rerun(words: list[str], started: float) -> int:

@@ -15,10 +15,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from tiler.checks.error_places import raised_at, said
+from tiler.checks.machine import machine_limit
 from tiler.config.checks.targets import user_packages
-from tiler.config.sweeps.multirun import SweepContext, check_launcher, swept_keys, swept_values
-from tiler.errors import ConfigError, TilerError
-from tiler.runner.signals import leave_in_order, pass_on
+from tiler.config.sweeps.checks import check_launcher
+from tiler.config.sweeps.multirun import SweepContext, swept_keys, swept_values
+from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
+from tiler.runner.signals import STOPPED, leave_in_order, pass_on
 
 if TYPE_CHECKING:
     from tiler.config.build import Plan
@@ -27,9 +29,6 @@ log = logging.getLogger("tiler")
 
 _HERE = (".InProcessLauncher", ".BasicLauncher")
 """Launchers whose jobs are in the process of the command."""
-
-_STOPPED = (130, 143)
-"""The exit codes of a run that a signal ended."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     pass_on()
     if command.sweep is None:
         return code
-    if code in _STOPPED and hydras.launcher["_target_"].endswith(_HERE):
+    if code in STOPPED and hydras.launcher["_target_"].endswith(_HERE):
         sys.exit(code)  # the jobs to come would be others to stop
     if error:
         _record_refusal(command, code, error)  # the other jobs of the sweep still run
@@ -128,11 +127,13 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
         remove_if_empty(out)
         return complain(error), error.in_config()
     except SystemExit as stop:
-        if stop.code in _STOPPED:
+        if stop.code in STOPPED:
             raise
         what = f"a part called sys.exit({stop.code!r}) instead of raising an error"
         return complain(ConfigError(what)), what
     except Exception as error:
+        if limit := machine_limit(error):
+            return complain(EnvironmentRefusedError(f"E_ENV: {limit}")), limit
         if place := raised_at(error, user_packages()):  # an engine, say, beyond any slide
             say(f"E_COMPONENT: {said(error, place)}")
             return 3, said(error, place)

@@ -17,6 +17,8 @@ from tiler.storage.companions import companions
 
 _OBJECT = rb'\{\s*"tiler": '
 
+_LOCKS = {".lock": rb"\Z|\d+\n", ".lock-holder.json": rb'\{"pid": '}
+
 _RUNS = {
     "run.json": _OBJECT,
     "budget.json": _OBJECT,
@@ -24,8 +26,7 @@ _RUNS = {
     "slides.csv": rb"slide_id,status,reason\b",
     "events.jsonl": rb'\{"time": "',
     "run.log": rb"\Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ",
-    ".lock": rb"\Z|\d+\n",
-    ".lock-holder.json": rb'\{"pid": ',
+    **_LOCKS,
 }
 """The files that a run writes into its folder, and how each begins."""
 
@@ -33,6 +34,7 @@ _SWEEPS = {
     "sweep.csv": rb"job,",
     "sweep.json": _OBJECT,
     "multirun.yaml": rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)",
+    **_LOCKS,
 }
 _DRAWN = ("sweep.png", "sweep.parquet")
 """Files of a sweep that are its own where its ``sweep.json`` lies beside them."""

@@ -12,12 +12,15 @@ from types import FrameType
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
 """Submitit's signal to a job that is nearly out of time, or is to make room for another."""
 
+STOPPED = (129, 130, 143)
+"""Exit codes of a run that a signal ended: SIGHUP, SIGINT, and SIGTERM or the launcher's."""
+
 _passing: list[int] = []
 """Signals of the launcher that ended a run and wait for its end."""
 
 
 class Interrupted(BaseException):
-    """The run was told to stop; ``exit_code`` is 130 for SIGINT, else 143."""
+    """The run was told to stop; ``exit_code`` is one of ``STOPPED``."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -39,7 +42,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(name, second)
         if number == _LAUNCHERS:
             _passing.append(number)
-        raise Interrupted(130 if number == signal.SIGINT else 143)
+        raise Interrupted(143 if number == _LAUNCHERS else 128 + number)
 
     def second(number: int, frame: FrameType | None) -> None:
         if number == _LAUNCHERS:
@@ -48,6 +51,9 @@ def interruptible() -> Iterator[None]:
             os._exit(128 + number)
 
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # as nohup has it ignored
+        before[hangup] = signal.getsignal(hangup)
     if _LAUNCHERS and callable(handler := signal.getsignal(_LAUNCHERS)):
         before[_LAUNCHERS] = handler
     for name in before:

@@ -16,6 +16,7 @@ from tiler.checks.hints import made_of
 from tiler.errors import ConfigError, WorkerError
 from tiler.files import inside, write_whole
 from tiler.runner.reporting.tables import OWN, REFUSED, read_slides
+from tiler.runner.signals import STOPPED
 from tiler.runner.store.versions import git_state, versions
 from tiler.runner.work.job import SlideRow
 from tiler.storage.csv_text import csv_text
@@ -23,7 +24,7 @@ from tiler.storage.stored import StoredError, read_json
 
 log = logging.getLogger("tiler")
 
-_WORST_FIRST = (1, 4, 6, 5, 2, 3, 130, 143)
+_WORST_FIRST = (*STOPPED, 1, 4, 6, 5, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,6 @@ def write_definition(
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The exit code of a sweep: the worst of its jobs'."""
+    """The exit code of a sweep: the worst of its jobs', or that of the signal that ended it."""
     present = set(codes)
     return next((code for code in _WORST_FIRST if code in present), max(present, default=0))

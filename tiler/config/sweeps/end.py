@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from tiler.config.job import remove_if_empty, say
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tiler.config.job import say
 from tiler.config.sweeps.multirun import Sweep
+from tiler.runner.signals import STOPPED
+
+if TYPE_CHECKING:
+    from tiler.sweep.table import JobRecord
 
 
 def end_sweep(sweep: Sweep, code: int) -> int:
@@ -31,6 +38,9 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     folder, sweep_id = sweep.folder, sweep.context.sweep_id
     jobs = read_jobs(folder, sweep_id, "run.json", REFUSED, tell=say)
     budgets = read_jobs(folder, sweep_id, "budget.json", tell=say)
+    if (jobs or budgets) and code not in STOPPED:  # of a sweep that was stopped some never began
+        jobs += _lost(sweep, [*jobs, *budgets])
+        jobs.sort(key=lambda job: int(job.run["sweep"]["number"]))
     if jobs:
         table = write_sweep(folder, jobs, sweep.context.keys)
         write_definition(folder, sweep_id, sweep.overrides, jobs)
@@ -40,11 +50,27 @@ def end_sweep(sweep: Sweep, code: int) -> int:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
-    if not jobs and not budgets:
-        remove_if_empty(folder, "multirun.yaml")
-        if not code:
-            say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
-            code = 2
+    if not jobs and not budgets and not code:
+        say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
+        code = 2
     code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
     end_tracked_sweep(sweep.tracker, folder, jobs, code)
     return code
+
+
+def _lost(sweep: Sweep, found: Sequence[JobRecord]) -> list[JobRecord]:
+    """The jobs that were launched and left no record; each is said."""
+    from tiler.errors import JobError
+    from tiler.sweep.table import JobRecord
+
+    there = {job.run["sweep"]["number"] for job in found}
+    lost = []
+    for number, settings in enumerate(sweep.jobs or ()):
+        if number not in there:
+            words = " ".join(f"{key}={value}" for key, value in settings.items())
+            what = f"job {number} ({words}) left no record"
+            say(f"{what} below {sweep.folder}; run again to resume")
+            told = {"id": sweep.context.sweep_id, "number": number, "settings": settings}
+            run = {"sweep": told, "exit_code": JobError.exit_code, "error": what}
+            lost.append(JobRecord(f"job {number}", run, []))
+    return lost

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from pathlib import Path, PurePath
+from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from tiler.config.checks.validate import check_folder, leaves
+from tiler.config.checks.validate import leaves
 from tiler.config.command.naming import default_name
 from tiler.config.home import at_home
 from tiler.errors import ConfigError
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from tiler.runner.reporting.tracking import Guarded
 
 _MAX_NAME = 120
-_UNSWEPT = ("out", "name", "tracker")
-_POOLS = ("ProcessEngine", "DaskEngine")
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,8 @@ class Sweep:
         They define it.
     fixed
         The keys that are set but not swept: jobs are not named after them.
+    jobs
+        What each job varies, in the order of their numbers; None where a sweeper decides.
     """
 
     context: SweepContext
@@ -76,6 +74,7 @@ class Sweep:
     tracker: Guarded
     overrides: tuple[str, ...]
     fixed: tuple[str, ...]
+    jobs: tuple[dict[str, str], ...] | None
 
     def naming(self) -> str:
         """An override by which Hydra names the folders of jobs after what is swept alone."""
@@ -122,27 +121,6 @@ def job_folder(overrides: str) -> str:
     return name.strip(". ") or "job"
 
 
-def check_launcher(launcher: str, engine: str) -> None:
-    """Refuse processes that start processes that start processes.
-
-    Parameters
-    ----------
-    launcher, engine
-        What their ``_target_`` names.
-
-    Raises
-    ------
-    ConfigError
-        When the launcher fills the machine with jobs, and the engine would in each of them.
-    """
-    if launcher.endswith(".JoblibLauncher") and engine.endswith(_POOLS):
-        raise ConfigError(
-            f"hydra/launcher=joblib runs a job on every core, and {engine.rpartition('.')[2]} would"
-            " open a pool of workers in each; take engine=serial with it, or"
-            " hydra/launcher=submitit_local"
-        )
-
-
 def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> Sweep:
     """Begin a sweep, and its own run: its jobs find database and parent ready.
 
@@ -158,19 +136,13 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     Raises
     ------
     ConfigError
-        When it sweeps what it must not, or its jobs would lie where nobody looks for them.
+        When its tracker cannot be made.
     """
     from tiler.config.build import build_tracker, resolved
     from tiler.config.tracking import parameters
     from tiler.runner.reporting.tracking import Guarded
 
-    known = {override.key_or_group: override for override in lines}
-    swept = {
-        key: str(override.input_line).partition("=")[2]
-        for key, override in known.items()
-        if override.is_sweep_override()
-    }
-    _check(config, swept)
+    swept = swept_by(lines)
     tracker = Guarded(build_tracker(config))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
@@ -180,58 +152,34 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     place = Path(config.hydra.sweep.dir)
     context = SweepContext(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder / place)
-    fixed = tuple(key for key in known if key not in swept)
-    return Sweep(context, place, tracker, tuple(str(line.input_line) for line in lines), fixed)
+    keys = dict.fromkeys(line.key_or_group for line in lines)
+    fixed = tuple(key for key in keys if key not in swept)
+    words = tuple(str(line.input_line) for line in lines)
+    return Sweep(context, place, tracker, words, fixed, _jobs(config, lines))
 
 
-def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
-    unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
-    if unsweepable:
-        raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
-    written = OmegaConf.to_container(config.hydra.sweep)
-    assert isinstance(written, dict)
-    _check_subdir(str(written["subdir"]), swept)
-    with suppress(OmegaConfBaseException):  # what only a job can resolve
-        check_folder(config.out, config.hydra, of_sweep=True)
-        _check_contents(Path(config.hydra.sweep.dir), config, swept)
-    launcher, engine = (
-        str(OmegaConf.select(config, f"{key}._target_")) for key in ("hydra.launcher", "engine")
-    )
-    if "engine" not in swept:
-        check_launcher(launcher, engine)
-    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
-        raise ConfigError(
-            "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
-            " or take hydra/launcher=submitit_local"
-        )
+def swept_by(lines: Sequence[Override]) -> dict[str, str]:
+    """The keys that a sweep varies, each with its values as they are written."""
+    known = {override.key_or_group: override for override in lines}
+    return {
+        key: str(override.input_line).partition("=")[2]
+        for key, override in known.items()
+        if override.is_sweep_override()
+    }
 
 
-def _check_contents(folder: Path, config: DictConfig, swept: Collection[str]) -> None:
-    """Refuse a sweep's folder with sources in it, or others' files where its own would be."""
-    from tiler.config.build import named_slides
-    from tiler.runner.guard import refuse_foreign_files, refuse_sources_inside
+def _jobs(config: DictConfig, lines: Sequence[Override]) -> tuple[dict[str, str], ...] | None:
+    """What each job is going to vary, in the order of their numbers; None where that is open.
 
-    refuse_foreign_files(folder, of_sweep=True)
-    if not any(key.split(".")[0] == "slides" for key in swept):
-        refuse_sources_inside(named_slides(config), folder)
-
-
-def _check_subdir(subdir: str, swept: Collection[str]) -> None:
-    """Refuse to put jobs where the sweep does not look for them, or all of them in one place.
-
-    ``subdir`` is as it is written: what ${…} comes to is each job's own.
+    Hydra's own sweeper runs every combination, the last key fastest; others choose as they go.
     """
-    path = PurePath(subdir)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: jobs lie below the sweep's folder; give a path down from"
-            " there, or leave it out"
-        )
-    if swept and "${" not in subdir:
-        raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: all jobs would lie in one folder; name what is swept, as"
-            " ${threshold}, or leave it out"
-        )
+    sweeper = str(OmegaConf.select(config, "hydra.sweeper._target_"))
+    swept = [line for line in lines if line.is_sweep_override()]
+    if not sweeper.endswith(".BasicSweeper") or not all(x.is_discrete_sweep() for x in swept):
+        return None
+    keys = [line.key_or_group for line in swept]
+    values = product(*(line.sweep_string_iterator() for line in swept))
+    return tuple(dict(zip(keys, chosen, strict=True)) for chosen in values)
 
 
 def _quoted(text: str) -> str:

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.protocols import RunStatus, Tracker
+from tiler.runner.signals import STOPPED
 from tiler.runner.work.job import SlideRow
 
 log = logging.getLogger("tiler")
 
 _T = TypeVar("_T")
-_INTERRUPTED = (130, 143)
 
 
 class Guarded:
@@ -162,6 +162,6 @@ def artifacts(out: Path) -> dict[str, Path]:
 
 def status_of(exit_code: int | None) -> RunStatus:
     """How a run with this exit code ended."""
-    if exit_code in _INTERRUPTED:
+    if exit_code in STOPPED:
         return "killed"
     return "finished" if exit_code == 0 else "failed"
