@@ -14,9 +14,9 @@ import tiler
 PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
-    {"errors", "checks", "checks.error_places", "storage"},
+    {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
     {"files", "startup", "storage.csv_text"},
-    {"checks.hints", "checks.machine", "storage.stored", "written"},
+    {"checks.hints", "storage.stored", "written"},
     {"storage.sync"},
     {"geometry"},
     {"resolution"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import subprocess
@@ -17,10 +18,13 @@ from tracked import COMMON, picture
 
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.checks.machine import machine_limit
+from tiler.config.components import made_anew
+from tiler.entry import main
 from tiler.errors import ConfigError, EnvironmentRefusedError, LimitError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.readers import ImageReader
 from tiler.readers.openslide import selftest
+from tiler.runner import signals
 from tiler.runner.engines import ProcessEngine, SerialEngine, processes
 from tiler.runner.run import run
 from tiler.runner.work.job import SlideJob
@@ -152,6 +156,59 @@ def test_too_few_open_files_for_workers_are_one_line(slide: Path, tmp_path: Path
     assert last.startswith("E_ENV: engine.workers=20: too many open files (ulimit -n is 16)")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out/slides").exists()
+
+
+def test_a_command_with_hardly_any_open_files_says_so(slide: Path, tmp_path: Path) -> None:
+    done = tiler_within("-n 5", slide.parent, f"out={tmp_path}/out")
+    assert done.returncode in (3, 4, 6), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "oo many open files" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("can't start new thread"), "no further process or thread"),
+        (FileNotFoundError(2, "No usable temporary directory found in []"), "set TMPDIR"),
+    ],
+)
+@pytest.mark.parametrize("place", ["run_command", "compose", "do_job", "hydra.main"])
+def test_a_limit_met_before_any_slide_is_one_line(
+    place: str,
+    error: Exception,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENBLAS_NUM_THREADS", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(gc, "disable", lambda: None)  # this process goes on
+    monkeypatch.setattr(signals, "leave_at_once", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["tiler", "out=out"])
+    monkeypatch.setattr(f"tiler.cli.{place}", fail)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 6
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("E_ENV: ")
+    assert words in last
+
+
+def hungry_slides() -> list[object]:
+    """A source of slides that takes more memory than there is."""
+    raise MemoryError
+
+
+def test_a_component_that_needs_too_much_memory_is_no_mistake_in_the_configuration() -> None:
+    plain = {"slides": {"_target_": f"{__name__}.hungry_slides"}}
+    with pytest.raises(EnvironmentRefusedError, match="not enough memory"):
+        made_anew(plain, "slides")
 
 
 def test_more_workers_than_make_sense_are_refused() -> None:

@@ -140,4 +140,6 @@ def _explained(call: Callable[[], _Made]) -> _Made:
     except TilerError:
         raise
     except Exception as error:
+        if limit := machine_limit(error):
+            raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
         raise ConfigError(explain(error)) from error

@@ -7,6 +7,8 @@ import os
 import sys
 import time
 
+from tiler.checks.machine import machine_limit
+
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
@@ -18,8 +20,6 @@ def main() -> None:
     try:
         sys.exit(_command(sys.argv[1:], started))
     except Exception as error:
-        from tiler.checks.machine import machine_limit
-
         if (limit := machine_limit(error)) is None:
             raise
         print(f"E_ENV: {limit}", file=sys.stderr)

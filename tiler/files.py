@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from tiler.checks.machine import machine_limit
 from tiler.errors import ConfigError, DestinationError, Fix
 
 _SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
@@ -279,8 +280,11 @@ def destination_error(error: OSError, path: Path) -> DestinationError:
             f"E_DEST: {what if file == path else f'{what}, so {path} cannot be written'}",
             fix=Fix("set out to a folder or to a new name", "choose a folder or a new name"),
         )
+    what = f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}"
+    if limit := machine_limit(error):  # the destination is not at fault
+        return DestinationError(f"{what}; {limit}")
     return DestinationError(
-        f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}",
+        what,
         fix=Fix(
             "the run stops here: mend the destination and run again to resume",
             "choose a folder that can be written",

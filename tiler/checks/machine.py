@@ -61,7 +61,7 @@ def _now(name: str, command: str, unit: int = 1) -> str:
     """Say what a limit is set to, where the system knows it and it is set."""
     try:
         import resource
-    except ImportError:  # Windows
+    except (ImportError, OSError):  # Windows, or no file can be opened
         return ""
     limit = resource.getrlimit(getattr(resource, name))[0]
     return "" if limit == resource.RLIM_INFINITY else f" ({command} is {limit // unit})"

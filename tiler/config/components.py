@@ -14,11 +14,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from tiler.checks.error_places import foreign_packages, raised_at, said
+from tiler.checks.machine import machine_limit
 from tiler.config.checks.targets import nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import file_settings, naming_files
 from tiler.config.home import at_home
-from tiler.errors import ConfigError, DestinationError, TilerError
+from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.files import expanded, make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
@@ -217,6 +218,8 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
             cause = cause.__cause__
         if isinstance(cause, TilerError):
             raise cause from None
+        if limit := machine_limit(cause):
+            raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
         if place := raised_at(cause, foreign_packages((), plain[key])):
             raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
         what = str(error).splitlines()[0] if cause is error else repr(cause)

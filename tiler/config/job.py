@@ -88,41 +88,10 @@ def do_job(config: DictConfig, command: Command) -> int:
 
 def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     """The exit code of one run, and the error if it did not get to its slides."""
-    from tiler.config.build import build
-    from tiler.config.checks.validate import check_folder, check_table
-    from tiler.config.tracking import parameters
-    from tiler.runner.guard import refuse_folder
-    from tiler.runner.reporting.tracking import tracked
-    from tiler.runner.run import run
-    from tiler.sweep.table import refuse_twice
-
     started = time.perf_counter() if command.sweep else command.started
     out = _folder(command)
     try:
-        _check_variables(command)
-        if sweep := command.sweep:
-            refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
-            root, swept = sweep.folder, swept_keys(sweep, _overrides())
-        else:
-            check_folder(config.out, HydraConfig.get(), of_sweep=False)
-            root, swept = out, set()
-        plan = build(config, root, swept)
-        if sweep:
-            check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
-        check_table(plan.plain["slides"].get("table"), out)
-        refuse_folder(plan.jobs, out)  # before a tracker is told of the run
-        facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
-        gc.freeze()
-        gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
-        gc.enable()
-        if config.dry_run:
-            return _estimate(plan, out, facts, time.perf_counter() - started), ""
-        log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
-        name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
-        with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
-            result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
-            tracking.exit_code = result.exit_code
-        return result.exit_code, ""
+        return _result(config, command, out, started), ""
     except TilerError as error:
         remove_if_empty(out)
         return complain(error), error.in_config()
@@ -139,6 +108,42 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
             return 3, said(error, place)
         log.exception("a bug in tiler: please report it with this text")
         return 1, repr(error)
+
+
+def _result(config: DictConfig, command: Command, out: Path, started: float) -> int:
+    """Run a configuration in a folder and return the exit code."""
+    from tiler.config.build import build
+    from tiler.config.checks.validate import check_folder, check_table
+    from tiler.config.tracking import parameters
+    from tiler.runner.guard import refuse_folder
+    from tiler.runner.reporting.tracking import tracked
+    from tiler.runner.run import run
+    from tiler.sweep.table import refuse_twice
+
+    _check_variables(command)
+    if sweep := command.sweep:
+        refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
+        root, swept = sweep.folder, swept_keys(sweep, _overrides())
+    else:
+        check_folder(config.out, HydraConfig.get(), of_sweep=False)
+        root, swept = out, set()
+    plan = build(config, root, swept)
+    if sweep:
+        check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
+    check_table(plan.plain["slides"].get("table"), out)
+    refuse_folder(plan.jobs, out)  # before a tracker is told of the run
+    facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
+    gc.freeze()
+    gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
+    gc.enable()
+    if config.dry_run:
+        return _estimate(plan, out, facts, time.perf_counter() - started)
+    log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
+    name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
+    with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
+        result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
+        tracking.exit_code = result.exit_code
+    return result.exit_code
 
 
 def _check_variables(command: Command) -> None:
