@@ -41,6 +41,13 @@ class FaultyReader(OpenSlideReader):
         return super()._read_level(level, x, y, size)
 
 
+def hang(path: Path, *, name: str | None = None) -> OpenSlideReader:
+    """Hang where a slide is opened; a file beside it appears before."""
+    path.with_suffix(".began").touch()
+    time.sleep(3600)
+    raise AssertionError("not reached")
+
+
 class SlowImageReader(ImageReader):
     """Dawdles over an image named so."""
 

@@ -14,17 +14,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import faulty
 import numpy as np
 import pytest
 import tifffile
 from command import complaint, fresh_tiler, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.errors import DestinationError, EnvironmentRefusedError, OpenError, SlideError
+from tiler.errors import (
+    DestinationError,
+    EnvironmentRefusedError,
+    OpenError,
+    SlideError,
+    WorkerError,
+)
 from tiler.exporters import ImagesExporter
 from tiler.protocols import Exported
-from tiler.runner.engines import ProcessEngine, spawning
+from tiler.runner.engines import ProcessEngine, processes, spawning
 from tiler.runner.engines.dask_engine import Home, _attempt, _code
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.store.versions import versions
@@ -71,6 +79,14 @@ def outputs(out: Path) -> dict[str, bytes]:
 def statuses(folder: Path) -> dict[str, tuple[str, str]]:
     rows = read_csv(folder / "out/slides.csv")
     return {row["slide_id"]: (row["status"], row["reason"]) for row in rows}
+
+
+def wait_for(path: Path) -> None:
+    """Wait for a file."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
 
 
 def alive(marker: Path) -> list[int]:
@@ -126,12 +142,41 @@ def test_a_death_that_does_not_come_again_costs_nothing(folder: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
-    slides(folder, "a", "hangs", "b")
-    result = tiler(*COMMON, READER, "engine=processes", "engine.timeout=5", cwd=folder, env=FAULTY)
+    """The other slides are done before, so that a slow machine cannot make them late."""
+    slides(folder, "a", "b")
+    common = [*COMMON, READER, "engine=processes", "engine.workers=1"]
+    assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0
+    slides(folder, "hangs")
+    result = tiler(*common, "engine.timeout=0.5", cwd=folder, env=FAULTY)
     assert result.returncode == 3
     found = statuses(folder)
     assert found["a"][0] == found["b"][0] == "done"
-    assert "no progress for 5 s" in found["hangs"][1]
+    assert "no progress for 0.5 s" in found["hangs"][1]
+
+
+def test_other_workers_go_on_while_one_hangs_and_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's clock stands still until the test moves it: no result depends on the load."""
+    now = [0.0]
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    good = PlanTask(small_job(tmp_path))
+    hanging = PlanTask(replace(good.job, path=tmp_path / "h.tiff", open_reader=faulty.hang))
+    shutil.copy(good.job.path, hanging.job.path)
+    with ProcessEngine(2, timeout=0.5) as engine:
+        engine.submit(hanging)
+        engine.submit(good)
+        task, result = engine.next()
+        assert task.job.path == good.job.path
+        assert not isinstance(result, Exception), result
+        wait_for(tmp_path / "h.began")
+        now[0] = 0.5
+        task, result = engine.next()
+        assert task.job.path == hanging.job.path
+        assert isinstance(result, WorkerError)
+        assert "no progress for 0.5 s" in str(result)
+        engine.submit(good)
+        assert not isinstance(engine.next()[1], Exception)
 
 
 def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
