@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, read_csv
-from command import fresh_tiler as tiler
-from command import tiler as forked
+from command import complaint, fresh_tiler, read_csv, tiler
 from PIL import Image
 
 from tiler.config.command import naming
@@ -27,7 +25,7 @@ def slide(shared_slides: Path) -> Path:
 
 
 def test_alone_it_does_the_main_job(tmp_path: Path) -> None:
-    result = tiler("exporter=[csv,images,overview]", "resolution.value=2", cwd=tmp_path)
+    result = fresh_tiler("exporter=[csv,images,overview]", "resolution.value=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     out = tmp_path / "outputs/demo"
     (row,) = read_csv(out / "slides.csv")
@@ -65,7 +63,7 @@ def test_help_lists_the_options_of_the_users_own_folder(tmp_path: Path, words: l
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text("not: [yaml")
     (tmp_path / "mine/primary.yaml").touch()
-    plain, result = (forked(*some, cwd=tmp_path) for some in (["--help"], words))
+    plain, result = (tiler(*some, cwd=tmp_path) for some in (["--help"], words))
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(plain.stdout.rstrip())
     own = result.stdout[len(plain.stdout) :].split("\n")
@@ -78,8 +76,8 @@ def test_help_lists_the_options_of_the_users_own_folder(tmp_path: Path, words: l
 
 def test_help_for_a_folder_without_options_or_without_a_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "none: " in forked("--config-dir", "empty", "--help", cwd=tmp_path).stdout
-    missing = forked("--config-dir", "nowhere", "--help", cwd=tmp_path)
+    assert "none: " in tiler("--config-dir", "empty", "--help", cwd=tmp_path).stdout
+    missing = tiler("--config-dir", "nowhere", "--help", cwd=tmp_path)
     assert missing.returncode == 2
     assert "--config-dir=nowhere: no such folder" in complaint(missing)
 
@@ -91,7 +89,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     for words in ([], ["threshold=1"], ["tracker=jsonl"], ["name=mine"], ["dry_run=true"]):
-        done = forked(*FILES, "slides.paths=a.tiff", *words, cwd=tmp_path)
+        done = tiler(*FILES, "slides.paths=a.tiff", *words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     folders = sorted(path.name for path in (tmp_path / "outputs").iterdir())
     assert folders[-1] == "mine"
@@ -110,8 +108,8 @@ def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
 def test_a_sweep_over_files_has_one_folder_for_all_its_jobs(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     words = ["-m", *FILES[:-1], "slides.paths=a.tiff", "threshold=0,1", "tracker=jsonl"]
-    for launcher in ([], ["hydra/launcher=joblib"]):
-        done = tiler(*words, *launcher, cwd=tmp_path)
+    for start, launcher in ((tiler, []), (fresh_tiler, ["hydra/launcher=joblib"])):
+        done = start(*words, *launcher, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     folders = sorted((tmp_path / "outputs").iterdir())
     assert len(folders) == 2
@@ -142,7 +140,7 @@ def test_a_folder_of_the_same_second_is_not_used_again(
 def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> None:
     (tmp_path / "slides").mkdir()
     shutil.copy(slide, tmp_path / "slides")
-    result = tiler(
+    result = fresh_tiler(
         "slides=files", "slides.paths=slides", "resolution=mpp", "resolution.value=0.5",
         "tile.size=256", "mask=otsu", "threshold=0.5", "exporter=[csv,json,images]", "out=tiles",
         cwd=tmp_path,
@@ -261,20 +259,20 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
 
 
 def test_a_log_that_cannot_be_is_no_bug(tmp_path: Path) -> None:
-    result = forked("hydra.job_logging.root.handlers=[nope]", "out=out", cwd=tmp_path)
+    result = tiler("hydra.job_logging.root.handlers=[nope]", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "'nope'" in complaint(result)
 
 
 def test_a_run_is_kept_in_out_alone(tmp_path: Path) -> None:
-    result = forked("hydra.run.dir=elsewhere", "out=out", cwd=tmp_path)
+    result = tiler("hydra.run.dir=elsewhere", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "hydra.run.dir=elsewhere: all files lie under out=out" in complaint(result)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_of_nothing_leaves_nothing(tmp_path: Path) -> None:
-    result = forked("-m", "treshold=0.1,0.5", "out=out", cwd=tmp_path)
+    result = tiler("-m", "treshold=0.1,0.5", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "did you mean 'threshold'" in complaint(result)
     assert not list(tmp_path.iterdir())
@@ -307,7 +305,7 @@ def test_a_mistake_in_a_file_of_the_users_own_is_named(
     file = tmp_path / "mine/experiment/mine.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(text, errors="surrogateescape")
-    result = forked("--config-dir", "mine", *sweep, "experiment=mine", "out=out", cwd=tmp_path)
+    result = tiler("--config-dir", "mine", *sweep, "experiment=mine", "out=out", cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("E_")]
     for word in words:
@@ -338,7 +336,7 @@ def test_an_option_in_the_wrong_package_needs_another_first_line(
     file = tmp_path / f"mine/{option}.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    result = forked("--config-dir", "mine", chosen, "out=out", cwd=tmp_path)
+    result = tiler("--config-dir", "mine", chosen, "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert problem in complaint(result)
 
@@ -356,18 +354,18 @@ def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:
         "out=out",
     ]
     table.write_text("path,mask.path\na.tiff,a.png\n")
-    done = forked(*common, cwd=tmp_path)
+    done = tiler(*common, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (row,) = read_csv(tmp_path / "out/slides.csv")
     assert row["status"] == "done"
     table.write_text("path,slide_id,mask.path\na.tiff,a,a.png\na.tiff,b,\n")
-    assert "mask.path is not set" in complaint(forked(*common, cwd=tmp_path))
+    assert "mask.path is not set" in complaint(tiler(*common, cwd=tmp_path))
 
 
 def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> None:
     table = tmp_path / "slides.csv"
     table.write_text("path,threshold,treshold\na.svs,7,\nb.svs,,1\n\nc.svs,7,\nd.svs,much,\n")
-    result = forked("slides=table", "slides.table=slides.csv", "out=out", cwd=tmp_path)
+    result = tiler("slides=table", "slides.table=slides.csv", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     first, second, third = result.stderr.splitlines()
     for line, words in (
@@ -391,7 +389,7 @@ def test_what_a_sweep_sets_is_not_for_a_table_to_set(
 ) -> None:
     (tmp_path / "slides.csv").write_text(f"path,{key}\na.svs,{cell}\nb.svs,\n")
     words = ["slides=table", "slides.table=slides.csv", sweep, "out=out"]
-    assert forked("-m", *words, cwd=tmp_path).returncode == 2
+    assert tiler("-m", *words, cwd=tmp_path).returncode == 2
     rows = read_csv(tmp_path / "out/sweep.csv")
     assert len(rows) == 2
     for row in rows:
@@ -402,7 +400,7 @@ def test_a_table_may_set_keys_of_a_group_that_is_swept(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(800, 550))
     (tmp_path / "slides.csv").write_text("path,resolution.value\na.tiff,1\n")
     words = ["slides=table", "slides.table=slides.csv", "resolution=mpp,level", "out=out"]
-    done = forked("-m", *words, cwd=tmp_path)
+    done = tiler("-m", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
