@@ -119,7 +119,7 @@ def at_once(job: str) -> None:
 
 def until_half_done(out: Path, slow: str, *done: str) -> None:
     """Wait until some slides are done, and there are tiles of a slow one."""
-    folders = [f"slides/{name}" for name in done] + [f".partial/{slow}.*/tiles/*"]
+    folders = [f"slides/{name}" for name in done] + [f".partial/{slow}.*/slide/tiles/*"]
     until(lambda: all(any(out.glob(pattern)) for pattern in folders), f"half of {out} is done")
 
 

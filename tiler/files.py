@@ -304,6 +304,12 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def is_full(error: DestinationError) -> bool:
+    """Return whether a destination has no room left, by its size or by a quota."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _room(path: Path) -> str:
     """Free bytes and inodes of the file system that holds ``path``, as far as it says."""
     if not hasattr(os, "statvfs"):

@@ -116,14 +116,19 @@ class WrittenFiles(Sequence[WrittenFile]):
                 return name.decode(errors="surrogatepass")
         return None
 
-    def sizes_of(self, names: Sequence[str]) -> list[int]:
-        """The sizes of the files of some names; -1 for names that none has."""
+    def rows_of(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
+        """The indices of the files of some names; -1 for names that none has."""
         if not len(self):
-            return [-1] * len(names)
+            return np.full(len(names), -1)
         wanted = np.array([encoded(name) for name in names], np.bytes_)
         at = np.searchsorted(self.names, wanted, sorter=self.by_name)
         rows = self.by_name[np.minimum(at, len(self) - 1)]
-        sizes: list[int] = np.where(self.names[rows] == wanted, self.sizes[rows], -1).tolist()
+        return np.where(self.names[rows] == wanted, rows, -1)
+
+    def sizes_of(self, names: Sequence[str]) -> list[int]:
+        """The sizes of the files of some names; -1 for names that none has."""
+        rows = self.rows_of(names)
+        sizes: list[int] = np.where(rows < 0, -1, np.append(self.sizes, -1)[rows]).tolist()
         return sizes
 
     def outside(self) -> str | None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
-from tiler.protocols import Exported, Exporter, LeftOut, Mask, ShowsLeftOut, WSIReader
+from tiler.protocols import (
+    Exported,
+    Exporter,
+    FailedTile,
+    LeftOut,
+    Mask,
+    ShowsLeftOut,
+    WritesTiles,
+    WSIReader,
+)
 from tiler.regions import Regions, RegionSpec
 from tiler.runner.work.job import SlideJob
+from tiler.written import WrittenFile
 
 
 def component_error(error: BaseException, job: SlideJob) -> ComponentError | None:
@@ -68,6 +78,26 @@ def export(
         what = f"{_name(exporter)}.export returned {shown(done)}; return tiler.protocols.Exported"
         raise ComponentError(source.name, what)
     return done
+
+
+def export_each(
+    exporter: WritesTiles, source: WSIReader, regions: Regions, folder: Path
+) -> Iterator[WrittenFile | FailedTile]:
+    """Have an exporter write tiles; what came of each.
+
+    Raises
+    ------
+    ComponentError
+        When something else comes of one.
+    """
+    for item in exporter.export_each(source, regions, folder):
+        found: object = item
+        if not isinstance(found, WrittenFile | FailedTile):
+            what = (
+                f"{_name(exporter)}.export_each gave {shown(found)}; give WrittenFile or FailedTile"
+            )
+            raise ComponentError(source.name, f"{what} (see tiler.protocols)")
+        yield found
 
 
 def unpicklable(error: Exception) -> str:

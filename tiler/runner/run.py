@@ -13,7 +13,7 @@ from typing import Any
 
 from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import ComponentError, ConfigError, DestinationError, LockedError, TilerError
-from tiler.files import make_folder
+from tiler.files import is_full, make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
@@ -29,7 +29,7 @@ from tiler.runner.stock import Stock, take_stock
 from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.store.lock import held
 from tiler.runner.work.cached import cache_facts, prune_caches
-from tiler.runner.work.folders import clear, new_work
+from tiler.runner.work.folders import clear, make_room, new_work
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.trackers import NoTracker
 
@@ -201,7 +201,8 @@ class _Run:
                 self._report_failure(error)
             raise
         else:
-            clear(self._out, keep_pieces=False)  # nobody waits for them any more
+            failed = {row.slide_id for row in self._rows.values() if row.status == "failed"}
+            clear(self._out, keep_pieces=True, slides=failed)  # others are done
         return self._report(code)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
@@ -313,10 +314,13 @@ class _Run:
         self._facts = {**self._facts, "error": what}
         try:
             self._report(code)
-        except DestinationError:
-            clear(self._out, keep_pieces=False)  # what is not done makes room
-            with suppress(DestinationError):  # run.json goes on saying "running"
-                self._report(code)
+        except DestinationError as full:
+            if not is_full(full):
+                return  # run.json still contains "running"
+            for _ in make_room(self._out):
+                with suppress(DestinationError):
+                    self._report(code)
+                    return
 
     def _report(self, code: int) -> RunResult:
         rows = self._write_table()

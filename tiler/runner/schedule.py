@@ -155,7 +155,7 @@ class Schedule:
         final = inside(self._out / "slides", job.slide_id)
         self._slides[job.slide_id] = _Slide(job, work, final, time.monotonic(), alone)
         self._bar.began(job.slide_id)
-        self._ready.append(PlanTask(job))
+        self._ready.append(PlanTask(job, work, self._verify))
 
     def _advance(self, slide: _Slide, task: Task, result: object) -> None:
         """Take in a task's result and make ready what follows from it."""
@@ -166,11 +166,12 @@ class Schedule:
             self.began = self.began or time.monotonic() - result.seconds
             plan = result.plan
             self._tell_of_plan(job.slide_id, plan)
+            self._take_over(slide, result)
             parts: list[Task] = [
-                TilesTask(job, name, piece, slide.work.slide, result.key)
+                TilesTask(job, name, piece, slide.work.slide, result.key, result.listed_as(name))
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
-                for piece in self._cut(readable(job, plan.regions))
+                for piece in self._cut(readable(job, result.unfinished(name)))
             ]
             tiles = sum(len(p.regions) for p in parts if isinstance(p, TilesTask))
             self._bar.planned(job.slide_id, tiles)
@@ -205,6 +206,21 @@ class Schedule:
                 )
             )
 
+    def _take_over(self, slide: _Slide, planned: Planned) -> None:
+        """Count the tiles that an interrupted run finished; workers do not need them again."""
+        slide_id = slide.job.slide_id
+        slide.planned = replace(planned, finished={})
+        for name, found in planned.finished.items():
+            if found.files:
+                slide.files.setdefault(name, []).append(found.files)
+                slide.blank_digests |= found.blanks
+                count, total = len(found.files), len(planned.plan.regions)
+                log.info(
+                    "slide=%s %s: reuses %d of %d tiles of an interrupted run",
+                    *(slide_id, name, count, total),
+                )
+                self._events.add("resumed", slide=slide_id, exporter=name, tiles=count)
+
     def _tell_of_plan(self, slide_id: str, plan: SlidePlan) -> None:
         self.shared.update(f"{what}s made" for what in plan.made)
         self.shared.update(f"{what}s reused" for what in ("mask", "grid") if what not in plan.made)
@@ -224,7 +240,10 @@ class Schedule:
         if slide.under_way or (slide.error is None and slide.row is None):
             return None
         del self._slides[slide.job.slide_id]
-        slide.work.remove()
+        if slide.error is None:
+            slide.work.remove()
+        else:
+            slide.work.leave()  # whatever is finished of the same file and settings counts
         seconds = round(time.monotonic() - slide.start, 3)
         if slide.row is not None:
             return SlideRow(**slide.row, seconds=seconds)

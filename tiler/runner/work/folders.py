@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ from tiler.runner.store.owned import put_back
 log = logging.getLogger("tiler")
 
 PARTIAL = ".partial"
-OLD = "old"
-_SLIDE, _PIECES = "slide", "pieces"
+OLD, PIECES = "old", "pieces"
+_SLIDE = "slide"
+_ROOM = 1 << 20  # bytes
 _NAME = re.compile(r"(?P<start>(?P<slide>.+)\.\d+\.[0-9a-f]{8})(?P<check>[0-9a-f]{8})", re.DOTALL)
 
 
@@ -57,12 +58,17 @@ class Work:
     @property
     def pieces(self) -> Path:
         """The folder of the lists of finished tiles."""
-        return self.path / _PIECES
+        return self.path / PIECES
 
     @property
     def final(self) -> Path:
         """Where the slide's folder belongs."""
         return self.path.parent.parent / "slides" / self.slide_id
+
+    def others(self) -> list[Work]:
+        """The work folders that earlier runs left of the same slide."""
+        found = _works_in(self.path.parent)
+        return [work for work in found if work.slide_id == self.slide_id and work != self]
 
     def put_back(self) -> None:
         """Put back what was being replaced, or remove it where its successor is in place.
@@ -75,6 +81,14 @@ class Work:
         if not put_back(self.old, self.final):
             log.warning("%s contains files that tiler did not write; they are kept", self.old)
 
+    def leave(self) -> None:
+        """Keep it for a later run if it lists finished tiles; else remove it."""
+        if self.pieces.is_dir():
+            with suppress(DestinationError):
+                self.put_back()
+        else:
+            self.remove()
+
     def remove(self) -> None:
         """Remove it with all that tiler wrote into it, but what it was replacing."""
         with suppress(DestinationError):  # then it stays, for a run to come
@@ -83,6 +97,26 @@ class Work:
         shutil.rmtree(self.pieces, ignore_errors=True)
         with suppress(OSError):
             self.path.rmdir()
+
+
+def make_room(out: Path) -> Iterator[None]:
+    """Remove finished tiles of unfinished slides, about a megabyte before each step.
+
+    On a full disk the tables of a run need room, and the rest of the tiles stays for a later run.
+    """
+    freed = 0
+    for work in works(out):
+        for place, _, names in os.walk(work.slide):
+            for name in names:
+                with suppress(OSError):
+                    path = Path(place, name)
+                    size = path.lstat().st_size
+                    path.unlink()
+                    freed += size
+                if freed >= _ROOM:
+                    yield
+                    freed = 0
+    yield
 
 
 def new_work(out: Path, slide_id: str) -> Work:
@@ -100,9 +134,13 @@ def new_work(out: Path, slide_id: str) -> Work:
 
 
 def works(out: Path) -> Iterator[Work]:
-    """Every work folder that there is."""
+    """Every work folder of a run's folder."""
+    return _works_in(out / PARTIAL)
+
+
+def _works_in(folder: Path) -> Iterator[Work]:
     with suppress(FileNotFoundError, NotADirectoryError):
-        for path in sorted((out / PARTIAL).iterdir()):
+        for path in sorted(folder.iterdir()):
             found = _NAME.fullmatch(path.name)
             if not found or _check(found["start"]) != found["check"]:
                 continue
@@ -127,7 +165,7 @@ def recover(out: Path) -> None:
     clear(out, keep_pieces=True)
 
 
-def clear(out: Path, *, keep_pieces: bool) -> None:
+def clear(out: Path, *, keep_pieces: bool, slides: Container[str] | None = None) -> None:
     """Remove work folders, and ``.partial`` if nothing else is in it.
 
     Parameters
@@ -135,12 +173,13 @@ def clear(out: Path, *, keep_pieces: bool) -> None:
     out
         The run's folder.
     keep_pieces
-        Whether those with finished tiles stay, for a run to come.
+        Whether folders with finished tiles stay, for a later run.
+    slides
+        The slides whose finished tiles may stay; None for all.
     """
     for work in works(out):
-        if keep_pieces and work.pieces.is_dir():
-            with suppress(DestinationError):
-                work.put_back()
+        if keep_pieces and (slides is None or work.slide_id in slides):
+            work.leave()
         else:
             work.remove()
     with suppress(OSError):

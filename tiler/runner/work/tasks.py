@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -26,11 +26,11 @@ from tiler.errors import (
     TilerError,
 )
 from tiler.files import destination_error, make_folder
-from tiler.protocols import Exported, FailedTile, LeftOut, Mask
+from tiler.protocols import Exported, FailedTile, LeftOut, Mask, WritesTiles, WSIReader
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions, RegionSpec
-from tiler.runner.components import component_error, export
+from tiler.runner.components import component_error, export, export_each
 from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.code import is_ours
 from tiler.runner.store.fingerprint import FileState, file_state, full_hash
@@ -43,9 +43,11 @@ from tiler.runner.store.record import (
     write_record,
 )
 from tiler.runner.work.blanks import blank_digest, blank_tiles
-from tiler.runner.work.folders import OLD
+from tiler.runner.work.folders import OLD, PIECES, Work
 from tiler.runner.work.job import DroppedTile, SlideJob
+from tiler.runner.work.journal import Journal
 from tiler.runner.work.links import link_twins, links, remember
+from tiler.runner.work.pieces import Finished, take_over, writes_tiles
 from tiler.runner.work.plan import SlidePlan, plan_slide, settle
 from tiler.runner.work.worker_state import Desk
 from tiler.storage.sync import sync_tree
@@ -81,19 +83,44 @@ class Planned:
         other settings, or of a file that was replaced since.
     seconds
         How long the work took, without what came before it in the worker.
+    finished
+        What interrupted runs finished, by exporter.
     """
 
     plan: SlidePlan
     state: FileState
     key: str
     seconds: float = 0.0
+    finished: Mapping[str, Finished] = field(default_factory=dict)
+
+    def unfinished(self, exporter: str) -> Regions:
+        """The regions whose tiles an exporter has to write."""
+        found = self.finished.get(exporter)
+        return self.plan.regions.take(~found.done) if found else self.plan.regions
+
+    def listed_as(self, exporter: str) -> str:
+        """The key under which an exporter's finished tiles are listed; empty for no list."""
+        found = self.finished.get(exporter)
+        return found.key if found else ""
 
 
 @dataclass(frozen=True)
 class PlanTask:
-    """Find the tiles of a slide."""
+    """Find the tiles of a slide, and those of them that interrupted runs finished.
+
+    Attributes
+    ----------
+    job
+        Of the slide.
+    work
+        Its work folder; None if nothing is to be taken over.
+    verify
+        How finished tiles are checked.
+    """
 
     job: SlideJob
+    work: Work | None = None
+    verify: str = "size"
 
     def run(self, desk: Desk) -> Planned:
         """Check and plan."""
@@ -108,18 +135,32 @@ class PlanTask:
             raise ChangedError(job.slide_id, "the file's sha256 is not the expected one")
         key = uuid4().hex
         plan = plan_slide(job, partial(desk.reader, job, key))
-        return Planned(plan, state, key, time.monotonic() - began)
+        finished = take_over(job, plan, self.work, self.verify) if self.work else {}
+        return Planned(plan, state, key, time.monotonic() - began, finished)
 
 
 @dataclass(frozen=True)
 class TilesTask:
-    """Write some tiles of a slide into its partial folder."""
+    """Write some tiles of a slide into its partial folder.
+
+    Attributes
+    ----------
+    job, exporter, regions
+        What is exported.
+    folder
+        Where to.
+    key
+        Of the plan.
+    finished
+        The key under which finished tiles are listed, for a run to come; empty for no list.
+    """
 
     job: SlideJob
     exporter: str
     regions: Regions
     folder: Path
     key: str
+    finished: str = ""
 
     def run(self, desk: Desk) -> Exported:
         """Export the regions."""
@@ -129,9 +170,29 @@ class TilesTask:
         if links(exporter):
             twins = desk.twins(self.job, self.exporter, exporter)
             linked, regions = link_twins(folder, reader.name, exporter, regions, twins)
-        done = export(exporter, reader, regions, NO_MASK, folder)
         blank = blank_digest(exporter, reader, self.regions.shape)
+        if self.finished and writes_tiles(exporter):
+            done = self._listed(exporter, reader, regions, blank)
+        else:
+            done = export(exporter, reader, regions, NO_MASK, folder)
         return replace(done, files=joined([linked, done.files]), blank_digest=blank)
+
+    def _listed(
+        self, exporter: WritesTiles, reader: WSIReader, regions: Regions, blank: str
+    ) -> Exported:
+        """Export the regions, and list each tile that is finished."""
+        journal = Journal(self.folder.with_name(PIECES), self.finished, blank)
+        files, failed = list[WrittenFile](), list[FailedTile]()
+        try:
+            for item in export_each(exporter, reader, regions, self.folder):
+                if isinstance(item, FailedTile):
+                    failed.append(item)
+                else:
+                    files.append(item)
+                    journal.add(item)
+        finally:
+            journal.flush()
+        return Exported(files, tuple(failed))
 
 
 @dataclass(frozen=True)
