@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -9,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tiler.geometry import Size
-from tiler.protocols import Pixels, SlideEntry
+from tiler.protocols import Pixels, SlideEntry, WSIReader
 from tiler.readers import ImageReader, OpenSlideReader
 
 if TYPE_CHECKING:
@@ -77,6 +80,26 @@ class MeasuringReader(OpenSlideReader):
         files = len(list(Path("/proc/self/fd").iterdir()))
         with Path(os.environ["MEASURED"]).open("a") as log:
             log.write(f"{pages * os.sysconf('SC_PAGE_SIZE')} {files}\n")
+
+
+class TalkingMask:
+    """Logs lines of its own, one of tiler's, and an error with its traceback."""
+
+    def __init__(self, **options: object) -> None:
+        pass
+
+    def generate(self, source: WSIReader) -> np.ndarray:
+        log = logging.getLogger("faulty")
+        log.info("nobody wants to know")
+        log.warning("found %d pens", 2)
+        logging.getLogger("tiler").info("slide=%s is pale", source.name)
+        try:
+            raise LookupError("no stain")
+        except LookupError:
+            log.exception("no normalisation")
+        if "killed" in source.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.ones((4, 6), bool)
 
 
 def deadly_slides(paths: str, strict: bool = False) -> list[SlideEntry]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import read_csv, tiler
+from command import fresh_tiler, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
@@ -17,6 +17,7 @@ from tiler.runner.reporting.progress import progress
 from tiler.runner.run import summary
 from tiler.runner.work.job import STATUSES, SlideRow
 
+TESTS = Path(__file__).parent
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
@@ -58,6 +59,51 @@ def test_a_run_ends_with_its_counts_and_keeps_its_log(tmp_path: Path) -> None:
     both = (tmp_path / "out/run.log").read_text()
     assert both.startswith(log)
     assert "2 of 3 slides are done already" in both[len(log) :]
+
+
+TALKING = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine=serial"],
+        ["engine=processes", "engine.workers=2"],
+        ["engine=dask", "engine.workers=2"],
+        ["-m", "threshold=0", "engine=processes", "engine.workers=2"],
+        ["-m", "threshold=0", "hydra/launcher=submitit_local"],
+    ],
+    ids=" ".join,
+)
+def test_lines_of_workers_are_in_the_log_once_and_name_their_slide(
+    tmp_path: Path, words: list[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path, name)
+    common = ("slides=files", "slides.paths=[a.png,b.png]", *COMMON[2:5], "out=out")
+    mask = ("mask=otsu", "mask._target_=faulty.TalkingMask")
+    done = fresh_tiler(*words, *common, *mask, cwd=tmp_path, env=TALKING)
+    assert done.returncode == 0, done.stderr
+    (log,) = tmp_path.glob("out/**/run.log")
+    lines = [re.sub(rf"^{STAMP} ", "", line) for line in log.read_text().splitlines()]
+    for slide in ("a", "b"):
+        assert lines.count(f"WARNING slide={slide} found 2 pens") == 1, lines
+        assert lines.count(f"INFO slide={slide} is pale") == 1, lines
+        assert lines.count(f"ERROR slide={slide} no normalisation") == 1, lines
+    assert lines.count("LookupError: no stain") == 2
+    assert not any("nobody wants to know" in line for line in lines)
+    if "-m" not in words:
+        assert done.stderr.count("found 2 pens") == 2
+
+
+def test_lines_of_a_worker_that_died_are_in_the_log(tmp_path: Path) -> None:
+    picture(tmp_path, "killed.png")
+    common = ("slides=files", "slides.paths=killed.png", *COMMON[2:5], "out=out")
+    mask = ("mask=otsu", "mask._target_=faulty.TalkingMask")
+    words = ("engine=processes", "engine.workers=1", *common, *mask)
+    assert fresh_tiler(*words, cwd=tmp_path, env=TALKING).returncode == 3
+    log = (tmp_path / "out/run.log").read_text()
+    assert log.count("slide=killed found 2 pens") == 2  # it is tried twice
 
 
 @pytest.mark.parametrize(("kind", "code"), [("theirs", 2), ("link", 4)])

@@ -551,8 +551,8 @@ def test_a_dask_worker_that_is_unlike_the_run_says_so(
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
     job = SlideJob(tmp_path / "a", "a", open_slide, extractor, {}, {})
     home = Home(tmp_path, versions(), _code(job))
-    assert isinstance(_attempt(PlanTask(job), home), OpenError)
-    refused = _attempt(PlanTask(job), replace(home, **other))
+    assert isinstance(_attempt(PlanTask(job), home, {})[0], OpenError)
+    refused = _attempt(PlanTask(job), replace(home, **other), {})[0]
     assert isinstance(refused, EnvironmentRefusedError)
     assert all(word in str(refused) for word in words)
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
+from tiler.runner.engines.log_lines import log_again, log_levels, sent
 from tiler.runner.engines.slurm import check_slurm, close_cluster, ended, slurm_cluster
 from tiler.runner.store.code import code_of
 from tiler.runner.store.versions import versions
@@ -114,7 +115,9 @@ class DaskEngine:
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""
         home = Home(Path.cwd(), versions(), _code(task.job))
-        future = self._client.submit(_attempt, task, home, pure=False, retries=self.retries)
+        future = self._client.submit(
+            _attempt, task, home, log_levels(), pure=False, retries=self.retries
+        )
         self._tasks[future.key], self._futures[future.key] = task, future
 
     def next(self) -> tuple[Task, object]:
@@ -133,9 +136,12 @@ class DaskEngine:
         task = self._tasks.pop(future.key)
         del self._futures[future.key]
         try:
-            return task, future.result()
+            result, lines = future.result()
         except Exception as error:  # whatever dask raises when it gave a task up
             return task, WorkerError(task.job.slide_id, f"dask gave up: {error}")
+        for line in lines:
+            log_again(line)
+        return task, result
 
     def __enter__(self) -> DaskEngine:
         from distributed import Client
@@ -193,10 +199,16 @@ class DaskEngine:
         )
 
 
-def _attempt(task: Task, home: Home) -> object:
-    """Run a task in this worker, alone; relative paths count from the run's folder."""
-    with _at_work:
-        return _done(task, home)
+def _attempt(
+    task: Task, home: Home, levels: Mapping[str, int]
+) -> tuple[object, list[logging.LogRecord]]:
+    """Run a task in this worker, alone, and return its result and what it logged.
+
+    Relative paths count from the run's folder.
+    """
+    lines: list[logging.LogRecord] = []
+    with _at_work, sent(task.job.slide_id, levels, lines.append):
+        return _done(task, home), lines
 
 
 def _done(task: Task, home: Home) -> object:

@@ -6,6 +6,7 @@ library's pool: here a death is known to belong to one task, and costs that one 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import pickle
@@ -26,6 +27,7 @@ from tiler.errors import (
     WorkerError,
 )
 from tiler.runner.components import unpicklable
+from tiler.runner.engines.log_lines import log_again, log_levels
 from tiler.runner.engines.spawning import NoRoom, Process, end, keep, most_workers, take
 from tiler.runner.work.tasks import Task, bug
 
@@ -151,7 +153,7 @@ class _Worker:
             return
         try:
             assert self._process.stdin is not None
-            pickle.dump(None, self._process.stdin)
+            pickle.dump((None, {}), self._process.stdin)
             self._process.stdin.flush()
         except BrokenPipeError:
             self.kill()
@@ -211,7 +213,7 @@ class _Worker:
         assert process.stdout is not None
         result: object = None
         try:
-            data = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+            data = pickle.dumps((task, log_levels()), pickle.HIGHEST_PROTOCOL)
         except MemoryError:
             raise
         except Exception as error:  # a component of the user's may hold anything
@@ -221,7 +223,8 @@ class _Worker:
             with suppress(BrokenPipeError):  # a worker that could not begin may have said why
                 process.stdin.write(data)
                 process.stdin.flush()
-            result = pickle.load(process.stdout)
+            while isinstance(result := pickle.load(process.stdout), logging.LogRecord):
+                log_again(result)
             died = False
         except (EOFError, pickle.UnpicklingError):
             died = True

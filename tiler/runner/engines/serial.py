@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from tiler.runner.engines.log_lines import slide_named
 from tiler.runner.work.tasks import Task, attempt
 from tiler.runner.work.worker_state import Desk
 
@@ -34,7 +35,8 @@ class SerialEngine:
     def next(self) -> tuple[Task, object]:
         """Run the task that waits longest."""
         task = self._waiting.popleft()
-        return task, attempt(task, self._desk)
+        with slide_named(task.job.slide_id):
+            return task, attempt(task, self._desk)
 
     def __enter__(self) -> SerialEngine:
         return self

@@ -54,22 +54,32 @@ def main(parent: int) -> None:
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     gc.disable()  # nothing of what is imported here goes away again
+    from tiler.runner.engines.log_lines import sent
     from tiler.runner.work.tasks import attempt
     from tiler.runner.work.worker_state import Desk
 
     desk = Desk()
     for name in _WANTED_SOON:
         import_module(name)
+    one_at_a_time = threading.Lock()  # threads of an exporter may log while a result is sent
+
+    def send(value: object) -> None:
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        with one_at_a_time:
+            results.write(data)
+            results.flush()
+
     while True:
         try:
-            task = pickle.load(tasks)
+            task, levels = pickle.load(tasks)
         except EOFError:
             break
         if task is None:  # the run has ended, the next one may be of other slides
             desk.close()
             continue
-        pickle.dump(attempt(task, desk), results, pickle.HIGHEST_PROTOCOL)
-        results.flush()
+        with sent(task.job.slide_id, levels, send):
+            result = attempt(task, desk)
+        send(result)
         gc.enable()
     desk.close()
 

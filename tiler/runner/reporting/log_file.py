@@ -34,7 +34,7 @@ class _AppendingHandler(logging.Handler):
 
 @contextmanager
 def log_kept(out: Path) -> Iterator[None]:
-    """Append what tiler logs to ``run.log`` in a run's folder while the context is open.
+    """Append what tiler and its components log to ``run.log`` while the context is open.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def log_kept(out: Path) -> Iterator[None]:
         When ``run.log`` is a link, a folder, a FIFO or a device.
     """
     check_writable(out / NAME)
-    handler, logger = _AppendingHandler(out / NAME), logging.getLogger("tiler")
+    handler, logger = _AppendingHandler(out / NAME), logging.getLogger()
     logger.addHandler(handler)
     try:
         yield
