@@ -468,7 +468,7 @@ def test_bad_files_are_rows_and_the_others_are_done(tmp_path: Path, shared_slide
         "unopenable": "Unsupported TIFF compression: 52479",
         "broken": "not a slide",
         "empty": "empty (0 bytes)",
-        "text": "starts with 'these are",
+        "text": "starts with plain text",
         "half": "beyond the end of the file",
         "missing": "no such file",
     }

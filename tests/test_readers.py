@@ -471,11 +471,11 @@ BAD = {
     "empty.svs": (lambda path: path.write_bytes(b""), ["empty", "0 bytes"]),
     "text.svs": (
         lambda path: path.write_text("Dear reader,\nthis is no slide.\n"),
-        ["not a slide", "starts with", "Dear reader"],
+        ["not a slide", "starts with plain text"],
     ),
     "page.svs": (
         lambda path: path.write_text("<!DOCTYPE html>\n<title>404</title>"),
-        ["not a slide", "<!DOCTYPE html>"],
+        ["not a slide", "starts with HTML"],
     ),
     "noise.svs": (
         lambda path: path.write_bytes(bytes(range(256)) * 4),
@@ -522,7 +522,7 @@ def test_each_bad_file_says_what_is_wrong_with_it(bad_files, name, opener):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("broken.svs", ["broken.svs", "not a slide", "IJrEr1vV"]),
+        ("broken.svs", ["broken.svs", "not a slide", "starts with plain text"]),
         ("unopenable.tiff", ["unopenable.tiff", "Unsupported TIFF compression: 52479"]),
     ],
 )

@@ -36,6 +36,15 @@ from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directorie
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
 _WANTED = frozenset({*TAGS, DESCRIPTION})
 _HAMAMATSU = "hamamatsu"
+_KINDS = (
+    (b"<!doctype html", "HTML"),
+    (b"<html", "HTML"),
+    (b"<", "XML"),
+    (b"%pdf", "PDF"),
+    (b"%!ps", "PostScript"),
+    (b"{", "JSON"),
+    (b"pk\x03\x04", "a ZIP archive"),
+)
 _CONVERT = (
     "convert it: vips tiffsave --tile --pyramid --bigtiff; or, if it is small, read it as a plain"
     " image (reader=image; in Python ImageReader(path))"
@@ -132,9 +141,8 @@ def diagnosis(path: Path, message: str) -> str:
         )
     if head.startswith(MAGIC):
         return _tiff_diagnosis(path, head, size) or f"{path.name}: {message}"
-    if head.lstrip()[:1] in (b"<", b"%", b"{") or _is_text(head):
-        start = head.decode("latin-1").split("\n")[0].strip()[:30]
-        return f"{path.name} is not a slide: it starts with {start!r}; get the file again"
+    if kind := _kind(head):
+        return f"{path.name} is not a slide: it starts with {kind}; get the file again"
     return f"{path.name}: not recognised as a slide ({size:,} bytes; OpenSlide: {message})"
 
 
@@ -184,6 +192,13 @@ def _hidden(pages: Sequence[Tags]) -> str | None:
     level0 = max(images, key=lambda tags: math.prod(page_size(tags)))
     first, *_ = images_in(pages)
     return channel_problem(pages, level0) or hidden_channels(first, pages[first.page])
+
+
+def _kind(head: bytes) -> str:
+    """What a file begins as, never its own words: it may be somebody's letter; empty if unknown."""
+    begins = head.lstrip().lower()
+    found = (kind for start, kind in _KINDS if begins.startswith(start))
+    return next(found, "plain text" if _is_text(head) else "")
 
 
 def _is_text(head: bytes) -> bool:
