@@ -396,3 +396,37 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
         f"demo 1 slides, {TILES} tiles",
         "demo finished with run.json, slides.csv",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".bashrc", "#!/bin/sh\n"),
+        ("new.py", None),
+        ("settings.json", '{"a": 1}'),
+        ("lines.jsonl", "{ true\n}\n"),
+        ("more.jsonl", '{"a": 1}\ntrue\n'),
+    ],
+)
+def test_lines_are_added_to_no_other_kind_of_file(
+    tmp_path: Path, name: str, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    words = [*COMMON, "tracker=jsonl", f"tracker.path={name}", "name='$(touch pwned)'", "out=out"]
+    picture(tmp_path)
+    done = tiler(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"tracker.path={name}: is not a file of JSON lines" in complaint(done)
+    assert ((tmp_path / name).read_text() if text else None) == text
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1}\n', '{"a": 1}\n{"b": 2}\n{"cut sho'])
+def test_lines_are_added_to_a_file_of_json_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.jsonl").write_text(text)
+    from tiler.trackers import JsonlTracker
+
+    JsonlTracker(tmp_path / "t.jsonl").start("a", {}, None)
+    added = (tmp_path / "t.jsonl").read_text()
+    assert added.startswith(text)
+    assert len(added) > len(text)

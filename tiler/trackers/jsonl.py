@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from os import SEEK_END
 from pathlib import Path
 
 from filelock import FileLock
@@ -15,6 +16,7 @@ from tiler.files import append_line, check_writable, make_folder
 from tiler.protocols import RunStatus
 
 _LOCK_TIMEOUT_S = 30.0
+_CHECKED_BYTES = 1 << 20
 
 
 class JsonlTracker:
@@ -23,18 +25,23 @@ class JsonlTracker:
     Parameters
     ----------
     path
-        The file; created with its folder when the first run starts.
+        The file, ``.jsonl``; created with its folder when the first run starts.
 
     Raises
     ------
     ConfigError
-        When it is empty.
+        When the path is empty, or the file contains anything but lines of JSON: a line of JSON in a
+        script is a command.
     """
 
     def __init__(self, path: Path) -> None:
         if str(path) in ("", "."):
             raise ConfigError("tracker.path is empty: name the file that is to be added to")
         self._path = Path(path)
+        if self._path.suffix != ".jsonl" or not _has_only_json(self._path):
+            raise ConfigError(
+                f"tracker.path={path}: is not a file of JSON lines; name one that ends in .jsonl"
+            )
         self._run = uuid.uuid4().hex
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
@@ -61,3 +68,28 @@ class JsonlTracker:
         check_writable(lock)
         with FileLock(lock, timeout=_LOCK_TIMEOUT_S):
             append_line(self._path, line.encode())
+
+
+def _has_only_json(path: Path) -> bool:
+    """Return whether the first and the last whole line of a regular file are JSON objects.
+
+    To read all lines for each job of a sweep would take too long. A link, a device or a file that
+    cannot be read is reported when a line is added.
+    """
+    if path.is_symlink() or not path.is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            lines = [file.readline(_CHECKED_BYTES)]
+            file.seek(max(0, file.seek(0, SEEK_END) - _CHECKED_BYTES))
+            lines += file.read().split(b"\n")[1:-1][-1:]  # a write may have been cut short
+    except OSError:
+        return True
+    return all(_is_json(line) for line in lines if line)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
