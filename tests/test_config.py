@@ -21,6 +21,7 @@ from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import job_folder, register_resolvers
 from tiler.errors import ConfigError
+from tiler.runner.work.cached import _mask_facts
 
 NEEDED = {
     "slides": {"files": ["slides.paths=nowhere.svs"], "table": ["slides.table={table}"]},
@@ -189,14 +190,14 @@ def test_other_tiles_overlap_where_they_are_told_to(option: str) -> None:
 
 def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="TILER_TARGETS"):
-        allowed_target("fractions.Fraction")
-    monkeypatch.setenv("TILER_TARGETS", "decimal,fractions")
+        allowed_target("fractions.Fraction", "mask")
+    monkeypatch.setenv("TILER_TARGETS", "decimal, fractions")
     with pytest.raises(ValueError, match="TILER_TARGETS"):
-        allowed_target("fractions.Fraction")  # it counts as it was when the command began
+        allowed_target("fractions.Fraction", "mask")  # it counts as it was when the command began
     trusted_packages.cache_clear()
-    assert allowed_target("fractions.Fraction").__name__ == "Fraction"
+    assert allowed_target("fractions.Fraction", "mask").__name__ == "Fraction"
     with pytest.raises(ValueError, match="TILER_TARGETS"):
-        allowed_target("fractionsx.Fraction")
+        allowed_target("fractionsx.Fraction", "mask")
 
 
 def test_a_plain_configuration_has_no_problems() -> None:
@@ -234,6 +235,24 @@ def test_a_table_cannot_set_nonsense(
         build(composed("slides=table", f"slides.table={table}"))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ([], "reader.cache_bytes=7"),
+        (["reader=tiff"], "reader.max_tile_bytes=77777777"),
+        (["reader=image"], "reader.max_pixels=777"),
+        (["mask=file", "mask.path=a.png"], "mask.max_pixels=777"),
+    ],
+)
+def test_what_shapes_no_output_changes_neither_settings_nor_masks(
+    options: list[str], change: str
+) -> None:
+    words = ["slides=files", "slides.paths=nowhere.svs", *options]
+    one, other = (build(composed(*words, *more)).jobs[0] for more in ([], [change]))
+    assert one.settings == other.settings
+    assert _mask_facts(one) == _mask_facts(other)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from command import complaint, fresh_tiler, read_csv, tiler
 from hydra.core.global_hydra import GlobalHydra
 
 from tiler.config.checks.targets import trusted_packages
+from tiler.config.checks.typed import check_engine
+from tiler.config.checks.validate import leaves
 from tiler.config.command.flags import read_command_line
 from tiler.config.compose import compose
 from tiler.config.schema import register_schema
@@ -20,6 +22,20 @@ from tiler.errors import ConfigError
 LOG = "hydra.job_logging"
 MARK = "{_target_: os.mkdir, path: pwned}"
 """Makes a folder where it is instantiated."""
+CREATE = "\\${oc.create:{_target_:os.mkdir,path:pwned}}"
+TWICE = [
+    (f"'{CREATE}'", []),
+    (f"'{CREATE.replace(chr(92), chr(92) * 3)}'", []),
+    ("'${name}x'", [f"name='{CREATE}'"]),
+    ("'${name}${out}'", ["name='\\${oc.create:'", "out='{_target_:os.mkdir,path:pwned}}'"]),
+    ("'$${name}'", ["name='{oc.create:{_target_:os.mkdir,path:pwned}}'"]),
+    ("'x${oc.decode:${name}}'", [f"name='{CREATE}'"]),
+    ("'x${oc.select:name}'", [f"name='{CREATE}'"]),
+    ("'x${oc.env:NO,${name}}'", [f"name='{CREATE}'"]),
+    ("'x${hydra:job.name}'", [f"hydra.job.name='{CREATE}'"]),
+    ("'x${oc.dict.values:limits}'", []),
+]
+"""Texts that are an interpolation once they are resolved."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +58,13 @@ def _hydra() -> Iterator[None]:
         ["hydra/job_logging=stdout", "hydra.verbose=true"],
         [f"{LOG}.root.level=ERROR", f"{LOG}.formatters.plain.format='%(message)s of ${{name}}'"],
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=long"],
+        ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=long",
+         "hydra.launcher.setup=[module load python]",
+         "+hydra.launcher.additional_parameters={mail-user: me}"],
         ["engine=processes", "engine.workers=3", "hydra/launcher=submitit_local",
          "hydra.launcher.cpus_per_task=${engine.workers}"],
+        ["hydra/launcher=submitit_local", "out='${oc.env:HOME}/${now:%Y}'",
+         "hydra.launcher.submitit_folder='${out}/jobs'"],
         ["hydra.sweeper.max_batch_size=2", "-m", "threshold=0.1,0.2"],
         ["experiment=threshold_sweep"],
         ["-m", "experiment=clam_256_20x,mil_512_20x", "mask=glob(n*)", "tile.size=range(10,30,10)"],
@@ -78,6 +98,10 @@ def test_what_hydra_needs_is_accepted(words: list[str]) -> None:
         (["+hydra.launcher._args_=[1]"], "hydra.launcher._args_: "),
         (["+hydra.launcher._partial_=true"], "hydra.launcher._partial_: "),
         (["hydra.sweeper._target_=os.mkdir"], "hydra.sweeper._target_=os.mkdir: "),
+        *(
+            ([f"+hydra.launcher.x={value}", *more], "hydra.launcher.x=")
+            for value, more in TWICE
+        ),
         ([f"{LOG}.handlers.console.class=os.mkdir"], f"{LOG}.handlers.console.class=os.mkdir: "),
         (["+hydra.job_logging={handlers: {x: {class: logging.handlers.SocketHandler}}}"],
          f"{LOG}.handlers.x.class"),
@@ -166,8 +190,27 @@ GOOD = f"{GLOBAL}threshold: 0.3\n"
          ["experiment=bad"], "hydra.callbacks.x._target_"),
         ({"experiment/bad": f"{GLOBAL}hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
           "      mask: ${name}\n"}, ["experiment=bad"], "hydra.sweeper.params.mask=${name}: "),
+        ({"experiment/bad": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      name: '{CREATE}'\n"},
+         ["-m", "experiment=bad"], "hydra.sweeper.params.name=\\${oc.create"),
         ({"experiment/bad": f"{GLOBAL}hydra:\n  job:\n    env_set:\n      A: b\n"},
          ["experiment=bad"], "hydra.job.env_set.A: a file sets"),
+        ({"experiment/bad": f"{GLOBAL}defaults: [override /hydra/launcher: submitit_slurm]\n"
+          "hydra:\n  launcher:\n    setup: [touch pwned]\n"},
+         ["experiment=bad"], "hydra.launcher.setup: can run any command"),
+        ({"experiment/bad": f"{GLOBAL}defaults: [override /hydra/launcher: submitit_slurm]\n"
+          "hydra:\n  launcher:\n    additional_parameters: {wrap: touch pwned}\n"},
+         ["experiment=bad"], "hydra.launcher.additional_parameters.wrap: can run any command"),
+        ({"experiment/bad": f"{GLOBAL}defaults: [override /hydra/launcher: submitit_slurm]\n"
+          'hydra:\n  launcher:\n    partition: "a\\ntouch pwned"\n'},
+         ["experiment=bad"], "hydra.launcher.partition='a\\ntouch pwned': contains a control"),
+        ({"experiment/bad": f"{GLOBAL}defaults: [override /hydra/launcher: submitit_slurm]\n"
+          'name: "a\\ntouch pwned"\nhydra:\n  launcher:\n    partition: ${name}\n'},
+         ["experiment=bad"], "hydra.launcher.partition='a\\ntouch pwned': contains a control"),
+        ({"experiment/bad": f"{GLOBAL}defaults: [override /hydra/launcher: submitit_local]\n"
+          "hydra:\n  launcher:\n    submitit_folder: /tmp/evil\n"},
+         ["experiment=bad"], "hydra.launcher.submitit_folder: can run any command"),
+        ({"engine/bad": "_target_: tiler.runner.engines.DaskEngine\naddress: tcp://evil:8786\n"},
+         ["engine=bad"], "engine.address: can run any command"),
         ({"bad": "defaults: [config, _self_]\nhydra:\n  searchpath: [pkg://antigravity]\n"},
          ["--config-name=bad"], "hydra.searchpath=pkg://antigravity"),
         ({"bad": "defaults: [config, _self_]\nhydra:\n  searchpath: ['${oc.env:HOME}']\n"},
@@ -189,6 +232,35 @@ def test_files_of_others_are_checked_as_well(
     assert done.returncode == 2
     assert said in complaint(done)
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ({"address": "tcp://evil:8786"}, "engine.address"),
+        ({"slurm": {"job_script_prologue": ["touch pwned"]}}, "engine.slurm.job_script_prologue"),
+        ({"slurm": {"python": "/tmp/evil"}}, "engine.slurm.python"),
+        ({"slurm": {"worker_extra_args": ["--preload", "evil.py"]}}, "worker_extra_args"),
+        ({"slurm": {"scheduler_options": {"preload": ["evil"]}}}, "scheduler_options.preload"),
+        ({"slurm": {"queue": "a\ntouch pwned"}}, "engine.slurm.queue='a\\ntouch pwned'"),
+        ({"slurm": {"queue": "a --export=ALL,BASH_ENV=x"}}, "engine.slurm.queue='a --export"),
+        ({"slurm": {"interface": "ib0;touch${IFS}pwned"}}, "engine.slurm.interface='ib0;touch"),
+        ({"slurm": {"memory": "4GB$(touch pwned)"}}, "engine.slurm.memory='4GB$(touch"),
+        ({"slurm": {"job_mem": ["$(x)"]}}, "engine.slurm.job_mem="),
+        ({"slurm": {"local_directory": "/tmp/evil"}}, "engine.slurm.local_directory"),
+        ({"slurm": {"queue": "a"}, "logs": "/tmp/evil"}, "engine.logs"),
+    ],
+)
+def test_commands_for_a_cluster_stand_in_the_command_itself(
+    engine: dict[str, object], said: str
+) -> None:
+    others = ["engine", "engine.slurm", "engine.slurm.cores", "engine.slurm.queu", "engine.addr"]
+    with pytest.raises(ConfigError) as caught:
+        check_engine(engine, "out", others)
+    assert said in str(caught.value)
+    check_engine(engine, "out", [key for key, _ in leaves({"engine": engine})])
+    harmless = {"queue": "long", "memory": "4 GB", "walltime": "04:00:00", "account": None}
+    check_engine({"slurm": harmless, "address": None, "logs": "out/.dask"}, "out", [])
 
 
 @pytest.mark.parametrize("flag", [["--cfg", "job"], ["--info", "defaults"]])

@@ -121,7 +121,8 @@ def test_the_folder_is_never_a_mixture(tmp_path: Path, slide: Path) -> None:
 
 def test_settings_that_do_not_shape_output_redo_nothing(tmp_path: Path, slide: Path) -> None:
     settings = ["engine=processes", "engine.workers=1", "exporter.images.threads=1", "name=x"]
-    assert run(tmp_path, *settings) == []
+    limits = [f"reader.{key}=99999999" for key in ("cache_bytes", "max_pixels", "max_tile_bytes")]
+    assert run(tmp_path, *settings, *limits) == []
 
 
 HARMS = {

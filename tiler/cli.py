@@ -63,7 +63,7 @@ def _printed(line: CommandLine) -> int:
 
 def _composed_and_run(line: CommandLine, started: float) -> int:
     composed = _explained(lambda: compose(line))
-    command = Command(Path.cwd(), started, composed.variables)
+    command = Command(Path.cwd(), started, composed.typed)
     if composed.sweeps:
         return _swept(line, composed, command)
     codes = [0]

@@ -6,12 +6,11 @@ import copy
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
@@ -19,6 +18,7 @@ from tiler.config.checks.targets import nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import file_settings, naming_files
 from tiler.config.home import at_home
+from tiler.config.instantiation import instantiated, plain_partial
 from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.files import expanded, make_folder, own_folder
@@ -38,6 +38,13 @@ SHAPES_OUTPUT = (
     "exporter",
 )
 """The keys that decide what is written for a slide; a table may set them slide by slide."""
+
+_SHAPES_NOTHING = {
+    "reader": ("cache_bytes", "max_pixels", "max_tile_bytes"),
+    "mask": ("max_pixels",),
+    "exporter.images": ("threads", "link"),
+}
+"""Parameters of components in those groups that change no output: limits, memory, processors."""
 
 
 def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("\n".join(problems))
     exporters = dict(made["exporter"])
     settings = _shaping(plain, exporters)
-    open_reader = _plain_partial(made["reader"])
+    open_reader = plain_partial(made["reader"])
     return {
         "open_reader": open_reader,
         "extractor": extractor,
@@ -120,14 +127,14 @@ def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator
         if all(str(node["_target_"]).startswith("tiler.") for _, node in nodes(settings, place)):
             continue  # tiler's own do, and a table may set thousands of them
         try:
-            pickle.loads(pickle.dumps(_plain_partial(part)))
+            pickle.loads(pickle.dumps(plain_partial(part)))
         except Exception as error:  # a component of the user's may hold anything
             yield f"E_COMPONENT: {place}: {unpicklable(error)}"
 
 
 def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
     """Make what opens slides, of a configuration's group ``reader``."""
-    made: ReaderFactory = _plain_partial(_kept(plain, "reader"))
+    made: ReaderFactory = plain_partial(_kept(plain, "reader"))
     return made
 
 
@@ -163,8 +170,8 @@ def made_anew(plain: Mapping[str, Any], key: str) -> Any:
     """What a group describes, each time another; what makes it is looked up once."""
     with _explained(plain, key):
         if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
-            return instantiate({**_with_homes(plain, key), "_convert_": "all"})
-        make = _plain_partial(_kept(plain, key, _partial_=True))
+            return instantiated(_with_homes(plain, key))
+        make = plain_partial(_kept(plain, key, _partial_=True))
         return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
 
 
@@ -172,16 +179,16 @@ def _is_off(wish: str | None) -> bool:
     return wish is not None and wish.casefold() in ("off", "false")  # YAML reads off as false
 
 
-def _plain_partial(made: Any) -> Any:
-    """A partial without Hydra's wrapper, which would have every worker import Hydra."""
-    return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
-
-
 def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
     """The settings that decide what is written; the number of threads, for one, does not."""
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
-    for key in ("threads", "link"):
-        settings["exporter"].get("images", {}).pop(key, None)
+    for path, names in _SHAPES_NOTHING.items():
+        node = settings
+        for key in path.split("."):
+            node = node.get(key, {})
+        if str(node.get("_target_")).startswith("tiler."):  # else they may mean anything
+            for name in names:
+                node.pop(name, None)
     for name, listed in file_settings(exporters).items():
         settings["exporter"][name]["file"] = listed
     return settings
@@ -202,7 +209,7 @@ def _with_homes(plain: Mapping[str, Any], key: str) -> Any:
 def _from_bytes(group: bytes, key: str, **how: bool) -> Any:
     plain = pickle.loads(group)
     with _explained(plain, key):
-        return instantiate({**plain[key], **how, "_convert_": "all"})
+        return instantiated(plain[key], **how)
 
 
 @contextmanager

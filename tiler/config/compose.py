@@ -20,9 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tiler.config.checks.choices import check_choices
-from tiler.config.checks.hydra_nodes import VARIABLES, check_hydra
+from tiler.config.checks.hydra_nodes import check_hydra
 from tiler.config.checks.sources import check_defaults, check_search_path
-from tiler.config.checks.validate import leaves
+from tiler.config.checks.typed import typed_keys
 from tiler.config.command.flags import CommandLine
 from tiler.errors import ConfigError
 
@@ -43,14 +43,14 @@ class Composed:
         True for a sweep, which a flag or a file asked for.
     lines
         Of a sweep: the overrides of its jobs, those of its file first.
-    variables
-        The environment variables that the command sets for its jobs.
+    typed
+        The keys that the command itself sets.
     """
 
     config: DictConfig
     sweeps: bool
     lines: tuple[Override, ...] = ()
-    variables: frozenset[str] = frozenset()
+    typed: frozenset[str] = frozenset()
 
 
 def compose(line: CommandLine) -> Composed:
@@ -71,15 +71,15 @@ def compose(line: CommandLine) -> Composed:
     with _loader(line) as loader:
         words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
-        variables = _variables(overrides)
+        typed = typed_keys(overrides)
         check_search_path(loader, line.config_name, overrides)
         # As for a sweep, because it may be one: what only a run needs, Hydra asks for later.
         config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
         check_defaults(loader, line.config_name, config, words)
-        check_hydra(config, variables)
+        check_hydra(config, typed)
         if config.hydra.mode is not RunMode.MULTIRUN:
             check_choices(loader, line.config_name, config, overrides)
-            return Composed(config, False, variables=variables)
+            return Composed(config, False, typed=typed)
         swept = _sweep_lines(loader, line, config)
         check_choices(loader, line.config_name, config, [*swept, *overrides])
         hydras = [
@@ -88,9 +88,9 @@ def compose(line: CommandLine) -> Composed:
         for job in _jobs_apart(loader, line, swept, overrides):
             composed = loader.load_sweep_config(config, job)
             check_defaults(loader, line.config_name, composed, [*hydras, *job])
-            check_hydra(composed, variables)
+            check_hydra(composed, typed)
     tasks = [override for override in overrides if not override.is_hydra_override()]
-    return Composed(config, True, (*swept, *tasks), variables)
+    return Composed(config, True, (*swept, *tasks), typed)
 
 
 @contextmanager
@@ -109,13 +109,6 @@ def _search_also(folder: Path) -> None:
             search_path.append("command-line", f"file://{folder}")
 
     Plugins.instance().register(CommandLineFolder)
-
-
-def _variables(overrides: Sequence[Override]) -> frozenset[str]:
-    """The environment variables that overrides set by ``hydra.job.env_set``."""
-    values = {override.key_or_group: override.value() for override in overrides}
-    keys = (key for key, _ in leaves(values) if key.startswith(f"{VARIABLES}."))
-    return frozenset(key.removeprefix(f"{VARIABLES}.") for key in keys)
 
 
 def _sweep_lines(loader: ConfigLoader, line: CommandLine, config: DictConfig) -> list[Override]:

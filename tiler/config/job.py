@@ -41,15 +41,15 @@ class Command:
         Where it was given, absolute.
     started
         ``time.perf_counter()`` when it began.
-    variables
-        The environment variables that it sets for its jobs.
+    typed
+        The keys that it sets itself.
     sweep
         The sweep that it is, if it is one.
     """
 
     folder: Path
     started: float
-    variables: frozenset[str] = frozenset()
+    typed: frozenset[str] = frozenset()
     sweep: SweepContext | None = None
 
 
@@ -120,14 +120,13 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     from tiler.runner.run import run
     from tiler.sweep.table import refuse_twice
 
-    _check_variables(command)
     if sweep := command.sweep:
         refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
         root, swept = sweep.folder, swept_keys(sweep, _overrides())
     else:
         check_folder(config.out, HydraConfig.get(), of_sweep=False)
         root, swept = out, set()
-    plan = build(config, root, swept)
+    plan = build(config, root, swept, command.typed)
     if sweep:
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)
@@ -144,19 +143,6 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
         result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
         tracking.exit_code = result.exit_code
     return result.exit_code
-
-
-def _check_variables(command: Command) -> None:
-    """Refuse environment variables that a sweeper of the user's own added to a job.
-
-    Raises
-    ------
-    ConfigError
-        When there is one that the command does not set.
-    """
-    for name in HydraConfig.get().job.env_set:
-        if name not in command.variables:
-            raise ConfigError(f"hydra.job.env_set.{name}: the command does not set it")
 
 
 def _folder(command: Command) -> Path:

@@ -3,6 +3,7 @@
 Hydra composes the configuration again after this check, and again for each job. An interpolation
 may resolve differently then (``${now:…}``, ``${hydra:job.num}``). So whatever names code must be
 written out: an interpolation is accepted only where its result can be nothing but text or a number.
+Hydra also resolves these nodes twice: a text that an interpolation yields may be one itself.
 """
 
 from __future__ import annotations
@@ -16,16 +17,26 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tiler.config.checks.logging_node import logging_problems
 from tiler.config.checks.targets import ImportBrokenError, trusted_target
+from tiler.config.checks.typed import control_characters, untyped
+from tiler.config.checks.validate import leaves
 from tiler.errors import ConfigError
 
 _PLUGINS: Mapping[str, type[Plugin]] = {"launcher": Launcher, "sweeper": Sweeper}
 _HARMLESS = ("_target_", "_recursive_", "_convert_")
 _ONE_KEY = re.compile(r"\$\{(\w[\w.]*)\}")
 _MANY_KEYS = re.compile(r"(\$\{\w[\w.]*\}[^$]*)+")
-VARIABLES = "hydra.job.env_set"
+_HARMLESS_INTERPOLATION = re.compile(
+    r"\$\{(?:(?P<key>\w[\w.]*)\}|hydra:(?P<own>\w[\w.]*)\}|oc\.select:(?P<selected>\w[\w.]*)[,}]"
+    r"|(?:oc\.env|now|tiler_home|tiler_name|tiler_job_folder):)"
+)
+"""Of a key that is written out, or of a resolver that yields no ``$`` of its own."""
+_VARIABLES = "hydra.job.env_set"
+_PICKLES = {"submitit_folder": "${hydra.sweep.dir}/.submitit/%j", "temp_folder": None}
+"""Folders from which launchers load pickles, with their defaults."""
 _DECIDES_CODE = re.compile(
     r"(PATH|HOME|SHELL|ENV|IFS|BASH_.*|(LD|DYLD|PYTHON|TILER|HYDRA|DASK|GIT|GIO|XDG|GCONV|LOC)_?.*"
     r"|OPENSSL_.*|OMP_TOOL.*|GLIBC_.*|CONDA_.*|VIRTUAL_ENV)",
@@ -41,7 +52,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
     config
         As Hydra composed it, with its own node.
     typed
-        The environment variables that the command itself sets by ``hydra.job.env_set``.
+        The keys that the command itself sets.
 
     Raises
     ------
@@ -54,9 +65,10 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
     problems = [
         *_callback_problems(own["callbacks"], plain),
         *(line for name in _PLUGINS for line in _plugin_problems(name, own[name], plain)),
+        *_command_problems(own["launcher"], _resolved(config, own["launcher"]), typed),
         *logging_problems("hydra.hydra_logging", own["hydra_logging"]),
         *logging_problems("hydra.job_logging", own["job_logging"], own["job"]["name"]),
-        *_variable_problems(own["job"]["env_set"], typed),
+        *_variable_problems(own["job"], typed),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -68,11 +80,7 @@ def _callback_problems(callbacks: Any, plain: Mapping[str, Any]) -> Iterator[str
         return
     yield from _unfixed("hydra.callbacks", callbacks, plain)
     for place, node in _mappings("hydra.callbacks", callbacks):
-        if isinstance(name := node.get("_target_"), str) and "${" not in name:
-            try:
-                trusted_target(name)
-            except (ValueError, ImportBrokenError) as error:
-                yield f"{place}._target_={name}: {error}"
+        yield from _untrusted(place, node.get("_target_"))
 
 
 def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator[str]:
@@ -81,28 +89,59 @@ def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator
     plugins = [
         f"{plugin.__module__}.{plugin.__name__}"
         for plugin in Plugins.instance().discover(_PLUGINS[name])
+        # Only of Hydra's own sweeper it is known beforehand which jobs it makes.
+        if name == "launcher" or plugin.__module__.startswith("hydra.")
     ]
     yield from _unfixed(key, node, plain)
     for place, below in _mappings(key, node):
         for inner, value in below.items():
-            if inner == "_target_" and (place != key or value not in plugins):
-                yield f"{place}.{inner}={value}: only a {name} that is installed may be named here"
+            if inner == "_target_" and not (place == key and value in plugins):
+                yield from _untrusted(place, value)
             elif str(inner).startswith("_") and inner not in _HARMLESS:
                 yield f"{place}.{inner}: is not for a {name}; leave it out"
 
 
-def _variable_problems(variables: Any, typed: Collection[str]) -> Iterator[str]:
+def _untrusted(place: str, name: Any) -> Iterator[str]:
+    """What is wrong with a name of code that Hydra itself does not need."""
+    if isinstance(name, str) and "${" not in name:
+        try:
+            trusted_target(name)
+        except (ValueError, ImportBrokenError) as error:
+            yield f"{place}._target_={name}: {error}"
+
+
+def _resolved(config: DictConfig, written: Any) -> Any:
+    """The launcher's values; as they are written where Hydra could not resolve them either."""
+    try:
+        return OmegaConf.to_container(config.hydra.launcher, resolve=True, enum_to_str=True)
+    except (OmegaConfBaseException, AttributeError):
+        return written
+
+
+def _command_problems(written: Any, launcher: Any, typed: Collection[str]) -> Iterator[str]:
+    """What a launcher would run, or write into the scripts of jobs, that only a file says."""
+    for name, value in launcher.items() if isinstance(launcher, Mapping) else ():
+        folder = name in _PICKLES and written[name] != _PICKLES[name]
+        if folder or (value and isinstance(value, Mapping | list)):
+            yield from untyped(f"hydra.launcher.{name}", value, typed)
+        yield from control_characters(f"hydra.launcher.{name}", value, typed)
+
+
+def _variable_problems(job: Mapping[str, Any], typed: Collection[str]) -> Iterator[str]:
     """What is wrong with the environment that jobs get: it can make any program run any code."""
+    variables, copied = job["env_set"], job["env_copy"]
     if not isinstance(variables, Mapping):
-        yield f"{VARIABLES}={variables}: write its variables out, not an interpolation"
+        yield f"{_VARIABLES}={variables}: write its variables out, not an interpolation"
         return
     for name in variables:
         if _DECIDES_CODE.fullmatch(name):
-            yield f"{VARIABLES}.{name}: decides which code runs; set it before tiler starts"
-        elif name not in typed:
+            yield f"{_VARIABLES}.{name}: decides which code runs; set it before tiler starts"
+        elif not (
+            f"{_VARIABLES}.{name}" in typed or (name in copied and "hydra.job.env_copy" in typed)
+        ):
             yield (
-                f"{VARIABLES}.{name}: a file sets an environment variable; set it in the command,"
-                f" as +{VARIABLES}.{name}=…"
+                f"{_VARIABLES}.{name}: a file sets an environment variable; set it in the command,"
+                f" as +{_VARIABLES}.{name}=…"
             )
 
 
@@ -127,19 +166,47 @@ def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:
 def _is_text(value: str, plain: Mapping[str, Any]) -> bool:
     """Whether a text stays one, or a number, whatever the interpolations in it yield.
 
-    A text that is more than one interpolation always does. One that is nothing else becomes
-    whatever the key holds that it names.
+    A text that is more than one interpolation does, if no result looks like an interpolation. One
+    that is nothing else becomes whatever the key holds that it names.
     """
+    if "${" not in value:
+        return True
+    if not _yields_no_interpolation(value, plain):
+        return False
     if not (value.startswith("${") and value.endswith("}")):
         return True
     if found := _ONE_KEY.fullmatch(value):
-        held: Any = plain
-        for name in found.group(1).split("."):
-            if not isinstance(held, Mapping) or name not in held:
-                return False
-            held = held[name]
+        held = _held(plain, found.group(1))
         return not isinstance(held, Mapping | list) and "${" not in str(held)
     return _MANY_KEYS.fullmatch(value) is not None
+
+
+def _yields_no_interpolation(
+    value: str, plain: Mapping[str, Any], above: frozenset[str] = frozenset()
+) -> bool:
+    """Whether neither a text nor what its interpolations yield has a ``$`` when it is resolved."""
+    for dollar in re.finditer(r"\$", value):
+        found = _HARMLESS_INTERPOLATION.match(value, dollar.start())
+        if found is None or value[: dollar.start()].endswith("\\"):
+            return False
+        own = f"hydra.{found['own']}" if found["own"] else None
+        key = found["key"] or found["selected"] or own
+        if key is None or key in above:  # Hydra refuses a circle
+            continue
+        below = leaves({key: _held(plain, key)})
+        if not all(_yields_no_interpolation(str(one), plain, above | {key}) for _, one in below):
+            return False
+    return True
+
+
+def _held(plain: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key as it is written; a mapping, as of a node, where there is none."""
+    held: Any = plain
+    for name in key.split("."):
+        if not isinstance(held, Mapping) or name not in held:
+            return {}
+        held = held[name]
+    return held
 
 
 def _mappings(key: str, value: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:

@@ -17,6 +17,22 @@ from tiler.errors import ConfigError
 TARGETS_VARIABLE = "TILER_TARGETS"
 """Environment variable: further packages, comma-separated, that ``_target_`` may name."""
 
+_PACKAGES = {
+    "slides": "tiler.slides",
+    "reader": "tiler.readers",
+    "mask": "tiler.masks",
+    "exporter": "tiler.exporters",
+    "engine": "tiler.runner.engines",
+    "tracker": "tiler.trackers",
+}
+"""Where the components of a group are: all that ``__all__`` lists there, and nothing else."""
+
+_VALUES = {
+    "resolution": ("tiler.resolution", ("Level", "MPP", "Magnification")),
+    "tile": ("tiler.spec", ("TileSpec",)),
+}
+"""The groups of plain values: their modules have other classes as well."""
+
 ANY = "**"
 """Stands in ``parameters`` for all names that were not listed."""
 
@@ -46,26 +62,46 @@ def target_of(place: str, node: Mapping[str, Any]) -> Any:
     ConfigError
         When it may not be named there.
     """
+    name = node["_target_"]
     try:
-        return allowed_target(str(node["_target_"]))
+        return allowed_target(str(name), place.partition(".")[0].partition("[")[0])
     except ImportBrokenError as error:
-        name = node["_target_"]
         raise ConfigError(f"E_COMPONENT: {place}._target_={name}: {error}") from error
     except ValueError as error:
-        raise ConfigError(f"{place}._target_={node['_target_']}: {error}") from None
+        raise ConfigError(f"{place}._target_={name}: {error}") from None
 
 
-def allowed_target(name: str) -> Any:
-    """Import what a ``_target_`` names, if it is in tiler or in a package that is trusted.
+def allowed_target(name: str, group: str) -> Any:
+    """Import what a ``_target_`` names: a component of its group, or of a package that is trusted.
 
     Raises
     ------
     ValueError
-        When it is in neither, or does not exist.
+        When it is neither, or does not exist.
     ImportBrokenError
         When its module raises an error.
     """
-    return _imported(name, ("tiler", *trusted_packages()))
+    if is_trusted(name):
+        return trusted_target(name)
+    package, components = _components(group)
+    if name in (f"{package}.{component}" for component in components):
+        return getattr(import_module(package), name.removeprefix(f"{package}."))
+    if package and _inside(name, (package,)):
+        raise ValueError(f"there is no such thing to call; {package} has {', '.join(components)}")
+    raise ValueError(
+        f"{group} has {', '.join(components) or 'no components'};"
+        f" {TARGETS_VARIABLE} allows packages of your own"
+    )
+
+
+def _components(group: str) -> tuple[str, Sequence[str]]:
+    """The package of a group's components, and their names."""
+    if group in _VALUES:
+        return _VALUES[group]
+    if group not in _PACKAGES:
+        return "", ()
+    names: Sequence[str] = import_module(_PACKAGES[group]).__all__
+    return _PACKAGES[group], names
 
 
 def trusted_target(name: str) -> Any:
@@ -98,8 +134,8 @@ def user_packages() -> frozenset[str]:
 
 @cache
 def _imported(name: str, allowed: tuple[str, ...]) -> Any:
-    known = ", ".join(allowed) or "packages of your own"
-    refusal = ValueError(f"only {known} may be named here; {TARGETS_VARIABLE} allows others")
+    known = ", ".join(allowed) or "none"
+    refusal = ValueError(f"only packages of {TARGETS_VARIABLE} may be named here ({known})")
     if not _inside(name, allowed):
         raise refusal
     module, _, attribute = name.rpartition(".")
@@ -107,7 +143,7 @@ def _imported(name: str, allowed: tuple[str, ...]) -> Any:
         target = getattr(_loaded(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError("there is no such thing to call") from error
-    # tiler.files.os.remove begins with tiler too: what counts is where the object lives.
+    # mine.os.remove begins with mine, too: what counts is where the object lives.
     if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
         raise refusal
     return target

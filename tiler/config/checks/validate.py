@@ -121,6 +121,7 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
         for name in names
         if name in unset and f"{key}.{name}" not in given
     ]
+    problems += _ill_called(key, node)
     for name, value in node.items():
         if name in _HYDRA_KEYS or name in unset:
             continue
@@ -134,6 +135,16 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
             how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
             problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
     return problems
+
+
+def _ill_called(key: str, node: Mapping[str, Any]) -> Iterator[str]:
+    """What components of tiler's are not called with; only a reader is called later, by a path."""
+    if not str(node["_target_"]).startswith("tiler."):
+        return
+    if "_args_" in node:
+        yield f"{key}._args_={node['_args_']}: give arguments by their names"
+    if bool(node.get("_partial_", key == "tile")) is not (key in ("reader", "tile")):
+        yield f"{key}._partial_={node.get('_partial_')}: leave it as the option of the group has it"
 
 
 def check_out(plain: Mapping[str, Any]) -> None:

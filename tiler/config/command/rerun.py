@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tiler.config.command.folder import conf_folder
+from tiler.config.literal import literal
 from tiler.errors import ConfigError
 from tiler.files import expanded
 from tiler.storage.stored import StoredError, read_json
@@ -55,6 +56,8 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
     """
     path = old / "run.json" if old.is_dir() else old
     config = _config_of(path, old)
+    if "defaults" in config:
+        raise ConfigError(f"--rerun {old}: {path} has a key 'defaults', which no run writes")
     for word in words:
         if word.lstrip("+").startswith("experiment=") or word.split("=")[0] in _OTHER:
             raise ConfigError(
@@ -71,8 +74,8 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
             *({group: None} for group in anew),
             *(entry for entry in defaults if any(key.startswith("override ") for key in entry)),
         ],
-        **{key: _literal(value) for key, value in config.items() if key not in anew},
-        "out": _literal(str(path.parent)),
+        **{key: literal(value) for key, value in config.items() if key not in anew},
+        "out": literal(str(path.parent)),
         "hydra": standing["hydra"],
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -100,12 +103,3 @@ def _is_chosen(group: str, words: Sequence[str]) -> bool:
     return any(
         word.startswith(f"{group}=") and not word.startswith(f"{group}={{") for word in words
     )
-
-
-def _literal(value: Any) -> Any:
-    """A value in which nothing is taken for an interpolation."""
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -138,7 +138,8 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     ConfigError
         When its tracker cannot be made.
     """
-    from tiler.config.build import build_tracker, resolved
+    from tiler.config.build import build_tracker
+    from tiler.config.literal import resolved
     from tiler.config.tracking import parameters
     from tiler.runner.reporting.tracking import Guarded
 

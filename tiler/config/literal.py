@@ -1,0 +1,38 @@
+"""Plain values of a configuration, and values for one that resolve to themselves."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tiler.errors import ConfigError
+
+_OPENS = re.compile(r"(\\*)\$\{")
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values.
+
+    Raises
+    ------
+    ConfigError
+        When an interpolation leads nowhere.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def literal(value: Any) -> Any:
+    """Escape plain values: OmegaConf resolves the result to the values that were given."""
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    return _OPENS.sub(r"\1\1\\${", value) if isinstance(value, str) else value
