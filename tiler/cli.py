@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +28,9 @@ from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_s
 from tiler.config.sweeps.submitted import SubmittedJobs
 from tiler.errors import ConfigError, EnvironmentRefusedError, JobError, TilerError
 from tiler.files import destination_error
+from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.signals import STOPPED, Interrupted, interruptible, leave_in_order
+from tiler.storage.safe_text import shown
 
 _Made = TypeVar("_Made")
 
@@ -39,6 +43,7 @@ def run_command(started: float) -> int:
     started
         ``time.perf_counter()`` when the command began: what came before a run is part of its time.
     """
+    clean_log_records()
     sys.argv[1:] = quoted_homes(sys.argv[1:])
     register_schema()
     register_resolvers()
@@ -56,9 +61,14 @@ def run_command(started: float) -> int:
 
 def _printed(line: CommandLine) -> int:
     """Print what a flag asks for, of a configuration that is checked: logging is set up by it."""
-    if "--shell-completion" not in line.printing:
-        _explained(lambda: compose(line))
-    return _launched(line, [*line.printing, *line.overrides], lambda config: None)
+    words = [*line.printing, *line.overrides]
+    if "--shell-completion" in line.printing:
+        return _launched(line, words, lambda config: None)
+    _explained(lambda: compose(line))
+    with redirect_stdout(io.StringIO()) as printed:
+        code = _launched(line, words, lambda config: None)
+    print(shown(printed.getvalue()), end="")
+    return code
 
 
 def _composed_and_run(line: CommandLine, started: float) -> int:

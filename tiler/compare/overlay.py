@@ -23,6 +23,7 @@ from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.runner.store.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
+from tiler.storage.safe_text import shown
 
 # Distinguishable with red-green colour blindness, and on pink tissue.
 KEPT, GAINED, LOST = (0, 114, 178), (0, 158, 115), (213, 94, 0)
@@ -74,7 +75,7 @@ class Overlays:
         try:
             area, picture = slide_picture(change.slide_id, change.record, self._candidates)
         except SlideError as error:
-            print(f"{error}; its picture has a white background", file=sys.stderr)
+            print(shown(f"{error}; its picture has a white background"), file=sys.stderr)
             area, picture = _blank(tiles)
         groups = (
             (KEPT, _boxes(tiles.a, tiles.kept)),

@@ -17,10 +17,13 @@ from omegaconf import DictConfig
 from tiler.checks.error_places import raised_at, said
 from tiler.checks.machine import machine_limit
 from tiler.config.checks.targets import user_packages
+from tiler.config.hydra_files import mask_hydras_files
 from tiler.config.sweeps.checks import check_launcher
 from tiler.config.sweeps.multirun import SweepContext, swept_keys, swept_values
 from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
+from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.signals import STOPPED, leave_in_order, pass_on
+from tiler.storage.safe_text import json_text, shown
 
 if TYPE_CHECKING:
     from tiler.config.build import Plan
@@ -74,7 +77,9 @@ def do_job(config: DictConfig, command: Command) -> int:
         With the exit code, where a signal is to end a whole sweep.
     """
     leave_in_order()
+    clean_log_records()
     hydras = HydraConfig.get()
+    mask_hydras_files(_folder(command), command.sweep.folder if command.sweep else None)
     code, error = _run(config, command)
     pass_on()
     if command.sweep is None:
@@ -159,7 +164,7 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
 
     budget = dry_run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, startup)
     if budget.slides:
-        print(f"{out}\n{table(budget)}", flush=True)
+        print(shown(f"{out}\n{table(budget)}"), flush=True)
     if budget.refusal:
         say(f"E_CONFIG: {budget.refusal}")
     return budget.exit_code
@@ -196,16 +201,14 @@ def _facts(command: Command) -> dict[str, Any]:
 
 
 def _record_refusal(command: Command, code: int, error: str) -> None:
-    import json
-
     from tiler.files import inside, make_folder, write_whole
     from tiler.runner.guard import is_own
     from tiler.runner.reporting.tables import REFUSED
 
-    text = json.dumps({**_facts(command), "error": error, "exit_code": code}, indent=2)
+    text = json_text({**_facts(command), "error": error, "exit_code": code}, indent=2)
     path = inside(make_folder(_folder(command)), REFUSED)
     if is_own(path):
-        write_whole(path, text.encode())
+        write_whole(path, text.encode(errors="surrogateescape"))
 
 
 def complain(error: TilerError) -> int:
@@ -216,5 +219,5 @@ def complain(error: TilerError) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line for people, where it does not mix with output."""
-    print(line, file=sys.stderr)
+    """Print a line for people on standard error, without secrets and control characters."""
+    print(shown(line), file=sys.stderr)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiler.config.checks.validate import leaves
+from tiler.storage.safe_text import masked, without_secrets
 
 
 def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The configuration flattened to dotted keys and text; lists of slides by their length.
+    """The configuration flattened to dotted keys and text, without secrets.
+
+    Lists of slides are given by their length.
 
     Parameters
     ----------
@@ -19,11 +22,11 @@ def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None)
     swept
         Of a sweep: what stands for the keys that have no one value.
     """
-    swept = swept or {}
+    swept = {key: masked(value) for key, value in (swept or {}).items()}
     tops = tuple(f"{key}." for key in swept)
     fixed = {
         key: _text(key, value)
-        for key, value in leaves(plain)
+        for key, value in leaves(without_secrets(plain))
         if key not in swept and not key.startswith(tops)
     }
     return {**fixed, **swept}

@@ -11,6 +11,7 @@ from tiler.errors import ConfigError
 from tiler.files import inside, make_folder, write_chunks
 from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
+from tiler.storage.safe_text import visible, visible_json
 from tiler.written import WrittenFile
 
 COLUMNS = (
@@ -41,7 +42,7 @@ def csv_parts(
 
     ``tiles`` names the tiles' files, for one more column.
     """
-    name = _field(slide).replace("%", "%%")
+    name = _field(visible(slide)).replace("%", "%%")
     yield ",".join(COLUMNS if tiles is None else (*COLUMNS, FILE)) + "\n"
     for some in _batches(regions):
         # A third of the time of the csv module: of all fields the name alone may need quotes.
@@ -87,7 +88,9 @@ def json_parts(
         if tiles is not None:
             for item, region in zip(objects, some, strict=True):
                 item[FILE] = tiles.file_name(slide, region)
-        text = json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
+        text = visible_json(
+            json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
+        )
         end = "\n]" if indent else "]"
         yield before + text[1 : -len(end)]
         before = ","

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
@@ -22,6 +21,7 @@ from tiler.runner.stock import Stock
 from tiler.runner.stopwatch import Stopwatch, Times, sample
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.runner.work.links import without_links
+from tiler.storage.safe_text import json_text
 
 log = logging.getLogger("tiler")
 
@@ -182,7 +182,7 @@ def write_budget(out: Path, facts: Mapping[str, Any], budget: Budget) -> None:
         "refusal": budget.refusal,
         "exit_code": budget.exit_code,
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = json_text(content, indent=2)
     write_whole(inside(out, "budget.json"), text.encode(errors="surrogateescape") + b"\n")
 
 

@@ -30,6 +30,7 @@ from tiler.runner.work.tasks import (
     TilesTask,
     UnforeseenError,
 )
+from tiler.storage.safe_text import masked
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
@@ -257,7 +258,7 @@ class Schedule:
     def _failed(self, slide: _Slide, error: TilerError) -> SlideRow:
         """The row of a slide that could not be done."""
         record = read_record(slide.final)
-        reason = kept_reason(slide.job, record, error) if record else error.in_config()
+        reason = masked(kept_reason(slide.job, record, error) if record else error.in_config())
         known: dict[str, Any] = (
             slide.planned.plan.row
             if slide.planned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import Counter
@@ -20,6 +19,7 @@ from tiler.runner.signals import STOPPED
 from tiler.runner.store.versions import git_state, versions
 from tiler.runner.work.job import SlideRow
 from tiler.storage.csv_text import csv_text
+from tiler.storage.safe_text import json_text
 from tiler.storage.stored import StoredError, read_json
 
 log = logging.getLogger("tiler")
@@ -175,7 +175,7 @@ def write_definition(
             for job in jobs
         ],
     }
-    text = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(definition, indent=2) + "\n"
     write_whole(inside(folder, "sweep.json"), text.encode(errors="surrogateescape"))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
+from tiler.config.checks.validate import leaves
 from tiler.config.command.folder import conf_folder
 from tiler.config.literal import literal
 from tiler.errors import ConfigError
 from tiler.files import expanded
+from tiler.storage.safe_text import has_mask
 from tiler.storage.stored import StoredError, read_json
 
 NAME = "rerun"
@@ -64,6 +66,7 @@ def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
                 f"--rerun {old}: {word} asks for another configuration: leave one of them out (your"
                 " own options are found by 'hydra.searchpath=[file://…]')"
             )
+    _check_secrets(config, words)
     standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
     defaults = [entry for entry in standing["defaults"] if isinstance(entry, dict)]
     anew = [group for entry in defaults for group in entry if _is_chosen(group, words)]
@@ -96,6 +99,27 @@ def _config_of(path: Path, old: Path) -> dict[str, Any]:
     raise ConfigError(
         f"--rerun {old}: no run to repeat there ({what}); give the folder of a run, or its run.json"
     )
+
+
+def _check_secrets(config: dict[str, Any], words: Sequence[str]) -> None:
+    """Refuse to run with ``***`` for a secret.
+
+    Raises
+    ------
+    ConfigError
+        When the old run had one in a value that no word sets anew.
+    """
+    for key, value in leaves(config):
+        if has_mask(value) and not any(_is_set(key, word) for word in words):
+            raise ConfigError(
+                f"{key}={value}: run.json does not contain the secret; give it again: {key}=…"
+            )
+
+
+def _is_set(key: str, word: str) -> bool:
+    """Whether an override sets a key, chooses another option for its group, or deletes it."""
+    name = word.partition("=")[0].lstrip("+~")
+    return key == name or key.startswith((f"{name}.", f"{name}["))
 
 
 def _is_chosen(group: str, words: Sequence[str]) -> bool:

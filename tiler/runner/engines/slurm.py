@@ -162,6 +162,7 @@ def _refusal_in_one_line(record: logging.LogRecord) -> bool:
     if "sbatch" in error:
         said = " ".join(error.split("stderr:")[-1].replace(_SBATCH, "").split())
         record.msg, record.args, record.exc_info = "Slurm refused a job: %s", (said,), None
+        record.exc_text = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
 

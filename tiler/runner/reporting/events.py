@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tiler.files import append_line, inside
+from tiler.storage.safe_text import json_text
 
 
 class Events:
@@ -27,5 +27,5 @@ class Events:
         if self._path is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "pid": os.getpid(), "event": event, **facts})
-        append_line(self._path, line.encode())
+        line = json_text({"time": now, "pid": os.getpid(), "event": event, **facts})
+        append_line(self._path, line.encode(errors="backslashreplace"))

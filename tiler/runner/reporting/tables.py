@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,6 +15,7 @@ from tiler.files import inside, write_whole
 from tiler.runner.store.versions import versions
 from tiler.runner.work.job import STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
+from tiler.storage.safe_text import json_text
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
 
 RUNNING = "running"
@@ -108,7 +108,7 @@ def write_run(
         },
         "exit_code": code,
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False)
+    text = json_text(record, indent=2)
     write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")
     (out / REFUSED).unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from tiler.files import digest, inside, write_chunks
 from tiler.protocols import Mask
 from tiler.runner.store.fingerprint import Fingerprint, full_hash
 from tiler.runner.work.job import DroppedTile, SlideRow
+from tiler.storage.safe_text import visible_json, without_secrets
 from tiler.storage.stored import StoredError, read_sealed, sealed
 from tiler.written import WrittenFile, WrittenFiles, joined
 
@@ -145,20 +146,21 @@ def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record with a checksum of all of it, flushed to the disk."""
     files = [record.exporters[name] for name in sorted(record.exporters)]
+    settings = without_secrets(record.settings)
     content = {
         **{field.name: getattr(record, field.name) for field in fields(record)},
-        "settings": _in_order(record.settings),
+        "settings": _in_order(settings),
         "code": dict(sorted(record.code.items())),
         "source": vars(record.source),
         "mask": vars(record.mask),
         "counts": vars(record.counts),
         "dropped": [vars(tile) for tile in record.dropped],
-        "settings_sha256": digest(json.dumps(record.settings, sort_keys=True).encode()),
+        "settings_sha256": digest(json.dumps(settings, sort_keys=True).encode()),
         "versions": dict(versions),
         "exporters": {name: len(record.exporters[name]) for name in sorted(record.exporters)},
     }
     ordered = joined(some.take(some.by_name) for some in files)
-    text = _text(f'{_encoded(content)[:-1]}, "files": [', ordered)
+    text = _text(f'{visible_json(_encoded(content))[:-1]}, "files": [', ordered)
     chunks = (part.encode(errors="surrogateescape") for part in text)
     write_chunks(inside(folder, NAME), sealed(chunks), durable=True)
 
@@ -292,14 +294,14 @@ EXPORTER = "exporter"
 
 
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that all exporters share."""
-    return {key: value for key, value in settings.items() if key != EXPORTER}
+    """The settings that all exporters share, without secrets: one that changed is no change."""
+    return {key: without_secrets(value) for key, value in settings.items() if key != EXPORTER}
 
 
 def of_exporter(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The settings of an exporter; empty where they are not known."""
+    """The settings of an exporter, without secrets; empty where they are not known."""
     found = (settings.get(EXPORTER) or {}).get(name)
-    return found if isinstance(found, Mapping) else {}
+    return without_secrets(found) if isinstance(found, Mapping) else {}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
