@@ -15,7 +15,7 @@ PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
-    {"files", "startup", "storage.csv_text"},
+    {"files", "startup", "streams", "storage.csv_text"},
     {"checks.hints", "storage.stored", "written"},
     {"storage.sync"},
     {"geometry"},

@@ -8,22 +8,25 @@ import sys
 import time
 
 from tiler.checks.machine import machine_limit
+from tiler.streams import end_streams, open_streams
 
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
     started = time.perf_counter()
+    open_streams()
     gc.disable()  # what start-up makes stays; looking for what does not costs a tenth of it
     # numpy's threads for linear algebra, which tiler has no use for, take as long as numpy itself.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
     try:
-        sys.exit(_command(sys.argv[1:], started))
+        code = _command(sys.argv[1:], started)
     except Exception as error:
         if (limit := machine_limit(error)) is None:
             raise
         print(f"E_ENV: {limit}", file=sys.stderr)
-        sys.exit(6)
+        code = 6
+    sys.exit(end_streams(code))
 
 
 def _command(words: list[str], started: float) -> int:

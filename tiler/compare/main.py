@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from tiler.compare.report import csv_row, csv_text, run_lines, slide_lines
 from tiler.compare.runs import pairs
 from tiler.errors import ConfigError, TilerError
 from tiler.files import check_writable, make_folder, write_whole
+from tiler.storage.safe_text import shown
+from tiler.streams import end_streams, open_streams
 
 DIFFERENT = 7
 """Exit code for runs that differ. ``diff`` and ``cmp`` use 1, which means a bug in tiler."""
@@ -22,16 +23,15 @@ DIFFERENT = 7
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare two folders; return 0 if equal, 7 if different, else an exit code of ``tiler``."""
+    open_streams()
     options = _options(arguments)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when a pager is closed
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _compare(options)
+        return end_streams(_compare(options))
     except TilerError as error:
         text = str(error)
-        print(text if text.startswith("E_") else f"{error.code}: {text}", file=sys.stderr)
+        print(shown(text if text.startswith("E_") else f"{error.code}: {text}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -68,17 +68,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _compare(options: argparse.Namespace) -> int:
     if options.csv:
         check_writable(options.csv)  # before the comparison, which may take minutes
-    print(f"A: {options.a}\nB: {options.b}")
+    print(shown(f"A: {options.a}\nB: {options.b}"))
     rows: list[dict[str, object]] = []
     alike = True
     for job, a, b in pairs(options.a, options.b):
-        print("\n".join(run_lines(job, a, b)))
+        print(shown("\n".join(run_lines(job, a, b))))
         alike &= a.missing == b.missing  # a difference between two jobs shows in their slides
         pictures = (
             Overlays(options.overlay / job, options.slides, b, a) if options.overlay else None
         )
         for change in slide_changes(a, b):
-            print("\n".join(slide_lines(change)))
+            print(shown("\n".join(slide_lines(change))))
             rows.append(csv_row(job, change))
             if pictures:
                 pictures.add(change)

@@ -16,6 +16,8 @@ from importlib import import_module
 from typing import BinaryIO
 
 from tiler.runner.engines.spawning import NoRoom
+from tiler.runner.reporting.log_records import clean_log_records
+from tiler.streams import open_streams
 
 _WANTED_SOON = (
     "tiler.readers.tiff.reader",
@@ -41,6 +43,8 @@ def main(parent: int) -> None:
     tasks = sys.stdin.buffer
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not garble results
+    open_streams()
+    clean_log_records()
     try:
         _serve(tasks, results)
     except Exception as error:
