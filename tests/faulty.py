@@ -35,6 +35,8 @@ class FaultyReader(OpenSlideReader):
             os.abort()
         if "hangs" in self.name:
             time.sleep(3600)
+        if "stopped" in self.name:
+            os.kill(os.getpid(), signal.SIGSTOP)
         if "slow" in self.name:
             time.sleep(0.2)
         if "swapped" in self.name:

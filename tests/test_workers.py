@@ -33,7 +33,8 @@ from tiler.errors import (
 from tiler.exporters import ImagesExporter
 from tiler.protocols import Exported
 from tiler.runner.engines import ProcessEngine, processes, spawning
-from tiler.runner.engines.dask_engine import Home, _attempt, _code
+from tiler.runner.engines.dask_watch import Watch
+from tiler.runner.engines.dask_worker import Home, attempt_at_home, code_of_job
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.store.versions import versions
 from tiler.runner.work import tasks
@@ -177,6 +178,33 @@ def test_other_workers_go_on_while_one_hangs_and_is_killed(
         assert "no progress for 0.5 s" in str(result)
         engine.submit(good)
         assert not isinstance(engine.next()[1], Exception)
+
+
+def test_a_dask_worker_that_is_stopped_is_killed(folder: Path) -> None:
+    pytest.importorskip("distributed", reason="tiler[dask] is not installed")
+    slides(folder, "a")
+    common = [*COMMON, READER, "engine=dask", "engine.workers=1"]
+    assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0  # at any load
+    slides(folder, "stopped")
+    result = tiler(*common, "engine.timeout=0.5", cwd=folder, env=FAULTY)
+    assert result.returncode == 3, result.stderr
+    found = statuses(folder)
+    assert found["a"][0] == "done"
+    assert "E_WORKER slide=stopped: no progress for 0.5 s" in found["stopped"][1]
+    assert result.stderr.count("tried once more") == 1
+    deadline = time.monotonic() + 10
+    while alive(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(folder) == []
+
+
+def test_a_worker_that_goes_on_or_works_for_others_does_not_hang() -> None:
+    watch, own = Watch(timeout=10), {"a", "b", "c"}
+    assert watch.hung({"w": ("a", "b"), "v": (), "u": ("x", "c")}, own, 0) is None
+    assert watch.hung({"w": ("b",), "v": (), "u": ("x", "c")}, own, 9) is None  # a has ended
+    assert watch.hung({"w": ("b", "a"), "v": (), "u": ("x", "c")}, own, 18) is None
+    assert watch.hung({"w": ("b", "a"), "v": (), "u": ("x", "c")}, own, 19) == "w"
+    assert watch.hung({"w": ("b", "a"), "v": ("c",), "u": ("x",)}, own, 20) is None
 
 
 def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
@@ -550,9 +578,9 @@ def test_a_dask_worker_that_is_unlike_the_run_says_so(
 ) -> None:
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
     job = SlideJob(tmp_path / "a", "a", open_slide, extractor, {}, {})
-    home = Home(tmp_path, versions(), _code(job))
-    assert isinstance(_attempt(PlanTask(job), home, {})[0], OpenError)
-    refused = _attempt(PlanTask(job), replace(home, **other), {})[0]
+    home = Home(tmp_path, versions(), code_of_job(job))
+    assert isinstance(attempt_at_home(PlanTask(job), home, {})[0], OpenError)
+    refused = attempt_at_home(PlanTask(job), replace(home, **other), {})[0]
     assert isinstance(refused, EnvironmentRefusedError)
     assert all(word in str(refused) for word in words)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir
+import math
+import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -14,32 +12,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError, EnvironmentRefusedError, WorkerError
-from tiler.runner.engines.log_lines import log_again, log_levels, sent
+from tiler.runner.engines.dask_watch import Watch
+from tiler.runner.engines.dask_worker import Home, attempt_at_home, code_of_job
+from tiler.runner.engines.log_lines import log_again, log_levels
 from tiler.runner.engines.slurm import check_slurm, close_cluster, ended, slurm_cluster
-from tiler.runner.store.code import code_of
 from tiler.runner.store.versions import versions
-from tiler.runner.work.job import SlideJob
-from tiler.runner.work.tasks import Task, attempt
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.tasks import Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_LOOK_EVERY_S, _LOOKS = 10.0, 3
+_LOOK_EVERY_S = 10.0
+
+_BELIEVED_S = 20.0
 """When to believe that no Slurm job is going to be a worker: lost ones are replaced after 15 s."""
 
-_desk: Desk | None = None
-_at_work = threading.Lock()
-"""A process does one task at a time, in however many threads: it has one working folder."""
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where a run was started, and the versions and code that shape its output there."""
-
-    folder: Path
-    versions: Mapping[str, str]
-    code: Sequence[str]
+_RESTART_S = 30.0
+"""For a worker that is killed to come back; a run waits no longer for it."""
 
 
 @dataclass
@@ -61,6 +50,8 @@ class DaskEngine:
         are cancelled are replaced.
     retries
         How often a task is tried again after its worker was lost.
+    timeout
+        Seconds that a worker may spend on one task before it counts as hung and is killed.
     logs
         The folder for what Slurm jobs print; one that all nodes share.
     dashboard
@@ -78,16 +69,22 @@ class DaskEngine:
     retries: int = 2
     logs: str | None = None
     dashboard: str | None = None
+    timeout: float = 1800
     _client: Client = field(init=False, repr=False)
     _cluster: Any = field(init=False, repr=False, default=None)
     _tasks: dict[str, Task] = field(init=False, repr=False, default_factory=dict)
     _futures: dict[str, Future] = field(init=False, repr=False, default_factory=dict)
+    _watch: Watch = field(init=False, repr=False)
+    _looked: float = field(init=False, repr=False, default=0.0)
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"engine.workers={self.workers}: must be at least 1")
         if self.retries < 0:
             raise ConfigError(f"engine.retries={self.retries}: must be 0 or more")
+        if not self.timeout > 0:
+            raise ConfigError(f"engine.timeout={self.timeout}: must be positive")
+        self._watch = Watch(self.timeout)
         if self.address is not None and self.slurm is not None:
             raise ConfigError("engine.address and engine.slurm exclude each other")
         if self.slurm is not None and self.workers is None:
@@ -114,9 +111,9 @@ class DaskEngine:
 
     def submit(self, task: Task) -> None:
         """Hand the task to the scheduler."""
-        home = Home(Path.cwd(), versions(), _code(task.job))
+        home = Home(Path.cwd(), versions(), code_of_job(task.job))
         future = self._client.submit(
-            _attempt, task, home, log_levels(), pure=False, retries=self.retries
+            attempt_at_home, task, home, log_levels(), pure=False, retries=self.retries
         )
         self._tasks[future.key], self._futures[future.key] = task, future
 
@@ -124,14 +121,18 @@ class DaskEngine:
         """Wait for any task."""
         from distributed import as_completed
 
-        looks = 0
+        ended_since = math.inf
+        every_s = min(_LOOK_EVERY_S, self.timeout / 4)
         while True:
+            if time.monotonic() - self._looked >= every_s and (hung := self._hung()):
+                return hung
             try:
-                future = next(iter(as_completed(self._futures.values(), timeout=_LOOK_EVERY_S)))
+                future = next(iter(as_completed(self._futures.values(), timeout=every_s)))
                 break
             except TimeoutError:
-                looks = looks + 1 if self._all_jobs_ended() else 0
-                if looks == _LOOKS:
+                now = time.monotonic()
+                ended_since = min(ended_since, now) if self._all_jobs_ended() else math.inf
+                if now - ended_since >= _BELIEVED_S:
                     return self._given_up()
         task = self._tasks.pop(future.key)
         del self._futures[future.key]
@@ -183,6 +184,21 @@ class DaskEngine:
             self._cluster = slurm_cluster(self.slurm, self.workers or 1, logs, self.dashboard)
         return self._cluster
 
+    def _hung(self) -> tuple[Task, object] | None:
+        """The task of a worker that hangs, which is killed; the task is not tried again here."""
+        self._looked = time.monotonic()
+        processing = self._client.processing()
+        worker = self._watch.hung(processing, self._futures.keys(), self._looked)
+        if worker is None:
+            return None
+        # A worker does its tasks in the order in which they were submitted.
+        key = next(key for key in self._tasks if key in processing[worker])
+        task, future = self._tasks.pop(key), self._futures.pop(key)
+        future.cancel()
+        self._client.restart_workers([worker], timeout=_RESTART_S, raise_for_error=False)
+        what = f"no progress for {self.timeout:g} s; the worker was killed"
+        return task, WorkerError(task.job.slide_id, what)
+
     def _all_jobs_ended(self) -> bool:
         """Return whether there are Slurm jobs, and none of them is a worker or going to be one."""
         if self.slurm is None or self._client.scheduler_info(n_workers=-1)["workers"]:
@@ -197,48 +213,3 @@ class DaskEngine:
             "E_ENV: all Slurm jobs ended before a worker started in them; read what they printed in"
             f" {self.logs}, and check that all nodes have the same Python and reach this machine"
         )
-
-
-def _attempt(
-    task: Task, home: Home, levels: Mapping[str, int]
-) -> tuple[object, list[logging.LogRecord]]:
-    """Run a task in this worker, alone, and return its result and what it logged.
-
-    Relative paths count from the run's folder.
-    """
-    lines: list[logging.LogRecord] = []
-    with _at_work, sent(task.job.slide_id, levels, lines.append):
-        return _done(task, home), lines
-
-
-def _done(task: Task, home: Home) -> object:
-    """Run a task if this worker has the run's versions and folder."""
-    global _desk
-    if _desk is None:
-        _desk = Desk()
-    if _code(task.job) != home.code:
-        what = "; ".join(_differences(home.versions)) or "of the code of tiler or of your own parts"
-        return _refused(
-            f"has other versions than the run ({what}): install the same, start it anew"
-        )
-    try:
-        with chdir(home.folder):
-            return attempt(task, _desk)
-    except OSError as error:
-        what = f"cannot enter the folder that the run was started in ({error.strerror})"
-        return _refused(f"{what}: start it in one that all machines share")
-
-
-def _differences(wanted: Mapping[str, str]) -> Iterator[str]:
-    here = versions()
-    for name, version in wanted.items():
-        if here.get(name) != version:
-            yield f"{name} {version}, here {here.get(name)}"
-
-
-def _code(job: SlideJob) -> list[str]:
-    return code_of(job.open_reader, job.extractor.mask_provider, *job.exporters.values())
-
-
-def _refused(what: str) -> EnvironmentRefusedError:
-    return EnvironmentRefusedError(f"E_ENV: the worker on {socket.gethostname()} {what}")
