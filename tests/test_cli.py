@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["mask=hsv", "mask.close=3"], ["mask.close", "the chosen option of mask has no such key"]),
         (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
         (["+tile.stide=128"], ["tile.stide", "stride"]),
-        (["threshold=lots"], ["threshold", "lots", "Float"]),
+        (["threshold=lots"], ["threshold", "lots", "must be a number"]),
         (["threshold=2"], ["threshold", "2.0", "between 0 and 1"]),
         (["mask._target_=os.system"], ["mask._target_", "os.system", "TILER_TARGETS"]),
         (["mask=otso"], ["mask/otso", "otsu", "hsv"]),
@@ -216,6 +217,15 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["reader.max_pixels=0"], ["reader.max_pixels=0", "positive"]),
         (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
         (["threshold", "=", "0.1"], ["'threshold' is not an override; write threshold=VALUE"]),
+        (["mask=otus"], ["mask/otus: no such option", "hsv none otsu; did you mean 'otsu'?"]),
+        (
+            ["exporter=csv,json"],
+            ["exporter=csv,json is a sweep; add -m, or", "'exporter=[csv,json]'"],
+        ),
+        (["mask=none,otsu"], ["mask=none,otsu is a sweep; add -m"]),
+        (["threshold=high"], ["threshold=high: must be a number"]),
+        (["limits.max_tiles=x"], ["limits.max_tiles=x: must be a whole number"]),
+        (["resolution=0.5"], ["an option of a group is a name", "resolution.value=0.5"]),
         (["thresh"], ["'thresh' is not an override; write key=value without spaces"]),
         (["/data/slides"], ["'/data/slides' is not", "slides=files 'slides.paths=/data/slides'"]),
     ],
@@ -339,6 +349,26 @@ def test_an_option_in_the_wrong_package_needs_another_first_line(
     result = tiler("--config-dir", "mine", chosen, "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert problem in complaint(result)
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("labs.Mask", "module 'labs' was not found; add its folder to PYTHONPATH"),
+        ("lab.maks.Mask", "package 'lab' has no module 'maks'; correct the name"),
+        ("lab.masks.Maks", "module 'lab.masks' has no 'Maks'; correct the name"),
+    ],
+)
+def test_a_component_that_cannot_be_found_says_what_is_missing(
+    tmp_path: Path, target: str, problem: str
+) -> None:
+    (tmp_path / "code/lab").mkdir(parents=True)
+    (tmp_path / "code/lab/masks.py").write_text("class Mask: ...\n")
+    path = os.pathsep.join([str(tmp_path / "code"), os.environ.get("PYTHONPATH", "")])
+    env = {"TILER_TARGETS": "lab,labs", "PYTHONPATH": path}
+    result = tiler(f"mask._target_={target}", "out=out", cwd=tmp_path, env=env)
+    assert result.returncode == 2
+    assert f"mask._target_={target}: {problem}" in complaint(result)
 
 
 def test_a_table_names_masks_from_its_own_folder(tmp_path: Path) -> None:

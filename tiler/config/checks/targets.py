@@ -87,10 +87,10 @@ def allowed_target(name: str, group: str) -> Any:
     if name in (f"{package}.{component}" for component in components):
         return getattr(import_module(package), name.removeprefix(f"{package}."))
     if package and _inside(name, (package,)):
-        raise ValueError(f"there is no such thing to call; {package} has {', '.join(components)}")
+        raise ValueError(f"{package} has no such component; it has {', '.join(components)}")
     raise ValueError(
-        f"{group} has {', '.join(components) or 'no components'};"
-        f" {TARGETS_VARIABLE} allows packages of your own"
+        f"{group} has {', '.join(components) or 'no components'}; to allow a package of your own,"
+        f" set {TARGETS_VARIABLE}={name.partition('.')[0]} and add its folder to PYTHONPATH"
     )
 
 
@@ -142,11 +142,23 @@ def _imported(name: str, allowed: tuple[str, ...]) -> Any:
     try:
         target = getattr(_loaded(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError("there is no such thing to call") from error
+        raise ValueError(_why_missing(module, attribute, error)) from error
     # mine.os.remove begins with mine, too: what counts is where the object lives.
     if not callable(target) or not _inside(getattr(target, "__module__", "") or "", allowed):
         raise refusal
     return target
+
+
+def _why_missing(module: str, attribute: str, error: Exception) -> str:
+    """Say whether a module was not found, or has no such attribute."""
+    if isinstance(error, ModuleNotFoundError) and error.name and _inside(module, (error.name,)):
+        package, _, name = error.name.rpartition(".")
+        if package:
+            return f"package {package!r} has no module {name!r}; correct the name"
+        return f"module {name!r} was not found; add its folder to PYTHONPATH, or install it"
+    if isinstance(error, AttributeError):
+        return f"module {module!r} has no {attribute!r}; correct the name"
+    return f"{error}; correct the name"
 
 
 class ImportBrokenError(Exception):

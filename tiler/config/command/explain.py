@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ _DETAILS = ("full_key:", "object_type=", "reference_type=")
 _EXTRA = "hydra/launcher/submitit"
 _UNKNOWN = re.compile(r"Could not override '([^']+)'")
 _OF_A_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config")
-_EXPORTER = re.compile(r"Could not load '(exporter/[^']+)'")
+_OPTION = re.compile(r"Could not (?:load|find) '([a-z]+)/([^'/]+)'")
+_AVAILABLE = "Available options in "
+_NO_NAME = "Config group override must be a string or a list"
+_AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^'=]+)=([^']*)'")
+_MERGING = re.compile(
+    r"Error merging override (\S+?)=(.*?)\s*Value .* could not be converted to (\w+)", re.DOTALL
+)
+_KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 
 
 def explain(error: BaseException) -> str:
@@ -55,9 +63,20 @@ def explain(error: BaseException) -> str:
         return _of_a_file(composing.group(1), lines[1:])
     if _EXTRA in text:
         return f"{lines[0]}: it needs the extra tiler[submitit]: pip install 'tiler[submitit]'"
-    if exporter := _EXPORTER.search(lines[0]):
-        names = " ".join(sorted(file.stem for file in conf_folder().glob("exporter/*.yaml")))
-        return f"no such option: {exporter.group(1)}; choose any of: {names}"
+    if option := _OPTION.search(lines[0]):
+        return _of_an_option(option.group(1), option.group(2), lines[1:])
+    if lines[0].startswith(_NO_NAME):
+        return (
+            "an option of a group is a name, not a number; choose one as in resolution=mpp, and set"
+            " its keys as in resolution.value=0.5"
+        )
+    if ambiguous := _AMBIGUOUS.search(lines[0]):
+        key, values = ambiguous.groups()
+        listed = f", or write a list as '{key}=[{values}]'" if key == "exporter" else ""
+        return f"{key}={values} is a sweep; add -m{listed}"
+    if merging := _MERGING.search(text):
+        key, value, kind = merging.groups()
+        return f"{key}={value}: must be {_KINDS.get(kind, kind)}"
     first, *more = (line for line in lines if not line.startswith(_DETAILS))
     said = f"{first}: {' '.join(more)}" if more else first
     said = said.partition(" Config search path:")[0]
@@ -72,6 +91,15 @@ def _of_a_word(word: str) -> str:
     if "/" in word or os.sep in word or Path(word).exists():
         return f"{problem}; name slides as slides=files 'slides.paths={word}'"
     return f"{problem}; write key=value without spaces, such as threshold=0.5"
+
+
+def _of_an_option(group: str, option: str, lines: Sequence[str]) -> str:
+    """Name the options of a group that has no such option: those that Hydra lists, or tiler's."""
+    start = next((i for i, line in enumerate(lines, 1) if line.startswith(_AVAILABLE)), None)
+    found = () if start is None else takewhile(lambda line: " " not in line, lines[start:])
+    names = list(found) or sorted(file.stem for file in conf_folder().glob(f"{group}/*.yaml"))
+    listed = " ".join(names)
+    return f"{group}/{option}: no such option; choose from: {listed}{nearest(option, names)}"
 
 
 def _of_a_key(key: str) -> str:
