@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracle import axis_twin, exact_coverage, exact_mean
@@ -27,9 +27,10 @@ from tiler import (
     TileSpec,
 )
 from tiler.errors import ConfigError, MaskError, ResolutionError, SlideError
+from tiler.frames import Cells
 from tiler.geometry import Box, Size
 from tiler.readers import open_slide
-from tiler.stages import Cells, reference_level, scale_mask, scale_tile, survivors, walk_grid
+from tiler.stages import reference_level, scale_mask, scale_tile, survivors, walk_grid
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 7)))
 KNOWN = {"mpp": "metadata", "magnification": "metadata"}
@@ -126,6 +127,12 @@ def test_transposing_the_slide_transposes_the_answer(slide, wish, mask):
 
 
 @settings(max_examples=250)
+@example(  # bounds that end inside the last pixel of a level that was rounded up
+    slide=facts(1, 298, bounds=(0, 0, 1, 297), levels=(1.0, 2.0, 4.0), rounding=math.ceil),
+    wish=TileSpec((12, 15), resolution=MPP(1.0), edge="pad"),
+    mask=np.array([[True]]),
+    threshold=0,
+)
 @given(
     slide=bounded_slides(),
     wish=wishes(),
@@ -544,7 +551,8 @@ def test_the_reference_is_the_lowest_level():
     reference = reference_level(slide, MPP(1.0))
     assert reference.level == 2
     assert reference.target_downsample == 4.0
-    assert reference.downsample == pytest.approx(16.2 / 4)
+    assert reference.target_per_reference == pytest.approx(16.2 / 4)
+    assert reference.downsample == pytest.approx(16.2)
 
 
 def test_a_tile_may_be_fractional_in_the_reference_and_never_in_the_target():
@@ -587,7 +595,8 @@ def test_the_grid_walk_returns_every_cell():
         scale_tile(wish, slide, reference),
         wish.edge,
     )
-    every = survivors(cells, 0.0, Size(160, 80), Level(0), 1.0)
+    every = survivors(cells, 0.0, Level(0))
+    assert (every.shape, every.downsample) == ((160, 80), 1.0)
     assert every.locations.tolist() == [
         [100 + 160 * i, 200 + 80 * j] for j in range(4) for i in range(4)
     ]
@@ -603,8 +612,8 @@ def test_survivors_go_row_by_row_x_fastest(x, y, data):
     ratios = [[data.draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])) for _ in x] for _ in y]
     edges = [np.zeros((len(axis), 2)) for axis in (x, y)]
     table = np.array(ratios, float).reshape(len(y), len(x))
-    cells = Cells(np.array(x, np.int64), np.array(y, np.int64), *edges, table)
-    kept = survivors(cells, 0.5, Size(2, 3), Level(0), 1.0)
+    cells = Cells(np.array(x, np.int64), np.array(y, np.int64), *edges, Size(2, 3), 1.0, table)
+    kept = survivors(cells, 0.5, Level(0))
     expected = [
         ((a, b), share)
         for b, row in zip(y, ratios, strict=True)

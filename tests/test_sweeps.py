@@ -20,11 +20,11 @@ from tiler import open_slide
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext
 from tiler.config.sweeps.thumbnails import thumbnail
+from tiler.frames import Cells
 from tiler.geometry import Size
 from tiler.grid import coverage
 from tiler.runner.reporting.tracking import Guarded
 from tiler.slides.demo import write_demo_slide
-from tiler.stages import Cells
 from tiler.sweep.contact_sheet import FRAME, draw, drawing
 from tiler.sweep.table import JobRecord, read_jobs
 from tiler.trackers import NoTracker
@@ -121,7 +121,9 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     mask[:, 120:] = True
     edges = np.array([[0.0, 50.0], [50.0, 100.0], [100.0, 150.0], [150.0, 200.0]])
     rows = edges[:2]
-    cells = Cells(np.arange(4), np.arange(2), edges, rows, coverage(mask, edges, rows))
+    cells = Cells(
+        np.arange(4), np.arange(2), edges, rows, Size(1, 1), 1.0, coverage(mask, edges, rows)
+    )
     picture = draw(drawing(mask, cells, 0.8, Size(200, 100)), None)
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
@@ -163,7 +165,7 @@ def test_the_slide_is_read_once_more_for_its_picture(
 
 def test_of_a_slide_whose_bounds_are_empty_the_picture_is_a_point() -> None:
     nothing = np.zeros((0, 2))
-    cells = Cells(np.arange(0), np.arange(0), nothing, nothing, np.zeros((0, 0)))
+    cells = Cells(np.arange(0), np.arange(0), nothing, nothing, Size(1, 1), 1.0, np.zeros((0, 0)))
     point = drawing(np.ones((1, 1), bool), cells, 0.5, Size(0, 0))
     assert draw(point, None).shape == draw(point, np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
 
@@ -199,7 +201,7 @@ def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObj
     count = len(rows), len(columns)
     ratios = np.array(data.draw(st.lists(st.floats(0, 1), min_size=25, max_size=25)))
     ratios = ratios[: count[0] * count[1]].reshape(count)
-    cells = Cells(np.arange(count[1]), np.arange(count[0]), columns, rows, ratios)
+    cells = Cells(np.arange(count[1]), np.arange(count[0]), columns, rows, Size(1, 1), 1.0, ratios)
     expected = np.zeros(size, bool)
     for row, column in np.argwhere(ratios >= 0.5):
         place = []

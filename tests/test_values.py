@@ -22,7 +22,7 @@ from tiler import (
     TileSpec,
 )
 from tiler.errors import ConfigError, ReadError, ResolutionError, SlideError, TilerError
-from tiler.geometry import Size
+from tiler.geometry import Box, Extent, Point, Size
 from tiler.regions import Regions, packed
 from tiler.resolution import ReadPlan, agreed_mpp, plan_read
 
@@ -440,3 +440,19 @@ def test_packed_regions_refuse_what_a_region_refuses():
         Regions(np.zeros((1, 2), np.int64), np.array([1.5]), Size(7, 5), Level(0))
     with pytest.raises(ConfigError, match="downsample"):
         Regions(np.zeros((1, 2), np.int64), np.array([0.5]), Size(7, 5), Level(0)).boxes0()
+
+
+@given(x=st.integers(), y=st.integers(), width=st.integers(1), height=st.integers(1))
+def test_a_point_plus_a_size_is_the_opposite_corner_and_never_equals_it(x, y, width, height):
+    point, size, box = Point(x, y), Size(width, height), Box(x, y, width, height)
+    assert point + size == Point(box.right, box.bottom)
+    assert type(point + size) is Point
+    pair = width, height
+    assert point + pair == (x, y, width, height)
+    same = Size(x, y)
+    assert same != point
+    assert point != same
+    assert Extent(x, y) != point
+    assert point == (x, y)
+    assert same == (x, y)
+    assert len({same, (x, y)}) == 1

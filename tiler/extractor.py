@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from tiler.checks.arguments import (
-    check_inside,
-    check_parameters,
-    check_resolution,
-    check_source,
-    placed_regions,
-)
+from tiler.checks.arguments import check_parameters, check_resolution, check_source
 from tiler.checks.mask_arrays import provided_mask, static_mask, with_masks
-from tiler.geometry import Size
+from tiler.frames import Axes, Cells, Reference
 from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.region_writer import RegionWriter
 from tiler.regions import Regions, RegionSpec
-from tiler.resolution import Resolution
 from tiler.spec import TileSpec
 from tiler.stages import (
-    Axes,
-    Cells,
     as_regions,
     grid_axes,
     reference_level,
@@ -35,7 +24,7 @@ from tiler.stages import (
 )
 
 
-class TileExtractor:
+class TileExtractor(RegionWriter):
     """Cuts slides into tiles that hold enough tissue.
 
     Parameters
@@ -72,12 +61,9 @@ class TileExtractor:
     >>> extractor = TileExtractor(TileSpec(256, resolution=MPP(0.5)), mask_threshold=0.5)
     """
 
-    source_: WSIReader
-    slide_name_: str
     mask_: Mask
-    region_specs_: list[RegionSpec]
-    candidates_: int
     best_ratio_: float
+    _reference: Reference
 
     def __init__(
         self,
@@ -115,6 +101,7 @@ class TileExtractor:
         reference = reference_level(source, self.tile_spec.resolution)
         check_resolution(source, reference.target_downsample)  # refused before a mask is made
         self.mask_ = self.make_mask(source)
+        self._reference = reference
         self.source_ = source
         self.slide_name_ = source.name
         self.region_specs_ = []
@@ -139,10 +126,10 @@ class TileExtractor:
         if source is not None:
             self.fit(source)
         slide = self._fitted()
-        cells = self.walk(slide, self.mask_)
+        cells = self._walk(slide, self.mask_, self._reference)
         self.candidates_ = cells.ratios.size
         self.best_ratio_ = float(cells.ratios.max(initial=0.0))
-        regions = self.choose(slide, cells)
+        regions = self.choose(cells)
         self._nothing_found = "" if regions else self.why_empty(slide, self.mask_, cells)
         rows, columns = np.nonzero(cells.ratios >= self.mask_threshold)
         self.region_specs_ = (
@@ -167,34 +154,29 @@ class TileExtractor:
         return provided_mask(self.mask_provider, source)
 
     def walk(self, source: WSIReader, mask: Mask) -> Cells:
-        """Every grid cell of a slide and its coverage by a mask: the four stages in a row."""
+        """Return every grid cell of a slide and its coverage by a mask: the four stages."""
+        return self._walk(source, mask, reference_level(source, self.tile_spec.resolution))
+
+    def _walk(self, source: WSIReader, mask: Mask, reference: Reference) -> Cells:
         spec = self.tile_spec
-        reference = reference_level(source, spec.resolution)
         scaled = scale_mask(mask, source, reference)
         return walk_grid(source, reference, scaled, scale_tile(spec, source, reference), spec.edge)
 
     def axes(self, source: WSIReader, mask: Mask) -> Axes:
-        """Where the cells of a slide's grid lie: what ``walk`` finds, without their coverage."""
+        """Return where the cells of a slide's grid lie: ``walk`` without their coverage."""
         spec = self.tile_spec
         reference = reference_level(source, spec.resolution)
         scaled, tile = scale_mask(mask, source, reference), scale_tile(spec, source, reference)
         return grid_axes(source, reference, scaled, tile, spec.edge)
 
-    def choose(self, source: WSIReader, cells: Cells) -> Regions:
-        """The cells of a slide that reach the threshold."""
-        return survivors(cells, self.mask_threshold, *self._frame(source))
+    def choose(self, cells: Cells) -> Regions:
+        """Return the cells of a slide that reach the threshold."""
+        return survivors(cells, self.mask_threshold, self.tile_spec.resolution)
 
-    def below_threshold(self, source: WSIReader, cells: Cells) -> Regions:
-        """The cells of a slide that hold some tissue, but do not reach the threshold."""
+    def below_threshold(self, cells: Cells) -> Regions:
+        """Return the cells of a slide that contain tissue, but do not reach the threshold."""
         chosen = (cells.ratios > 0) & (cells.ratios < self.mask_threshold)
-        return as_regions(cells, chosen, *self._frame(source))
-
-    def _frame(self, source: WSIReader) -> tuple[Size, Resolution, float]:
-        """A tile's size in target pixels, the resolution, and level-0 pixels per target pixel."""
-        resolution = self.tile_spec.resolution
-        reference = reference_level(source, resolution)
-        size = scale_tile(self.tile_spec, source, reference).size
-        return size, resolution, reference.target_downsample
+        return as_regions(cells, chosen, self.tile_spec.resolution)
 
     def why_empty(self, source: WSIReader, mask: Mask, cells: Cells) -> str:
         """Return the reason why no cell of a slide reaches the threshold."""
@@ -204,99 +186,3 @@ class TileExtractor:
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:
         """Fit to a slide and extract its tiles."""
         return self.fit(source).extract()
-
-    def to_csv(self, output_dir: str | Path, regions: Sequence[RegionSpec] | None = None) -> Path:
-        """Write ``<output_dir>/<slide_name>.csv``, one row per tile, and return its resolved path.
-
-        Raises
-        ------
-        RuntimeError
-            When not fitted, there are no regions, or the file cannot be written.
-        """
-        from tiler.exporters.tables import write_csv
-
-        chosen = self._chosen(regions)
-        return write_csv(Path(output_dir), self.slide_name_, chosen).resolve()
-
-    def to_json(
-        self,
-        output_dir: str | Path,
-        regions: Sequence[RegionSpec] | None = None,
-        indent: int | None = 2,
-    ) -> Path:
-        """Write ``<output_dir>/<slide_name>.json``, an array of objects; return its resolved path.
-
-        Parameters
-        ----------
-        output_dir
-            Created with its parents if need be.
-        regions
-            What to write; by default what was extracted last.
-        indent
-            Spaces per level; 0 or None for the compact form.
-
-        Raises
-        ------
-        RuntimeError
-            When not fitted, there are no regions, or the file cannot be written.
-        """
-        from tiler.exporters.tables import write_json
-
-        chosen = self._chosen(regions)
-        return write_json(Path(output_dir), self.slide_name_, chosen, indent).resolve()
-
-    def save(
-        self,
-        output_dir: str | Path,
-        regions: Sequence[RegionSpec] | None = None,
-        max_workers: int = 4,
-        extension: str = "png",
-    ) -> list[Path]:
-        """Read every tile and write it as an image into ``output_dir``.
-
-        Files are named ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``.
-
-        Parameters
-        ----------
-        output_dir
-            Created with its parents if need be.
-        regions
-            What to write; by default what was extracted last.
-        max_workers
-            Number of threads.
-        extension
-            ``png``, ``jpeg``, ``webp``, ``tiff``, or any other that Pillow writes; in any case.
-
-        Returns
-        -------
-        list of pathlib.Path
-            The files, in the order of the regions.
-
-        Raises
-        ------
-        RuntimeError
-            When not fitted, there are no regions, one lies outside the slide, the folder cannot
-            be made, or tiles failed; the others stay.
-        """
-        from tiler.exporters.images import save_tiles
-
-        slide, chosen = self._fitted(), self._chosen(regions)
-        check_inside(slide, chosen)
-        return save_tiles(slide, chosen, Path(output_dir), max_workers, extension)
-
-    def _fitted(self) -> WSIReader:
-        if not hasattr(self, "source_"):
-            raise RuntimeError("TileExtractor is not fitted: call fit(source) first")
-        return self.source_
-
-    def _chosen(self, regions: Sequence[RegionSpec] | None) -> Sequence[RegionSpec]:
-        slide = self._fitted()
-        chosen = self.region_specs_ if regions is None else regions
-        if not chosen:
-            why = "call extract() first" if regions is None else "the list of regions is empty"
-            if regions is None and self._nothing_found:
-                why = (
-                    f"extract() kept none of {self.candidates_} candidates ({self._nothing_found})"
-                )
-            raise RuntimeError(f"no regions to write for slide {slide.name}: {why}")
-        return placed_regions(slide, chosen)

@@ -5,23 +5,50 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tiler.errors import ConfigError
 
 
+class Size(NamedTuple):
+    """A width and a height in whole pixels; equals sizes and plain pairs, but no ``Point``."""
+
+    width: int
+    height: int
+
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, Point) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+
 class Point(NamedTuple):
-    """A position in pixels of a frame that the context names."""
+    """A position in pixels of a frame that the context names.
+
+    It equals points and plain pairs, but no ``Size`` and no ``Extent``. ``point + size`` is the
+    opposite corner of a box.
+    """
 
     x: int
     y: int
 
+    def __add__(self, other: tuple[Any, ...], /) -> Any:
+        if isinstance(other, Size):
+            return Point(self.x + other.width, self.y + other.height)
+        return tuple.__add__(self, other)
 
-class Size(NamedTuple):
-    """A width and a height in whole pixels."""
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, Size | Extent) and tuple.__eq__(self, other)
 
-    width: int
-    height: int
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
 
 
 class Extent(NamedTuple):
@@ -29,6 +56,15 @@ class Extent(NamedTuple):
 
     width: float
     height: float
+
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, Point) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
 
 
 class Box(NamedTuple):
@@ -38,6 +74,16 @@ class Box(NamedTuple):
     y: int
     width: int
     height: int
+
+    @property
+    def right(self) -> int:
+        """The first column beyond it."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row beyond it."""
+        return self.y + self.height
 
 
 _DUST = 1e-6  # pixels; a box of exactly n pixels must not lose one to float arithmetic
@@ -58,8 +104,8 @@ def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
     sign = 1 if inside else -1
     low, high = (math.ceil, math.floor) if inside else (math.floor, math.ceil)
     x, y = (low(v / downsample - sign * _DUST) for v in (box.x, box.y))
-    right = high((box.x + box.width) / downsample + sign * _DUST)
-    bottom = high((box.y + box.height) / downsample + sign * _DUST)
+    right = high(box.right / downsample + sign * _DUST)
+    bottom = high(box.bottom / downsample + sign * _DUST)
     return Box(x, y, max(0, right - x), max(0, bottom - y))
 
 

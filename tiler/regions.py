@@ -74,9 +74,9 @@ class RegionSpec:
         """
         if self.downsample is None:
             raise ConfigError("box0 needs the downsample, which this region does not carry")
-        (x, y), (width, height) = self.location, self.shape
-        x0, y0 = round(x * self.downsample), round(y * self.downsample)
-        x1, y1 = round((x + width) * self.downsample), round((y + height) * self.downsample)
+        end: Point = self.location + self.shape
+        x0, y0 = (round(place * self.downsample) for place in self.location)
+        x1, y1 = (round(place * self.downsample) for place in end)
         return Box(x0, y0, x1 - x0, y1 - y0)
 
 

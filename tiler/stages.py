@@ -7,13 +7,12 @@ to its pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from tiler.checks.mask_arrays import static_mask
 from tiler.errors import ConfigError, LimitError, SlideError
+from tiler.frames import Axes, Cells, Reference, ScaledMask, ScaledTile
 from tiler.geometry import Box, Extent, Size, whole_box
 from tiler.grid import Floats, Ints, axis_count, axis_origins, coverage, settled
 from tiler.protocols import Mask, MaskProvider, WSIReader
@@ -29,80 +28,6 @@ MAX_SIDE = (1 << 31) - 1
 
 MAX_DOWNSAMPLE = 1e9
 """Level-0 pixels per target pixel, and target pixels per level-0 pixel."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The pyramid's lowest level, as the common ruler of mask and tiles.
-
-    Attributes
-    ----------
-    level
-        Its index.
-    downsample
-        Target pixels per reference pixel.
-    target_downsample
-        Level-0 pixels per target pixel.
-    """
-
-    level: int
-    downsample: float
-    target_downsample: float
-
-
-@dataclass(frozen=True)
-class ScaledMask:
-    """A mask and its place in the reference frame of the bounded area.
-
-    ``per_pixel`` is the number of mask pixels per reference pixel, across and down.
-    """
-
-    mask: Mask
-    per_pixel: Extent
-
-
-@dataclass(frozen=True)
-class ScaledTile:
-    """A tile's size and stride: whole and exact target pixels, and the reference frame.
-
-    ``stride`` may be fractional when it came from microns.
-    """
-
-    size: Size
-    stride: Extent
-    reference_size: Extent
-    reference_stride: Extent
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The two axes of a slide's grid.
-
-    Attributes
-    ----------
-    x, y
-        int64 (nx,) and (ny,): where columns and rows of cells begin, in absolute target pixels.
-    columns, rows
-        float64 (nx, 2) and (ny, 2): where they begin and end, in mask pixels.
-    """
-
-    x: Ints
-    y: Ints
-    columns: Floats
-    rows: Floats
-
-
-@dataclass(frozen=True)
-class Cells(Axes):
-    """All grid cells of a slide: the product of two axes.
-
-    Attributes
-    ----------
-    ratios
-        float64 (ny, nx): mask coverage.
-    """
-
-    ratios: Floats
 
 
 def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
@@ -135,9 +60,8 @@ def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Referen
     """
     array = static_mask(mask, source.name)
     height, width = array.shape
-    reference_downsample = reference.downsample * reference.target_downsample
-    across = max(source.bounds.width, 1) / reference_downsample
-    down = max(source.bounds.height, 1) / reference_downsample
+    across = max(source.bounds.width, 1) / reference.downsample
+    down = max(source.bounds.height, 1) / reference.downsample
     return ScaledMask(array, Extent(width / across, height / down))
 
 
@@ -171,13 +95,8 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
             f"tile.size={tuple(spec.size)} and tile.stride={tuple(spec.stride)} {spec.unit.value}"
             f" come out below one pixel at {spec.resolution.token}; choose larger ones",
         )
-    per = reference.downsample
-    return ScaledTile(
-        size,
-        stride,
-        Extent(size.width / per, size.height / per),
-        Extent(stride.width / per, stride.height / per),
-    )
+    per = reference.target_per_reference
+    return ScaledTile(size, stride, Extent(size.width / per, size.height / per))
 
 
 def grid_axes(
@@ -209,13 +128,17 @@ def grid_axes(
     )
     if level_at(reference.target_downsample, source.level_downsamples) is not None:
         # The last pixel of a level that was rounded up counts for its part inside the slide.
-        height, width = mask.mask.shape
-        for edges, last, end in (
-            (columns, x + tile.size.width == area.x + area.width, width),
-            (rows, y + tile.size.height == area.y + area.height, height),
-        ):
-            edges[last, 1] = np.minimum(edges[last, 1], end)
-    return Axes(x, y, columns, rows)
+        (width, height), bounds = source.dimensions, source.bounds
+        if bounds.right == width:
+            _cut(columns, x + tile.size.width == area.right, mask.mask.shape[1])
+        if bounds.bottom == height:
+            _cut(rows, y + tile.size.height == area.bottom, mask.mask.shape[0])
+    return Axes(x, y, columns, rows, tile.size, reference.target_downsample)
+
+
+def _cut(edges: Floats, last: Mask, end: int) -> None:
+    """End the last cells of an axis where the mask ends, in place."""
+    edges[last, 1] = np.minimum(edges[last, 1], end)
 
 
 def walk_grid(
@@ -226,20 +149,16 @@ def walk_grid(
     return Cells(**vars(axes), ratios=coverage(mask.mask, axes.columns, axes.rows))
 
 
-def survivors(
-    cells: Cells, threshold: float, size: Size, resolution: Resolution, downsample: float
-) -> Regions:
-    """The end of stage 4: the cells that reach the threshold, row by row."""
-    return as_regions(cells, cells.ratios >= threshold, size, resolution, downsample)
+def survivors(cells: Cells, threshold: float, resolution: Resolution) -> Regions:
+    """Return the cells that reach the threshold, row by row: the end of stage 4."""
+    return as_regions(cells, cells.ratios >= threshold, resolution)
 
 
-def as_regions(
-    cells: Cells, chosen: Mask, size: Size, resolution: Resolution, downsample: float
-) -> Regions:
-    """Cut some cells of a grid out as regions, row by row; ``chosen`` is bool (ny, nx)."""
+def as_regions(cells: Cells, chosen: Mask, resolution: Resolution) -> Regions:
+    """Return some cells of a grid as regions, row by row; ``chosen`` is bool (ny, nx)."""
     rows, columns = np.nonzero(chosen)
     locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
-    return Regions(locations, cells.ratios[chosen], size, resolution, downsample)
+    return Regions(locations, cells.ratios[chosen], cells.size, resolution, cells.downsample)
 
 
 def why_empty(
@@ -295,7 +214,5 @@ def _footprints(
     origins: Ints, length: float, corner: int, per_pixel: float, reference: Reference
 ) -> Floats:
     """Begin and end of each cell of one axis in mask pixels: float64 (n, 2)."""
-    start = origins / reference.downsample - corner / (
-        reference.downsample * reference.target_downsample
-    )
+    start = origins / reference.target_per_reference - corner / reference.downsample
     return settled(np.stack([start, start + length], axis=1) * per_pixel)

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from tiler.exporters.drawing import Line, is_dark, outline, paint, stretched
 from tiler.exporters.png import png_bytes
 from tiler.files import inside, write_whole
+from tiler.frames import Cells
 from tiler.geometry import Size
 from tiler.grid import Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.store.arrays import load_or_recall
 from tiler.runner.store.entries import Grid, grid_of, mask_of
 from tiler.runner.store.record import Record, read_record
-from tiler.stages import Cells
 from tiler.sweep.table import JobRecord
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tiler.frames import Axes, Cells
 from tiler.grid import coverage
 from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
@@ -26,7 +27,6 @@ from tiler.runner.store.entries import grid_of, mask_of
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.store.known import known_slide
 from tiler.runner.work.job import SlideJob
-from tiler.stages import Axes, Cells
 
 log = logging.getLogger("tiler")
 

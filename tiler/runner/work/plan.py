@@ -82,7 +82,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     shared = shared_work(job, open_reader)
     mask, cells = shared.mask, shared.cells
     reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
-    regions = extractor.choose(reader, cells)
+    regions = extractor.choose(cells)
     fraction = np.count_nonzero(mask) / mask.size
     row: dict[str, object] = {
         "slide_id": job.slide_id,

@@ -293,7 +293,7 @@ class FinishTask:
         reader = DeferredReader(job.path, job.slide_id, plan.known, open_reader)
 
         def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
-            below = job.extractor.below_threshold(reader, job.extractor.walk(reader, plan.mask))
+            below = job.extractor.below_threshold(job.extractor.walk(reader, plan.mask))
             bad = {(tile.x, tile.y) for tile in dropped}
             unreadable = [region for region in plan.regions if region.location in bad]
             return {"below_threshold": below, "unreadable": unreadable}

@@ -1,0 +1,123 @@
+"""Writing the regions of a fitted ``TileExtractor`` as tables and images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiler.checks.arguments import check_inside, placed_regions
+from tiler.protocols import WSIReader
+from tiler.regions import RegionSpec
+
+
+class RegionWriter:
+    """The half of a ``TileExtractor`` that writes files.
+
+    Attributes
+    ----------
+    source_, slide_name_, region_specs_, candidates_
+        See ``TileExtractor``.
+    """
+
+    source_: WSIReader
+    slide_name_: str
+    region_specs_: list[RegionSpec]
+    candidates_: int
+    _nothing_found: str
+    """Why the last extraction kept no cell; empty if it kept some."""
+
+    def to_csv(self, output_dir: str | Path, regions: Sequence[RegionSpec] | None = None) -> Path:
+        """Write ``<output_dir>/<slide_name>.csv``, one row per tile, and return its resolved path.
+
+        Raises
+        ------
+        RuntimeError
+            When not fitted, there are no regions, or the file cannot be written.
+        """
+        from tiler.exporters.tables import write_csv
+
+        chosen = self._chosen(regions)
+        return write_csv(Path(output_dir), self.slide_name_, chosen).resolve()
+
+    def to_json(
+        self,
+        output_dir: str | Path,
+        regions: Sequence[RegionSpec] | None = None,
+        indent: int | None = 2,
+    ) -> Path:
+        """Write ``<output_dir>/<slide_name>.json``, an array of objects; return its resolved path.
+
+        Parameters
+        ----------
+        output_dir
+            Created with its parents if need be.
+        regions
+            What to write; by default what was extracted last.
+        indent
+            Spaces per level; 0 or None for the compact form.
+
+        Raises
+        ------
+        RuntimeError
+            When not fitted, there are no regions, or the file cannot be written.
+        """
+        from tiler.exporters.tables import write_json
+
+        chosen = self._chosen(regions)
+        return write_json(Path(output_dir), self.slide_name_, chosen, indent).resolve()
+
+    def save(
+        self,
+        output_dir: str | Path,
+        regions: Sequence[RegionSpec] | None = None,
+        max_workers: int = 4,
+        extension: str = "png",
+    ) -> list[Path]:
+        """Read every tile and write it as an image into ``output_dir``.
+
+        Files are named ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``.
+
+        Parameters
+        ----------
+        output_dir
+            Created with its parents if need be.
+        regions
+            What to write; by default what was extracted last.
+        max_workers
+            Number of threads.
+        extension
+            ``png``, ``jpeg``, ``webp``, ``tiff``, or any other that Pillow writes; in any case.
+
+        Returns
+        -------
+        list of pathlib.Path
+            The files, in the order of the regions.
+
+        Raises
+        ------
+        RuntimeError
+            When not fitted, there are no regions, one lies outside the slide, the folder cannot
+            be made, or tiles failed; the others stay.
+        """
+        from tiler.exporters.images import save_tiles
+
+        slide, chosen = self._fitted(), self._chosen(regions)
+        check_inside(slide, chosen)
+        return save_tiles(slide, chosen, Path(output_dir), max_workers, extension)
+
+    def _fitted(self) -> WSIReader:
+        if not hasattr(self, "source_"):
+            raise RuntimeError("TileExtractor is not fitted: call fit(source) first")
+        return self.source_
+
+    def _chosen(self, regions: Sequence[RegionSpec] | None) -> Sequence[RegionSpec]:
+        slide = self._fitted()
+        chosen = self.region_specs_ if regions is None else regions
+        if not chosen:
+            why = "call extract() first" if regions is None else "the list of regions is empty"
+            if regions is None and self._nothing_found:
+                why = (
+                    f"extract() kept none of {self.candidates_} candidates ({self._nothing_found})"
+                )
+            raise RuntimeError(f"no regions to write for slide {slide.name}: {why}")
+        return placed_regions(slide, chosen)
