@@ -101,7 +101,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
         (["exporter=[]"], ["exporter", "at least one"]),
         (["mask._target_=os.remove"], ["mask._target_", "os.remove", "TILER_TARGETS"]),
         (["mask._target_=tiler.files.Path"], ["mask._target_", "TILER_TARGETS"]),
-        (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such thing"]),
+        (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such component"]),
         (["slides=files"], ["slides.paths", "not set"]),
         (["out=outputs/${nowhere}"], ["nowhere"]),
     ],
