@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 import pkgutil
@@ -18,11 +19,18 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import tiler as package
+from tiler.config import rows
+from tiler.config.build import build
+from tiler.config.cells import cell_value
 from tiler.config.checks.targets import allowed_target, trusted_packages
+from tiler.config.command.flags import read_command_line
 from tiler.config.command.folder import conf_folder
 from tiler.config.command.rerun import write_rerun
-from tiler.config.components import made_anew
+from tiler.config.components import job_parts, made_anew
+from tiler.config.compose import compose
 from tiler.config.literal import literal
+from tiler.config.schema import register_schema
+from tiler.config.sweeps.multirun import register_resolvers
 from tiler.geometry import Size
 from tiler.slides.demo import write_demo_slide
 
@@ -197,3 +205,96 @@ def test_a_rerun_has_the_values_of_its_record(
     write_rerun(folder, [], folder)
     found = OmegaConf.to_container(OmegaConf.load(folder / "rerun.yaml").mask, resolve=True)
     assert found == values
+
+
+def bomb(levels: int = 9) -> str:
+    """A short text of YAML that stands for a billion values."""
+    lists = [f"&x{n} [{','.join([f'*x{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return f"[&x0 [a,a,a,a,a,a,a,a,a],{','.join(lists)}]"
+
+
+CELLS = {
+    "bomb": bomb(),
+    "alias": "&a [1]",
+    "code": "!!python/object/apply:os.mkdir [pwned]",
+    "mapping": "{_target_: os.mkdir, path: pwned}",
+    "nested": "[[1]]",
+    "deep": "[" * 2000,
+    "long": "1" * 5000,
+    "secret": "${oc.env:SECRET}",
+    "node": f"${{oc.create:{MARK}}}",
+    "date": "2026-01-01",
+    "broken": "[1",
+}
+
+
+@given(st.sampled_from(list(CELLS.values())) | st.text(max_size=30))
+def test_a_cell_is_plain_data(text: str) -> None:
+    try:
+        value = cell_value(text)
+    except ValueError:
+        return
+    items = value if isinstance(value, list) else [value]
+    assert all(item is None or isinstance(item, str | int | float) for item in items)
+
+
+@pytest.mark.parametrize("name", ["bomb", "alias", "code", "mapping", "nested", "deep", "long"])
+def test_cells_that_are_more_than_data_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"text|alias|flow node|characters|constructor"):
+        cell_value(CELLS[name])
+
+
+def test_a_table_of_somebody_else_runs_and_reads_nothing(tmp_path: Path) -> None:
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "tile.size", "mask.path"])
+        table.writerows([f"{name}.tiff", cell, "m.png"] for name, cell in CELLS.items())
+        table.writerow(["long2.tiff", "64", "m" * 300 + "${oc.env:SECRET}"])
+    words = ["slides=table", "slides.table=t.csv", "mask=file", "resolution=level", "out=out"]
+    short = (tmp_path / "t.csv").read_text().replace("1" * 5000, "x" * 4000)
+    for text in ((tmp_path / "t.csv").read_text(), short):
+        (tmp_path / "t.csv").write_text(text)
+        done = tiler(*words, cwd=tmp_path, env={"SECRET": "hush"})
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "hush" not in done.stderr
+        assert len(done.stderr) < 8000
+        assert all(len(line) < 320 for line in done.stderr.splitlines())
+        assert not list(tmp_path.rglob("*pwned*"))
+
+
+def test_a_text_of_a_table_stays_as_it_is(tmp_path: Path) -> None:
+    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
+    names = ["${oc.env:SECRET}.png", f"${{oc.create:{MARK}}}", "\\${name}"]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "slide_id", "mask.path"])
+        table.writerows(["a.tiff", f"s{n}", name] for n, name in enumerate(names))
+    done = tiler("slides=table", "slides.table=t.csv", "mask=file", "resolution=level", "out=out",
+                 cwd=tmp_path, env={"SECRET": "hush"})  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    reasons = [row["reason"] for row in read_csv(tmp_path / "out/slides.csv")]
+    assert all(name in reason for name, reason in zip(names, reasons, strict=True)), reasons
+    assert not list(tmp_path.rglob("*pwned*"))
+    assert not any("hush" in path.read_text() for path in (tmp_path / "out").glob("*.*"))
+
+
+def test_rows_with_equal_settings_share_their_components(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(plain: dict[str, object]) -> dict[str, object]:
+        made.append(plain)
+        return job_parts(plain)
+
+    monkeypatch.setattr(rows, "job_parts", counted)
+    register_schema()
+    register_resolvers()
+    lines = [f"{n}.tiff,{n % 3 / 10},{0.2 + n % 2 / 10},128" for n in range(3000)]
+    (tmp_path / "t.csv").write_text("path,threshold,reader.mpp,tile.size\n" + "\n".join(lines))
+    words = ["slides=table", f"slides.table={tmp_path}/t.csv"]
+    config = compose(read_command_line(words)).config
+    plan = build(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    assert (len(plan.jobs), len(made)) == (3000, 6)
+    assert len({id(job.settings) for job in plan.jobs}) == 6

@@ -14,6 +14,9 @@ from tiler.slides.files import refuse_missing
 
 _OWN = ("path", "slide_id", "expected_sha256")
 _MASK = "mask.path"
+_LONGEST_CELL = 4096
+_LONGEST_NAME = 60
+_MOST = 50
 
 
 def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
@@ -44,7 +47,8 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     rows = _numbered_rows(text, table)
     columns = [name.strip() for name in rows[0][1]] if rows else []
     if "path" not in columns:
-        raise ConfigError(f"slides.table={table}: no column 'path'; it has {', '.join(columns)}")
+        names = ", ".join(name[:_LONGEST_NAME] for name in columns[:_MOST])
+        raise ConfigError(f"slides.table={table}: no column 'path'; it has {names}")
     if len(set(columns)) < len(columns):
         raise ConfigError(f"slides.table={table}: a column stands twice in the header")
     entries: list[SlideEntry] = []
@@ -56,17 +60,22 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
         key = (cells.get("path", ""), cells.get("slide_id", ""))
         if len(row) != len(columns):
             problems.append(f"line {line} has {len(row)} cells, the header {len(columns)}")
+        elif (longest := max(map(len, row))) > _LONGEST_CELL:
+            problems.append(
+                f"line {line} has a cell of {longest:,} characters; use at most {_LONGEST_CELL:,}"
+            )
         elif not key[0]:
             problems.append(f"line {line} has no path")
         elif "\0" in key[0]:
-            problems.append(f"line {line}: path {key[0]!r} has a NUL in it")
+            problems.append(f"line {line}: path {key[0][:_LONGEST_NAME]!r} has a NUL in it")
         elif key in seen:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
             seen[key] = line
             entries.append(_entry(source.parent, cells, line, base))
     if problems:
-        raise ConfigError(f"slides.table={table}: " + "; ".join(problems))
+        more = [f"{len(problems) - _MOST} more mistakes"] if len(problems) > _MOST else []
+        raise ConfigError(f"slides.table={table}: " + "; ".join([*problems[:_MOST], *more]))
     if not entries:
         raise ConfigError(f"slides.table={table}: no slide in it")
     if strict:
