@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from enum import Enum
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,26 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def resolved_keys(config: DictConfig, keys: Collection[str]) -> dict[str, Any]:
+    """Return some keys of a configuration as plain values.
+
+    Raises
+    ------
+    ConfigError
+        When an interpolation leads nowhere.
+    """
+    plain: dict[str, Any] = {}
+    try:
+        for key in keys:
+            value = "???" if OmegaConf.is_missing(config, key) else config[key]
+            if isinstance(value, DictConfig):
+                value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
+            plain[key] = value.name if isinstance(value, Enum) else value
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    return plain
 
 
 def literal(value: Any) -> Any:

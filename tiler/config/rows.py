@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.config.cells import cell_value, cut
 from tiler.config.checks.validate import leaves, nearest, problems_in
 from tiler.config.components import SHAPES_OUTPUT, job_parts
-from tiler.config.literal import literal, resolved
+from tiler.config.literal import literal, resolved_keys
 from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry
 
@@ -41,13 +41,14 @@ def components_of(
         settings = tuple(entry.overrides.items())
         if settings not in known:
             try:
-                own = _overridden(copied, keys, entry.overrides, swept)
+                own = _overridden(copied, plain, keys, entry.overrides, swept)
                 known[settings] = {**common, **own}
             except ConfigError as error:
                 known[settings] = str(error)
         found = known[settings]
         if isinstance(found, str):
-            place = f"line {entry.line} ({entry.path.name})" if entry.line else entry.path.name
+            name = entry.path.name[:_LONGEST_TEXT]
+            place = f"line {entry.line} ({name})" if entry.line else name
             for what in found.splitlines():
                 places.setdefault(what, []).append(place)
         else:
@@ -64,9 +65,15 @@ def components_of(
 
 
 def _overridden(
-    config: bytes, keys: Collection[str], overrides: Mapping[str, str], swept: Collection[str]
+    config: bytes,
+    plain: Mapping[str, Any],
+    keys: Collection[str],
+    overrides: Mapping[str, str],
+    swept: Collection[str],
 ) -> dict[str, Any]:
-    """What a job is made of by a pickled configuration with some of the ``keys`` set from text.
+    """Make the components of a pickled configuration with some of the ``keys`` set from text.
+
+    Only what shapes output is resolved and checked again: the rest takes half of the time.
 
     Raises
     ------
@@ -75,6 +82,7 @@ def _overridden(
         with a line for every mistake.
     """
     own: DictConfig = pickle.loads(config)
+    shaping = [key for key in SHAPES_OUTPUT if key in plain]
     problems = []
     for key, text in overrides.items():
         if key not in keys:
@@ -89,11 +97,11 @@ def _overridden(
             OmegaConf.update(own, key, literal(cell_value(text)))
         except (OmegaConfBaseException, ValueError) as error:
             problems.append(f"{key}={text[:_LONGEST_TEXT]}: {str(error).splitlines()[0]}")
-    changed = resolved(own)
-    problems += problems_in(changed, list(changed))
+    changed = resolved_keys(own, shaping)
+    problems += problems_in(changed, shaping)
     if problems:
         raise ConfigError("\n".join(map(cut, problems)))
-    return job_parts(changed)
+    return job_parts({**plain, **changed})
 
 
 def settable(plain: Mapping[str, Any]) -> dict[str, Any]:
