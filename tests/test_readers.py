@@ -519,6 +519,15 @@ def test_each_bad_file_says_what_is_wrong_with_it(bad_files, name, opener):
         assert word in text
 
 
+def test_a_damaged_index_file_is_not_quoted(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/Slidedat.ini").write_text("[GENERAL]\nmy password is hunter2\n")
+    (tmp_path / "a.mrxs").write_bytes(b"\xff\xd8\xff\0")
+    with pytest.raises(OpenError, match=r"a\.mrxs") as caught:
+        open_slide(tmp_path / "a.mrxs")
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

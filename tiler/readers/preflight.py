@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import struct
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ _KINDS = (
     (b"{", "JSON"),
     (b"pk\x03\x04", "a ZIP archive"),
 )
+_QUOTED = re.compile("“[^”]*”?")
+"""A line of an index file that GLib quotes because it cannot parse it."""
+
 _CONVERT = (
     "convert it: vips tiffsave --tile --pyramid --bigtiff; or, if it is small, read it as a plain"
     " image (reader=image; in Python ImageReader(path))"
@@ -132,6 +136,7 @@ def diagnosis(path: Path, message: str) -> str:
         OpenSlide's own words, used where nothing better is known.
     """
     size = path.stat().st_size
+    message = _QUOTED.sub("“…”", message)
     with path.open("rb") as file:
         head = file.read(64)
     if path.suffix.lower() == ".mrxs" and not (path.with_suffix("") / "Slidedat.ini").is_file():
