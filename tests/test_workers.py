@@ -32,7 +32,7 @@ from tiler.errors import (
 )
 from tiler.exporters import ImagesExporter
 from tiler.protocols import Exported
-from tiler.runner.engines import ProcessEngine, processes, spawning
+from tiler.runner.engines import DaskEngine, ProcessEngine, dask_engine, processes, spawning
 from tiler.runner.engines.dask_watch import Watch
 from tiler.runner.engines.dask_worker import Home, attempt_at_home, code_of_job
 from tiler.runner.signals import Interrupted, interruptible
@@ -205,6 +205,34 @@ def test_a_worker_that_goes_on_or_works_for_others_does_not_hang() -> None:
     assert watch.hung({"w": ("b", "a"), "v": (), "u": ("x", "c")}, own, 18) is None
     assert watch.hung({"w": ("b", "a"), "v": (), "u": ("x", "c")}, own, 19) == "w"
     assert watch.hung({"w": ("b", "a"), "v": ("c",), "u": ("x",)}, own, 20) is None
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"), [(ValueError, "no nanny that could kill it"), (KeyError, "was killed")]
+)
+def test_a_hanging_dask_worker_that_cannot_be_restarted_costs_its_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], said: str
+) -> None:
+    pytest.importorskip("distributed", reason="tiler[dask] is not installed")
+
+    def restart_workers(*args: object, **more: object) -> None:
+        raise raised
+
+    now = [0.0]
+    monkeypatch.setattr(dask_engine, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    engine, task = DaskEngine(workers=1, timeout=10), PlanTask(small_job(tmp_path))
+    engine._client = SimpleNamespace(
+        processing=lambda: {"w": ("later", "key")}, restart_workers=restart_workers
+    )
+    engine._tasks = {"key": task, "later": task}
+    engine._futures = dict.fromkeys(engine._tasks, SimpleNamespace(cancel=lambda: None))
+    assert engine._hung() is None
+    now[0] = 10
+    given_up, error = engine._hung()
+    assert given_up is task
+    assert isinstance(error, WorkerError)
+    assert said in str(error)
+    assert set(engine._futures) == {"later"}, "what it would have done next goes elsewhere"
 
 
 def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:

@@ -195,8 +195,13 @@ class DaskEngine:
         key = next(key for key in self._tasks if key in processing[worker])
         task, future = self._tasks.pop(key), self._futures.pop(key)
         future.cancel()
-        self._client.restart_workers([worker], timeout=_RESTART_S, raise_for_error=False)
         what = f"no progress for {self.timeout:g} s; the worker was killed"
+        try:
+            self._client.restart_workers([worker], timeout=_RESTART_S, raise_for_error=False)
+        except KeyError:  # it left in this moment
+            pass
+        except ValueError:
+            what = f"no progress for {self.timeout:g} s; the worker has no nanny that could kill it"
         return task, WorkerError(task.job.slide_id, what)
 
     def _all_jobs_ended(self) -> bool:
