@@ -298,3 +298,29 @@ def test_rows_with_equal_settings_share_their_components(
     plan = build(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     assert (len(plan.jobs), len(made)) == (3000, 6)
     assert len({id(job.settings) for job in plan.jobs}) == 6
+
+
+FILE_MASK = "_target_: tiler.masks.FileMask\npath: "
+OPTIONS = {
+    "escaped": {"mask/bad": f"{FILE_MASK}'{ESCAPED}'"},
+    "escaped again": {"mask/bad": f"{FILE_MASK}'{ESCAPED.replace(chr(92), chr(92) * 3)}'"},
+    "node": {"mask/bad": f"{FILE_MASK}${{oc.create:{MARK}}}"},
+    "function": {"mask/bad": "_target_: os.mkdir\npath: pwned"},
+    "joined": {"mask/bad": f"{FILE_MASK}'$${{name}}'",
+               "experiment/bad": f"# @package _global_\nname: '{ESCAPED[2:]}'"},
+    "decoded": {"mask/bad": f"{FILE_MASK}'${{oc.decode:${{name}}}}'", "experiment/bad":
+                f"# @package _global_\nname: {json.dumps(json.dumps(MARK))}"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", OPTIONS.values(), ids=OPTIONS)
+def test_options_of_somebody_else_run_nothing(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        file = tmp_path / f"mine/{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    words = ["mask=bad", *(["experiment=bad"] if "experiment/bad" in files else []), "out=out"]
+    done = tiler("--config-dir", "mine", *words, cwd=tmp_path)
+    assert done.returncode in (2, 3), done.stderr
+    assert not list(tmp_path.rglob("pwned"))
+    assert "Traceback" not in done.stderr
