@@ -1,13 +1,20 @@
-"""A slide's fingerprint is read once while nothing about its file changed, and anew after that."""
+"""A slide's fingerprint is read once while its file stays the same, and again after a change."""
 
 from __future__ import annotations
 
 import os
+import struct
 import sys
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff_directories import index_pieces
 from tiler.runner.store import fingerprint as module
 from tiler.runner.store.fingerprint import fingerprint
 
@@ -16,13 +23,14 @@ from tiler.runner.store.fingerprint import fingerprint
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The size of the file at each reading."""
     sizes: list[int] = []
-    index = module._digest_index
+    state = module.TileFile.stat
 
-    def noted(file, size, update):
-        sizes.append(size)
-        index(file, size, update)
+    def noted(file: TileFile) -> os.stat_result:
+        facts = state(file)
+        sizes.append(facts.st_size)
+        return facts
 
-    monkeypatch.setattr(module, "_digest_index", noted)
+    monkeypatch.setattr(module.TileFile, "stat", noted)
     return sizes
 
 
@@ -82,3 +90,52 @@ def test_a_change_that_leaves_size_and_time_is_noticed(
     assert readings == [250, 250]
     assert (again.size, again.mtime_ns) == (first.size, first.mtime_ns)
     assert (again == first) == (change == "shut")
+
+
+ENTRIES = st.tuples(st.sampled_from([256, 324, 325, 273]), st.integers(1, 40))
+
+
+@given(
+    order=st.sampled_from("<>"),
+    pages=st.lists(st.lists(ENTRIES, max_size=4), min_size=1, max_size=4),
+    cut=st.integers(0, 200),
+)
+def test_every_directory_and_list_of_a_tiff_counts(order, pages, cut):
+    """The fingerprint of a TIFF changes with each byte of its directories and lists of tiles."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "slide.svs"
+        content, spots = a_tiff(order, pages)
+        path.write_bytes(content)
+        before = list(pieces_of(path))
+        for spot in spots:
+            changed = bytearray(content)
+            changed[spot] ^= 1
+            path.write_bytes(changed)
+            assert list(pieces_of(path)) != before
+        path.write_bytes(content[: max(4, len(content) - cut)])
+        list(pieces_of(path))  # damage ends it, without an error
+
+
+def pieces_of(path):
+    with closing(TileFile(path)) as file:
+        yield from index_pieces(file)
+
+
+def a_tiff(order, pages):
+    """A classic TIFF of lists of LONGs, and the last byte of each list longer than one number."""
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    content, spots, link = bytearray(magic + bytes(4)), [], 4
+    for entries in pages:
+        fields = []
+        for tag, count in entries:
+            fields.append((tag, 4, count, len(content)))
+            content += bytes(range(1, 5)) * count
+            if tag != 256 and count > 1:
+                spots.append(len(content) - 1)
+        struct.pack_into(f"{order}I", content, link, len(content))
+        content += struct.pack(f"{order}H", len(fields))
+        for field in fields:
+            content += struct.pack(f"{order}HHII", *field)
+        link = len(content)
+        content += bytes(4)
+    return bytes(content), spots

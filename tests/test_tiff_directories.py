@@ -26,11 +26,11 @@ from tiler.readers.tiff_directories import (
     LISTS,
     MAX_PAGES,
     Directories,
+    index_pieces,
     is_tiff,
     read_directories,
     read_first,
 )
-from tiler.runner.store.fingerprint import _digest_index
 
 WANTED = {*TAGS, *_NAMES, *LISTS}
 OFFSETS = 324
@@ -220,10 +220,8 @@ def overlapping(
 
 def digested(path: Path) -> list[int]:
     """The bytes of each piece of a TIFF's index that its fingerprint covers."""
-    pieces: list[bytes] = []
-    with path.open("rb") as file:
-        _digest_index(file, path.stat().st_size, pieces.append)
-    return [len(piece) for piece in pieces]
+    with closing(TileFile(path)) as file:
+        return [len(piece) for piece in index_pieces(file)]
 
 
 @pytest.mark.parametrize(("pages", "lists"), [(40, 2), (1, 80)])
@@ -233,7 +231,7 @@ def test_lists_that_lie_upon_one_another_are_read_within_bounds(
     path, bound, nbytes = tmp_path / "a.tif", 1 << 20, 1 << 17
     overlapping(path, pages, lists, nbytes)
     monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
-    monkeypatch.setattr("tiler.runner.store.fingerprint._MAX_INDEX", bound)
+    monkeypatch.setattr("tiler.readers.tiff_directories._MAX_INDEX", bound)
     taken, real = Counter(), TileFile.read
 
     def counted(file: TileFile, place: int, count: int) -> bytes:

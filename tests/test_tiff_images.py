@@ -18,7 +18,7 @@ from tiler import Level
 from tiler.errors import ConfigError, OpenError, ResolutionError
 from tiler.geometry import Size
 from tiler.readers import OpenSlideReader, TiffReader, open_slide
-from tiler.readers.ome import OmeError, ome_images
+from tiler.readers.tiff.ome import OmeError, ome_images
 from tiler.resolution import MPP
 
 TILE = {"tile": (32, 32), "photometric": "rgb", "compression": "zlib"}

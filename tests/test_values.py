@@ -23,8 +23,9 @@ from tiler import (
 )
 from tiler.errors import ConfigError, ReadError, ResolutionError, SlideError, TilerError
 from tiler.geometry import Box, Extent, Point, Size
+from tiler.readers.mpp import agreed_mpp
 from tiler.regions import Regions, packed
-from tiler.resolution import ReadPlan, agreed_mpp, plan_read
+from tiler.resolution import ReadPlan, plan_read
 
 SCAN = SimpleNamespace(
     name="S1",

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import stat
-import struct
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -32,7 +31,14 @@ from tiler.readers.tiff.tile_table import (
     WIDTH,
     page_size,
 )
-from tiler.readers.tiff_directories import MAGIC, Tags, is_tiff, read_directories, read_first
+from tiler.readers.tiff_directories import (
+    MAGIC,
+    Tags,
+    first_place,
+    is_tiff,
+    read_directories,
+    read_first,
+)
 
 _TILING = (WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT)
 _WANTED = frozenset({*TAGS, DESCRIPTION})
@@ -145,7 +151,7 @@ def diagnosis(path: Path, message: str) -> str:
             " no Slidedat.ini; copy the folder too"
         )
     if head.startswith(MAGIC):
-        return _tiff_diagnosis(path, head, size) or f"{path.name}: {message}"
+        return _tiff_diagnosis(path, size) or f"{path.name}: {message}"
     if kind := _kind(head):
         return f"{path.name} is not a slide: it starts with {kind}; get the file again"
     return f"{path.name}: not recognised as a slide ({size:,} bytes; OpenSlide: {message})"
@@ -210,15 +216,12 @@ def _is_text(head: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and b"\0" not in head
 
 
-def _tiff_diagnosis(path: Path, head: bytes, size: int) -> str | None:
-    order = "<" if head[:2] == b"II" else ">"
-    big = head[2:4] in (b"+\0", b"\0+")
-    enough = len(head) >= (16 if big else 8)
-    (offset,) = (
-        struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)
-        if (enough)
-        else (size,)
-    )
+def _tiff_diagnosis(path: Path, size: int) -> str | None:
+    with closing(TileFile(path)) as file:
+        try:
+            offset = first_place(file)
+        except ValueError:
+            offset = size
     if offset >= size:
         return (
             f"{path.name} is cut off: {size:,} bytes, but its TIFF directory lies at {offset:,},"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tiler.errors import ConfigError
 from tiler.geometry import Size, is_number
-from tiler.readers.ome import Found, OmeError, OmeImage, is_ome, ome_images
-from tiler.resolution import MPP_ANISOTROPY, agreed_mpp
+from tiler.readers.mpp import MPP_ANISOTROPY, agreed_mpp
+from tiler.readers.tiff.ome import Found, OmeError, OmeImage, is_ome, ome_images
 
 _NUMBER = r"(\d{0,9}\.?\d{1,15}(?:e[-+]?\d{1,3})?)"
 _PER_PIXEL = r"(?:[µ\u03bcu]m|microns?|micromet(?:er|re)s?)[ _-]?(?:per|/)[ _-]?(?:pixel|px)"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff.number_formats import LAYOUTS, TYPES, text_of
 
 Tags = Mapping[int, object]
 """A directory: by code a number, a tuple of them (a fraction is two), bytes, text or an array."""
@@ -21,6 +22,8 @@ As numbers of Python those of a large slide take 40 MB."""
 MAX_PAGES = 65_535
 """Directories that follow one another: slides have a dozen, and libtiff long counted no further."""
 
+_TILE_LISTS = LISTS - {330}
+_MAX_INDEX = 64 << 20
 _SUBIFDS = 330
 _ASCII = 2
 _MAX_ENTRIES = 4096
@@ -32,31 +35,9 @@ _MAX_BYTES = 1 << 28
 
 _NUMBER_BYTES = 40  # of one of Python's own in a tuple
 
-# Types of TIFF 6.0, its Technical Note 1 and BigTIFF, as struct and NumPy spell them.
-_TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i", 10: "ii",
-          11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
 _POSITIONS = (13, 18)
 
-
-class _Layout(NamedTuple):
-    """How a TIFF writes down its numbers."""
-
-    order: str
-    first: int  # where the place of the first directory is written
-    entries: str
-    entry: str
-    place: str
-
-
-_CLASSIC, _BIG = (4, "H", "HHI4s", "I"), (8, "Q", "HHQ8s", "Q")
-_LAYOUTS = {
-    b"II*\0": _Layout("<", *_CLASSIC),
-    b"MM\0*": _Layout(">", *_CLASSIC),
-    b"II+\0": _Layout("<", *_BIG),
-    b"MM\0+": _Layout(">", *_BIG),
-}
-
-MAGIC = tuple(_LAYOUTS)
+MAGIC = tuple(LAYOUTS)
 """The four bytes that a TIFF begins with: classic or BigTIFF, in either byte order."""
 
 
@@ -128,13 +109,46 @@ def read_first(file: TileFile, wanted: Container[int]) -> Tags:
     return source.directory(source.first_place())[0]
 
 
+def first_place(file: TileFile) -> int:
+    """Return the byte at which the first directory lies.
+
+    Raises
+    ------
+    ValueError
+        When the file ends before it says so.
+    """
+    return _Source(file, ()).first_place()
+
+
+def index_pieces(file: TileFile) -> Iterator[bytes]:
+    """Yield the bytes of each directory and of its lists of tiles, up to the first damage.
+
+    Parameters
+    ----------
+    file
+        One that ``is_tiff``.
+    """
+    source = _Source(file, ())
+    with suppress(ValueError):
+        place, seen, total = source.first_place(), set[int](), 0
+        while place and place not in seen and len(seen) < MAX_PAGES:
+            seen.add(place)
+            raw, place = source.raw_directory(place)
+            for piece in source.with_lists(raw, place):
+                yield piece
+                total += len(piece)
+                if total >= _MAX_INDEX:  # lists that lie upon one another are any number of bytes
+                    return
+
+
 class _Source:
     """A TIFF of which no more is read and held than ``_MAX_BYTES``."""
 
     def __init__(self, file: TileFile, wanted: Container[int]) -> None:
         self._file = file
         self._wanted = wanted
-        self._layout = _LAYOUTS[file.read(0, 4)]
+        self._layout = LAYOUTS[file.read(0, 4)]
+        self._entry = struct.Struct(self._layout.order + self._layout.entry)
         self._bytes_left = _MAX_BYTES
 
     def first_place(self) -> int:
@@ -142,19 +156,34 @@ class _Source:
         return self._number(self._layout.place, self._layout.first)
 
     def directory(self, place: int) -> tuple[Tags, int]:
-        """A directory's tags, and where the next one lies; 0 for nowhere."""
+        """Return a directory's tags, and where the next one lies; 0 for nowhere."""
+        raw, following = self.raw_directory(place)
+        tags: dict[int, object] = {}
+        for tag, kind, count, field in self._entry.iter_unpack(raw):
+            if tag in self._wanted and tag not in tags:  # of two alike libtiff takes the first
+                tags[tag] = self._value(tag, kind, count, field)
+        return tags, following
+
+    def raw_directory(self, place: int) -> tuple[bytes, int]:
+        """Return a directory's entries as they are stored, and where the next one lies."""
         layout = self._layout
         entries = self._number(layout.entries, place)
         if entries > _MAX_ENTRIES:
             raise ValueError(f"one of {entries:,} entries at byte {place:,}")
-        entry = struct.Struct(layout.order + layout.entry)
         start = place + struct.calcsize(f"={layout.entries}")
-        raw = self._bytes(start, entries * entry.size)
-        tags: dict[int, object] = {}
-        for tag, kind, count, field in entry.iter_unpack(raw):
-            if tag in self._wanted and tag not in tags:  # of two alike libtiff takes the first
-                tags[tag] = self._value(tag, kind, count, field)
-        return tags, self._number(layout.place, start + len(raw))
+        raw = self._bytes(start, entries * self._entry.size)
+        return raw, self._number(layout.place, start + len(raw))
+
+    def with_lists(self, raw: bytes, following: int) -> Iterator[bytes]:
+        """Yield a directory as it is stored, and the lists of its tiles."""
+        yield raw + struct.pack(self._layout.order + self._layout.place, following)
+        for tag, kind, count, field in self._entry.iter_unpack(raw):
+            length = count * struct.calcsize(f"={TYPES.get(kind, '')}")
+            # A list of up to 4 bytes is in the entry. So is one of 8 in a BigTIFF; its number is
+            # taken for a place nevertheless: fingerprints of earlier versions have those bytes.
+            (place,) = struct.unpack(self._layout.order + self._layout.place, field)
+            if tag in _TILE_LISTS and 4 < length < _MAX_INDEX and place < self._file.size:
+                yield self._file.read(place, length)
 
     def below(self, page: Tags) -> tuple[Tags, ...]:
         """The tags of the directories in a page's SubIFDs."""
@@ -165,11 +194,11 @@ class _Source:
 
     def _value(self, tag: int, kind: int, count: int, field: bytes) -> object:
         """A tag's value: in its field where it fits, else where the field says."""
-        if kind not in _TYPES:
+        if kind not in TYPES:
             raise ValueError(f"tag {tag} is of an unknown type, {kind}")
         if kind in _POSITIONS and tag not in LISTS:  # libtiff ignores it, so that defaults hold
             raise ValueError(f"tag {tag} is of type {kind}, a directory's position")
-        order, form = self._layout.order, _TYPES[kind]
+        order, form = self._layout.order, TYPES[kind]
         listed = tag in LISTS and form in "HIQbhiq"
         if form != "s" and not listed and count > _MAX_VALUES:
             raise ValueError(f"tag {tag} has {count:,} values")
@@ -180,7 +209,7 @@ class _Source:
         else:
             data = field[:size]
         if form == "s":
-            return _text(data) if kind == _ASCII else data
+            return text_of(data) if kind == _ASCII else data
         if listed:
             return np.frombuffer(data, order + form)
         self._bytes_left -= count * _NUMBER_BYTES
@@ -205,11 +234,3 @@ class _Source:
         if len(data) < count:
             raise ValueError("the file has shrunk")
         return data
-
-
-def _text(data: bytes) -> str:
-    data = data.rstrip(b"\0")
-    try:
-        return data.decode().strip()
-    except UnicodeDecodeError:  # what scanners on Windows write
-        return data.decode("cp1252", "replace").strip()

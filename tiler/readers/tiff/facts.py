@@ -13,7 +13,7 @@ from tiler.errors import DepthError, OpenError
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts
 from tiler.readers.level_fit import StoredLevel
-from tiler.readers.ome import Found
+from tiler.readers.mpp import agreed_mpp
 from tiler.readers.openslide.facts import facts_of
 from tiler.readers.openslide.levels import levels_of
 from tiler.readers.pyramid import Pyramid, pyramid
@@ -36,9 +36,9 @@ from tiler.readers.tiff.layout import (
     level_pages,
     native_level,
 )
+from tiler.readers.tiff.ome import Found
 from tiler.readers.tiff.tile_table import is_reduced, is_tiled
 from tiler.readers.tiff_directories import Tags, is_tiff, read_directories, read_subifds
-from tiler.resolution import agreed_mpp
 
 _GENERIC = "generic-tiff"
 _VENDORS = ("aperio", _GENERIC, "philips")

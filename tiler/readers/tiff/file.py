@@ -43,6 +43,10 @@ class TileFile:
         except OSError:
             return self._read(self._reopen(file), offset, count)
 
+    def stat(self) -> os.stat_result:
+        """Return size, times and inode of the file that is open."""
+        return os.fstat(self._file.fileno())
+
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         with self._lock:

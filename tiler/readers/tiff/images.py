@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tiler.errors import ConfigError, Fix, OpenError
 from tiler.geometry import Size
-from tiler.readers.ome import OmeError, OmeImage, is_ome, ome_images
+from tiler.readers.tiff.ome import OmeError, OmeImage, is_ome, ome_images
 from tiler.readers.tiff.pixels import described, number_of
 from tiler.readers.tiff.tile_table import is_reduced, page_size
 from tiler.readers.tiff_directories import Tags

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +18,15 @@ from tiler.readers.tiff.codecs import DECODE_ERRORS, decoder
 from tiler.readers.tiff.facts import Asked, survey
 from tiler.readers.tiff.file import TileFile
 from tiler.readers.tiff.images import check_series
-from tiler.readers.tiff.jpeg import jpeg_stream
 from tiler.readers.tiff.layout import (
     UnfitError,
-    beyond_the_end,
     check_limits,
     check_presence,
     not_native,
     tile_at,
 )
 from tiler.readers.tiff.reduced import best_factor, reduced_levels
+from tiler.readers.tiff.stored_tiles import DamagedTileError, StoredTiles
 from tiler.readers.tiff.tile_cache import TileCache
 from tiler.resolution import Resolution
 
@@ -101,23 +98,25 @@ class TiffReader(LevelReader):
         facts, levels = survey(Asked(path, slide, mpp, magnification, series))
         check_limits(levels, slide, max_pixels, max_tile_bytes)
         self._levels = list(levels)
-        self._decoders = [decoder(level.coding) for level in levels]
+        decoders = [decoder(level.coding) for level in levels]
         self._downsamples = list(facts.level_downsamples)
         self._scaled: dict[tuple[int, int], int] = {}  # of a level by a factor: where it stands
         for index, factor, reduced in reduced_levels(levels) if scaled_decode else ():
             self._scaled[index, factor] = len(self._levels)
             self._levels.append(reduced)
             self._downsamples.append(facts.level_downsamples[index] * factor)
-            self._decoders.append(decoder(reduced.coding, factor))
+            decoders.append(decoder(reduced.coding, factor))
         self._cache = TileCache(cache_bytes)
-        self._max_tile_bytes = max_tile_bytes
         sparse = tuple(level.sparse_tiles() for level in levels)
         super().__init__(path, name, replace(facts, sparse=sparse), allow_upsampling)
         self._file = TileFile(path)
         with ExitStack() as on_error:
             on_error.callback(self._file.close)
             check_presence(levels, slide, self._file.size)
-            self._probe()
+            self._tiles = StoredTiles(self._file, self._levels, decoders, max_tile_bytes)
+            for index in range(len(levels)):
+                if problem := self._tiles.undecodable(index):
+                    raise UnfitError(slide, f"level {index}: {problem}")
             on_error.pop_all()
 
     @property
@@ -156,8 +155,8 @@ class TiffReader(LevelReader):
                 there[:] = self.facts.background
                 continue
             try:
-                pixels = self._cache.get((level, tile), self._decode)
-            except _DamagedTileError as error:
+                pixels = self._cache.get((level, tile), self._tiles.pixels)
+            except DamagedTileError as error:
                 what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
                 raise ReadError(self.name, what, level, x, y) from error
             there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
@@ -218,60 +217,11 @@ class TiffReader(LevelReader):
                 f" JPEG tiles: {why}; or set passthrough=false",
             )
         try:
-            return self._as_file(self._stored(0, tile))
-        except (*DECODE_ERRORS, OSError, _DamagedTileError) as error:
+            return self._tiles.jpeg_file(tile)
+        except (*DECODE_ERRORS, OSError, DamagedTileError) as error:
             (x, y), (width, height) = location, native.tile
             what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
             raise ReadError(self.name, what, 0, x, y) from error
-
-    @cached_property
-    def _as_file(self) -> Callable[[bytes], bytes]:
-        coding = self._levels[0].coding
-        return jpeg_stream(coding.tile, coding.tables, ycbcr=coding.is_ycbcr)
-
-    def _stored(self, level: int, tile: int) -> bytes:
-        """The bytes of a native tile as they are in the file."""
-        native = self._levels[level]
-        if wrong := native.wrong_entry(tile):
-            raise ValueError(wrong)
-        offset, count = int(native.offsets[tile]), int(native.byte_counts[tile])
-        if not 0 <= offset <= offset + count <= self._file.size:
-            raise _DamagedTileError(beyond_the_end(native, tile, self._file.size))
-        if count > self._max_tile_bytes:
-            raise ValueError(f"its {count:,} bytes are more than reader.max_tile_bytes")
-        data = self._file.read(offset, count)
-        if len(data) < count:
-            raise ValueError(f"{len(data):,} bytes instead of {count:,}: the file has shrunk")
-        return data
-
-    def _decode(self, key: tuple[int, int]) -> Pixels:
-        """One native tile, by level and number."""
-        level, tile = key
-        try:
-            return self._decoders[level](self._stored(level, tile))
-        except (*DECODE_ERRORS, OSError) as error:
-            name = self._levels[level].name(tile)
-            raise _DamagedTileError(f"{name}: {error}") from error
-
-    def _probe(self) -> None:
-        """Refuse a level of which three tiles in different places cannot be decoded."""
-        for level in range(len(self.level_dimensions)):
-            native = self._levels[level]
-            stored = np.flatnonzero(native.byte_counts.astype(bool) & ~native.damaged)
-            errors = []
-            for tile in stored[[0, len(stored) // 2, -1]] if len(stored) else ():
-                try:
-                    self._decode((level, int(tile)))
-                    break
-                except (_DamagedTileError, ImportError) as error:  # a codec may not be built in
-                    errors.append(error)
-            else:
-                if errors:
-                    raise UnfitError(self.name, f"level {level}: {errors[0]}")
-
-
-class _DamagedTileError(Exception):
-    """A native tile cannot be had, and why."""
 
 
 def vouch(path: str | Path) -> str | None:

@@ -25,7 +25,7 @@ SHAPING = (
     "spec.py",
     "regions.py",
     "grid.py",
-    "protocols.py",
+    "protocols",
     "frames.py",
     "stages.py",
     "region_writer.py",

@@ -6,12 +6,13 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from tiler.readers.tiff_directories import MAX_PAGES
+from tiler.readers.tiff.file import TileFile
+from tiler.readers.tiff_directories import index_pieces, is_tiff
 from tiler.storage.companions import companions
 
 _PIECE = 1 << 16
@@ -19,27 +20,6 @@ _CLOCK_NS = 3_000_000_000
 """Longer than a tick of any file system's clock, the coarsest being FAT's: two changes within one
 tick leave the same times, so a file that changed just now is read each time. Windows has no time
 of the last change."""
-
-_MAX_INDEX = 64 << 20
-_INDEX_TAGS = {273, 279, 324, 325}  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
-_TYPE_BYTES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
 
 
 @dataclass(frozen=True)
@@ -111,12 +91,12 @@ def _read(path: Path, others: Iterable[Path]) -> tuple[Fingerprint, _State]:
         facts, readable = other.stat(), os.access(other, os.R_OK)
         state = struct.pack("<xQq?", facts.st_size, facts.st_mtime_ns, readable)
         digest.update(os.fsencode(other.name) + state)
-    with path.open("rb") as file:
-        facts = os.fstat(file.fileno())
-        digest.update(file.read(_PIECE))
-        file.seek(max(0, facts.st_size - _PIECE))
-        digest.update(file.read(_PIECE))
-        _digest_index(file, facts.st_size, digest.update)
+    with closing(TileFile(path)) as file:
+        facts = file.stat()
+        digest.update(file.read(0, _PIECE))
+        digest.update(file.read(max(0, facts.st_size - _PIECE), _PIECE))
+        for piece in index_pieces(file) if is_tiff(file) else ():
+            digest.update(piece)
     found = Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
     return found, _state(facts)
 
@@ -125,43 +105,3 @@ def full_hash(path: Path) -> str:
     """SHA-256 of a whole file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest_index(file: BinaryIO, size: int, update: Callable[[bytes], None]) -> None:
-    """Feed every directory of a TIFF and its lists of tiles; of other files nothing."""
-    file.seek(0)
-    head = file.read(16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 16:
-        return
-    big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
-    count_format, offset_format, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
-    entry = f"{order}HH{offset_format}{offset_format}"
-    (offset,) = struct.unpack_from(f"{order}{offset_format}", head, 8 if big else 4)
-    seen: set[int] = set()
-    read = 0
-    while 0 < offset < size and offset not in seen and read < _MAX_INDEX and len(seen) < MAX_PAGES:
-        seen.add(offset)
-        file.seek(offset)
-        raw = file.read(struct.calcsize(f"{order}{count_format}"))
-        if len(raw) < struct.calcsize(f"{order}{count_format}"):
-            return
-        (entries,) = struct.unpack(f"{order}{count_format}", raw)
-        if entries > 4096:
-            return
-        directory = file.read(entries * entry_bytes + struct.calcsize(offset_format))
-        update(directory)
-        read += len(directory)
-        whole = min(entries, len(directory) // entry_bytes) * entry_bytes
-        for tag, kind, count, value in struct.iter_unpack(entry, directory[:whole]):
-            length = count * _TYPE_BYTES.get(kind, 0)
-            if read >= _MAX_INDEX:  # lists that lie upon one another are any number of bytes
-                return
-            if tag in _INDEX_TAGS and 4 < length < _MAX_INDEX and value < size:
-                file.seek(value)
-                update(file.read(length))
-                read += length
-        tail = directory[entries * entry_bytes :]
-        if len(tail) < struct.calcsize(offset_format):
-            return
-        (offset,) = struct.unpack_from(f"{order}{offset_format}", tail)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tiler.geometry import Size
-from tiler.resolution import agreed_mpp
+from tiler.readers.mpp import agreed_mpp
 
 Found = tuple[float | None, str]
 """A number and its text, or None and why there is none."""

@@ -1,0 +1,131 @@
+"""Protocols that exporters implement, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from tiler.protocols.reader import Mask, Pixels, WSIReader
+from tiler.regions import RegionSpec
+from tiler.written import WrittenFile
+
+
+@dataclass(frozen=True)
+class FailedTile:
+    """A tile that could not be read, and why."""
+
+    region: RegionSpec
+    cause: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exporter did on one slide."""
+
+    files: Sequence[WrittenFile]
+    failed: tuple[FailedTile, ...] = ()
+    blank_digest: str = ""
+    """The SHA-256 of the file of a tile that is background throughout; set by the run."""
+
+
+class Exporter(Protocol):
+    """Writes what was found on one slide into its folder."""
+
+    @property
+    def per_tile(self) -> bool:
+        """Whether it works tile by tile, so that its regions may be split among workers."""
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write files into ``folder``, which exists.
+
+        An exporter that works tile by tile gets an empty mask, (0, 0).
+        """
+
+
+LeftOut = Literal["below_threshold", "unreadable"]
+"""Why a cell with tissue was not kept: its coverage, or an error while it was read."""
+
+
+@runtime_checkable
+class ShowsLeftOut(Protocol):
+    """An exporter that shows cells that were not kept as well."""
+
+    def export_all(
+        self,
+        source: WSIReader,
+        regions: Sequence[RegionSpec],
+        left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+        mask: Mask,
+        folder: Path,
+    ) -> Exported:
+        """Write files into ``folder``: called instead of ``export``."""
+
+
+@runtime_checkable
+class EncodesTiles(Protocol):
+    """An exporter of one file per tile that depends on its pixels alone. It is hashable."""
+
+    def encoded(self, pixels: Pixels) -> bytes:
+        """The file of a tile with these pixels; empty where it does not depend on them alone."""
+
+
+@runtime_checkable
+class LinksFiles(Protocol):
+    """An exporter of one file per tile that may link what another job wrote: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def link(self) -> bool:
+        """Whether it is to."""
+
+    @property
+    def encoding(self) -> Mapping[str, object]:
+        """Everything that its files' bytes depend on, beside the pixels."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+
+
+@runtime_checkable
+class NamesTiles(Protocol):
+    """An exporter of one file per tile that tells its name, for tables that list it."""
+
+    @property
+    def naming(self) -> Mapping[str, object]:
+        """Everything that the names depend on, beside the slide and the tile."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+
+
+@runtime_checkable
+class WritesTiles(Protocol):
+    """An exporter of one file per tile that tells of each, so that a run can go on from there."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Where a tile's file lies, below the slide's folder."""
+
+    def export_each(
+        self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
+    ) -> Iterator[WrittenFile | FailedTile]:
+        """Write a file per region, as ``export`` does; what came of each, in any order."""
+
+
+@runtime_checkable
+class ListsTiles(Protocol):
+    """An exporter of a table that can name each tile's file: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def file(self) -> bool | None:
+        """Whether it is to; None for where there is an exporter that names tiles."""
+
+    @property
+    def tiles(self) -> NamesTiles | None:
+        """What names them."""

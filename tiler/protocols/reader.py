@@ -1,0 +1,165 @@
+"""Protocols of an open slide, and the arrays that come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.geometry import Box, Size
+from tiler.resolution import Resolution
+
+Pixels = npt.NDArray[np.uint8]
+"""uint8 RGB, (height, width, 3)."""
+
+Mask = npt.NDArray[np.bool_]
+"""bool (height, width), True = tissue; stretched over the slide's bounded area."""
+
+
+class WSIReader(Protocol):
+    """An open slide."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def name(self) -> str:
+        """The slide's name in outputs: the file's stem, or its id in a run."""
+
+    @property
+    def dimensions(self) -> Size:
+        """Level 0, in pixels."""
+
+    @property
+    def bounds(self) -> Box:
+        """The scanned area in level-0 pixels; the whole slide where it names none."""
+
+    @property
+    def level_dimensions(self) -> Sequence[Size]:
+        """Each level's size in its own pixels, finest first."""
+
+    @property
+    def level_downsamples(self) -> Sequence[float]:
+        """Level-0 pixels per pixel of each level, finest first."""
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per level-0 pixel; None when unknown or not to be trusted."""
+
+    @property
+    def magnification(self) -> float | None:
+        """Objective power of level 0; None when unknown."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """For ``mpp`` and ``magnification``: where the number came from, or why there is none."""
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """All metadata of the file, as text. May name people: never written to outputs."""
+
+    def thumbnail(self, size: Size) -> Pixels:
+        """The whole bounded area, area-averaged to exactly ``size``."""
+
+    def read_region(
+        self,
+        location: tuple[int, int],
+        shape: tuple[int, int],
+        resolution: Resolution,
+        bounded: bool = True,
+    ) -> Pixels:
+        """Pixels of a box at a resolution.
+
+        Parameters
+        ----------
+        location
+            Top-left (x, y) in whole pixels of the target resolution, counted from the corner of
+            the bounds if ``bounded``, else from the slide's.
+        shape
+            (width, height) in the same pixels.
+        resolution
+            The target resolution.
+        bounded
+            Which corner ``location`` counts from.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 RGB, (height, width, 3). What lies outside the scan is background.
+        """
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> WSIReader: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@runtime_checkable
+class NativeTiles(Protocol):
+    """A reader that can hand out a slide's own tiles as they are stored."""
+
+    def native_jpeg(
+        self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
+    ) -> bytes:
+        """The JPEG file of the native tile that a box coincides with; else a ``SlideError``."""
+
+
+@dataclass(frozen=True)
+class SlideEntry:
+    """A slide that somebody asked for.
+
+    Attributes
+    ----------
+    path
+        The file, for this process.
+    slide_id
+        Its name in outputs, where the user chose one.
+    expected_sha256
+        What the file's hash has to be, where the user said so.
+    overrides
+        Configuration keys and their values as text, for this slide alone.
+    line
+        Of the table that it stands in.
+    given
+        The path as the user wrote it, for outputs: they tell nothing that the user did not write.
+    base
+        The folder that ``given`` counts from, as the user wrote it.
+    columns
+        Columns of the user's own for ``slides.csv``, by their names.
+    problem
+        Why there is no file to open here, such as a folder that cannot be listed; empty if there
+        may be one.
+    """
+
+    path: Path
+    slide_id: str | None = None
+    expected_sha256: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    line: int | None = field(default=None, compare=False)
+    given: str = field(default="", compare=False)
+    base: str = field(default=".", compare=False)
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
+    problem: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.given:
+            object.__setattr__(self, "given", str(self.path))
+
+
+class ReaderFactory(Protocol):
+    """Opens a slide: what the ``reader`` group of the configuration builds."""
+
+    def __call__(self, path: Path, *, name: str | None = None) -> WSIReader: ...
