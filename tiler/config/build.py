@@ -1,4 +1,4 @@
-"""From a composed configuration to the jobs of a run."""
+"""Build the jobs of a run from a composed configuration."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tiler.runner.work.job import SlideJob
 from tiler.storage.companions import one_per_series
 
 _FINDS_SLIDES = ("tiler.slides.find_slides", "tiler.slides.read_table")
-"""Targets that only look."""
+"""Targets that only read."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a configuration asks for; ``base`` is the folder that paths of slides count from."""
+    """The jobs of a run and their context; paths of slides count from the folder ``base``."""
 
     jobs: list[SlideJob]
     engine: Engine
@@ -98,15 +98,15 @@ def build(
 
 
 def _base(entries: Sequence[SlideEntry]) -> str | None:
-    """The folder that the paths of slides count from; None where that is not one."""
+    """Return the folder that the paths of slides count from; None if there are several."""
     bases = {entry.base for entry in entries}
     return bases.pop() if len(bases) == 1 else None
 
 
 def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]]:
-    """The slides of a table that are to say what the configuration does not, and what they all say.
+    """Return the slides of a table that sets open keys, and the keys that all of its rows set.
 
-    Neither where the configuration leaves nothing open, for slides are looked for last.
+    Return neither if the configuration leaves no key open: slides are searched last.
     """
     unset = {key for key, value in settable(plain).items() if value == "???"}
     slides = {"slides": plain.get("slides")}
@@ -117,7 +117,7 @@ def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]
 
 
 def named_slides(config: DictConfig) -> list[Path]:
-    """The files of a configuration's slides, where finding them changes nothing.
+    """Return the files of a configuration's slides, if finding them changes nothing.
 
     A component of the user's own and the demo are asked by a job alone; what makes no sense is
     refused by it.
@@ -137,7 +137,7 @@ def _found(plain: Mapping[str, Any]) -> list[SlideEntry]:
 
 
 def build_tracker(config: DictConfig) -> Tracker:
-    """The tracker alone, for the run of a sweep that has no slides of its own.
+    """Build the tracker alone, for the parent run of a sweep.
 
     Raises
     ------

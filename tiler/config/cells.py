@@ -1,4 +1,4 @@
-"""Values from the cells of a table: data, whatever they look like."""
+"""Values from the cells of a table, which are plain data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_LINE = 200
 
 @lru_cache(maxsize=1 << 12)
 def cell_value(text: str) -> Any:
-    """The value of a cell: text, a number, true, false, null, or a list of them, as YAML has it.
+    """Parse a cell as YAML: text, a number, true, false, null, or a list of them.
 
     Raises
     ------
@@ -38,5 +38,5 @@ def cell_value(text: str) -> Any:
 
 
 def cut(line: str) -> str:
-    """A line for people, of bounded length."""
+    """Return a line of bounded length."""
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"

@@ -1,4 +1,4 @@
-"""The objects that a configuration describes: made once where they may be shared, else anew."""
+"""Make the components of a configuration: once where they may be shared, else again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHAPES_OUTPUT = (
     "mask",
     "exporter",
 )
-"""The keys that decide what is written for a slide; a table may set them slide by slide."""
+"""The keys that affect a slide's output; a table may set them for each slide."""
 
 _SHAPES_NOTHING = {
     "reader": ("cache_bytes", "max_pixels", "max_tile_bytes"),
@@ -48,7 +48,7 @@ _SHAPES_NOTHING = {
 
 
 def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The objects of a job, all problems of their values listed at once."""
+    """Make the components of a job; list all problems of their values at once."""
     made: dict[str, Any] = {}
     problems: list[str] = []
     for key in ("reader", "resolution", "mask", "exporter"):
@@ -98,7 +98,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
-    """Name components that lack what tiler calls, and take them out."""
+    """Name and remove components that lack a member that tiler calls."""
     exporters = made.get("exporter", {})
     found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
         ("mask", made, "mask", plain["mask"], MaskProvider),
@@ -117,7 +117,7 @@ def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterato
 
 
 def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
-    """Name components that do not survive the way to a worker, where there are workers."""
+    """Name components that cannot be pickled, if the engine has workers."""
     if plain["engine"].get("_target_", "").endswith(".SerialEngine"):
         return
     parts = {key: (made[key], plain[key]) for key in ("reader", "mask") if key in made}
@@ -133,13 +133,13 @@ def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator
 
 
 def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
-    """Make what opens slides, of a configuration's group ``reader``."""
+    """Make the function that opens slides, from a configuration's group ``reader``."""
     made: ReaderFactory = plain_partial(_kept(plain, "reader"))
     return made
 
 
 def cache_folder(wish: str | None, root: Path | None) -> Path | None:
-    """The folder of masks and grids, absolute, so that every worker finds it; None for none.
+    """Return the absolute folder of cached masks and grids; None if the cache is off.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
 
 
 def made_anew(plain: Mapping[str, Any], key: str) -> Any:
-    """What a group describes, each time another; what makes it is looked up once."""
+    """Make a new component of a group; its class is looked up once."""
     with _explained(plain, key):
         if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
             return instantiated(_with_homes(plain, key))
@@ -180,7 +180,7 @@ def _is_off(wish: str | None) -> bool:
 
 
 def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
-    """The settings that decide what is written; the number of threads, for one, does not."""
+    """Return the settings that affect the output; the number of threads, for one, does not."""
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
     for path, names in _SHAPES_NOTHING.items():
         node = settings
@@ -195,12 +195,12 @@ def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dic
 
 
 def _kept(plain: Mapping[str, Any], key: str, **how: bool) -> Any:
-    """What a group describes, made once: slides of a table and jobs of a sweep have much alike."""
+    """Make the component of a group once: slides and jobs of a sweep share most settings."""
     return _from_bytes(pickle.dumps({key: _with_homes(plain, key)}), key, **how)
 
 
 def _with_homes(plain: Mapping[str, Any], key: str) -> Any:
-    """A group's values with home folders for ``~``; what finds slides keeps paths as given."""
+    """Expand ``~`` in a group's values; tiler's own ``slides`` keep paths as they are given."""
     ours = key == "slides" and str(plain[key]["_target_"]).startswith("tiler.")
     return plain[key] if ours else at_home(plain[key])
 

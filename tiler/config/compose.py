@@ -112,7 +112,7 @@ def _search_also(folder: Path) -> None:
 
 
 def _sweep_lines(loader: ConfigLoader, line: CommandLine, config: DictConfig) -> list[Override]:
-    """The overrides that a file has each job begin with."""
+    """Return the overrides that a file sets for each job of a sweep."""
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     written = OmegaConf.to_container(params) if params else {}
     assert isinstance(written, dict)
@@ -130,7 +130,7 @@ def _jobs_apart(
     swept: Sequence[Override],
     overrides: Sequence[Override],
 ) -> Iterator[list[str]]:
-    """The overrides of one job of each kind whose Hydra nodes may differ from the sweep's.
+    """Yield the overrides of one job of each kind whose Hydra nodes may differ.
 
     A job's values do not reach them. The options that it chooses may, by what their files contain.
     """
@@ -162,7 +162,7 @@ def _values(override: Override) -> Iterator[str]:
 
 
 def _reaches_hydra(loader: ConfigLoader, line: CommandLine, override: Override) -> bool:
-    """Whether an override may change a node of Hydra's: by its key, or by the file it chooses."""
+    """Return whether an override, or the file it chooses, may change a node of Hydra's."""
     key = override.key_or_group
     options = loader.get_group_options(
         key, config_name=line.config_name, overrides=list(line.overrides)

@@ -36,7 +36,7 @@ _HERE = (".InProcessLauncher", ".BasicLauncher")
 
 @dataclass(frozen=True)
 class Command:
-    """The command that a job is of; pickles to the processes of launchers.
+    """The command that started a job; pickles to the processes of launchers.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Command:
 
 
 def do_job(config: DictConfig, command: Command) -> int:
-    """Run what a configuration asks for; of a sweep, leave word of what was refused.
+    """Run a configuration; for a job of a sweep, record why it was refused.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def do_job(config: DictConfig, command: Command) -> int:
 
 
 def _run(config: DictConfig, command: Command) -> tuple[int, str]:
-    """The exit code of one run, and the error if it did not get to its slides."""
+    """Return the exit code of a run, and the error if it ended before its slides."""
     started = time.perf_counter() if command.sweep else command.started
     out = _folder(command)
     try:
@@ -151,7 +151,7 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
 
 
 def _folder(command: Command) -> Path:
-    """The folder of the run, absolute, as Hydra made it."""
+    """Return the absolute folder of the run, as Hydra made it."""
     hydras = HydraConfig.get()
     place = (hydras.sweep.dir, hydras.sweep.subdir) if command.sweep else (hydras.run.dir,)
     return Path(os.path.abspath(command.folder.joinpath(*place)))
@@ -171,7 +171,7 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
 
 
 def remove_if_empty(folder: Path, *but: str) -> None:
-    """Leave nothing behind: Hydra made the folder before the configuration was looked at.
+    """Remove an empty folder: Hydra makes it before the configuration is checked.
 
     ``but`` names what Hydra may have left in it.
     """
@@ -188,7 +188,7 @@ def _overrides() -> list[str]:
 
 
 def _facts(command: Command) -> dict[str, Any]:
-    """What run.json says of how the run was started."""
+    """Return the facts about the start of the run for run.json."""
     overrides = _overrides()
     facts: dict[str, Any] = {"overrides": overrides}
     if sweep := command.sweep:
@@ -212,7 +212,7 @@ def _record_refusal(command: Command, code: int, error: str) -> None:
 
 
 def complain(error: TilerError) -> int:
-    """Say an error, a line each of what it lists, and give back its exit code."""
+    """Print an error, one line for each problem, and return its exit code."""
     for line in error.in_config().splitlines():
         say(line if line.startswith("E_") else f"{error.code}: {line}")
     return error.exit_code

@@ -27,7 +27,7 @@ def components_of(
     plain: Mapping[str, Any],
     swept: Collection[str],
 ) -> list[Mapping[str, Any]]:
-    """What each slide's job is made of, the mistakes of all of them told at once.
+    """Return the components of each slide's job; list the mistakes of all rows at once.
 
     Slides with the same settings share them: a table has many rows and few settings.
     """
@@ -105,7 +105,7 @@ def _overridden(
 
 
 def settable(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that a slide may set: single values, but for Hydra's own."""
+    """Return the keys that a slide may set: all single values except Hydra's own."""
     shaping = {key: plain[key] for key in SHAPES_OUTPUT if key in plain}
     return {
         key: value

@@ -1,4 +1,4 @@
-"""Check which options of the groups are chosen: one of each, but where options have own places."""
+"""Check that one option of each group is chosen, unless options have places of their own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check_choices(
 
 
 def _may_be_listed(config: DictConfig) -> bool:
-    """Whether some group has a node, but no option that Hydra knows: it knows none of a list.
+    """Return whether a group has a node, but no option that Hydra knows: it knows no list.
 
     To compute the defaults list takes a third of the time of composing.
     """
@@ -67,7 +67,7 @@ def _may_be_listed(config: DictConfig) -> bool:
 
 
 def _swept_lists(overrides: Sequence[Override]) -> Iterator[str]:
-    """The words of a sweep that set a key to a list."""
+    """Yield the overrides of a sweep that set a key to a list."""
     for override in overrides:
         if override.is_sweep_override() and override.is_discrete_sweep():
             for value in override.sweep_string_iterator():

@@ -75,7 +75,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
 
 
 def _callback_problems(callbacks: Any, plain: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with callbacks: only packages that the environment names have any."""
+    """List the problems of callbacks: they must be in packages of TILER_TARGETS."""
     if callbacks is None:
         return
     yield from _unfixed("hydra.callbacks", callbacks, plain)
@@ -84,7 +84,7 @@ def _callback_problems(callbacks: Any, plain: Mapping[str, Any]) -> Iterator[str
 
 
 def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the launcher or the sweeper: one of Hydra's plugins, and plain values."""
+    """List the problems of the launcher or sweeper: it must be a plugin with plain values."""
     key = f"hydra.{name}"
     plugins = [
         f"{plugin.__module__}.{plugin.__name__}"
@@ -102,7 +102,7 @@ def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator
 
 
 def _untrusted(place: str, name: Any) -> Iterator[str]:
-    """What is wrong with a name of code that Hydra itself does not need."""
+    """List the problems of a name of code that Hydra itself does not need."""
     if isinstance(name, str) and "${" not in name:
         try:
             trusted_target(name)
@@ -111,7 +111,7 @@ def _untrusted(place: str, name: Any) -> Iterator[str]:
 
 
 def _resolved(config: DictConfig, written: Any) -> Any:
-    """The launcher's values; as they are written where Hydra could not resolve them either."""
+    """Resolve the launcher's values; return them as written where Hydra cannot resolve them."""
     try:
         return OmegaConf.to_container(config.hydra.launcher, resolve=True, enum_to_str=True)
     except (OmegaConfBaseException, AttributeError):
@@ -119,7 +119,7 @@ def _resolved(config: DictConfig, written: Any) -> Any:
 
 
 def _command_problems(written: Any, launcher: Any, typed: Collection[str]) -> Iterator[str]:
-    """What a launcher would run, or write into the scripts of jobs, that only a file says."""
+    """List values that a launcher runs or writes into job scripts, and that only a file sets."""
     for name, value in launcher.items() if isinstance(launcher, Mapping) else ():
         folder = name in _PICKLES and written[name] != _PICKLES[name]
         if folder or (value and isinstance(value, Mapping | list)):
@@ -128,7 +128,7 @@ def _command_problems(written: Any, launcher: Any, typed: Collection[str]) -> It
 
 
 def _variable_problems(job: Mapping[str, Any], typed: Collection[str]) -> Iterator[str]:
-    """What is wrong with the environment that jobs get: it can make any program run any code."""
+    """List the problems of the environment of jobs: it can make any program run any code."""
     variables, copied = job["env_set"], job["env_copy"]
     if not isinstance(variables, Mapping):
         yield f"{_VARIABLES}={variables}: write its variables out, not an interpolation"
@@ -146,7 +146,7 @@ def _variable_problems(job: Mapping[str, Any], typed: Collection[str]) -> Iterat
 
 
 def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:
-    """Interpolations in and below a key that may yield a node, or name what is called."""
+    """List interpolations in and below a key that may yield a node or name code."""
     if isinstance(value, Mapping):
         for name, below in value.items():
             if name == "_target_" and "${" in str(below):
@@ -164,7 +164,7 @@ def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_text(value: str, plain: Mapping[str, Any]) -> bool:
-    """Whether a text stays one, or a number, whatever the interpolations in it yield.
+    """Return whether a text resolves to text or a number, whatever its interpolations yield.
 
     A text that is more than one interpolation does, if no result looks like an interpolation. One
     that is nothing else becomes whatever the key holds that it names.
@@ -184,7 +184,7 @@ def _is_text(value: str, plain: Mapping[str, Any]) -> bool:
 def _yields_no_interpolation(
     value: str, plain: Mapping[str, Any], above: frozenset[str] = frozenset()
 ) -> bool:
-    """Whether neither a text nor what its interpolations yield has a ``$`` when it is resolved."""
+    """Return whether a text contains no ``$`` after it is resolved."""
     for dollar in re.finditer(r"\$", value):
         found = _HARMLESS_INTERPOLATION.match(value, dollar.start())
         if found is None or value[: dollar.start()].endswith("\\"):
@@ -200,7 +200,7 @@ def _yields_no_interpolation(
 
 
 def _held(plain: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key as it is written; a mapping, as of a node, where there is none."""
+    """Return the unresolved value of a dotted key; an empty mapping if it is missing."""
     held: Any = plain
     for name in key.split("."):
         if not isinstance(held, Mapping) or name not in held:
@@ -210,7 +210,7 @@ def _held(plain: Mapping[str, Any], key: str) -> Any:
 
 
 def _mappings(key: str, value: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Every mapping in plain containers, with its place."""
+    """Yield every mapping in plain containers, with its place."""
     if isinstance(value, Mapping):
         yield key, value
         for name, below in value.items():

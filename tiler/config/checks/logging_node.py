@@ -37,7 +37,7 @@ _PLAIN_LOG = re.compile(r"[\w-][\w.-]*\.log")
 
 
 def logging_problems(key: str, node: Any, job: str | None = None) -> Iterator[str]:
-    """What a logging configuration must not say.
+    """List the problems of a logging configuration.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _lies_in_the_run(value: Any, job: str) -> bool:
 
 
 def _importing(key: str, value: Any) -> Iterator[str]:
-    """Texts that logging resolves to an object, or that may become one by an interpolation."""
+    """List texts that logging, or an interpolation, may resolve to an object."""
     if isinstance(value, Mapping):
         for name, below in value.items():
             yield from _importing(f"{key}.{name}", below)

@@ -50,7 +50,7 @@ def check_search_path(loader: ConfigLoader, name: str, overrides: Sequence[Overr
 
 
 def _of_primary(loader: ConfigLoader, name: str) -> Any:
-    """What a primary configuration says of the search path, as it is written."""
+    """Return the unresolved search path of a primary configuration."""
     source = next((source for source in loader.get_sources() if source.is_config(name)), None)
     if source is None:
         return None

@@ -1,4 +1,4 @@
-"""What ``_target_`` may name, and what can be given to what it names."""
+"""Import what ``_target_`` may name, and read its parameters."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ ANY = "**"
 
 
 def names_target(value: Any) -> bool:
-    """Whether a plain value says what is to be called."""
+    """Return whether a plain value has a ``_target_``."""
     return isinstance(value, Mapping) and "_target_" in value
 
 
 def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping in plain containers that says what is to be called, and where it stands."""
+    """Yield every mapping in plain containers that has a ``_target_``, with its place."""
     if isinstance(value, Mapping):
         if names_target(value):
             yield key, value
@@ -55,7 +55,7 @@ def nodes(value: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def target_of(place: str, node: Mapping[str, Any]) -> Any:
-    """What a mapping at some place says is to be called.
+    """Import the ``_target_`` of a mapping at a place.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def allowed_target(name: str, group: str) -> Any:
 
 
 def _components(group: str) -> tuple[str, Sequence[str]]:
-    """The package of a group's components, and their names."""
+    """Return the package of a group's components, and their names."""
     if group in _VALUES:
         return _VALUES[group]
     if group not in _PACKAGES:
@@ -116,13 +116,13 @@ def trusted_target(name: str) -> Any:
 
 
 def is_trusted(name: str) -> bool:
-    """Whether a dotted name is that of a package that is trusted, or of something in it."""
+    """Return whether a dotted name is a trusted package, or in one."""
     return _inside(name, trusted_packages())
 
 
 @cache
 def trusted_packages() -> tuple[str, ...]:
-    """The packages that the environment allowed when it was first asked: when the command began."""
+    """Return the packages that TILER_TARGETS named when the command started."""
     names = (name.strip() for name in os.environ.get(TARGETS_VARIABLE, "").split(","))
     return tuple(filter(None, names))
 
@@ -181,7 +181,7 @@ def _inside(name: str, packages: Sequence[str]) -> bool:
 
 @cache
 def parameters(target: Any) -> dict[str, Any]:
-    """The names that a callable takes, each with its type hint; ``ANY`` if it takes all."""
+    """Return the parameters of a callable with their type hints; ``ANY`` if it takes all."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(function)
@@ -195,7 +195,7 @@ def parameters(target: Any) -> dict[str, Any]:
 
 @cache
 def required(target: Any) -> frozenset[str]:
-    """The names that a callable has to be given."""
+    """Return the required parameters of a callable."""
     return frozenset(
         name
         for name, parameter in _signature(target)

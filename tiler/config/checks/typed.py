@@ -1,4 +1,4 @@
-"""What only the command itself may set: a file of somebody else's must not run commands by it."""
+"""Settings that only the command itself may set: they can run commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"([\w.,:/+@%][\w.,:/+@%-]*)?")
 
 
 def typed_keys(overrides: Sequence[Override]) -> frozenset[str]:
-    """The dotted keys that overrides of the command set; of a mapping those in it."""
+    """Return the dotted keys that overrides of the command set."""
     return frozenset(
         key
         for override in overrides
@@ -31,14 +31,14 @@ def typed_keys(overrides: Sequence[Override]) -> frozenset[str]:
 
 
 def untyped(key: str, value: Any, typed: Collection[str]) -> Iterator[str]:
-    """What a key that can run commands contains that the command does not set itself."""
+    """List values below a key that can run commands, unless the command itself sets them."""
     for name, _ in leaves({key: value}):
         if name not in typed:
             yield f"{name}: can run any command; set it in the command itself, not in a file"
 
 
 def control_characters(key: str, value: Any, typed: Collection[str]) -> Iterator[str]:
-    """Texts with line ends and the like: in a job script, a new line is a new command."""
+    """List texts with control characters: in a job script, a new line is a new command."""
     for name, text in leaves({key: value}):
         if name not in typed and _CONTROL.search(f"{name}{text}"):
             yield f"{name}={text!r}: contains a control character; leave it out"

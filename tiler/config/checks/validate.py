@@ -1,4 +1,4 @@
-"""Look at a whole configuration before anything is opened, and list every mistake in it."""
+"""Check a whole configuration before anything is opened, and list every mistake."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PACKAGE_LINES = {
 def problems_in(
     config: Mapping[str, Any], known: Iterable[str], given: Container[str] = ()
 ) -> list[str]:
-    """Every unknown or missing key, foreign target and wrong type in a resolved configuration.
+    """List unknown and missing keys, foreign targets and wrong types in plain values.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def problems_in(
 
 
 def needed(key: str) -> str:
-    """What is said of a key of the top that was taken out."""
+    """Return the message for a removed top-level key."""
     return f"{key}: every run needs it; leave it, or set another value"
 
 
 def _unfit(key: str, value: Any) -> Iterator[str]:
-    """What is wrong with a key of the top by itself: no option of its group, or left open."""
+    """List the problems of a top-level key: not an option of its group, or not set."""
     if key == "exporter" and names_target(value):
         yield f"exporter._target_={value['_target_']}: {PACKAGE_LINES[True]}"
     elif key == "exporter" and isinstance(value, Mapping):
@@ -91,13 +91,13 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The hint ``; did you mean …?``, or nothing when no word is near."""
+    """Return the hint ``; did you mean …?``, or nothing if no word is similar."""
     close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key of plain containers with its value; empty mappings are values."""
+    """Yield every dotted key of plain containers with its value; empty mappings are values."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{key}.")
@@ -138,7 +138,7 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
 
 
 def _ill_called(key: str, node: Mapping[str, Any]) -> Iterator[str]:
-    """What components of tiler's are not called with; only a reader is called later, by a path."""
+    """List arguments that tiler's components do not take; only readers and tiles are partial."""
     if not str(node["_target_"]).startswith("tiler."):
         return
     if "_args_" in node:
@@ -148,7 +148,7 @@ def _ill_called(key: str, node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_out(plain: Mapping[str, Any]) -> None:
-    """Refuse a run that would write where nobody said, or over the table of its own slides.
+    """Refuse a run without an output folder, or one that would replace its own table.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def check_table(table: str | None, folder: Path) -> None:
 
 
 def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
-    """Refuse a run, or a job of a sweep, that Hydra is told to keep elsewhere than in ``out``.
+    """Refuse a run or a job whose Hydra output folder differs from ``out``.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
 
 
 def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
-    """What no reader of ours would take; it is asked for nothing before it opens a slide."""
+    """List values that no reader of tiler accepts: readers check them only with a slide."""
     if not str(reader["_target_"]).startswith("tiler."):
         return
     for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
