@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 CODES = {
     error.code: error.exit_code
-    for error in vars(errors).values()
+    for error in reversed(vars(errors).values())  # the first class of a code counts
     if isinstance(error, type) and issubclass(error, errors.TilerError)
 }
 

@@ -26,10 +26,17 @@ from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
 from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_slurm
 from tiler.config.sweeps.submitted import SubmittedJobs
-from tiler.errors import ConfigError, EnvironmentRefusedError, JobError, TilerError
+from tiler.errors import (
+    STOPPED,
+    ConfigError,
+    EnvironmentRefusedError,
+    ExitCode,
+    JobError,
+    TilerError,
+)
 from tiler.files import destination_error
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.runner.signals import STOPPED, Interrupted, interruptible, leave_in_order
+from tiler.runner.signals import Interrupted, interruptible, leave_in_order
 from tiler.storage.safe_text import shown
 
 _Made = TypeVar("_Made")
@@ -56,7 +63,7 @@ def run_command(started: float) -> int:
     except TilerError as error:
         return complain(error)
     except KeyboardInterrupt:
-        return 130
+        return ExitCode.INTERRUPTED
 
 
 def _printed(line: CommandLine) -> int:
@@ -76,7 +83,7 @@ def _composed_and_run(line: CommandLine, started: float) -> int:
     command = Command(Path.cwd(), started, composed.typed)
     if composed.sweeps:
         return _swept(line, composed, command)
-    codes = [0]
+    codes: list[int] = [ExitCode.DONE]
 
     def job(config: DictConfig) -> None:
         codes.append(do_job(config, command))
@@ -128,12 +135,12 @@ def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfi
     except SystemExit as stop:  # of a job that ends its sweep, or of a flag that prints
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        return 130
+        return ExitCode.INTERRUPTED
     except TilerError as error:
         return complain(error)
     except Exception as error:  # of Hydra, a launcher or a sweeper: a job of ours raises none
         if limit := machine_limit(error):
-            return complain(EnvironmentRefusedError(f"E_ENV: {limit}"))
+            return complain(EnvironmentRefusedError(limit))
         if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
@@ -151,5 +158,5 @@ def _explained(call: Callable[[], _Made]) -> _Made:
         raise
     except Exception as error:
         if limit := machine_limit(error):
-            raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
+            raise EnvironmentRefusedError(limit) from error
         raise ConfigError(explain(error)) from error

@@ -8,6 +8,7 @@ import sys
 import time
 
 from tiler.checks.machine import machine_limit
+from tiler.errors import EnvironmentRefusedError
 from tiler.streams import end_streams, open_streams
 
 
@@ -24,8 +25,9 @@ def main() -> None:
     except Exception as error:
         if (limit := machine_limit(error)) is None:
             raise
-        print(f"E_ENV: {limit}", file=sys.stderr)
-        code = 6
+        refused = EnvironmentRefusedError(limit)
+        print(refused, file=sys.stderr)
+        code = refused.exit_code
     sys.exit(end_streams(code))
 
 

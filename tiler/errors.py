@@ -1,11 +1,50 @@
-"""What can go wrong, said for people: what happened, why, and the way out.
-
-Every error carries the exit code that the command ends with when it is the worst of a run.
-"""
+"""Errors that tiler raises on purpose, and the exit codes of its commands."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import NamedTuple
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    BUG = 1
+    CONFIG = 2
+    SLIDE_FAILED = 3
+    DESTINATION = 4
+    FOLDER_IN_USE = 5
+    ENVIRONMENT = 6
+    DIFFERENT = 7
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+STOPPED = (ExitCode.HANGUP, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+"""Exit codes of a command that a signal ended."""
+
+_WORST_FIRST = (
+    *STOPPED,
+    ExitCode.BUG,
+    ExitCode.DESTINATION,
+    ExitCode.ENVIRONMENT,
+    ExitCode.FOLDER_IN_USE,
+    ExitCode.CONFIG,
+    ExitCode.SLIDE_FAILED,
+)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the most severe of some exit codes, ``DONE`` for none.
+
+    A command that was stopped is incomplete, whatever else happened. Codes that are not tiler's
+    own, such as those of a launcher, are less severe than its own.
+    """
+    present = set(codes)
+    return next((code for code in _WORST_FIRST if code in present), max(present, default=0))
 
 
 class Fix(NamedTuple):
@@ -28,7 +67,7 @@ class TilerError(Exception):
     """
 
     code = "E_TILER"
-    exit_code = 1
+    exit_code = ExitCode.BUG
 
     def __init__(self, *args: object, fix: Fix | None = None) -> None:
         super().__init__(*args)
@@ -45,11 +84,18 @@ class TilerError(Exception):
         return " ".join(str(part) for part in self.args)
 
 
+class _RunError(TilerError):
+    """An error that stops a run. Its text begins with its code."""
+
+    def _problem(self) -> str:
+        return f"{self.code}: {super()._problem()}"
+
+
 class ConfigError(TilerError, ValueError):
-    """A setting that makes no sense: nothing has been written yet."""
+    """An invalid setting: nothing has been written yet."""
 
     code = "E_CONFIG"
-    exit_code = 2
+    exit_code = ExitCode.CONFIG
 
 
 class ArgumentError(ConfigError, TypeError):
@@ -74,7 +120,7 @@ class SlideError(TilerError):
     """
 
     code = "E_SLIDE"
-    exit_code = 3
+    exit_code = ExitCode.SLIDE_FAILED
 
     def __init__(self, slide: str, what: str, *details: object, fix: Fix | None = None) -> None:
         super().__init__(slide, what, *details, fix=fix)  # all of them in args, so that it pickles
@@ -114,19 +160,19 @@ class LimitError(SlideError):
 
 
 class ResolutionError(SlideError):
-    """The wanted resolution cannot be had from this slide."""
+    """The requested resolution is not available for this slide."""
 
     code = "E_MPP"
 
 
 class MaskError(SlideError):
-    """The tissue mask cannot be made or does not fit the slide."""
+    """The tissue mask cannot be computed or does not fit the slide."""
 
     code = "E_MASK"
 
 
 class ChangedError(SlideError):
-    """The slide's file is not the one it should be, or changed while it was read."""
+    """The slide's file is not the expected one, or changed while it was read."""
 
     code = "E_CHANGED"
 
@@ -144,34 +190,50 @@ class WorkerError(SlideError):
 
 
 class JobError(TilerError):
-    """A job of a sweep died: its own run could not say how it ended."""
+    """A job of a sweep died before its run recorded how it ended."""
 
     code = "E_WORKER"
-    exit_code = 3
+    exit_code = ExitCode.SLIDE_FAILED
 
 
 class ComponentError(SlideError):
-    """A component that a user brings (reader, mask, exporter) failed, or broke its protocol."""
+    """A component of the user's (reader, mask, exporter) failed, or broke its protocol."""
 
     code = "E_COMPONENT"
 
 
-class DestinationError(TilerError, RuntimeError):
+class UnforeseenError(SlideError):
+    """An error that is a bug in tiler; its last detail is the traceback."""
+
+    code = "E_BUG"
+    exit_code = ExitCode.BUG
+
+
+class DestinationError(_RunError, RuntimeError):
     """The output cannot be written (disk full, quota, read-only): a run stops."""
 
     code = "E_DEST"
-    exit_code = 4
+    exit_code = ExitCode.DESTINATION
 
 
-class LockedError(TilerError):
-    """The output folder is in use, or was made with other settings."""
+class LockedError(_RunError):
+    """Another run uses the output folder."""
 
     code = "E_LOCKED"
-    exit_code = 5
+    exit_code = ExitCode.FOLDER_IN_USE
 
 
-class EnvironmentRefusedError(TilerError):
-    """A library that tiler stands on gives wrong results here, or a worker is unlike the run."""
+class OtherSettingsError(LockedError):
+    """The output folder was made with other settings, and ``on_change`` is ``refuse``."""
+
+    code = "E_CONFIG"
+
+
+class EnvironmentRefusedError(_RunError):
+    """A library returns wrong results, a worker differs from the run, or the machine is too small.
+
+    A limit of the machine counts where it lets no slide be tiled.
+    """
 
     code = "E_ENV"
-    exit_code = 6
+    exit_code = ExitCode.ENVIRONMENT

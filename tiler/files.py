@@ -177,7 +177,7 @@ def check_writable(path: Path) -> None:
         raise destination_error(error, path) from error
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
-        raise DestinationError(f"E_DEST: {path} is {kind}; remove it, or name another file")
+        raise DestinationError(f"{path} is {kind}; remove it, or name another file")
 
 
 _KINDS = {
@@ -277,10 +277,10 @@ def destination_error(error: OSError, path: Path) -> DestinationError:
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_among(path)):
         what = f"{file} is not a folder ({name})"
         return DestinationError(
-            f"E_DEST: {what if file == path else f'{what}, so {path} cannot be written'}",
+            f"{what if file == path else f'{what}, so {path} cannot be written'}",
             fix=Fix("set out to a folder or to a new name", "choose a folder or a new name"),
         )
-    what = f"E_DEST: {error.strerror or error} ({name}) writing {path}{_room(path)}"
+    what = f"{error.strerror or error} ({name}) writing {path}{_room(path)}"
     if limit := machine_limit(error):  # the destination is not at fault
         return DestinationError(f"{what}; {limit}")
     return DestinationError(

@@ -44,9 +44,10 @@ def end_streams(code: int) -> int:
         sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Stream) and raw.error is not None:
-        what = f"E_DEST: cannot write to standard output ({raw.error.strerror})"
-        print(f"{what}; redirect it to another file", file=sys.stderr)
-        return code or DestinationError.exit_code
+        what = f"cannot write to standard output ({raw.error.strerror})"
+        error = DestinationError(f"{what}; redirect it to another file")
+        print(error, file=sys.stderr)
+        return code or error.exit_code
     return code
 
 

@@ -12,13 +12,10 @@ from tiler.compare.changes import slide_changes
 from tiler.compare.overlay import Overlays
 from tiler.compare.report import csv_row, csv_text, run_lines, slide_lines
 from tiler.compare.runs import pairs
-from tiler.errors import ConfigError, TilerError
+from tiler.errors import ConfigError, ExitCode, TilerError
 from tiler.files import check_writable, make_folder, write_whole
 from tiler.storage.safe_text import shown
 from tiler.streams import end_streams, open_streams
-
-DIFFERENT = 7
-"""Exit code for runs that differ. ``diff`` and ``cmp`` use 1, which means a bug in tiler."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,14 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(shown(text if text.startswith("E_") else f"{error.code}: {text}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return ExitCode.INTERRUPTED
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tiler-compare",
         description="Compare two runs, two jobs of sweeps, or two whole sweeps.",
-        epilog=f"Exit code: 0 equal, {DIFFERENT} different, 2 wrong use or damaged input,"
+        epilog=f"Exit code: 0 equal, {ExitCode.DIFFERENT} different, 2 wrong use or damaged input,"
         " 4 the destination cannot be written. Equal means: the same slides with the same status,"
         " tiles and ratios; settings and masks are reported but do not affect the result.",
     )
@@ -94,4 +91,4 @@ def _compare(options: argparse.Namespace) -> int:
     print(
         f"equal: {len(rows)} slides" if alike else f"different: {differing} of {len(rows)} slides"
     )
-    return 0 if alike else DIFFERENT
+    return ExitCode.DONE if alike else ExitCode.DIFFERENT

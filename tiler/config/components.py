@@ -226,7 +226,7 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
         if isinstance(cause, TilerError):
             raise cause from None
         if limit := machine_limit(cause):
-            raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
+            raise EnvironmentRefusedError(limit) from error
         if place := raised_at(cause, foreign_packages((), plain[key])):
             raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
         what = str(error).splitlines()[0] if cause is error else repr(cause)

@@ -20,9 +20,16 @@ from tiler.config.checks.targets import user_packages
 from tiler.config.hydra_files import mask_hydras_files
 from tiler.config.sweeps.checks import check_launcher
 from tiler.config.sweeps.multirun import SweepContext, swept_keys, swept_values
-from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
+from tiler.errors import (
+    STOPPED,
+    ComponentError,
+    ConfigError,
+    EnvironmentRefusedError,
+    ExitCode,
+    TilerError,
+)
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.runner.signals import STOPPED, leave_in_order, pass_on
+from tiler.runner.signals import leave_in_order, pass_on
 from tiler.storage.safe_text import json_text, shown
 
 if TYPE_CHECKING:
@@ -107,12 +114,12 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
         return complain(ConfigError(what)), what
     except Exception as error:
         if limit := machine_limit(error):
-            return complain(EnvironmentRefusedError(f"E_ENV: {limit}")), limit
+            return complain(EnvironmentRefusedError(limit)), limit
         if place := raised_at(error, user_packages()):  # an engine, say, beyond any slide
-            say(f"E_COMPONENT: {said(error, place)}")
-            return 3, said(error, place)
+            say(f"{ComponentError.code}: {said(error, place)}")
+            return ComponentError.exit_code, said(error, place)
         log.exception("a bug in tiler: please report it with this text")
-        return 1, repr(error)
+        return ExitCode.BUG, repr(error)
 
 
 def _result(config: DictConfig, command: Command, out: Path, started: float) -> int:
@@ -166,7 +173,7 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
     if budget.slides:
         print(shown(f"{out}\n{table(budget)}"), flush=True)
     if budget.refusal:
-        say(f"E_CONFIG: {budget.refusal}")
+        say(f"{ConfigError.code}: {budget.refusal}")
     return budget.exit_code
 
 

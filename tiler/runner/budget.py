@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tiler
+from tiler.errors import ConfigError, ExitCode, worst
 from tiler.files import inside, make_folder, write_whole
 from tiler.runner.limits import Limits, size_text
 from tiler.runner.reporting.events import Events
@@ -71,6 +72,8 @@ class Budget:
         Of the whole command, with so many ``workers``.
     refusal
         Why it would be refused; empty if it would not.
+    failures
+        The exit codes of a run of each slide that failed.
     exit_code
         What the dry run ends with.
     """
@@ -80,7 +83,8 @@ class Budget:
     seconds: float = 0.0
     workers: int = 1
     refusal: str = ""
-    exit_code: int = 0
+    failures: tuple[ExitCode, ...] = ()
+    exit_code: int = ExitCode.DONE
 
     @property
     def tiles(self) -> int:
@@ -95,6 +99,7 @@ class Budget:
     def concluded(self, jobs: Sequence[SlideJob], stock: Stock, limits: Limits) -> Budget:
         """With the slides on which nothing is done, in the order of ``jobs``, and the verdict."""
         left = [SlideCost(row.slide_id, "failed", row.reason) for row in stock.left]
+        failures = [*self.failures, *(row.exit_code for row in stock.left)]
         known = {slide.slide_id: slide for slide in (*self.slides, *left)}
         slides = [known.get(job.slide_id) or SlideCost(job.slide_id, "done") for job in jobs]
         replaced = stock.replaced.tiles
@@ -103,10 +108,7 @@ class Budget:
             limits.refusal(self.tiles, self.bytes),
         )
         refusal = "; ".join(filter(None, refusals))
-        reasons = [slide.reason for slide in slides if slide.status == "failed"]
-        code = 2 if refusal else 3 if reasons else 0
-        if any(reason.startswith("E_BUG") for reason in reasons):
-            code = 1
+        code = worst([ConfigError.exit_code if refusal else ExitCode.DONE, *failures])
         return replace(
             self, slides=tuple(slides), replaced=replaced, refusal=refusal, exit_code=code
         )
@@ -130,6 +132,7 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
         When ``folder`` cannot be written.
     """
     costs: list[SlideCost] = []
+    failures: list[ExitCode] = []
     slides, unseen = make_folder(folder / "slides"), Progress(len(jobs), None)
     workers = watch.at_once
     cut = partial(sample, workers=workers)
@@ -139,11 +142,13 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
         size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
         shutil.rmtree(written, ignore_errors=True)
         costs.append(_cost(row, watch.slides[row.slide_id], size, workers))
+        failures.append(row.exit_code)
         log.info("[%d/%d] %s measured", len(costs), len(jobs), row.slide_id)
     shutil.rmtree(folder, ignore_errors=True)
     # Shared out evenly, but no less than the longest slide takes alone.
     work = max(sum(cost.work for cost in costs) / workers, *(cost.seconds for cost in costs))
-    return Budget(tuple(costs), seconds=watch.waited + work, workers=workers)
+    seconds = watch.waited + work
+    return Budget(tuple(costs), seconds=seconds, workers=workers, failures=tuple(failures))
 
 
 def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:

@@ -85,7 +85,8 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     try:
         reason = _input_changes(job, record) or _version_changes(record)
     except SlideError as error:
-        row = SlideRow(job.slide_id, "failed", kept_reason(job, record, error), output="earlier")
+        reason = kept_reason(job, record, error)
+        row = SlideRow(job.slide_id, "failed", reason, output="earlier", code=error.code)
         return Found(row=row, why="; ".join(changed), settings_changed=bool(changed), earlier=True)
     if changed or reason:
         found = _whole(job, record, "; ".join(changed) or reason, settings_changed=bool(changed))
@@ -105,7 +106,7 @@ def _unless_occupied(found: Found, folder: Path, need: str) -> Found:
         refuse_foreign(folder, need)
     except OccupiedError as error:
         output = "earlier" if found.earlier else ""
-        row = SlideRow(slide_id, "failed", error.in_config(), output=output)
+        row = SlideRow(slide_id, "failed", error.in_config(), output=output, code=error.code)
         return replace(found, row=row, job=None)
     return found
 

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tiler.checks.error_places import foreign_packages, raised_at
-from tiler.errors import ComponentError, ConfigError, DestinationError, LockedError, TilerError
+from tiler.errors import (
+    ComponentError,
+    ConfigError,
+    DestinationError,
+    ExitCode,
+    OtherSettingsError,
+    TilerError,
+    worst,
+)
 from tiler.files import is_full, make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engines.base import Engine
@@ -227,8 +235,8 @@ class _Run:
         stock = take_stock(self._jobs, self._out, self._policy.verify)
         changed = stock.changed
         if changed and self._policy.on_change == "refuse":
-            raise LockedError(
-                f"E_CONFIG: {self._out} was made with other settings ({changed[0]}"
+            raise OtherSettingsError(
+                f"{self._out} was made with other settings ({changed[0]}"
                 f"{f'; {len(changed)} slides in all' if len(changed) > 1 else ''}); use another"
                 " out, or on_change=redo"
             )
@@ -307,7 +315,7 @@ class _Run:
 
     def _report_failure(self, error: BaseException) -> None:
         """Write the tables of a run that an error ends, as far as there is room for them."""
-        code = error.exit_code if isinstance(error, TilerError) else 1
+        code = error.exit_code if isinstance(error, TilerError) else ExitCode.BUG
         if raised_at(error, foreign_packages([self._engine])):
             code = ComponentError.exit_code
         what = error.in_config() if isinstance(error, TilerError) else str(error)
@@ -324,10 +332,7 @@ class _Run:
 
     def _report(self, code: int) -> RunResult:
         rows = self._write_table()
-        if not code and any(row.status == "failed" for row in rows):
-            code = 3
-        if any(row.reason.startswith("E_BUG") for row in rows):
-            code = 1
+        code = worst([code, *(row.exit_code for row in rows)])
         prune_caches(self._jobs)
         cache = cache_facts(self._out, self._jobs, self._shared)
         write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)

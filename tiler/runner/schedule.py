@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import DestinationError, EnvironmentRefusedError, TilerError, WorkerError
+from tiler.errors import (
+    DestinationError,
+    EnvironmentRefusedError,
+    TilerError,
+    UnforeseenError,
+    WorkerError,
+)
 from tiler.files import inside
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
@@ -28,7 +34,6 @@ from tiler.runner.work.tasks import (
     PlanTask,
     Task,
     TilesTask,
-    UnforeseenError,
 )
 from tiler.storage.safe_text import masked
 from tiler.written import WrittenFile
@@ -266,6 +271,7 @@ class Schedule:
         )
         outcome = {
             "status": "failed",
+            "code": error.code,
             "reason": " ".join(reason.split()),
             "kept": 0,
             "coverage": None,

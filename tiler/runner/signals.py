@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from tiler.errors import ExitCode
+
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
 """Submitit's signal to a job that is nearly out of time, or is to make room for another."""
-
-STOPPED = (129, 130, 143)
-"""Exit codes of a run that a signal ended: SIGHUP, SIGINT, and SIGTERM or the launcher's."""
 
 _passing: list[int] = []
 """Signals of the launcher that ended a run and wait for its end."""
 
 
 class Interrupted(BaseException):
-    """The run was told to stop; ``exit_code`` is one of ``STOPPED``."""
+    """The run was told to stop; ``exit_code`` is that of the command."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -42,7 +41,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(name, second)
         if number == _LAUNCHERS:
             _passing.append(number)
-        raise Interrupted(143 if number == _LAUNCHERS else 128 + number)
+        raise Interrupted(ExitCode.TERMINATED if number == _LAUNCHERS else 128 + number)
 
     def second(number: int, frame: FrameType | None) -> None:
         if number == _LAUNCHERS:
@@ -93,4 +92,4 @@ def leave_in_order() -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     os.write(2, b"interrupted before it began\n")
-    os._exit(130)
+    os._exit(ExitCode.INTERRUPTED)

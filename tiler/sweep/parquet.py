@@ -6,14 +6,13 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiler.files import write_whole
 from tiler.runner.reporting.tables import OWN
-from tiler.runner.work.job import SlideRow
+from tiler.runner.work.job import COLUMNS
 from tiler.storage.stored import MAX_TABLE, read_regular
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def write_parquet(table: Path) -> Path | None:
     text = read_regular(table, MAX_TABLE).decode(errors="surrogateescape")
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns = zip(*rows, strict=True) if rows else ([] for _ in header)
-    kinds = {"job": str, **{field.name: _KINDS[str(field.type)] for field in fields(SlideRow)}}
+    kinds = {"job": str, **{field.name: _KINDS[str(field.type)] for field in COLUMNS}}
     made = {
         name: _array(cells, str if name.startswith(OWN) else kinds.get(name) or _kind(cells))
         for name, cells in zip(header, map(list, columns), strict=True)

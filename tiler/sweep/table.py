@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,13 @@ from tiler.checks.hints import made_of
 from tiler.errors import ConfigError, WorkerError
 from tiler.files import inside, write_whole
 from tiler.runner.reporting.tables import OWN, REFUSED, read_slides
-from tiler.runner.signals import STOPPED
 from tiler.runner.store.versions import git_state, versions
-from tiler.runner.work.job import SlideRow
+from tiler.runner.work.job import COLUMNS
 from tiler.storage.csv_text import csv_text
 from tiler.storage.safe_text import json_text
 from tiler.storage.stored import StoredError, read_json
 
 log = logging.getLogger("tiler")
-
-_WORST_FIRST = (*STOPPED, 1, 4, 6, 5, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) ->
     own = dict.fromkeys(
         name for job in jobs for row in job.rows[:1] for name in row if name.startswith(OWN)
     )
-    columns = ["job", *keys, *(field.name for field in fields(SlideRow)), *own]
+    columns = ["job", *keys, *(field.name for field in COLUMNS), *own]
     path = inside(folder, "sweep.csv")
     text = csv_text(columns, _rows(jobs))
     write_whole(path, text.encode(errors="surrogateescape"))
@@ -177,9 +174,3 @@ def write_definition(
     }
     text = json_text(definition, indent=2) + "\n"
     write_whole(inside(folder, "sweep.json"), text.encode(errors="surrogateescape"))
-
-
-def worst(codes: Iterable[int]) -> int:
-    """The exit code of a sweep: the worst of its jobs', or that of the signal that ended it."""
-    present = set(codes)
-    return next((code for code in _WORST_FIRST if code in present), max(present, default=0))

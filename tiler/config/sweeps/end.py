@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiler.config.job import say
 from tiler.config.sweeps.multirun import Sweep
-from tiler.runner.signals import STOPPED
+from tiler.errors import STOPPED, ConfigError, JobError, worst
 
 if TYPE_CHECKING:
     from tiler.sweep.table import JobRecord
@@ -32,7 +32,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     from tiler.runner.reporting.tables import REFUSED
     from tiler.sweep.contact_sheet import write_contact_sheet
     from tiler.sweep.parquet import write_parquet
-    from tiler.sweep.table import read_jobs, worst, write_definition, write_sweep
+    from tiler.sweep.table import read_jobs, write_definition, write_sweep
     from tiler.sweep.tracking import end_tracked_sweep
 
     folder, sweep_id = sweep.folder, sweep.context.sweep_id
@@ -51,8 +51,9 @@ def end_sweep(sweep: Sweep, code: int) -> int:
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
     if not jobs and not budgets and not code:
-        say(f"E_CONFIG: no job of the sweep left a record below {folder}: where did it go?")
-        code = 2
+        what = f"No job wrote a record below {folder}; check hydra.sweep.subdir"
+        say(f"{ConfigError.code}: {what}")
+        code = ConfigError.exit_code
     code = worst([code, *(job.run["exit_code"] for job in jobs + budgets)])
     end_tracked_sweep(sweep.tracker, folder, jobs, code)
     return code
@@ -60,7 +61,6 @@ def end_sweep(sweep: Sweep, code: int) -> int:
 
 def _lost(sweep: Sweep, found: Sequence[JobRecord]) -> list[JobRecord]:
     """The jobs that were launched and left no record; each is said."""
-    from tiler.errors import JobError
     from tiler.sweep.table import JobRecord
 
     there = {job.run["sweep"]["number"] for job in found}

@@ -38,10 +38,10 @@ def check_openslide() -> None:
                 image = slide.read_region((0, 0), 0, (_WIDTH, _HEIGHT)).convert("RGB")
     except OSError as error:
         limit = machine_limit(error) or f"the self-test of OpenSlide cannot run: {error}"
-        raise EnvironmentRefusedError(f"E_ENV: {limit}") from error
+        raise EnvironmentRefusedError(limit) from error
     if not np.array_equal(np.asarray(image), expected[:_HEIGHT, :_WIDTH]):
         raise EnvironmentRefusedError(
-            f"E_ENV: OpenSlide {openslide.__library_version__} returns wrong pixels in the"
+            f"OpenSlide {openslide.__library_version__} returns wrong pixels in the"
             " self-test (bottom row of tiles of a TIFF); install openslide-bin>=4.0.1.2"
         )
 

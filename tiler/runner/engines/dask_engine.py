@@ -215,6 +215,6 @@ class DaskEngine:
         key, task = self._tasks.popitem()
         del self._futures[key]
         return task, EnvironmentRefusedError(
-            "E_ENV: all Slurm jobs ended before a worker started in them; read what they printed in"
+            "all Slurm jobs ended before a worker started in them; read what they printed in"
             f" {self.logs}, and check that all nodes have the same Python and reach this machine"
         )

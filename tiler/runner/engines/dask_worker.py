@@ -77,4 +77,4 @@ def code_of_job(job: SlideJob) -> list[str]:
 
 
 def _refused(what: str) -> EnvironmentRefusedError:
-    return EnvironmentRefusedError(f"E_ENV: the worker on {socket.gethostname()} {what}")
+    return EnvironmentRefusedError(f"the worker on {socket.gethostname()} {what}")

@@ -99,7 +99,7 @@ class ProcessEngine:
         except Exception as error:
             self.__exit__(type(error), error, None)
             if limit := machine_limit(error):
-                what = f"E_ENV: engine.workers={self._count}: {limit}"
+                what = f"engine.workers={self._count}: {limit}"
                 raise EnvironmentRefusedError(what) from error
             raise
         return self

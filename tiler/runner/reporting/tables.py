@@ -6,23 +6,20 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import tiler
+from tiler.errors import STOPPED
 from tiler.files import inside, write_whole
 from tiler.runner.store.versions import versions
-from tiler.runner.work.job import STATUSES, SlideRow
+from tiler.runner.work.job import COLUMNS, STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
 from tiler.storage.safe_text import json_text
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
 
 RUNNING = "running"
 """The ``status`` in a ``run.json`` whose run has not ended, or died."""
-
-_SIGNALS = 128
-"""Exit codes above are 128 and the number of a signal."""
 
 REFUSED = "refused.json"
 """Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
@@ -44,7 +41,7 @@ def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str,
     own
         Columns of each slide from the user's table; their names begin with ``OWN``.
     """
-    columns = [field.name for field in fields(SlideRow)]
+    columns = [field.name for field in COLUMNS]
     columns += dict.fromkeys(name for some in own for name in some)
     text = csv_text(columns, ({**vars(row), **some} for row, some in zip(rows, own, strict=True)))
     write_whole(inside(out, "slides.csv"), text.encode(errors="surrogateescape"))
@@ -117,4 +114,4 @@ def _status(code: int | None) -> str:
     """How a run stands: one that says ``running`` while nothing holds its lock has died."""
     if code is None:
         return RUNNING
-    return "done" if code == 0 else "interrupted" if code > _SIGNALS else "failed"
+    return "done" if code == 0 else "interrupted" if code in STOPPED else "failed"

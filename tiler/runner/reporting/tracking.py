@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from tiler.checks.error_places import foreign_packages, raised_at
+from tiler.errors import STOPPED
 from tiler.protocols import RunStatus, Tracker
-from tiler.runner.signals import STOPPED
 from tiler.runner.work.job import SlideRow
 
 log = logging.getLogger("tiler")

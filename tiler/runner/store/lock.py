@@ -90,7 +90,7 @@ def _acquired(out: Path) -> BaseFileLock:
             lock.acquire(timeout=0)
     except Timeout:
         raise LockedError(
-            f"E_LOCKED: {out} is in use{_holder(out)}; wait for that run, or use another out"
+            f"{out} is in use{_holder(out)}; wait for that run, or use another out"
         ) from None
     except OSError as error:
         raise destination_error(error, path) from error

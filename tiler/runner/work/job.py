@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
 from tiler.runner.store.code import users_code
@@ -189,6 +190,9 @@ class SlideRow:
         of an earlier run which could not be replaced, empty for none.
     seconds
         Time spent on it.
+    code
+        The code of the error that the slide failed with, such as ``E_READ``. It is no column of its
+        own: ``reason`` begins with it.
     """
 
     slide_id: str
@@ -216,6 +220,7 @@ class SlideRow:
     path: str = ""
     output: str = ""
     seconds: float = field(default=0.0, compare=False)
+    code: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -223,3 +228,14 @@ class SlideRow:
         for name, value in vars(self).items():
             if isinstance(value, (int, float)) and not 0 <= value < math.inf:
                 raise ValueError(f"{name} {value!r} is out of range")
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a run whose only slide this is."""
+        if self.status != "failed":
+            return ExitCode.DONE
+        return ExitCode.BUG if self.code == UnforeseenError.code else ExitCode.SLIDE_FAILED
+
+
+COLUMNS = tuple(field for field in fields(SlideRow) if field.name != "code")
+"""The columns of ``slides.csv``."""

@@ -24,6 +24,7 @@ from tiler.errors import (
     ReadError,
     SlideError,
     TilerError,
+    UnforeseenError,
 )
 from tiler.files import destination_error, make_folder
 from tiler.protocols import Exported, FailedTile, LeftOut, Mask, WritesTiles, WSIReader
@@ -330,7 +331,7 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
             raise destination_error(error, folder / name) from error
         if size != expected:
             raise DestinationError(
-                f"E_DEST: {folder / name} has {size} bytes after {expected} were written"
+                f"{folder / name} has {size} bytes after {expected} were written"
             )
 
 
@@ -394,10 +395,3 @@ def bug(task: Task, error: Exception) -> UnforeseenError:
     """An error that nobody foresaw in a task, with its traceback."""
     trace = "".join(traceback.format_exception(error))
     return UnforeseenError(task.job.slide_id, f"a bug in tiler: {error!r}", trace)
-
-
-class UnforeseenError(SlideError):
-    """An error that nobody foresaw; its last detail is the traceback."""
-
-    code = "E_BUG"
-    exit_code = 1
