@@ -26,7 +26,7 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
 
 
 def run(folder: Path, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run with small images, and give back what was said."""
+    """Run with small images; return what was printed."""
     result = tiler(
         "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=64",
         "out=out", *words, cwd=folder, env=env,
@@ -82,7 +82,7 @@ def test_exporters_come_one_after_the_other_and_stay(folder: Path) -> None:
         seen = now
         check_vouched(folder)
     assert {name: content for name, (content, _) in seen.items()} == whole
-    for some in ("images", "json", "csv", "csv,json", "overview,images"):
+    for some in ("images", "csv,json", "overview,images"):
         assert "1 of 1 slides are done already" in run(folder, f"exporter=[{some}]")
         assert files(folder) == seen
     assert (row(folder)["status"], row(folder)["output"]) == ("done", "current")
@@ -170,10 +170,10 @@ OBSTACLES = {
     ),
     "a link": lambda place: (place / "link").symlink_to("/etc"),
     "a pipe": lambda place: os.mkfifo(place / "pipe"),
-    "an edited table": lambda place: (place / f"{NAME}.csv").write_text("x,y\n"),
+    "an edited table": lambda place: (place / f"{place.name}.csv").write_text("x,y\n"),
     "a link for a file": lambda place: (
-        (place / f"{NAME}.csv").rename(place.parent / "mine"),
-        (place / f"{NAME}.csv").symlink_to("../mine"),
+        (place / f"{place.name}.csv").rename(place.parent / "mine"),
+        (place / f"{place.name}.csv").symlink_to("../mine"),
     ),
     "no record": lambda place: (place / "record.json").unlink(),
     "a record of another slide": lambda place: other_record(place),
@@ -193,33 +193,55 @@ def fields_of(value: object) -> dict:
     return {**found, "row": {**found["row"], "slide_id": "other"}}
 
 
+IDS = {what: f"s{number}" for number, what in enumerate(OBSTACLES)}
+"""The slide that gets an obstacle."""
+
+SEVERAL = f"slides.paths=[{','.join(f'{name}.svs' for name in IDS.values())}]"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
+    """A folder with several slides of equal content and a run of them, made once."""
+    folder = tmp_path_factory.mktemp("made")
+    for name in IDS.values():
+        shutil.copy(shared_slides / f"{NAME}.svs", folder / f"{name}.svs")
+    run(folder, SEVERAL, "exporter=[csv,images]")
+    return folder
+
+
+@pytest.fixture
+def several(made: Path, tmp_path: Path) -> Path:
+    """A copy of ``made``."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
 @pytest.mark.parametrize("words", [["threshold=0.3"], ["exporter=[json]"]], ids=["redo", "add"])
-@pytest.mark.parametrize("what", OBSTACLES)
 def test_what_tiler_did_not_write_stops_the_slide_and_stays(
-    folder: Path, what: str, words: list[str]
+    several: Path, words: list[str]
 ) -> None:
-    run(folder, "exporter=[csv,images]")
-    place = folder / FOLDER
-    OBSTACLES[what](place)
-    before = everything(folder / "out/slides")
-    run(folder, *words, code=3)
-    assert everything(folder / "out/slides") == before
-    found = row(folder)
-    assert found["status"] == "failed"
-    assert found["reason"].startswith(f"E_OCCUPIED slide={NAME}: {place}/")
-    assert "move " in found["reason"]
-    assert found["output"] == ("" if "record" in what else "earlier")
+    out = several / "out/slides"
+    for what, name in IDS.items():
+        OBSTACLES[what](out / name)
+    before = everything(out)
+    run(several, SEVERAL, *words, code=3)
+    assert everything(out) == before
+    rows = {row["slide_id"]: row for row in read_csv(several / "out/slides.csv")}
+    for what, name in IDS.items():
+        assert rows[name]["status"] == "failed", what
+        assert rows[name]["reason"].startswith(f"E_OCCUPIED slide={name}: {out / name}/"), what
+        assert "move " in rows[name]["reason"], what
+        assert rows[name]["output"] == ("" if "record" in what else "earlier"), what
 
 
-@pytest.mark.parametrize("what", ["a file", "a folder", "a link", "a pipe"])
-def test_what_is_in_the_way_does_not_matter_where_nothing_is_to_be_done(
-    folder: Path, what: str
-) -> None:
-    run(folder, "exporter=[csv,images]")
-    OBSTACLES[what](folder / FOLDER)
-    before = everything(folder / "out/slides")
-    assert "1 of 1 slides are done already" in run(folder, "exporter=[csv]")
-    assert everything(folder / "out/slides") == before
+def test_what_is_in_the_way_does_not_matter_where_nothing_is_to_be_done(several: Path) -> None:
+    for what in ("a file", "a folder", "a link", "a pipe"):
+        OBSTACLES[what](several / "out/slides" / IDS[what])
+    before = everything(several / "out/slides")
+    count = len(IDS)
+    said = run(several, SEVERAL, "exporter=[csv]")
+    assert f"{count} of {count} slides are done already" in said
+    assert everything(several / "out/slides") == before
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder", "empty"])
@@ -323,33 +345,31 @@ def test_a_file_that_no_exporter_lists_is_named(folder: Path, own: dict[str, str
     assert not (folder / FOLDER).exists()
 
 
-@pytest.mark.parametrize("changed", ["parts", "helper", "unrelated"])
 @pytest.mark.parametrize("what", ["exporter", "mask"])
 def test_changed_code_of_the_users_redoes_what_depends_on_it(
-    folder: Path, own: dict[str, str], what: str, changed: str
+    folder: Path, own: dict[str, str], what: str
 ) -> None:
-    words = ["exporter=[json,images]", NOTES]
-    if what == "mask":
-        words = ["exporter=[json,images]", *MASK]
-    run(folder, *words, env=own)
-    before = files(folder)
-    assert "done already" in run(folder, *words, env=own)
-    source = folder / f"mine/{changed}.py"
-    source.write_text(source.read_text().replace("'one'", "'two'") + "# edited\n")
-    said = run(folder, *words, env=own)
-    after = files(folder)
-    if changed == "unrelated":
-        assert "done already" in said
-        assert after == before
-        return
+    words = ["exporter=[json,images]", *([NOTES] if what == "exporter" else MASK)]
     key = "exporter.notes" if what == "exporter" else "mask"
-    assert f"the code of {key} changed" in said
-    rewritten = {name for name in before if before[name][1] != after[name][1]}
-    assert rewritten == ({"notes.txt"} if what == "exporter" else before.keys())
-    if what == "mask":
-        assert "masks: 1 made" in said
-    elif changed == "helper":
-        assert b"two" in after["notes.txt"][0]
+    run(folder, *words, env=own)
+    assert "done already" in run(folder, *words, env=own)
+    for changed in ("unrelated", "helper", "parts"):
+        before = files(folder)
+        source = folder / f"mine/{changed}.py"
+        source.write_text(source.read_text().replace("'one'", "'two'") + "# edited\n")
+        said = run(folder, *words, env=own)
+        after = files(folder)
+        if changed == "unrelated":
+            assert "done already" in said
+            assert after == before
+            continue
+        assert f"the code of {key} changed" in said
+        rewritten = {name for name in before if before[name][1] != after[name][1]}
+        assert rewritten == ({"notes.txt"} if what == "exporter" else before.keys())
+        if what == "mask":
+            assert "masks: 1 made" in said
+        elif changed == "helper":
+            assert b"two" in after["notes.txt"][0]
     assert "done already" in run(folder, *words, env=own)
 
 
