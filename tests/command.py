@@ -41,14 +41,23 @@ def tiler(
     cwd: Path,
     env: dict[str, str] | None = None,
     timeout: float = 120,
-    module: str = "tiler",
+    module: str = "one_job",
     tracer: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m tiler`` from where importing has been done, and wait: see ``forks.py``.
+    """Run ``tiler`` in a process that is forked after all imports, and wait: see ``forks.py``.
 
-    ``tracer`` is a command that is to watch the process, such as strace.
+    A run that is no sweep is composed once, without Hydra's launch: see ``one_job.py``. Tests of
+    the command itself use ``whole_tiler``.
+
+    Parameters
+    ----------
+    module
+        The module to run; ``one_job`` and ``tiler`` are the command.
+    tracer
+        A command that watches the process, such as strace.
     """
     if not hasattr(os, "fork"):
+        module = "tiler" if module == "one_job" else module
         return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module)
     if _forks(os.getpid()).poll() is not None:
         _forks.cache_clear()
@@ -66,6 +75,17 @@ def tiler(
         code = int(server.stdout.readline())
         printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
     return subprocess.CompletedProcess([module, *words], code, *printed)
+
+
+def whole_tiler(
+    *words: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+    tracer: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m tiler`` in a process that is forked after all imports, and wait."""
+    return tiler(*words, cwd=cwd, env=env, timeout=timeout, module="tiler", tracer=tracer)
 
 
 @cache

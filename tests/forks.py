@@ -79,7 +79,12 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
     sys.path[:1] = [cwd, *(added.split(os.pathsep) if added else [])]
     sys.argv[1:] = words
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if module == "one_job":
+            import one_job
+
+            one_job.main()
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int):
             raise
@@ -91,6 +96,7 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
 if __name__ == "__main__":
     atexit.register(leave)
     import hydra
+    import one_job  # noqa: F401  for the commands to come
 
     import tiler.cli
     import tiler.compare.main

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import complaint, fresh_tiler, read_csv
+from command import whole_tiler as tiler
 from PIL import Image
 
 from tiler.config.command import naming
@@ -437,7 +438,9 @@ def test_a_table_may_set_keys_of_a_group_that_is_swept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cache", ["file", "file/below"])
 def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path, cache: str) -> None:
     (tmp_path / "file").touch()
-    result = tiler(f"cache={cache}", "out=out", cwd=tmp_path)
+    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
+    words = [*FILES, "slides.paths=a.tiff", f"cache={cache}", "out=out"]
+    result = tiler(*words, cwd=tmp_path)
     assert result.returncode == 2
     assert complaint(result).startswith(f"E_CONFIG: cache={cache}: ")
     assert not (tmp_path / "out").exists()

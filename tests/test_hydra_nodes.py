@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import complaint, read_csv
+from command import whole_tiler as tiler
 from hydra.core.global_hydra import GlobalHydra
+from tracked import picture
 
 from tiler.config.checks.targets import trusted_packages
 from tiler.config.checks.typed import check_engine
@@ -284,10 +286,12 @@ def test_options_are_found_wherever_flags_stand(tmp_path: Path) -> None:
         (tmp_path / name / "mask").mkdir(parents=True)
         text = "_target_: tiler.masks.HsvMask\nmpp: 9\n"
         (tmp_path / name / f"mask/{name}.yaml").write_text(text)
+    picture(tmp_path)
     words = ["out=out", "-m", "mask=one,two", "--config-dir", "one", "resolution=level",
-             "hydra.searchpath=[file://two]", "dry_run=false"]  # fmt: skip
-    done = fresh_tiler(*words, cwd=tmp_path)
+             "hydra.searchpath=[file://two]", "dry_run=false", "slides=files",
+             "slides.paths=pic.png", "tile.size=16"]  # fmt: skip
+    done = tiler(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [row["mask"] for row in read_csv(tmp_path / "out/sweep.csv")] == ["one", "two"]
-    printed = fresh_tiler("--cfg", "job", "mask=one", f"-cd={tmp_path}/one", cwd=tmp_path)
+    printed = tiler("--cfg", "job", "mask=one", f"-cd={tmp_path}/one", cwd=tmp_path)
     assert "mpp: 9\n" in printed.stdout
