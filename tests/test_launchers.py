@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command import complaint, read_csv
-from command import fresh_tiler as tiler
+from command import complaint, fresh_tiler, read_csv
+from command import whole_tiler as tiler
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.config.sweeps import submitit_jobs
@@ -25,20 +25,20 @@ from tiler.config.sweeps.submitit_jobs import launch_error
 
 TESTS = Path(__file__).parent
 REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))
-KEPT = {"16": TILES, "32": 6, "48": 2}
+KEPT = {"16": TILES, "32": 6}
 """Tiles by their size."""
 
 
 @pytest.mark.parametrize("repeat", range(REPEATS))
 def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> None:
     picture(tmp_path)
-    result = tiler(
-        "-m", *COMMON, "tile.size=16,32,48", "threshold=0.25,1.0", "tracker=mlflow",
+    result = fresh_tiler(
+        "-m", *COMMON, "tile.size=16,32", "threshold=0.25,1.0", "tracker=mlflow",
         "hydra/launcher=submitit_local", "out=sweep", cwd=tmp_path, timeout=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "tracker" not in result.stderr
-    assert "6 jobs" in result.stderr
+    assert "4 jobs" in result.stderr
     assert not list(tmp_path.rglob("*%*"))
     rows = read_csv(tmp_path / "sweep/sweep.csv")
     assert Counter((row["tile.size"], row["status"]) for row in rows) == {
@@ -47,14 +47,14 @@ def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> Non
 
     client = mlflow_client(tmp_path / "sweep/mlflow.db")
     runs = mlflow_runs(client)
-    assert len(runs) == 7
+    assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert parent.data.params["tile.size"] == "16,32,48"
+    assert parent.data.params["tile.size"] == "16,32"
     assert parent.data.metrics == {
-        "jobs": 6, "failures": 0, "slides": 6, "tiles": 2 * sum(KEPT.values()),
+        "jobs": 4, "failures": 0, "slides": 4, "tiles": 2 * sum(KEPT.values()),
     }  # fmt: skip
     assert "sweep.csv" in files_of(client, parent.info.run_id)
 
@@ -74,7 +74,7 @@ def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> Non
 def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    result = tiler(
+    result = fresh_tiler(
         "-m", *COMMON, "tracker=jsonl", "hydra/launcher=submitit_local", "out=sweep",
         "slides._target_=tiler.slides.find_slides,faulty.deadly_slides", cwd=tmp_path, env=env,
     )  # fmt: skip
@@ -132,7 +132,7 @@ def first(folder: Path, pattern: str) -> Path:
 
 def test_joblib_runs_jobs_that_work_by_themselves(tmp_path: Path) -> None:
     picture(tmp_path)
-    result = tiler(
+    result = fresh_tiler(
         "-m", *COMMON, "tile.size=16,32", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
         "out=sweep", cwd=tmp_path,
     )  # fmt: skip
@@ -185,7 +185,7 @@ def test_a_missing_launcher_names_its_extra(tmp_path: Path) -> None:
     )
     env = {"PYTHONPATH": f"{tmp_path}:{TESTS.parent}"}
     words = ["-m", "threshold=0.1,0.2", "hydra/launcher=submitit_local", "out=sweep"]
-    result = tiler(*words, cwd=tmp_path, env=env)
+    result = fresh_tiler(*words, cwd=tmp_path, env=env)
     assert result.returncode == 2
     assert "pip install 'tiler[submitit]'" in result.stderr.splitlines()[-1]
 
