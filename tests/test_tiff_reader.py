@@ -207,11 +207,14 @@ def test_any_region_is_openslides(twins, name, level, x, y, width, height):
 def test_real_slides_are_openslides(shared_slides, name):
     with TiffReader(shared_slides / name) as mine, OpenSlideReader(shared_slides / name) as theirs:
         assert mine.facts == theirs.facts
-        whole = tuple(mine.dimensions)
-        a, b = both((mine, theirs), (0, 0), whole, 0)
+        width, height = mine.dimensions
+        # Of the large one its lower right, with all that its tiles lack there.
+        corner = (2500, 2300) if width * height > 10_000_000 else (0, 0)
+        size = width - corner[0], height - corner[1]
+        a, b = both((mine, theirs), corner, size, 0)
         assert np.array_equal(a, b)
         # From the corner, OpenSlide reads other levels at whole pixels too.
-        for level, size in enumerate(mine.level_dimensions):
+        for level, size in list(enumerate(mine.level_dimensions))[1:]:
             a, b = both((mine, theirs), (0, 0), tuple(size), level)
             assert np.array_equal(a, b)
 
