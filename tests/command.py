@@ -101,6 +101,11 @@ def _forks(pid: int) -> subprocess.Popen[str]:
     )
 
 
+def patience(seconds: float) -> float:
+    """Return how long a loaded machine may take for what takes so many seconds on an idle one."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     """A table's rows."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:

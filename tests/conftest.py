@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from tiler.readers.base import Facts, LevelReader
 settings.register_profile("tiler", derandomize=True, deadline=None, max_examples=80)
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("tiler")
+
+
+def pytest_configure() -> None:
+    """Meet Ctrl-C and a hang-up again where a background shell or nohup has them ignored.
+
+    The commands of tests would inherit that, and go on after the signals that tests send.
+    """
+    met = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    for name, handler in met.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

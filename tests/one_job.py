@@ -1,63 +1,51 @@
-"""A run of tiler that composes its configuration once. With Hydra's launch it is three times.
+"""The command, but that Hydra runs a job with the configuration that tiler composed to check it.
 
-``command.tiler`` runs this. docs/decisions/0010-commands-of-tests.md says what this saves.
+Hydra's launch composes the same configuration twice more. ``command.tiler`` runs this instead:
+docs/decisions/0010-commands-of-tests.md says what it saves.
 """
 
 from __future__ import annotations
 
 import copy
-import gc
-import os
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig, open_dict, read_write
 
-from tiler import entry
-from tiler.config.command.flags import read_command_line
-from tiler.config.compose import Composed, compose
-from tiler.config.home import quoted_homes
-from tiler.config.job import Command, complain, do_job
-from tiler.config.schema import register_schema
-from tiler.config.sweeps.multirun import register_resolvers
-from tiler.errors import TilerError
-from tiler.runner.signals import leave_at_once
+from tiler import cli, entry
+
+_RUN = "hydra.mode=RUN"
+"""What the command tells Hydra last, where it is no sweep."""
 
 
 def main() -> None:
-    """Compose and check as the command does, run the job, and end this process.
+    """Run the command and end this process.
 
-    A sweep, a flag, a setting of Hydra's and a mistake in the composition run the whole command.
+    A sweep, a flag that prints and settings of Hydra's are left to Hydra.
     """
-    started = time.perf_counter()
-    words = sys.argv[1:]
-    if any(word.lstrip("+~").startswith(("-", "hydra")) for word in words):
-        entry.main()
-        return
-    gc.disable()
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    leave_at_once()
-    register_schema()
-    register_resolvers()
-    composed = composed_of(words)
-    if composed is None or composed.sweeps:
-        entry.main()
-        return
-    task = as_hydra_would(composed.config)
-    sys.exit(do_job(task, Command(Path.cwd(), started, composed.variables)))
+    composed: list[Any] = []
+    real_compose, real_main = cli.compose, hydra.main
 
+    def compose(*arguments: Any) -> Any:
+        composed.append(real_compose(*arguments))
+        return composed[-1]
 
-def composed_of(words: list[str]) -> Composed | None:
-    """Compose and check a configuration; None where Hydra refuses it."""
-    try:
-        return compose(read_command_line(quoted_homes(words)))
-    except TilerError as error:
-        sys.exit(complain(error))
-    except Exception:
-        return None
+    def main(**place: Any) -> Callable[[Any], Callable[[], None]]:
+        def decorated(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+            hydras = [word for word in sys.argv[1:] if word.lstrip("+~").startswith("hydra")]
+            if hydras != [_RUN]:
+                return real_main(**place)(task)
+            return lambda: task(as_hydra_would(composed[-1].config))
+
+        return decorated
+
+    cli.compose, hydra.main = compose, main
+    entry.main()
 
 
 def as_hydra_would(config: DictConfig) -> DictConfig:

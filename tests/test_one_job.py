@@ -49,6 +49,9 @@ def seen(run: Callable[..., CompletedProcess[str]], folder: Path, words: list[st
         ["out=out", "tile.size=0"],
         ["out=out", "dry_run=true", "limits.max_tiles=1"],
         ["out=out", "hydra.run.dir=elsewhere"],
+        ["--cfg=job", "threshold=0.3"],
+        ["--help"],
+        ["out=out", "mask=nothing"],
     ],
 )
 def test_it_does_what_the_command_does(tmp_path: Path, words: list[str]) -> None:

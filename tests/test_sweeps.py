@@ -326,18 +326,28 @@ def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -
     assert not (tmp_path / "res/sweep.png").is_file()
 
 
-@pytest.mark.parametrize("code", ["7", "0", "'no licence'", ""])
-def test_a_part_that_ends_the_process_is_told_not_to(tmp_path: Path, code: str) -> None:
+ENDINGS = {"Seven": "7", "Zero": "0", "Text": "'no licence'", "Nothing": ""}
+
+
+def test_a_part_that_ends_the_process_is_told_not_to(slides: list[str], tmp_path: Path) -> None:
     (tmp_path / "ending.py").write_text(
-        f"class Mask:\n    def __init__(self):\n        raise SystemExit({code})\n"
+        "".join(
+            f"class {name}:\n    def __init__(self):\n        raise SystemExit({code})\n"
+            for name, code in ENDINGS.items()
+        )
     )
     env = {"TILER_TARGETS": "ending", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
-    alone = fresh_tiler("mask=none", "mask._target_=ending.Mask", "out=one", cwd=tmp_path, env=env)
-    assert alone.returncode == 2
-    assert f"sys.exit({code or None})" in alone.stderr
-    words = ["-m", "mask=none", "mask._target_=ending.Mask,tiler.masks.AllTissue", "out=res"]
+    for name, code in ENDINGS.items():
+        words = [*slides, "mask=none", f"mask._target_=ending.{name}", f"out={name}"]
+        alone = tiler(*words, cwd=tmp_path, env=env)
+        assert alone.returncode == 2
+        assert f"sys.exit({code or None})" in alone.stderr
+    masks = ",".join([*(f"ending.{name}" for name in ENDINGS), "tiler.masks.AllTissue"])
+    words = ["-m", *slides, "mask=none", f"mask._target_={masks}", "out=res"]
     assert fresh_tiler(*words, cwd=tmp_path, env=env).returncode == 2
-    assert [row["status"] for row in read_csv(tmp_path / "res/sweep.csv")] == ["failed", "done"]
+    rows = {row["mask._target_"]: row["status"] for row in read_csv(tmp_path / "res/sweep.csv")}
+    failed = {f"ending.{name}": "failed" for name in ENDINGS}
+    assert rows == {**failed, "tiler.masks.AllTissue": "done"}
 
 
 def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import faulty
 import numpy as np
 import pytest
 import tifffile
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import complaint, fresh_tiler, patience, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import (
@@ -43,13 +43,12 @@ from tiler.runner.work.tasks import FinishTask, PlanTask, TilesTask
 from tiler.runner.work.worker_state import Desk
 from tiler.written import WrittenFile
 
-NAME = "CMU-1-Small-Region"
 HERE = Path(__file__).parent
 FAULTY = {
     "TILER_TARGETS": "faulty",
     "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
 }
-COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=400", "mask=none",
+COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=40", "mask=none",
           "exporter=[csv,images]", "reader=openslide", "out=out"]  # fmt: skip
 READER = "reader._target_=faulty.FaultyReader"
 """Goes with ``reader=openslide``, whose keys it takes."""
@@ -60,13 +59,16 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX system
 @pytest.fixture
 def folder(tmp_path: Path, shared_slides: Path) -> Path:
     (tmp_path / "in").mkdir()
-    shutil.copy(shared_slides / f"{NAME}.svs", tmp_path / "good.svs")
+    shutil.copy(shared_slides / "boxes.tiff", tmp_path / "small.svs")  # 300 × 250, soon tiled
+    shutil.copy(shared_slides / "CMU-1-Small-Region.svs", tmp_path / "large.svs")
     return tmp_path
 
 
 def slides(folder: Path, *names: str) -> None:
+    """Add slides: small ones, or large ones where one of them is to be slow."""
+    content = "large.svs" if any("slow" in name for name in names) else "small.svs"
     for name in names:
-        os.link(folder / "good.svs", folder / f"in/{name}.svs")
+        os.link(folder / content, folder / f"in/{name}.svs")
 
 
 def outputs(out: Path) -> dict[str, bytes]:
@@ -306,7 +308,7 @@ def test_a_refused_command_leaves_no_worker(folder: Path) -> None:
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str) -> None:
     slides(folder, "a")
-    shutil.copy(folder / "good.svs", folder / "in/swapped.svs")
+    shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
     result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
     assert result.returncode == 3
     found = statuses(folder)
@@ -354,7 +356,7 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
             break
     time.sleep(0.3)
     process.send_signal(number)
-    rest = process.communicate(timeout=5)[1]
+    rest = process.communicate(timeout=patience(5))[1]
     assert process.returncode == code
     assert "re-run to resume" in rest
     assert alive(folder) == []
@@ -408,8 +410,11 @@ def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float)
     assert process.stderr is not None
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=5)[1]
-    assert process.returncode in (130, -signal.SIGINT)  # Python itself has yet to begin
+    said = process.communicate(timeout=patience(5))[1]
+    if "init_import_site" in said:  # Python's own start was interrupted, on a loaded machine
+        assert process.returncode == 1
+    else:
+        assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in said or process.returncode != 130
     assert alive(folder) == []
 
@@ -427,7 +432,7 @@ def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
             break
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=5)[1]
+    rest = process.communicate(timeout=patience(5))[1]
     assert process.returncode == 143
     assert "1 job; the sweep comes to" in rest
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "interrupted"]
@@ -504,7 +509,7 @@ def test_a_worker_whose_parent_died_before_it_began_ends() -> None:
 
 def test_one_run_per_folder(folder: Path) -> None:
     slides(folder, "slow1")
-    command = [sys.executable, "-m", "tiler", *COMMON, READER]
+    command = [sys.executable, "-m", "tiler", *COMMON, "tile.size=400", READER]
     process = subprocess.Popen(
         command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.DEVNULL
     )
