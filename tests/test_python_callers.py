@@ -191,7 +191,7 @@ def test_after_an_extraction_that_kept_nothing_the_reason_is_told(tmp_path: Path
                 call(tmp_path / "out")
         assert extractor.extract() == []
         for call in calls:
-            with pytest.raises(RuntimeError, match=r"slide s1: extract\(\) kept none of") as caught:
+            with pytest.raises(RuntimeError, match=r"slide s1: extract\(\) kept 0 of") as caught:
                 call(tmp_path / "out")
             assert why in str(caught.value)
             assert "call extract()" not in str(caught.value)

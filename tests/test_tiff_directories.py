@@ -240,7 +240,7 @@ def test_lists_that_lie_upon_one_another_are_read_within_bounds(
 
     monkeypatch.setattr(TileFile, "read", counted)
     if pages > 1:
-        with pytest.raises(ValueError, match="they say more than 1,048,576 bytes"):
+        with pytest.raises(ValueError, match="they have more than 1,048,576 bytes"):
             read(path)
     else:
         assert len(read(path).pages[0]) == 2  # of two alike only one is read
@@ -257,7 +257,7 @@ def test_python_numbers_of_many_pages_are_held_within_bounds(tmp_path, monkeypat
     monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="they say more than"):
+        with pytest.raises(ValueError, match="they have more than"):
             read(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -1,4 +1,4 @@
-"""``TileExtractor``: a slide and a wish in, a list of tiles out."""
+"""``TileExtractor``: from a slide and a tile specification to a list of tiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiler.stages import (
 
 
 class TileExtractor(RegionWriter):
-    """Cuts slides into tiles that hold enough tissue.
+    """Cut slides into tiles that contain enough tissue.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class TileExtractor(RegionWriter):
         return self
 
     def extract(self, source: WSIReader | None = None) -> list[RegionSpec]:
-        """All tiles whose coverage reaches the threshold, row by row.
+        """Return all tiles whose coverage reaches the threshold, row by row.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class TileExtractor(RegionWriter):
         return self.region_specs_
 
     def make_mask(self, source: WSIReader) -> Mask:
-        """A slide's mask by provider, static mask or, without either, all tissue: bool (h, w).
+        """Return a slide's mask, bool (h, w): from the provider, the static mask, or all tissue.
 
         Raises
         ------

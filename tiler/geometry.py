@@ -110,9 +110,9 @@ def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
 
 
 def is_number(value: object) -> bool:
-    """Whether ``value`` is a real number, NumPy's among them; ``True`` and ``False`` are not."""
+    """Return whether ``value`` is a real number, also one of NumPy; booleans are not."""
     kind = type(value)
-    if kind is int or kind is float:  # nearly always, and much faster than asking Real
+    if kind is int or kind is float:  # nearly always, and much faster than isinstance with Real
         return True
     return isinstance(value, Real) and kind is not bool
 

@@ -1,4 +1,4 @@
-"""The grid: arrays in, arrays out. Knows no slide, no file and no configuration.
+"""The grid: arrays in, arrays out, without slides, files or configuration.
 
 A grid of tiles is the product of two axes, so everything here works on one axis at a time and
 whole arrays at once. Order is row by row, x fastest.
@@ -16,7 +16,7 @@ from tiler.spec import Edge
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below what anyone asks
+_DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below any setting
 
 
 def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:
@@ -27,7 +27,7 @@ def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:
 
 
 def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
-    """Where the tiles of one axis begin, from the start of the area.
+    """Return where the tiles of one axis begin, from the start of the area.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
 
 
 def settled(edges: Floats) -> Floats:
-    """Cells' begins and ends, (n, 2), put back on the whole pixel that float dust moved them off.
+    """Return cells' begins and ends, (n, 2), with rounding errors of floats removed.
 
-    What counts as dust is a share of the cell's own length: a large cell and a tiny one, as of a
+    The tolerance is a share of the cell's own length: a large cell and a tiny one, as of a
     mask of a single pixel, are placed equally well.
     """
     nearest = np.rint(edges)
@@ -104,7 +104,7 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
 
 
 def _between(table: npt.NDArray[np.generic], edges: Floats) -> Floats:
-    """Growth of a running sum along axis 0 between two fractional positions: (n, ...)."""
+    """Return the growth of a running sum along axis 0 between two positions: (n, ...)."""
     last = len(table) - 1
     start, stop = np.clip(edges, 0, last).T
     first, final = (np.minimum(e.astype(np.intp), max(last - 1, 0)) for e in (start, stop))

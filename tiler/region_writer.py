@@ -116,8 +116,6 @@ class RegionWriter:
         if not chosen:
             why = "call extract() first" if regions is None else "the list of regions is empty"
             if regions is None and self._nothing_found:
-                why = (
-                    f"extract() kept none of {self.candidates_} candidates ({self._nothing_found})"
-                )
+                why = f"extract() kept 0 of {self.candidates_} candidates ({self._nothing_found})"
             raise RuntimeError(f"no regions to write for slide {slide.name}: {why}")
         return placed_regions(slide, chosen)

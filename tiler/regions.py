@@ -1,4 +1,4 @@
-"""The answer: one tile, where it lies and how much tissue it has."""
+"""Regions: the place of a tile, and its coverage."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Regions(Sequence[RegionSpec]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def take(self, chosen: npt.NDArray[np.generic] | slice) -> Regions:
-        """Those at some indices, of a slice, or where a boolean array says so."""
+        """Return those at some indices, of a slice, or where a boolean array is True."""
         return Regions(
             self.locations[chosen],
             self.ratios[chosen],

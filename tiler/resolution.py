@@ -1,4 +1,4 @@
-"""How a resolution is said, the one number it becomes, and the plan to read it.
+"""Resolutions, the downsample that each one is on a slide, and the plan to read it.
 
 That number is the *downsample*: level-0 pixels per target pixel, along either axis.
 """
@@ -19,7 +19,7 @@ LEVEL_TOLERANCE = 0.02
 
 
 class Scan(Protocol):
-    """What a resolution needs to know of a slide."""
+    """The facts of a slide that a resolution needs."""
 
     @property
     def name(self) -> str: ...
@@ -94,8 +94,8 @@ class Magnification:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        asked = _known(scan, "magnification", "a magnification") / self.value
-        return _near_level(asked, scan, self.tolerance)
+        downsample = _known(scan, "magnification", "a magnification") / self.value
+        return _near_level(downsample, scan, self.tolerance)
 
     def mpp(self, scan: Scan) -> float:
         """Microns per target pixel."""
@@ -128,8 +128,8 @@ class MPP:
 
     def downsample(self, scan: Scan) -> float:
         """Level-0 pixels per target pixel."""
-        asked = self.value / _known(scan, "mpp", "a resolution in mpp")
-        return _near_level(asked, scan, self.tolerance)
+        downsample = self.value / _known(scan, "mpp", "a resolution in mpp")
+        return _near_level(downsample, scan, self.tolerance)
 
     def mpp(self, scan: Scan) -> float:
         """Microns per target pixel: the value itself, or those of the level that is taken."""
@@ -144,7 +144,7 @@ Resolution = Level | Magnification | MPP
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """Which level to read for a target, and by how much to reduce it.
+    """The level to read for a target, and the factor by which to reduce it.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def plan_read(
 
 
 def level_at(downsample: float, level_downsamples: Sequence[float]) -> int | None:
-    """The level that a target downsample is exactly, so that nothing is resampled; else None."""
+    """Return the level with exactly the target's downsample, if there is one."""
     for level, other in enumerate(level_downsamples):
         if math.isclose(downsample, other, rel_tol=1e-9):
             return level
@@ -222,7 +222,7 @@ def _known(scan: Scan, quantity: str, wish: str) -> float:
 
 
 def _near_level(downsample: float, scan: Scan, tolerance: float) -> float:
-    """The downsample of the nearest level if that is within the tolerance, else the one asked."""
+    """Return the nearest level's downsample if it is within the tolerance, else the given one."""
     if tolerance:
         nearest = min(scan.level_downsamples, key=lambda other: abs(other - downsample))
         if abs(nearest - downsample) <= tolerance * downsample * (1 + 1e-9):

@@ -1,4 +1,4 @@
-"""The wish: how large the tiles are, how far apart, at which resolution. Knows no slide."""
+"""The tile specification: size, stride and resolution of tiles, for any slide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MeasurementUnit(StrEnum):
 
 
 class Edge(StrEnum):
-    """What happens to tiles that would cross the far edges of the area."""
+    """The policy for tiles that would cross the far edges of the area."""
 
     DROP = "drop"
     """They are left out: every tile lies wholly inside."""
@@ -36,7 +36,7 @@ class Edge(StrEnum):
 
 @dataclass(frozen=True)
 class TileSpec:
-    """What to cut a slide into.
+    """The tiles to cut a slide into.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class TileSpec:
 
 
 def _step(side: float, overlap: float, whole: bool) -> float:
-    """How far apart tiles of some width or height are, one of which overlaps the next."""
+    """Return the stride of overlapping tiles along one side."""
     if not whole:
         return side * (1 - overlap)
     # Rounded before it is rounded up: 0.55 * 100 is 55.00000000000001.

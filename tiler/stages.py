@@ -36,7 +36,7 @@ def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
     Raises
     ------
     LimitError
-        When the target is finer or coarser than numbers of pixels can say.
+        When the target is too fine or too coarse for numbers of pixels.
     """
     target = resolution.downsample(source)
     if not 1 / MAX_DOWNSAMPLE <= target <= MAX_DOWNSAMPLE:
@@ -93,7 +93,7 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
         raise SlideError(
             source.name,
             f"tile.size={tuple(spec.size)} and tile.stride={tuple(spec.stride)} {spec.unit.value}"
-            f" come out below one pixel at {spec.resolution.token}; choose larger ones",
+            f" are less than one pixel at {spec.resolution.token}; choose larger ones",
         )
     per = reference.target_per_reference
     return ScaledTile(size, stride, Extent(size.width / per, size.height / per))
@@ -127,7 +127,7 @@ def grid_axes(
         y, tile.reference_size.height, source.bounds.y, mask.per_pixel.height, reference
     )
     if level_at(reference.target_downsample, source.level_downsamples) is not None:
-        # The last pixel of a level that was rounded up counts for its part inside the slide.
+        # The last pixel of a level that was rounded up counts for its share inside the slide.
         (width, height), bounds = source.dimensions, source.bounds
         if bounds.right == width:
             _cut(columns, x + tile.size.width == area.right, mask.mask.shape[1])

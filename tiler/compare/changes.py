@@ -40,7 +40,7 @@ class TileChange:
 
     @property
     def equal(self) -> bool:
-        """Whether both runs kept the same tiles with the same ratios."""
+        """Return whether both runs kept the same tiles with the same ratios."""
         return not (self.gained or self.lost or self.ratio_change)
 
 
@@ -82,7 +82,7 @@ class SlideChange:
 
     @property
     def equal(self) -> bool:
-        """Whether status, tiles and ratios are equal; False for an unfinished slide."""
+        """Return whether status, tiles and ratios are equal; False for an unfinished slide."""
         ended = self.status[0] == self.status[1] != "interrupted"
         return ended and (self.tiles is None or self.tiles.equal)
 
@@ -92,8 +92,8 @@ def setting_changes(a: Run, b: Run) -> list[str]:
 
     def shown(run: Run) -> Facts:
         config = run.facts.get("config") or {}
-        told = {key: value for key, value in config.items() if key != "out"}
-        return {**told, "versions": run.facts.get("versions") or {}}
+        settings = {key: value for key, value in config.items() if key != "out"}
+        return {**settings, "versions": run.facts.get("versions") or {}}
 
     return list(differences(shown(a), shown(b)))
 

@@ -21,7 +21,7 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Told:
-    """The parts of a ``run.json`` that are compared."""
+    """The keys of a ``run.json`` that are compared."""
 
     config: Facts | None = None
     versions: Facts | None = None
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run is still running or was killed."""
+        """Return whether the run is still running or was killed."""
         return self.facts.get("status") == RUNNING
 
     @property

@@ -54,7 +54,7 @@ def make_encoder(
     Raises
     ------
     ConfigError
-        When a value is none of these, naming it.
+        When a value is invalid, naming it.
     """
     _check("extension", extension, EXTENSIONS)
     _check("subsampling", subsampling, SUBSAMPLINGS)
@@ -102,7 +102,7 @@ def encoder_for(extension: str) -> Encoder:
 
 
 def _takes_rgb(encode: Encoder) -> bool:
-    """Return whether an RGB image can be saved, in its own size: no format says so beforehand."""
+    """Return whether an RGB image can be saved, in its own size: no format states it beforehand."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -116,7 +116,7 @@ def _takes_rgb(encode: Encoder) -> bool:
 
 
 def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
-    # Types count: True == 1 == 1.0, and the record of a run would not say the same of them.
+    # Types count: True == 1 == 1.0, and the record of a run would not contain the same value.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         listed = ", ".join(map(repr, choices))
         raise ConfigError(f"exporter.images.{field}={value!r}: choose one of {listed}")
@@ -125,8 +125,8 @@ def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
 def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:
     import simplejpeg
 
-    # Below quality 96, libjpeg-turbo takes its fast DCT here whatever fastdct says: simplejpeg
-    # never asks for the accurate one. On tissue that adds 0.4 % to the error at quality 90 and
+    # Below quality 96, libjpeg-turbo takes its fast DCT here for any value of fastdct: simplejpeg
+    # never selects the accurate one. On tissue that adds 0.4 % to the error at quality 90 and
     # 4:2:0, but up to a quarter at 95 and 4:4:4.
     data: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels), quality=quality, colorsubsampling=subsampling, fastdct=False

@@ -91,7 +91,7 @@ class ImagesExporter:
 
     @property
     def per_tile(self) -> bool:
-        """True: any part of the regions can be written by itself."""
+        """True: any part of the regions can be written separately."""
         return True
 
     def export(
@@ -107,7 +107,7 @@ class ImagesExporter:
     def export_each(
         self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
     ) -> Iterator[WrittenFile | FailedTile]:
-        """Write one image per region; what came of each, as soon as it is there."""
+        """Write one image per region; yield each result as soon as it is ready."""
         make = self._maker(source)
         made: set[str] = set()
 
@@ -126,7 +126,7 @@ class ImagesExporter:
         return in_order(one, regions, self.threads or default_threads())
 
     def _maker(self, source: WSIReader) -> Callable[[RegionSpec], bytes]:
-        """What turns a region into a file's bytes."""
+        """Return the function from a region to a file's bytes."""
         if not self.passthrough:
             encode = self._encoder()
             return lambda region: encode(_read(source, region))
@@ -154,7 +154,7 @@ class ImagesExporter:
         return {"extension": self.extension, "shard": self.shard}
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Where a tile's file lies, below the slide's folder."""
+        """Return where a tile's file lies, below the slide's folder."""
         return "/".join(self._place(slide, region))
 
     def _place(self, slide: str, region: RegionSpec) -> tuple[str, str]:
@@ -196,7 +196,7 @@ def save_tiles(
         path = inside(folder, tile_name(source.name, region, extension))
         try:
             write_whole(path, encode(_read(source, region)))
-        except Exception as error:  # whatever it was, the other tiles are still wanted
+        except Exception as error:  # whatever it was, the other tiles are still needed
             return error
         return path
 

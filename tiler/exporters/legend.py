@@ -34,7 +34,7 @@ def with_legend(
 ) -> Pixels:
     """Put a legend, and a scale bar where the scale is known, below a picture.
 
-    Nothing lies on the picture, and no word is cut: where the picture is narrow, the result is
+    Nothing lies on the picture, and no text is cut: where the picture is narrow, the result is
     wider.
 
     Parameters
@@ -137,7 +137,7 @@ def _write(strip: Pixels, x: int, y: int, words: str, size: int, ink: int) -> No
 
 
 def _letters(words: str, size: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Words as grey values, 255 = ink."""
+    """Return text as grey values, 255 = ink."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("L", (_length(words, size), size + size // 2))

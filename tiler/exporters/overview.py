@@ -39,7 +39,7 @@ _SMALLEST = 8  # pixels: where tiles are smaller, their outline is drawn and not
 
 @dataclass(frozen=True)
 class OverviewExporter:
-    """Writes ``<slide>_overview.jpg``: the slide, what is no tissue darker, with lines.
+    """Writes ``<slide>_overview.jpg``: the slide, other areas darker, with lines.
 
     Solid frames are tiles that were kept. Dashed frames are cells with some tissue below the
     threshold; a cross in one means that the tile could not be read. A legend and, where the

@@ -1,4 +1,4 @@
-"""Tissue masks: the only places, beside the one resize, that know OpenCV.
+"""Tissue masks: the only modules, beside the one resize, that use OpenCV.
 
 Functions import it where they use it: a mask from the cache need not wait for it.
 """

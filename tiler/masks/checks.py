@@ -1,4 +1,4 @@
-"""Settings of masks, checked when they are given."""
+"""Checks of masks' settings."""
 
 from __future__ import annotations
 

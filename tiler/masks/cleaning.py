@@ -1,4 +1,4 @@
-"""Specks and holes: what is too small to mean anything."""
+"""Removal of specks of tissue and of holes in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clean(mask: Mask, min_tissue: float, min_hole: float) -> Mask:
 
 
 def remove_specks(mask: Mask, min_area: float) -> Mask:
-    """Keep the pieces of at least ``min_area`` pixels; pieces hold together by corners too."""
+    """Keep pieces of at least ``min_area`` pixels; pixels that touch by corners are one piece."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -44,7 +44,7 @@ def fill_holes(mask: Mask, min_area: float) -> Mask:
     """Fill background of fewer than ``min_area`` pixels that tissue surrounds.
 
     What touches the border is no hole, however small: a slide without tissue stays without.
-    Holes hold together by edges only, the counterpart of tissue that holds together by corners.
+    Pixels of a hole must touch by edges, the counterpart of tissue, where corners are enough.
     """
     import cv2
 

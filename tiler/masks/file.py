@@ -1,4 +1,4 @@
-"""A mask that somebody else made, as an image file."""
+"""A mask from an image file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiler.masks.checks import whole
 from tiler.protocols import Mask, WSIReader
 
 PILLOW_LIMIT = 178_956_970
-"""Pillow refuses larger images, whatever ``max_pixels`` says (twice its MAX_IMAGE_PIXELS)."""
+"""Pillow refuses larger images, whatever ``max_pixels`` is (twice its MAX_IMAGE_PIXELS)."""
 
 ASPECT_TOLERANCE = 0.02
 """The largest relative difference between the aspect ratios of mask and slide."""
@@ -24,7 +24,7 @@ ASPECT_TOLERANCE = 0.02
 _GREY = {"1", "L", "I", "I;16", "I;16L", "I;16B"}
 _COLOUR = {"P", "RGB", "RGBA", "LA", "PA"}
 _LISTED = 8  # values named in an error
-_COUNTED = 256  # colours told apart
+_COUNTED = 256  # colours distinguished
 _WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 
 
@@ -32,7 +32,7 @@ _WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 class FileMask:
     """A mask image on disk, stretched over the slide's bounded area: non-zero is tissue.
 
-    It is turned as its Exif orientation says.
+    It is turned by its Exif orientation.
 
     It must be black and one other value: bool, grey (8 to 32 bit whole numbers), palette or RGB.
     Greys between, as JPEG leaves at edges, are refused rather than guessed at.
@@ -47,7 +47,7 @@ class FileMask:
     Raises
     ------
     ConfigError
-        When a value makes no sense, naming it.
+        When a value is invalid, naming it.
     """
 
     path: str
@@ -117,13 +117,13 @@ def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
 
 
 def fits(mask: Size, area: Size) -> bool:
-    """Whether a mask has the shape of an area, within 2 % or the rounding of one mask pixel."""
+    """Return whether a mask has an area's aspect, within 2 % or the rounding of one pixel."""
     across, down = mask.width * area.height, mask.height * area.width
     return abs(across - down) <= max(ASPECT_TOLERANCE * min(across, down), area.width, area.height)
 
 
 def _tissue(image: Image.Image, path: Path, slide: str) -> Mask:
-    """Where the image is not black."""
+    """Return where the image is not black."""
     if image.mode in _GREY:
         values = np.asarray(image)
         found = np.unique(values).tolist()

@@ -31,7 +31,7 @@ class HsvMask(ThumbnailMask):
     Raises
     ------
     ConfigError
-        When a value makes no sense, naming it.
+        When a value is invalid, naming it.
     """
 
     hue: tuple[int, int] = (0, 180)
@@ -68,7 +68,7 @@ def to_hsv(pixels: Pixels) -> Pixels:
 def within(
     hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
 ) -> Mask:
-    """Where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
+    """Return where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
     import cv2
 
     inside = np.zeros(hsv.shape[:2], dtype=bool)

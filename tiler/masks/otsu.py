@@ -46,7 +46,7 @@ class OtsuMask(ThumbnailMask):
     Raises
     ------
     ConfigError
-        When a value makes no sense, naming it.
+        When a value is invalid, naming it.
 
     References
     ----------
@@ -109,7 +109,7 @@ def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
 
 
 def otsu(values: npt.NDArray[np.uint8]) -> float:
-    """The value, 0 to 255, that parts values into two classes as far apart as possible."""
+    """Return the value, 0 to 255, that separates values into the two most distant classes."""
     import cv2
 
     if not values.size:

@@ -1,4 +1,4 @@
-"""Pen marks on H&E slides, told from tissue by colour.
+"""Pen marks on H&E slides, distinguished from tissue by colour.
 
 The bounds are read off real thumbnails. In OpenCV's HSV, H&E tissue has hues from 125
 (haematoxylin) over 170 (eosin) to about 5 (blood). No tissue is green or blue; in a thumbnail,

@@ -1,4 +1,4 @@
-"""What masks made from a thumbnail share: its size, and what is too small in it."""
+"""The base class of masks from a thumbnail: its size, and the least areas in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PIXELS = 64_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailMask:
-    """The settings that masks made from a thumbnail have in common.
+    """The settings that masks from a thumbnail have in common.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ThumbnailMask:
     Raises
     ------
     ConfigError
-        When a value makes no sense, naming it.
+        When a value is invalid, naming it.
     """
 
     thresholds: ClassVar[bool] = True
@@ -60,7 +60,7 @@ class ThumbnailMask:
             amount(field, getattr(self, field), 1.0)
 
     def thumbnail_size(self, source: WSIReader) -> Size:
-        """The size in pixels at which a slide's bounded area is looked at.
+        """Return the size in pixels of the thumbnail of a slide's bounded area.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class ThumbnailMask:
         Raises
         ------
         ComponentError
-            When a reader of the user's own returns something else.
+            When a user's reader returns something else.
         """
         return checked_pixels(source, "thumbnail", source.thumbnail(size), size)
 

@@ -22,7 +22,7 @@ class FailedTile:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an exporter did on one slide."""
+    """The result of an exporter on one slide."""
 
     files: Sequence[WrittenFile]
     failed: tuple[FailedTile, ...] = ()
@@ -31,11 +31,11 @@ class Exported:
 
 
 class Exporter(Protocol):
-    """Writes what was found on one slide into its folder."""
+    """Write the regions of one slide into its folder."""
 
     @property
     def per_tile(self) -> bool:
-        """Whether it works tile by tile, so that its regions may be split among workers."""
+        """Return whether it writes tile by tile, so that its regions may be split among workers."""
 
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
@@ -81,39 +81,39 @@ class LinksFiles(Protocol):
 
     @property
     def link(self) -> bool:
-        """Whether it is to."""
+        """Return whether files are linked."""
 
     @property
     def encoding(self) -> Mapping[str, object]:
         """Everything that its files' bytes depend on, beside the pixels."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Where a tile's file lies, below the slide's folder."""
+        """Return where a tile's file lies, below the slide's folder."""
 
 
 @runtime_checkable
 class NamesTiles(Protocol):
-    """An exporter of one file per tile that tells its name, for tables that list it."""
+    """An exporter of one file per tile that names the files, for tables that list them."""
 
     @property
     def naming(self) -> Mapping[str, object]:
         """Everything that the names depend on, beside the slide and the tile."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Where a tile's file lies, below the slide's folder."""
+        """Return where a tile's file lies, below the slide's folder."""
 
 
 @runtime_checkable
 class WritesTiles(Protocol):
-    """An exporter of one file per tile that tells of each, so that a run can go on from there."""
+    """An exporter of one file per tile that reports each, so that an interrupted run can resume."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Where a tile's file lies, below the slide's folder."""
+        """Return where a tile's file lies, below the slide's folder."""
 
     def export_each(
         self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
     ) -> Iterator[WrittenFile | FailedTile]:
-        """Write a file per region, as ``export`` does; what came of each, in any order."""
+        """Write a file per region, as ``export`` does; yield the results in any order."""
 
 
 @runtime_checkable
@@ -124,8 +124,8 @@ class ListsTiles(Protocol):
 
     @property
     def file(self) -> bool | None:
-        """Whether it is to; None for where there is an exporter that names tiles."""
+        """Return whether the table names files; None: if an exporter names tiles."""
 
     @property
     def tiles(self) -> NamesTiles | None:
-        """What names them."""
+        """Return the exporter that names them."""

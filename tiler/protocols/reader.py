@@ -65,7 +65,7 @@ class WSIReader(Protocol):
         """All metadata of the file, as text. May name people: never written to outputs."""
 
     def thumbnail(self, size: Size) -> Pixels:
-        """The whole bounded area, area-averaged to exactly ``size``."""
+        """Return the whole bounded area, area-averaged to exactly ``size``."""
 
     def read_region(
         self,
@@ -95,7 +95,7 @@ class WSIReader(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     def __enter__(self) -> WSIReader: ...
 
@@ -119,7 +119,7 @@ class NativeTiles(Protocol):
 
 @dataclass(frozen=True)
 class SlideEntry:
-    """A slide that somebody asked for.
+    """A slide of a run.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class SlideEntry:
     slide_id
         Its name in outputs, where the user chose one.
     expected_sha256
-        What the file's hash has to be, where the user said so.
+        The hash that the file must have, if the user gave one.
     overrides
         Configuration keys and their values as text, for this slide alone.
     line
@@ -138,7 +138,7 @@ class SlideEntry:
     base
         The folder that ``given`` counts from, as the user wrote it.
     columns
-        Columns of the user's own for ``slides.csv``, by their names.
+        The user's columns for ``slides.csv``, by name.
     problem
         Why there is no file to open here, such as a folder that cannot be listed; empty if there
         may be one.
@@ -160,6 +160,6 @@ class SlideEntry:
 
 
 class ReaderFactory(Protocol):
-    """Opens a slide: what the ``reader`` group of the configuration builds."""
+    """A function that opens a slide; the ``reader`` group of the configuration builds it."""
 
     def __call__(self, path: Path, *, name: str | None = None) -> WSIReader: ...

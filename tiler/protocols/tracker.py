@@ -11,9 +11,9 @@ RunStatus = Literal["finished", "failed", "killed"]
 
 
 class Tracker(Protocol):
-    """Tells a tracking system of one run: a whole sweep, a job of one, or a run by itself.
+    """Report one run to a tracking system: a whole sweep, a job of one, or a single run.
 
-    It may raise what it likes: that is said once and costs the run nothing.
+    Any exception is reported once and does not affect the run.
     """
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
@@ -26,7 +26,7 @@ class Tracker(Protocol):
         parameters
             The configuration, flattened to dotted keys.
         parent
-            What ``start`` gave back for the sweep that the run is a job of; None for others.
+            The result of ``start`` for the sweep that the run is a job of; None for others.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Readers: the only places that know OpenSlide, Pillow or a file format."""
+"""Readers: the only modules that use OpenSlide, Pillow or a file format."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def area_mean(
     Parameters
     ----------
     pixels
-        uint8 (h, w, 3), large enough to hold every footprint.
+        uint8 (h, w, 3), large enough for every footprint.
     left, top
         Where the first footprint begins, in pixels of the input.
     scale_x, scale_y
@@ -50,7 +50,7 @@ def area_mean(
 def _shares(
     start: float, scale: float, count: int, length: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Which lines of ``length`` lie under each of ``count`` stretches, and what share each has.
+    """Return the lines of ``length`` under each of ``count`` stretches, and the share of each.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def _shares(
 def _weighted(
     values: npt.NDArray[np.generic], lines: npt.NDArray[np.intp], shares: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Sums over lines of values, (h, w, 3), by their shares: float32 (count, w, 3)."""
+    """Return sums over lines of values, (h, w, 3), by their shares: float32 (count, w, 3)."""
     flat = values.reshape(len(values), -1)
     shape = lines.shape[1], flat.shape[1]
     total = np.zeros(shape, np.float32)

@@ -1,4 +1,4 @@
-"""Which reader a file gets when nobody says."""
+"""The reader ``auto``: the choice of a reader for each file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def open_slide(
     cache_bytes: int = CACHE_BYTES,
     series: int | None = None,
 ) -> WSIReader:
-    """Open a slide with the fastest reader that can vouch for it.
+    """Open a slide with the fastest reader that supports it.
 
-    A tiled TIFF goes to ``TiffReader``; what that one cannot vouch for and all other formats to
-    OpenSlide; a PNG or JPEG that is no slide is a plain image. OpenSlide is asked before that,
+    A tiled TIFF goes to ``TiffReader``; unsupported ones and all other formats to
+    OpenSlide; a PNG or JPEG that is no slide is a plain image. OpenSlide is tried before that,
     because some slide files begin like images (MIRAX like a JPEG). Plain TIFFs are not guessed
     at: ``reader=image`` takes them.
 
@@ -40,7 +40,7 @@ def open_slide(
     name
         Its name in outputs; the file's stem if None.
     mpp, magnification
-        Used instead of what the file says.
+        Overrides of the file's values.
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
     max_pixels, max_tile_bytes

@@ -1,6 +1,6 @@
-"""What all readers share: from levels of pixels to any region at any resolution.
+"""Base classes of readers: any region at any resolution from the levels of a slide.
 
-A format only has to say what it holds and read whole pixels of one of its levels.
+A format only has to list its levels and read whole pixels of one of them.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tiler.readers.sparse import SparseTiles
 from tiler.resolution import Resolution, plan_read
 
 _SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
-_STRIP_BYTES = 64 << 20  # source pixels held at once while a thumbnail is made
+_STRIP_BYTES = 64 << 20  # source pixels in memory while a thumbnail is made
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a slide says of itself, or what the configuration says instead.
+    """Facts of a slide, from the file or from overrides.
 
-    ``mpp`` and ``magnification`` are None when unknown; ``provenance`` says where each came from
-    or why it is missing. ``background`` is the colour of what was not scanned, RGB. ``sparse`` says
+    ``mpp`` and ``magnification`` are None when unknown; ``provenance`` states the origin of each
+    or why it is missing. ``background`` is the colour of unscanned areas, RGB. ``sparse`` says
     of each level which native tiles the file leaves out; None where it does not list them.
     """
 
@@ -48,7 +48,7 @@ class Facts:
 
 
 class FactsReader(ABC):
-    """The half of a ``WSIReader`` that needs no pixels.
+    """The part of a ``WSIReader`` that needs no pixels.
 
     Readers pickle, and copy, by being opened again with what they were opened with.
     """
@@ -56,7 +56,7 @@ class FactsReader(ABC):
     _given: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
-        """Keep what the reader is opened with, so that it pickles: see ``__reduce__``."""
+        """Keep the arguments, so that the reader pickles: see ``__reduce__``."""
         reader = super().__new__(cls)
         reader._given = args, settings
         return reader
@@ -72,7 +72,7 @@ class FactsReader(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     @property
     def dimensions(self) -> Size:
@@ -106,7 +106,7 @@ class FactsReader(ABC):
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Where mpp and magnification came from, or why they are missing."""
+        """The origin of mpp and magnification, or the reason why they are missing."""
         return self.facts.provenance
 
     @property
@@ -141,7 +141,7 @@ class LevelReader(FactsReader):
 
     @abstractmethod
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
-        """Whole pixels of one level; background outside it."""
+        """Return whole pixels of one level; background outside it."""
 
     def read_region(
         self,
@@ -150,7 +150,7 @@ class LevelReader(FactsReader):
         resolution: Resolution,
         bounded: bool = True,
     ) -> Pixels:
-        """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
+        """Return pixels of a box at a resolution: see ``WSIReader.read_region``."""
         x, y = whole_pair(location, "location")
         size = Size(*whole_pair(shape, "shape"))
         if min(size) <= 0:
@@ -171,7 +171,7 @@ class LevelReader(FactsReader):
         return self._read_area(plan.level, x * plan.scale, y * plan.scale, plan.scale, size)
 
     def thumbnail(self, size: Size) -> Pixels:
-        """The whole bounded area, area-averaged to exactly ``size``."""
+        """Return the whole bounded area, area-averaged to exactly ``size``."""
         width, height = whole_pair(size, "thumbnail size")
         if min(width, height) <= 0:
             raise ConfigError(f"thumbnail size={tuple(size)}: must be positive")
@@ -216,7 +216,7 @@ class LevelReader(FactsReader):
         return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
 
     def _read_covering(self, level: int, box: Box) -> Pixels:
-        """Whole pixels of a level, among them those that the slide ends in but the level lacks.
+        """Return whole pixels of a level, also those at the slide's end that the level lacks.
 
         Many pyramids drop what does not fill a pixel at the right and at the bottom. The last
         pixel before stands for it: background would be averaged into the slide's edge.
@@ -237,7 +237,7 @@ class LevelReader(FactsReader):
         return pixels[top:, left:]
 
     def _level_facts(self, level: int) -> tuple[Size, float]:
-        """The size and the downsample of a level that ``_read_level`` can be asked for."""
+        """Return the size and the downsample of a level that ``_read_level`` reads."""
         return self.level_dimensions[level], self.level_downsamples[level]
 
 

@@ -1,4 +1,4 @@
-"""A slide that is opened when its pixels are wanted, and not before."""
+"""A slide that is opened when its pixels are first read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiler.resolution import Resolution
 
 @dataclass(frozen=True)
 class Known:
-    """What a reader found a slide to be.
+    """Facts of a slide, and the reader that found them.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Known:
 
 
 def known_of(source: WSIReader) -> Known:
-    """What an open slide is known to be, in plain numbers: a user's reader may have NumPy's."""
+    """Return the facts of an open slide as Python numbers: a user's reader may return NumPy's."""
     facts = Facts(
         level_dimensions=tuple(_size(size) for size in source.level_dimensions),
         level_downsamples=tuple(float(downsample) for downsample in source.level_downsamples),
@@ -53,14 +53,14 @@ def _float(number: float | None) -> float | None:
 
 
 class DeferredReader(FactsReader):
-    """A ``WSIReader`` of a slide that somebody else can open.
+    """A ``WSIReader`` that opens its slide when pixels are read.
 
     Parameters
     ----------
     path, name
         As of the slide.
     known
-        What is known of it.
+        Facts of the slide.
     open_reader
         Opens it, or has it open; whose reader it is, closes it.
     """
@@ -84,13 +84,13 @@ class DeferredReader(FactsReader):
         resolution: Resolution,
         bounded: bool = True,
     ) -> Pixels:
-        """Pixels of a box at a resolution: see ``WSIReader.read_region``."""
+        """Return pixels of a box at a resolution: see ``WSIReader.read_region``."""
         reader = self._open_reader()
         pixels = reader.read_region(location, shape, resolution, bounded)
         return checked_pixels(reader, "read_region", pixels, shape)
 
     def thumbnail(self, size: Size) -> Pixels:
-        """The whole bounded area, area-averaged to exactly ``size``."""
+        """Return the whole bounded area, area-averaged to exactly ``size``."""
         reader = self._open_reader()
         return checked_pixels(reader, "thumbnail", reader.thumbnail(size), size)
 

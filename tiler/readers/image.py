@@ -28,7 +28,7 @@ _READS = "tiler reads 8-bit grey, palette, RGB and RGBA: convert it first"
 
 
 class ImageReader(LevelReader):
-    """An ordinary image as a slide of one level, held in memory, upright as its Exif data say.
+    """An ordinary image as a slide of one level, in memory, upright by its Exif orientation.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ImageReader(LevelReader):
     name
         Its name in outputs; the file's stem if None.
     mpp, magnification
-        What the image itself cannot say: its dots per inch describe paper.
+        The scan's numbers: the image's dots per inch describe paper.
     allow_upsampling
         Whether a target finer than the image may be enlarged from it.
     max_pixels
@@ -66,7 +66,7 @@ class ImageReader(LevelReader):
         path = Path(path)
         self._pixels = _load(path, name or path.stem, max_pixels)
         height, width, _ = self._pixels.shape
-        missing = "plain images do not say how they were scanned"
+        missing = "plain images state no scale of a scan"
         known_mpp, mpp_note = resolve("mpp", mpp, (None, missing), "")
         power, power_note = resolve("magnification", magnification, (None, missing), "")
         facts = Facts(
@@ -82,7 +82,7 @@ class ImageReader(LevelReader):
         super().__init__(path, name, facts, allow_upsampling)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         out = np.empty((size.height, size.width, 3), np.uint8)
@@ -115,7 +115,7 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
         raise LimitError(name, f"{path.name}: {error}") from error
     except UnidentifiedImageError as error:
         if _head(path, 4) in MAGIC:
-            check_plain_tiff(path, name)  # which knows why
+            check_plain_tiff(path, name)  # which reports the reason
         raise OpenError(name, f"{path.name} is not an image that tiler reads: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise OpenError(name, f"{path.name} cannot be decoded: {error}; copy it again") from error
@@ -124,7 +124,7 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
 
 
 def _check(path: Path, name: str, image: Image.Image) -> None:
-    """Refuse what Pillow would cut to 8 bits, and damage that it would not report."""
+    """Refuse depths that Pillow would cut to 8 bits, and damage that it does not report."""
     if image.format == "TIFF":
         check_plain_tiff(path, name)
     if image.format == "PNG" and _png_depth(path) > 8:

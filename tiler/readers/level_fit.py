@@ -37,7 +37,7 @@ class StoredLevel:
 
 @dataclass(frozen=True)
 class Span:
-    """Downsamples between two ends, which do not belong to it; without ``high``, all above."""
+    """Downsamples between two ends, both excluded; without ``high``, all above ``low``."""
 
     low: Fraction
     high: Fraction | None
@@ -47,7 +47,7 @@ class Span:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no downsample lies in it."""
+        """Return whether no downsample lies in it."""
         return self.high is not None and self.low >= self.high
 
     def powers(self, of: float = 1) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""What a slide may ask for at most, unless the configuration says otherwise."""
+"""Limits of a slide's size, which the configuration may change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_READ_PIXELS = 1 << 29
 """Pixels that are read or returned at once: 1.6 GB of RGB, a tile of 23,170 x 23,170."""
 
 CACHE_BYTES = 32 << 20
-"""Decoded native tiles held by default: 170 of 256 x 256; more only leave the CPU's cache."""
+"""Decoded native tiles kept by default: 170 of 256 x 256; more only leave the CPU's cache."""
 
 
 def limit_fix(name: str, condition: str) -> Fix:

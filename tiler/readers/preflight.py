@@ -1,4 +1,4 @@
-"""Why a file is no slide: OpenSlide has one answer for everything, people need the right one."""
+"""The reason why a file cannot be opened: OpenSlide reports the same for all of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def look(path: Path, name: str) -> None:
     Raises
     ------
     OpenError
-        In words of its own for each: missing, a loop of links, a folder, empty, not permitted.
+        With a different text for missing, a loop of links, a folder, empty, not permitted.
     """
     try:
         facts = path.stat()
@@ -96,10 +96,10 @@ def tiff_pages(path: Path) -> Sequence[Tags] | None:
 
 
 def check_claims(path: Path, name: str, pages: Sequence[Tags]) -> None:
-    """Refuse a TIFF whose lists of tiles OpenSlide would take at their word.
+    """Refuse a TIFF with false lists of tiles, which OpenSlide does not check.
 
-    For a tile that claims more bytes than the file has it asks for that much memory, and ends the
-    process when it does not get it; tiles that are not listed it takes for blank.
+    For a tile that claims more bytes than the file has it allocates that memory, and ends the
+    process if that fails; it shows tiles that are not listed as blank.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def check_claims(path: Path, name: str, pages: Sequence[Tags]) -> None:
 
 
 def _wrong_lists(tags: Tags, file_size: int) -> str | None:
-    """What a page claims of its tiles that cannot be, if it has any."""
+    """Return the false claim of a page about its tiles; None if there is none."""
     offsets, counts = tags.get(OFFSETS), tags.get(BYTE_COUNTS)
     if not isinstance(offsets, np.ndarray) or not isinstance(counts, np.ndarray):
         return None
@@ -132,14 +132,14 @@ def _wrong_lists(tags: Tags, file_size: int) -> str | None:
 
 
 def diagnosis(path: Path, message: str) -> str:
-    """What is wrong with a file that OpenSlide refused, as far as its bytes tell.
+    """Return the reason why OpenSlide refused a file, as far as its bytes show it.
 
     Parameters
     ----------
     path
         A file that ``look`` let pass.
     message
-        OpenSlide's own words, used where nothing better is known.
+        OpenSlide's own text, used where nothing better is known.
     """
     size = path.stat().st_size
     message = _QUOTED.sub("“…”", message)
@@ -158,9 +158,9 @@ def diagnosis(path: Path, message: str) -> str:
 
 
 def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: str) -> None:
-    """Refuse a TIFF whose pixels OpenSlide would make something else of.
+    """Refuse a TIFF whose pixels OpenSlide would change.
 
-    It returns 8-bit RGBA whatever the file holds: 16 bits are cut to 8, the first of several
+    It returns 8-bit RGBA for every file: 16 bits are cut to 8, the first of several
     channels is shown as grey, and native tiles are turned one by one.
 
     Parameters
@@ -177,7 +177,7 @@ def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: st
     OpenError
         When its directories cannot be read, or its orientation is not 1.
     DepthError
-        When it holds other pixels than 8-bit grey or RGB in one image.
+        When its pixels are not 8-bit grey or RGB in one image.
     """
     if pages is None:
         if vendor == _HAMAMATSU:  # beyond 4 GiB an NDPI is no regular TIFF
@@ -196,7 +196,7 @@ def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: st
 
 
 def _hidden(pages: Sequence[Tags]) -> str | None:
-    """Why OpenSlide would show one of several channels, if it would."""
+    """Return why OpenSlide would show one of several channels, if it would."""
     images = [tags for tags in pages if is_image(tags)]
     if not images:
         return None
@@ -206,7 +206,7 @@ def _hidden(pages: Sequence[Tags]) -> str | None:
 
 
 def _kind(head: bytes) -> str:
-    """What a file begins as, never its own words: it may be somebody's letter; empty if unknown."""
+    """Return the kind of a file by its first bytes, never its text; empty if unknown."""
     begins = head.lstrip().lower()
     found = (kind for start, kind in _KINDS if begins.startswith(start))
     return next(found, "plain text" if _is_text(head) else "")

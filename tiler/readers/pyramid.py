@@ -1,4 +1,4 @@
-"""Which images of a file are levels of its slide, and the downsample of each.
+"""The images of a file that are levels of its slide, and the downsample of each.
 
 A level's size is the slide's divided by its downsample, rounded to whole pixels and sometimes up to
 whole native tiles. So the quotient of two sizes is not the downsample: decision record 0003.
@@ -38,7 +38,7 @@ class Pyramid:
 
     @property
     def notes(self) -> dict[str, str]:
-        """What a slide's provenance says of images that are not used."""
+        """Return the note about unused images for a slide's provenance."""
         return {"levels": "; ".join(self.left_out)} if self.left_out else {}
 
 
@@ -135,7 +135,7 @@ def _alone(fit: Fit, before: float) -> float | None:
     span = fit.loose if fit.exact.is_empty else fit.exact
     if fit.ratio in span or span.high is None:
         return float(fit.ratio)
-    return float((span.low + span.high) / 2)  # a level of a few pixels: its ratio says little
+    return float((span.low + span.high) / 2)  # a level of a few pixels: its ratio is inexact
 
 
 def _series(fits: Sequence[Fit], step: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""How large a TIFF's pixels are: by OME-XML, by words of its description, or by its tags."""
+"""The scale of a TIFF: from OME-XML, from its description, or from its tags."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ANY_WORD = re.compile(r"(?<![a-z])(?:mpp|microns? ?per|pixel ?size).{0,24}", re
 
 @dataclass(frozen=True)
 class Scale:
-    """What a TIFF says of the scale of one of its images.
+    """The scale of one image of a TIFF, as the file states it.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ def scale_of(
 ) -> Scale:
     """The scale of an image of a TIFF.
 
-    OME-XML comes first, then words of the description, then what tags say. Where two of them say
+    OME-XML comes first, then the description, then the tags. Where two of them say
     something different, the text of the first one names the other.
 
     Parameters
@@ -64,7 +64,7 @@ def scale_of(
     tags_say
         Whether ``tags.mpp`` is a number that the file states, usable or not.
     image
-        What OME-XML says of the image, if that is known; else it is looked up by ``size``.
+        The image's facts in OME-XML, if known; else they are looked up by ``size``.
     """
     text = description if isinstance(description, str) else ""
     first = _in_ome(text, size, image) if image or is_ome(text) else _in_words(text)
@@ -83,7 +83,7 @@ def scale_of(
 def resolve(
     quantity: str, override: float | None, found: tuple[float | None, str], key: str
 ) -> tuple[float | None, str]:
-    """A number and its origin: the override where there is one, else what the file says.
+    """Return a number and its origin: the override if there is one, else the file's value.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def resolve(
 
 
 def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float | None, str]:
-    """One mpp from two metadata texts, or None and why it cannot be used."""
+    """Return one mpp from two metadata texts, or None and why it cannot be used."""
     if mpp_x is None or mpp_y is None:
         return None, missing
     try:
@@ -115,8 +115,8 @@ def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float 
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What one source says; None for what it does not mention."""
+class _Statement:
+    """The numbers of one source; None for those that it does not mention."""
 
     key: str
     mpp: Found | None
@@ -125,22 +125,22 @@ class _Said:
     note: str = ""
 
 
-def _in_ome(description: str, size: Size, image: OmeImage | None) -> _Said:
+def _in_ome(description: str, size: Size, image: OmeImage | None) -> _Statement:
     keys = "OME PhysicalSizeX", "OME NominalMagnification"
     if image is None:
         try:
             images = ome_images(description)
         except OmeError as error:
-            return _Said(keys[0], None, keys[1], None, str(error))
+            return _Statement(keys[0], None, keys[1], None, str(error))
         image = next((image for image in images if image.size == size), None)
     if image is None:
         note = f"the OME-XML has no image of {size.width}x{size.height} pixels"
-        return _Said(keys[0], None, keys[1], (None, note), note)
+        return _Statement(keys[0], None, keys[1], (None, note), note)
     note = "" if image.mpp else "the OME-XML gives no PhysicalSizeX and PhysicalSizeY in a length"
-    return _Said(keys[0], image.mpp, keys[1], image.power, note)
+    return _Statement(keys[0], image.mpp, keys[1], image.power, note)
 
 
-def _in_words(description: str) -> _Said:
+def _in_words(description: str) -> _Statement:
     key = "ImageDescription"
     sizes: dict[str, set[float]] = {"": set(), "x": set(), "y": set()}
     for before, after, number in _MPP.findall(description):
@@ -150,9 +150,11 @@ def _in_words(description: str) -> _Said:
     power = next(((power, f"{power:g}") for power in powers if len(powers) == 1), None)
     across, down = (sizes[axis] or sizes[""] for axis in "xy")
     if len(across) == len(down) == 1:
-        return _Said(key, agreed_mpp(*across, *down), key, power)
-    said = _ANY_WORD.search(description)
-    return _Said(key, None, key, power, f"ImageDescription says {said.group()!r}" if said else "")
+        return _Statement(key, agreed_mpp(*across, *down), key, power)
+    found = _ANY_WORD.search(description)
+    return _Statement(
+        key, None, key, power, f"ImageDescription says {found.group()!r}" if found else ""
+    )
 
 
 def _differ(one: Found, other: Found) -> bool:

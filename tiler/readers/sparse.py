@@ -39,7 +39,7 @@ class SparseTiles:
         return cls(tile, columns, len(sparse) // columns, packed)
 
     def under(self, regions: Regions, scale: float) -> int:
-        """How many of them lie under at least one region.
+        """Count those that lie under at least one region.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The directories of a TIFF: what its tags say, and its lists of file positions as arrays."""
+"""The directories of a TIFF: the values of tags, and lists of file positions as arrays."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class Directories:
 
 
 def is_tiff(file: TileFile) -> bool:
-    """Whether a file begins like a TIFF."""
+    """Return whether a file begins like a TIFF."""
     return file.read(0, 4) in MAGIC
 
 
-def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
-    """What a TIFF says of itself.
+def read_directories(file: TileFile, codes: Container[int]) -> Directories:
+    """Return the directories of a TIFF.
 
     Parameters
     ----------
     file
         One that ``is_tiff``.
-    wanted
-        Codes of the tags to read; what is wrong with others is not looked at.
+    codes
+        Codes of the tags to read; damage in others is ignored.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
         When a directory or a value does not lie within the file, or is none; or when they are more
         than any slide has.
     """
-    source = _Source(file, wanted)
+    source = _Source(file, codes)
     place = source.first_place()
     pages: dict[int, Tags] = {}
     while place or not pages:
@@ -83,7 +83,7 @@ def read_directories(file: TileFile, wanted: Container[int]) -> Directories:
     return Directories(tuple(pages.values()), source.below(first))
 
 
-def read_subifds(file: TileFile, page: Tags, wanted: Container[int]) -> tuple[Tags, ...]:
+def read_subifds(file: TileFile, page: Tags, codes: Container[int]) -> tuple[Tags, ...]:
     """The directories in a page's SubIFDs.
 
     Parameters
@@ -92,7 +92,7 @@ def read_subifds(file: TileFile, page: Tags, wanted: Container[int]) -> tuple[Ta
         One that ``is_tiff``.
     page
         A directory that was read with the tag SubIFDs.
-    wanted
+    codes
         Codes of the tags to read.
 
     Raises
@@ -100,12 +100,12 @@ def read_subifds(file: TileFile, page: Tags, wanted: Container[int]) -> tuple[Ta
     ValueError
         As of ``read_directories``.
     """
-    return _Source(file, wanted).below(page)
+    return _Source(file, codes).below(page)
 
 
-def read_first(file: TileFile, wanted: Container[int]) -> Tags:
-    """What ``read_directories`` says of the first page, whatever is wrong with others."""
-    source = _Source(file, wanted)
+def read_first(file: TileFile, codes: Container[int]) -> Tags:
+    """Return the first page as ``read_directories`` does, also where other pages are damaged."""
+    source = _Source(file, codes)
     return source.directory(source.first_place())[0]
 
 
@@ -115,7 +115,7 @@ def first_place(file: TileFile) -> int:
     Raises
     ------
     ValueError
-        When the file ends before it says so.
+        When the file ends before that number.
     """
     return _Source(file, ()).first_place()
 
@@ -142,17 +142,17 @@ def index_pieces(file: TileFile) -> Iterator[bytes]:
 
 
 class _Source:
-    """A TIFF of which no more is read and held than ``_MAX_BYTES``."""
+    """A TIFF of which at most ``_MAX_BYTES`` are read and kept."""
 
-    def __init__(self, file: TileFile, wanted: Container[int]) -> None:
+    def __init__(self, file: TileFile, codes: Container[int]) -> None:
         self._file = file
-        self._wanted = wanted
+        self._codes = codes
         self._layout = LAYOUTS[file.read(0, 4)]
         self._entry = struct.Struct(self._layout.order + self._layout.entry)
         self._bytes_left = _MAX_BYTES
 
     def first_place(self) -> int:
-        """Where the first directory lies."""
+        """Return where the first directory lies."""
         return self._number(self._layout.place, self._layout.first)
 
     def directory(self, place: int) -> tuple[Tags, int]:
@@ -160,7 +160,7 @@ class _Source:
         raw, following = self.raw_directory(place)
         tags: dict[int, object] = {}
         for tag, kind, count, field in self._entry.iter_unpack(raw):
-            if tag in self._wanted and tag not in tags:  # of two alike libtiff takes the first
+            if tag in self._codes and tag not in tags:  # of two alike libtiff takes the first
                 tags[tag] = self._value(tag, kind, count, field)
         return tags, following
 
@@ -193,7 +193,7 @@ class _Source:
         return tuple(self.directory(place)[0] for place in places.tolist())
 
     def _value(self, tag: int, kind: int, count: int, field: bytes) -> object:
-        """A tag's value: in its field where it fits, else where the field says."""
+        """Return a tag's value: from its field if it fits there, else from the field's place."""
         if kind not in TYPES:
             raise ValueError(f"tag {tag} is of an unknown type, {kind}")
         if kind in _POSITIONS and tag not in LISTS:  # libtiff ignores it, so that defaults hold
@@ -222,14 +222,14 @@ class _Source:
         return int(number)
 
     def _bytes(self, place: int, count: int) -> bytes:
-        """Bytes that are all there: a claim is checked before anything is allocated for it."""
+        """Return bytes that the file contains: checked before anything is allocated."""
         if not 0 <= place <= place + count <= self._file.size:
             raise ValueError(
                 f"{count:,} bytes from {place:,}, but the file has {self._file.size:,}"
             )
         self._bytes_left -= count
         if self._bytes_left < 0:
-            raise ValueError(f"they say more than {_MAX_BYTES:,} bytes")
+            raise ValueError(f"they have more than {_MAX_BYTES:,} bytes")
         data = self._file.read(place, count)
         if len(data) < count:
             raise ValueError("the file has shrunk")

@@ -1,4 +1,4 @@
-"""Damage that OpenSlide and Pillow do not report: found in a native tile's bytes."""
+"""Damage in a native tile's bytes that OpenSlide and Pillow do not report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RGB, _YCBCR = 2, 6
 
 
 def openslide_check(tags: Tags) -> Check | None:
-    """What to check in tiles that OpenSlide decodes; None where it reports damage itself.
+    """Return the check for tiles that OpenSlide decodes; None where it reports damage itself.
 
     It decodes JPEG of three samples itself, and fails on libjpeg's warnings. It leaves the other
     tiles to libtiff, which hides those warnings, and does not compare the checksum of deflate; and
@@ -37,7 +37,7 @@ def openslide_check(tags: Tags) -> Check | None:
 
 
 def libtiff_check(tags: Tags) -> Check | None:
-    """What to check in tiles or strips that libtiff decodes; None where there is nothing."""
+    """Return the check for tiles or strips that libtiff decodes; None where there is none."""
     compression, tables = tags.get(COMPRESSION, 1), tags.get(TABLES)
     if compression == _JPEG:
         return jpeg_check(tables if isinstance(tables, bytes) else None)

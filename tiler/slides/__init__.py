@@ -1,4 +1,4 @@
-"""Where a run's slides come from: the options of the ``slides`` group."""
+"""Sources of a run's slides: the options of the ``slides`` group."""
 
 from __future__ import annotations
 

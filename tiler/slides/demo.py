@@ -1,4 +1,4 @@
-"""A slide for everybody: drawn on the spot, so that nothing has to be downloaded."""
+"""The demo slide, which tiler draws itself, so that no download is needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
     if not _is_current(path):
         from filelock import FileLock
 
-        with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all want it
+        with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all need it
             if not _is_current(path):
                 _refuse_to_replace(path)
                 write_demo_slide(path)
@@ -50,7 +50,7 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
 def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
     """Write a synthetic slide as a tiled pyramid that OpenSlide takes for an Aperio one.
 
-    Of level 0 one row of tiles is held at a time; each other level is held whole until it is
+    Of level 0 one row of tiles is in memory at a time; each other level is kept whole until it is
     written.
 
     Parameters
@@ -60,7 +60,7 @@ def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
     size
         Width and height of level 0 in pixels.
     mpp
-        What the file says of its scale, in microns per pixel; the magnification follows.
+        The scale in the file, in microns per pixel; the magnification follows.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _tiles(strips: Iterator[Pixels]) -> Iterator[Pixels]:
 
 
 def _description(size: Size, shape: Size, mpp: float) -> str:
-    """What OpenSlide recognises an Aperio slide by, and reads its scale from."""
+    """Return the text by which OpenSlide recognises an Aperio slide and its scale."""
     return (
         f"Aperio format, {_PAINTER}\r\n{size.width}x{size.height} -> {shape.width}x{shape.height}"
         f" ({_TILE}x{_TILE}) JPEG Q=85|AppMag = {10 / mpp:g}|MPP = {mpp:g}"
@@ -166,7 +166,7 @@ def _refuse_to_replace(path: Path) -> None:
 
 
 def _is_current(path: Path) -> bool:
-    """Whether the file is there and was drawn by this painter."""
+    """Return whether the file is there and was drawn by this painter."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

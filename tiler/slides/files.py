@@ -23,7 +23,7 @@ SLIDE_SUFFIXES = frozenset(
     | {".tiff", ".vms", ".vmu"}  # up to here the formats of OpenSlide 4.0.1
     | {".btf", ".ptif", ".ptiff", ".qptiff", ".tf2", ".tf8"}  # other names of TIFFs
 )
-"""The file types that are slides in a folder. A file of another type is asked for by its name."""
+"""The file types that are slides in a folder. A file of another type must be named."""
 
 _OF_SEVERAL = (".mrxs", ".vms", ".vmu")
 """File types whose slides have other files that do not look like slides."""
@@ -38,7 +38,7 @@ _NAMED = 10
 class _Hit(NamedTuple):
     """A slide, a place that cannot be looked at (``problem``), or a file that is passed over.
 
-    Of several names of one file, the one with the fewest ``detours`` counts: no link, a link to a
+    If one file has several names, the one with the fewest ``detours`` counts: no link, a link to a
     file, a link to a folder.
     """
 
@@ -132,7 +132,7 @@ def _hits(pattern: str) -> Iterator[_Hit]:
 
 
 def _searched(top: Path) -> Iterator[_Hit]:
-    """What lies in a folder and below it."""
+    """Return the slides in a folder and below it."""
     for listing in listings(top):
         real = os.path.realpath(listing.folder)
         if listing.error is not None:
@@ -167,7 +167,7 @@ def _entry(hit: _Hit, pattern: str) -> SlideEntry:
 
 
 def _tell_of_others(passed_over: Mapping[str, Path], found: Mapping[str, SlideEntry]) -> None:
-    """Say how many files of which types in the folders are neither slides nor parts of one."""
+    """Log how many files of which types in the folders are neither slides nor parts of one."""
     taken = set(found)
     for entry in found.values():
         if entry.path.suffix.lower() in _OF_SEVERAL:
@@ -188,7 +188,7 @@ def _tell_of_others(passed_over: Mapping[str, Path], found: Mapping[str, SlideEn
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # the slide's row says why
+    except OSError:  # the slide's row gives the reason
         return False
 
 

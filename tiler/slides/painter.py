@@ -59,7 +59,7 @@ def paint(box: Box, slide: Size) -> Pixels:
 
 
 def _tissue(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> Floats:
-    """How much tissue there is at each pixel, 0 to 1: two ragged pieces with holes."""
+    """Return how much tissue there is at each pixel, 0 to 1: two ragged pieces with holes."""
     u = (x / slide.width).astype(np.float32)[None, :]
     v = (y / slide.height).astype(np.float32)[:, None]
     inside = np.full((len(y), len(x)), -1, np.float32)

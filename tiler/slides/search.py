@@ -162,7 +162,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether something is there, or could be: what opens it says why it cannot be looked at."""
+    """Return whether a path exists, or could: opening it then reports the reason."""
     try:
         path.lstat()
     except _NOT_THERE:
@@ -173,7 +173,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _is_output(folder: Path) -> bool:
-    """Whether tiler wrote a slide's tiles to a folder."""
+    """Return whether tiler wrote a slide's tiles to a folder."""
     try:
         with opened(folder / _RECORD, sys.maxsize) as (record, _):
             begins = record.read(len(_BEGINS))

@@ -1,4 +1,4 @@
-"""Slides from a CSV table, with settings of their own."""
+"""Slides from a CSV table, with settings for each."""
 
 from __future__ import annotations
 

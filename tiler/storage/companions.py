@@ -1,4 +1,4 @@
-"""Which files are one slide: MIRAX, Hamamatsu and DICOM slides have more than one."""
+"""The files of one slide: MIRAX, Hamamatsu and DICOM slides have more than one."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _FILE_TYPE = re.compile(r".+\.[a-z][a-z0-9]{0,9}", re.DOTALL | re.IGNORECASE | r
 
 
 def has_file_type(name: str) -> bool:
-    """Whether a name ends in a file type such as ``.svs``; ``.1`` and ``.1 copy`` are none."""
+    """Return whether a name ends in a file type: ``.svs`` does, ``.1`` and ``.1 copy`` do not."""
     return _FILE_TYPE.fullmatch(name) is not None
 
 
 def may_be_dicom(name: str) -> bool:
-    """Whether a DICOM file may have this name: archives name them by UID, without a file type."""
+    """Return whether a DICOM file may have this name: archives use UIDs without a file type."""
     return not has_file_type(name) or Path(name).suffix.lower() in _DICOM_TYPES
 
 
 def is_dicom_slide(path: Path) -> bool:
-    """Whether a file begins as a DICOM whole-slide image does."""
+    """Return whether a file begins as a DICOM whole-slide image does."""
     return _series(path) is not None
 
 
@@ -102,7 +102,7 @@ def _files(folder: Path, fits: Callable[[str], bool]) -> Iterator[os.DirEntry[st
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
-    except OSError:  # no such folder: what opens the slide says so
+    except OSError:  # no such folder: opening the slide reports it
         return
     for entry in entries:
         if entry.name.startswith(".") or not fits(entry.name.lower()):
@@ -113,7 +113,7 @@ def _files(folder: Path, fits: Callable[[str], bool]) -> Iterator[os.DirEntry[st
 
 
 def _series(file: Path | os.DirEntry[str]) -> bytes | None:
-    """The series of a DICOM slide's file, empty if it does not say; None for other files."""
+    """Return the series of a DICOM slide's file, empty if unknown; None for other files."""
     try:
         facts = file.stat()
         if not stat.S_ISREG(facts.st_mode):  # to open a pipe would wait for ever
@@ -123,7 +123,7 @@ def _series(file: Path | os.DirEntry[str]) -> bytes | None:
         return None
 
 
-@lru_cache(_REMEMBERED)  # each slide in a folder asks for the series of all files there
+@lru_cache(_REMEMBERED)  # each slide in a folder needs the series of all files there
 def _series_of(path: str, *state: int) -> bytes | None:
     """The series in a file's first bytes: to open it by OpenSlide would take milliseconds."""
     with Path(path).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Whom a run tells of itself: the options of the ``tracker`` group."""
+"""Trackers of runs: the options of the ``tracker`` group."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class JsonlTracker:
     def end(
         self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
     ) -> None:
-        """Write how it ended, and the names of its files."""
+        """Write the status, and the names of the run's files."""
         self._add("end", status=status, metrics=dict(metrics), files=list(files))
 
     def _add(self, event: str, **facts: object) -> None:

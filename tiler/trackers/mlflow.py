@@ -21,8 +21,8 @@ _MODULES = ("mlflow", "sqlalchemy", "alembic")
 _MAX_VALUE = 6000
 _MAX_KEY = 250
 _ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # what is tiled here is nobody else's business
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone must not hold up a run
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # slides may be confidential
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone must not delay a run
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
@@ -79,7 +79,7 @@ class MlflowTracker:
     def end(
         self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
     ) -> None:
-        """Log the last numbers and the files, and end the run, also where a file cannot be had."""
+        """Log the last numbers and the files, and end the run, also if a file cannot be read."""
         try:
             self.step(self._step, metrics)
             for name, path in files.items():
@@ -104,7 +104,7 @@ def fitting_key(key: str) -> str:
 
 
 def _prepare(uri: str) -> str | None:
-    """Where the artifacts of a local database go; a server decides by itself."""
+    """Return the folder of artifacts for a local database; a server chooses its own."""
     if not uri.startswith("sqlite:"):
         return None
     from sqlalchemy.engine import make_url
@@ -124,7 +124,7 @@ def _client(uri: str) -> Any:
         os.environ.setdefault(key, value)
     from mlflow.tracking import MlflowClient
 
-    for library in ("mlflow", "urllib3"):  # their errors reach us as exceptions and are said once
+    for library in ("mlflow", "urllib3"):  # their errors arrive as exceptions and are reported once
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return MlflowClient(uri)
 

@@ -1,4 +1,4 @@
-"""Nobody is told."""
+"""No tracking."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tiler.protocols import RunStatus
 
 
 class NoTracker:
-    """Listens to nothing."""
+    """A tracker that records nothing."""
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
-        """Give no id: there is no run to be found again."""
+        """Return no id: nothing is recorded."""
         return ""
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Let it pass."""
+        """Do nothing."""
 
     def end(
         self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
     ) -> None:
-        """Let it pass."""
+        """Do nothing."""

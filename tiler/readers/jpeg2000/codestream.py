@@ -1,4 +1,4 @@
-"""JPEG 2000 codestreams: how they are coded, and where their parts lie.
+"""JPEG 2000 codestreams: their coding, and the places of their parts.
 
 Source: ITU-T T.800, annexes A and B.
 """
@@ -70,7 +70,7 @@ class Codestream:
 
     @property
     def is_arithmetic(self) -> bool:
-        """Whether code blocks end in an arithmetic codeword: neither raw nor high-throughput."""
+        """Return whether code blocks end in an arithmetic codeword (not raw, not HT)."""
         return not self.style & (_BYPASS | _HIGH_THROUGHPUT)
 
     def stray_marker(self) -> int | None:
@@ -85,7 +85,7 @@ class Codestream:
         return None
 
     def has_runs(self) -> bool:
-        """Whether packets repeat one byte 15 times or more, as coders do in odd patterns alone."""
+        """Return whether packets repeat one byte 15 times or more, which coders rarely do."""
         for _, start, stop in self.parts:
             words = np.frombuffer(self.data, np.uint64, (stop - start) // 8, start)
             turned = (words << np.uint64(8)) | (words >> np.uint64(56))
@@ -144,7 +144,7 @@ def _read(data: bytes) -> Codestream:
             coding = at
         at = _after_segment(data, at)
     if not coding:
-        raise ValueError("the JPEG 2000 codestream does not say how it is coded")
+        raise ValueError("the JPEG 2000 codestream contains no coding parameters")
     flags, _, layers, _, levels, *block, style = struct.unpack_from(">BBHB4B", data, coding + 4)
     width, height = block
     if levels > 32 or width > 8 or height > 8:
@@ -192,7 +192,7 @@ def _parts(data: bytes, at: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _after_segment(data: bytes, at: int) -> int:
-    """Where the marker segment at an index ends."""
+    """Return where the marker segment at an index ends."""
     marker, length = struct.unpack_from(">HH", data, at)
     if marker < 0xFF00 or length < 2:
         raise ValueError(f"no marker of the JPEG 2000 codestream at byte {at:,}")

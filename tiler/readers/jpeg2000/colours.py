@@ -1,4 +1,4 @@
-"""What Aperio's JPEG 2000 tiles need beside their decoder: the colours that they do not name."""
+"""Colours of Aperio's JPEG 2000 tiles, which the tiles do not name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tiler.protocols import Pixels
 
 
 def has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
-    """Whether the colours of a JPEG 2000 codestream are coarser than its brightness.
+    """Return whether the colours of a JPEG 2000 codestream are coarser than its brightness.
 
     XRsiz and YRsiz of three components lie from byte 42 on, after Ssiz (ITU-T T.800, A.5.1).
 
@@ -20,7 +20,7 @@ def has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
     if not data.startswith(b"\xff\x4f\xff\x51"):
         if allowed:
             raise ValueError(f"no JPEG 2000 codestream: it begins with {data[:4].hex()}")
-        return False  # in a box, which says what the colours are
+        return False  # in a box, which names the colours
     first, second, third = (tuple(data[at : at + 2]) for at in (43, 46, 49))
     if first != (1, 1) or second != third or second not in ((1, 1), (2, 1), (2, 2)):
         raise ValueError(f"components subsampled by {first}, {second} and {third}")

@@ -1,13 +1,13 @@
-"""JPEG 2000 by OpenJPEG, asked so that it reports damage.
+"""JPEG 2000 by OpenJPEG, called so that it reports damage.
 
 OpenJPEG decodes most damage without an error: each code block gives some pixels whatever its bytes
-are. Three questions make damage known, and change no pixel of a sound image:
+are. Three checks report damage, and change no pixel of a sound image:
 
 - With the flag for predictable termination set, the decoder compares the bytes of each code block
   with those that its coding passes take, and warns when they differ. Damage makes most differ.
 - Where one byte is repeated in the packets, the last bytes are taken away, and the rest must not
   decode. When it does, the decoder did not get to the end: it took overwritten headers for those of
-  empty packets. To ask this always would cost a quarter of the time of decoding.
+  empty packets. Checking this always would cost a quarter of the decoding time.
 - The packets must not contain the code of a marker.
 
 Together they find 4 KiB of zeros, of ones and of noise in a tile of a real slide, 4 KiB of another
@@ -95,7 +95,7 @@ def _decoded(data: bytes, stream: Codestream, out: Pixels | None) -> Pixels:
 
 
 def _is_harmless(line: str, most_missing: int) -> bool:
-    """Whether OpenJPEG may say this of a sound image."""
+    """Return whether OpenJPEG may report this about a sound image."""
     if found := _UNUSED.search(line):
         return int(found[1]) <= _MOST_UNUSED
     if found := _MISSING.search(line):
@@ -104,7 +104,7 @@ def _is_harmless(line: str, most_missing: int) -> bool:
 
 
 def _decodes_without_its_end(stream: Codestream) -> bool:
-    """Whether the last bytes of the packets do not matter, many as they are.
+    """Return whether the last bytes of the packets have no effect.
 
     Packets without code blocks do not matter either, so more bytes are taken away than those have.
     A sound tile fails at the first attempt, before any code block is decoded.
@@ -135,7 +135,7 @@ def _decodes_without_its_end(stream: Codestream) -> bool:
 
 
 class _Ear(logging.Filter):
-    """Takes what OpenJPEG says in a thread that listens out of the log."""
+    """Collects OpenJPEG's messages in the calling thread, and removes them from the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class _Ear(logging.Filter):
         self._thread.said = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep a record here, or let it pass."""
+        """Collect a record, or leave it to the log."""
         said: list[str] | None = getattr(self._thread, "said", None)
         if said is None:
             return True
@@ -164,7 +164,7 @@ _ear = _Ear()
 
 @cache
 def _listen() -> None:
-    """Have warnings of imagecodecs pass by the ear, whatever level the log has."""
+    """Route warnings of imagecodecs through the collector, at any level of the log."""
     source = logging.getLogger("imagecodecs")
     source.setLevel(logging.WARNING)
     source.addFilter(_ear)

@@ -16,7 +16,7 @@ _HEAD_BYTES = 1 << 22  # the attributes before the pixels, among them ICC profil
 _COLUMNS = re.compile(rb"\x48\x00\x06\x00(?:UL\x04\x00|\x04\x00\x00\x00)(.{4})", re.DOTALL)
 _ROWS = re.compile(rb"\x48\x00\x07\x00(?:UL\x04\x00|\x04\x00\x00\x00)(.{4})", re.DOTALL)
 _SHARED = b"\x00\x52\x29\x92"
-"""SharedFunctionalGroupsSequence (5200,9229), which holds the spacing."""
+"""SharedFunctionalGroupsSequence (5200,9229), which contains the spacing."""
 
 _SPACING = re.compile(
     rb"\x28\x00\x30\x00(?:DS.\x00|.\x00\x00\x00)([0-9.eE+-]{1,16}) ?\\ ?([0-9.eE+-]{1,16})",

@@ -1,4 +1,4 @@
-"""What OpenSlide knows of a slide: its levels, bounds, background and scale."""
+"""Facts of a slide from OpenSlide: levels, bounds, background and scale."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def facts_of(
     notes: Mapping[str, str] | None = None,
     description: object = None,
 ) -> Facts:
-    """What an open slide says of itself, with what the configuration says instead.
+    """Return the facts of an open slide, with the overrides applied.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def facts_of(
     name
         Its name in outputs.
     mpp, magnification
-        Used instead of what the file says.
+        Overrides of the file's values.
     notes
         What is to be added to ``Facts.provenance``.
     description
@@ -104,7 +104,7 @@ def _scale(properties: Mapping[str, str], description: object, size: Size) -> Sc
 
 
 def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
-    """All properties that can be had: OpenSlide lists some names that it cannot look up."""
+    """Return all readable properties: OpenSlide lists some names that it cannot look up."""
     found = {}
     for key in slide.properties:
         try:
@@ -115,7 +115,7 @@ def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
 
 
 def _said(properties: Mapping[str, str]) -> str:
-    """What a file without mpp says of its scale, for the error that it causes."""
+    """Return what a file without mpp states about its scale, for the error."""
     keys = (
         openslide.PROPERTY_NAME_OBJECTIVE_POWER,
         "tiff.XResolution",

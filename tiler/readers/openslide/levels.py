@@ -88,15 +88,15 @@ def exact_location(pixel: int, downsample: float) -> tuple[int, int]:
     Parameters
     ----------
     pixel
-        The wanted pixel of the level.
+        The pixel of the level to read.
     downsample
         OpenSlide's downsample of the level.
 
     Returns
     -------
     tuple
-        The coordinate, and how many pixels of the level lie between it and the wanted one. If no
-        coordinate near by is exact, the nearest to the wanted pixel: it is off by up to half a
+        The coordinate, and how many pixels of the level lie between it and that pixel. If no
+        coordinate near by is exact, the nearest to that pixel: it is off by up to half a
         level-0 pixel.
     """
     for skipped in range(min(pixel, _MOST_SKIPPED) + 1):

@@ -84,7 +84,7 @@ class NativeTiles:
                 checked[tile] = True
 
     def sparse_in(self, levels: Sequence[int]) -> tuple[SparseTiles, ...] | None:
-        """The native tiles that the file leaves out of some levels; None where it does not say."""
+        """Return the native tiles that the file leaves out of some levels; None if unknown."""
         if not self._sparse.keys() >= set(levels):
             return None
         return tuple(self._sparse[level] for level in levels)

@@ -30,7 +30,7 @@ part begins, so that the parts of a larger read do not fit together."""
 
 
 class OpenSlideReader(LevelReader):
-    """A slide in any format that OpenSlide knows.
+    """A slide in any format that OpenSlide reads.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class OpenSlideReader(LevelReader):
     name
         Its name in outputs; the file's stem if None.
     mpp
-        Microns per level-0 pixel, instead of what the file says.
+        Microns per level-0 pixel, instead of the file's value.
     magnification
-        Objective power of level 0, instead of what the file says.
+        Objective power of level 0, instead of the file's value.
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
     max_pixels
@@ -156,9 +156,9 @@ class OpenSlideReader(LevelReader):
         return _over(np.asarray(image), self.facts.background)[top:, left:]
 
     def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
-        """Read, once more by a handle of its own if that fails.
+        """Read; if that fails, read once more with a new handle.
 
-        The failure may be another thread's: one error closes a handle to everybody.
+        The failure may be another thread's: one error breaks a handle for all threads.
         """
         slide = self._slide
         try:
@@ -169,7 +169,7 @@ class OpenSlideReader(LevelReader):
             return own.read_region(location, level, (size.width, size.height))
 
     def _replace(self, broken: openslide.OpenSlide) -> None:
-        """Open a new handle for what remains, unless another thread has done so."""
+        """Open a new handle, unless another thread has done so."""
         with self._lock:
             if self._slide is broken:
                 self._slide = openslide.OpenSlide(self.path)
@@ -185,7 +185,7 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
 def check_limits(
     slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
-    """Refuse sizes that nobody could hold, before anything of them is allocated."""
+    """Refuse sizes beyond the memory, before anything is allocated."""
     width, height = slide.dimensions
     if width * height > max_pixels:
         raise LimitError(

@@ -1,4 +1,4 @@
-"""Whether OpenSlide returns the right pixels here: some builds did not (openslide-bin#433)."""
+"""A self-test of OpenSlide: some builds return wrong pixels (openslide-bin#433)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ _NO_PREDICTOR, _HORIZONTAL = 1, 2
 
 @dataclass(frozen=True)
 class Coding:
-    """How the tiles of one level are stored: values of the TIFF tags of those names."""
+    """Storage of the tiles of one level: values of the TIFF tags of those names."""
 
     tile: Size
     compression: int
@@ -59,33 +59,33 @@ class Coding:
 
     @property
     def is_jpeg(self) -> bool:
-        """Whether the tiles are JPEG streams, which can be decoded smaller than they are."""
+        """Return whether the tiles are JPEG streams, which can be decoded smaller than they are."""
         return self.compression == _JPEG
 
     @property
     def is_ycbcr(self) -> bool:
-        """Whether JPEG tiles are in YCbCr; else they are in RGB, whatever the streams say."""
+        """Return whether JPEG tiles are YCbCr, else RGB; the streams do not decide it."""
         return self.photometric == _YCBCR
 
 
 def unknown_coding(coding: Coding) -> str | None:
-    """Why tiles stored like this are not decoded here; None when they are."""
+    """Return why tiles stored like this are not decoded here; None when they are."""
     known = {_JPEG, _UNCOMPRESSED, *_BYTE_CODECS, *_IMAGE_CODECS}
     if coding.compression not in known:
-        return f"compression {coding.compression} is not one it knows"
+        return f"compression {coding.compression} is not supported"
     carries_ycbcr = coding.compression in (_JPEG, _APERIO_YCBCR, _APERIO_RGB)
     if coding.photometric != _RGB and not (coding.photometric == _YCBCR and carries_ycbcr):
         return f"photometric interpretation {coding.photometric} is not RGB"
     allowed = (_NO_PREDICTOR, _HORIZONTAL) if coding.compression in _BYTE_CODECS else (1,)
     if coding.predictor not in allowed and not (coding.is_jpeg or _is_image(coding)):
-        return f"predictor {coding.predictor} is not one it knows"
+        return f"predictor {coding.predictor} is not supported"
     if coding.tables is not None and coding.tables[:2] != SOI:
         return f"its JPEGTables begin with {coding.tables[:4].hex()}"
     return None
 
 
 def decoder(coding: Coding, factor: int = 1) -> Decode:
-    """A function from the bytes of one tile to its pixels, (height, width, 3).
+    """Return a function from the bytes of one tile to its pixels, (height, width, 3).
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _image_decoder(coding: Coding) -> Decode:
             openjpeg.decode(data, pixels)
         else:
             codec(data, out=pixels)  # refuses an image of any other size before decoding it
-        # Subsampled chroma tells imagecodecs that it is YCbCr, and it converts by itself.
+        # imagecodecs takes subsampled chroma for YCbCr, and converts it.
         return from_ycbcr(pixels) if ycbcr and not subsampled else pixels
 
     return decode

@@ -1,4 +1,4 @@
-"""What a tiled TIFF says of itself: through OpenSlide if that sees all of it, else by its tags."""
+"""Facts of a tiled TIFF: from OpenSlide if it reads all levels, else from the tags."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _MICRONS = {2: 25400.0, 3: 10000.0}  # of a ResolutionUnit: inch, centimetre
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A slide and what the configuration sets for it.
 
     Attributes
@@ -71,7 +71,7 @@ class Asked:
     path, slide
         The file, and the slide's name for errors.
     mpp, magnification
-        Used instead of what the file says.
+        Overrides of the file's values.
     series
         The number of the image to read; None for the largest.
     """
@@ -83,8 +83,8 @@ class Asked:
     series: int | None
 
 
-def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
-    """What ``TiffReader`` needs to know of a file, level by level.
+def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
+    """Return the facts and the levels of a file for ``TiffReader``.
 
     What OpenSlide does not see is described by the file's own tags: levels in SubIFDs, images that
     are not the first of the file, and compressions that OpenSlide lacks.
@@ -92,11 +92,11 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
     Raises
     ------
     UnfitError
-        When the file is not one to vouch for, with the reason.
+        When the reader does not support the file, with the reason.
     OpenError
         When it has no image of that number.
     """
-    path, slide = asked.path, asked.slide
+    path, slide = request.path, request.slide
     with closing(TileFile(path)) as file:
         if not is_tiff(file):
             raise UnfitError(slide, f"{path.name} is not a TIFF")
@@ -107,7 +107,7 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
             pages = read_directories(file, _WANTED).pages
             generic = vendor in (_GENERIC, None)
             images = images_in(pages) if generic else [first_image(pages, slide)]
-            image = choose_image(images, asked.series, slide)
+            image = choose_image(images, request.series, slide)
             below = read_subifds(file, pages[image.page], _WANTED) if generic else ()
         except (OSError, ValueError) as error:
             what = f"{path.name}: its TIFF directories are damaged: {error}"
@@ -120,11 +120,11 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
         raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
     if image.page:
         try:
-            return _by_tags(asked, [pages[image.page], *others], image, notes)
+            return _by_tags(request, [pages[image.page], *others], image, notes)
         except UnfitError as error:  # OpenSlide does not read this image either
             raise OpenError(slide, f"{path.name}: {image}: {error.what}") from error
     if vendor is None or any(is_tiled(tags) for tags in below):
-        return _by_tags(asked, [pages[0], *others], image, notes)
+        return _by_tags(request, [pages[0], *others], image, notes)
     natives = _levels_among(pages, vendor, slide)
     if vendor == "aperio" and len(natives) > 1 and any(level.sparse.any() for level in natives):
         # OpenSlide paints them from the next finer level, and tiles above them as well.
@@ -134,7 +134,7 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
         with openslide.OpenSlide(path) as peer:
             levels = levels_of(peer, path)
             facts = facts_of(
-                peer, levels, slide, asked.mpp, asked.magnification, notes, description
+                peer, levels, slide, request.mpp, request.magnification, notes, description
             )
             sizes = tuple(Size(*size) for size in peer.level_dimensions)
     except (openslide.OpenSlideError, ValueError) as error:
@@ -143,7 +143,7 @@ def survey(asked: Asked) -> tuple[Facts, tuple[NativeLevel, ...]]:
         if not known and "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
         others = others if generic else level_pages(pages, vendor)[1:]
-        return _by_tags(asked, [pages[0], *others], image, notes)
+        return _by_tags(request, [pages[0], *others], image, notes)
     _check_alike(natives, sizes, vendor, slide)
     if len(set(levels.downsamples)) < len(levels.indices):
         raise UnfitError(slide, f"several of its levels have one downsample: {sizes}")
@@ -183,20 +183,22 @@ def _chosen(natives: Sequence[NativeLevel], levels: Pyramid) -> tuple[NativeLeve
 
 
 def _by_tags(
-    asked: Asked, directories: Sequence[Tags], image: TiffImage, notes: Mapping[str, str]
+    request: Request, directories: Sequence[Tags], image: TiffImage, notes: Mapping[str, str]
 ) -> tuple[Facts, tuple[NativeLevel, ...]]:
     """The facts and the levels of an image, by its own directories; the first is level 0."""
     first = directories[0]
     if not is_tiled(first):
-        raise UnfitError(asked.slide, f"{image} is not tiled")
-    natives = [native_level(tags, asked.slide) for tags in directories]
+        raise UnfitError(request.slide, f"{image} is not tiled")
+    natives = [native_level(tags, request.slide) for tags in directories]
     sizes = [tuple(level.size) for level in natives]
     if max(width for width, _ in sizes) > image.size.width:
-        raise UnfitError(asked.slide, f"its first level is not the largest: {sizes}")
+        raise UnfitError(request.slide, f"its first level is not the largest: {sizes}")
     levels = pyramid([StoredLevel(level.size, level.tile) for level in natives])
     scale = _scale(first, image)
-    mpp, mpp_note = resolve("mpp", asked.mpp, scale.mpp, scale.mpp_key)
-    power, power_note = resolve("magnification", asked.magnification, scale.power, scale.power_key)
+    mpp, mpp_note = resolve("mpp", request.mpp, scale.mpp, scale.mpp_key)
+    power, power_note = resolve(
+        "magnification", request.magnification, scale.power, scale.power_key
+    )
     facts = Facts(
         level_dimensions=levels.sizes,
         level_downsamples=levels.downsamples,
@@ -219,7 +221,7 @@ def _scale(tags: Tags, image: TiffImage) -> Scale:
 
 
 def _mpp_of_tags(tags: Tags) -> tuple[bool, Found]:
-    """Whether the tags state a scale, and the mpp by them."""
+    """Return whether the tags state a scale, and the mpp by them."""
     unit = tags.get(_RESOLUTION_UNIT, 2)
     if unit not in _MICRONS:
         return False, (None, "the TIFF's resolution has no unit")

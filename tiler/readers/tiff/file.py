@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class TileFile:
-    """An open file that is read at positions, never at "where it stands".
+    """An open file that is read at given positions, without a current one.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class TileFile:
         self.reopened = 0
 
     def read(self, offset: int, count: int) -> bytes:
-        """``count`` bytes from ``offset``; fewer where the file ends before.
+        """Return ``count`` bytes from ``offset``; fewer where the file ends before.
 
-        Reads once more on a fresh handle if that fails: a network may have hiccuped.
+        Reads once more with a new handle if that fails: a network error may pass.
         """
         file = self._file
         try:

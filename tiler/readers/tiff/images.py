@@ -1,4 +1,4 @@
-"""The images that a TIFF holds, such as a macro image and the scan: one of them is the slide."""
+"""The images in a TIFF, such as a macro image and the scan: one of them is the slide."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TiffImage:
     size
         Of its level 0.
     ome
-        What OME-XML says of it.
+        Its facts in OME-XML.
     """
 
     number: int
@@ -66,7 +66,7 @@ def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
 
 
 def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
-    """Why the channels of an image cannot be shown; None where its page holds all of them.
+    """Explain why the channels of an image cannot be shown; None if its page contains all.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
 
 
 def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
-    """The first page of a file whose other pages are not images of their own.
+    """Return the first page of a file whose other pages are not separate images.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
 def notes_for_openslide(
     pages: Sequence[Tags], vendor: str, series: int | None, slide: str
 ) -> dict[str, str]:
-    """What is to be noted of the image of a file that OpenSlide reads, which is the first.
+    """Return the notes about the first image of a file, which OpenSlide reads.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def notes_for_openslide(
     Raises
     ------
     OpenError
-        When another image is larger, or is asked for.
+        When another image is larger, or ``series`` names another one.
     """
     if pages and vendor in (_GENERIC, *_LARGEST_FIRST):
         images = images_in(pages) if vendor == _GENERIC else [first_image(pages, slide)]
@@ -148,7 +148,7 @@ def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
 
 
 def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) -> TiffImage:
-    """The image that is the slide: the one with the wanted number, else the largest.
+    """Return the image that is the slide: the one with the given number, else the largest.
 
     Raises
     ------
@@ -166,19 +166,19 @@ def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) ->
 
 
 def listed(images: Sequence[TiffImage]) -> str:
-    """The images in words, the first few of many."""
+    """Describe the images, the first few of many."""
     some = ", ".join(map(str, images[:5]))
     return some if len(images) <= 5 else f"{some} and {len(images) - 5} more"
 
 
 def note_on(image: TiffImage, images: Sequence[TiffImage]) -> dict[str, str]:
-    """What a slide's provenance says of the choice, where there was one."""
+    """Return the note about the choice for a slide's provenance, if there was one."""
     others = [other for other in images if other is not image]
     return {"image": f"{image}; not read: {listed(others)}"} if others else {}
 
 
 def check_series(series: object) -> None:
-    """Refuse a number of an image that is none."""
+    """Refuse an invalid number of an image."""
     if series is not None and (
         not isinstance(series, int) or isinstance(series, bool) or series < 0
     ):

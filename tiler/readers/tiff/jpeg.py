@@ -1,4 +1,4 @@
-"""JPEG streams inside a TIFF: what they lack to be files, and their pixels.
+"""JPEG streams inside a TIFF: as complete files, and as pixels.
 
 Sources: ITU-T T.81, annex B; TIFF Technical Note 2.
 """
@@ -18,7 +18,7 @@ _COLOUR_MARKERS = {0xE0, 0xEE}  # APP0 of JFIF, APP14 of Adobe
 
 
 def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[bytes], bytes]:
-    """What makes a tile's bytes a JPEG file of its own that any program shows in the right colours.
+    """Return a function that makes a tile's bytes a JPEG file with the right colours.
 
     The function that is returned adds the tables that all tiles share, and a marker for the
     colours, where the bytes do without; it raises ``ValueError`` when they are not such a tile.
@@ -30,7 +30,7 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
     shared
         The TIFF's JPEGTables, where it has them.
     ycbcr
-        Whether its colours are YCbCr, as the TIFF says; else RGB.
+        Whether its colours are YCbCr by the TIFF; else RGB.
     """
     import simplejpeg
 
@@ -48,7 +48,7 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
         stream = complete(data) if tables else data
         found = simplejpeg.decode_jpeg_header(stream)  # before memory is taken for it
         if found[2] != colours and stream is data:
-            # OpenSlide takes the colours from the TIFF, whatever the stream says.
+            # OpenSlide takes the colours from the TIFF, not from the stream.
             stream = complete(data)
             found = simplejpeg.decode_jpeg_header(stream)
         if found[:3] != (height, width, colours):
@@ -61,7 +61,7 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
 def jpeg_decoder(
     tile: Size, shared: bytes | None, *, ycbcr: bool, factor: int
 ) -> Callable[[bytes], Pixels]:
-    """A function from a tile's bytes to its pixels, as many times smaller as ``factor`` says."""
+    """Return a function from a tile's bytes to its pixels, reduced by ``factor``."""
     import simplejpeg
 
     whole = jpeg_stream(tile, shared, ycbcr=ycbcr)
@@ -84,7 +84,7 @@ def jpeg_decoder(
 
 
 def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
-    """A function that raises ``ValueError`` for a JPEG stream about which libjpeg warns.
+    """Return a function that raises ``ValueError`` for a JPEG stream about which libjpeg warns.
 
     Parameters
     ----------

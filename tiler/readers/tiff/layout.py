@@ -1,4 +1,4 @@
-"""Where the native tiles of a TIFF lie, and whether they can be read without OpenSlide."""
+"""The native tiles of a TIFF's levels, and whether they can be read without OpenSlide."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tiler.readers.tiff_directories import Tags
 
 
 class UnfitError(OpenError):
-    """Not a file that ``TiffReader`` vouches for; OpenSlide may well read it."""
+    """A file that ``TiffReader`` does not support; OpenSlide may read it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def level_pages(pages: Sequence[Tags], vendor: str) -> list[Tags]:
 
 
 def are_levels(pages: Sequence[Size], levels: Sequence[Size], vendor: str) -> bool:
-    """Whether pages of these sizes are the levels that OpenSlide sees, one page for each.
+    """Return whether pages of these sizes are the levels that OpenSlide sees, one page for each.
 
     Philips pads its levels to whole tiles, and OpenSlide cuts that off.
     """
@@ -147,7 +147,7 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
 def check_limits(
     levels: Sequence[NativeLevel], slide: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
-    """Refuse sizes that nobody could hold, before anything of them is allocated.
+    """Refuse sizes beyond the memory, before anything is allocated.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def check_limits(
 
 
 def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) -> None:
-    """Refuse a file none of whose tiles of some level lie within it.
+    """Refuse a file that contains no tile of some level.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) 
 def not_native(
     level: NativeLevel, tile: int | None, size: tuple[int, int], downsample: float
 ) -> str:
-    """What to say of a box that is none of a level's JPEG tiles, but may lie on a sparse one."""
+    """Explain why a box is not one of a level's JPEG tiles; it may lie on a sparse one."""
     if not level.coding.is_jpeg:
         return f"its tiles are not JPEG (TIFF compression {level.coding.compression})"
     if size != level.tile or downsample != 1:
@@ -214,7 +214,7 @@ def not_native(
 
 
 def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:
-    """What to say of a tile whose bytes are not all there."""
+    """Describe a tile whose bytes lie beyond the end of the file."""
     return (
         f"native tile {tile} ends beyond the end of the file:"
         f" {level.byte_counts[tile]:,} bytes from {level.offsets[tile]:,}, but the file has"

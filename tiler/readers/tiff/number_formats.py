@@ -10,7 +10,7 @@ TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i"
 
 
 class ByteLayout(NamedTuple):
-    """How a TIFF writes down its numbers."""
+    """The formats of a TIFF's numbers."""
 
     order: str
     first: int  # where the place of the first directory is written

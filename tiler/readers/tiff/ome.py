@@ -1,4 +1,4 @@
-"""OME-XML in a TIFF's description: the images that a file holds, and the scale of each."""
+"""OME-XML in a TIFF's description: the images in a file, and the scale of each."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OmeError(ValueError):
 
 
 def is_ome(description: object) -> bool:
-    """Whether a TIFF's description contains OME-XML, whole or cut off."""
+    """Return whether a TIFF's description contains OME-XML, whole or cut off."""
     return isinstance(description, str) and bool(_START.search(_without_comments(description)))
 
 

@@ -1,4 +1,4 @@
-"""The native tiles, or the strips, of one page of a TIFF, and what shows that they are damaged."""
+"""The native tiles, or the strips, of one page of a TIFF, and signs of damage."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PageTiles:
         return SparseTiles.of(table.tile, table.columns, sparse)
 
     def problem(self, tile: int) -> str:
-        """What shows that a tile is wrong, and where it is."""
+        """Return the sign of damage of a tile, and its place."""
         for plane in self.planes:
             if reason := plane.wrong_entry(tile):
                 return f"{plane.name(tile)}: {reason}"

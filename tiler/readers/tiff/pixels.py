@@ -1,4 +1,4 @@
-"""Which pixels a TIFF holds, and why some of them cannot be shown as 8-bit grey or RGB.
+"""The pixel formats in a TIFF, and the reasons why some cannot be shown as 8-bit grey or RGB.
 
 Sources: TIFF 6.0; Hamamatsu's NDPI as OpenSlide describes it.
 """
@@ -51,12 +51,12 @@ _READS = "tiler reads 8-bit grey, palette, RGB and RGBA: convert it first"
 
 
 def pixel_problem(tags: Tags) -> str | None:
-    """Why no reader of slides shows the pixels of a page; None where one may."""
+    """Explain why no reader shows the pixels of a page; None if one may."""
     return orientation_problem(tags) or depth_problem(tags)
 
 
 def orientation_problem(tags: Tags) -> str | None:
-    """Why a page lies otherwise than it is stored, and what to do; None where it does not."""
+    """Explain why a page must be rotated, and what to do; None if it is upright."""
     if tags.get(_ORIENTATION, 1) == 1:
         return None
     number = number_of(tags, _ORIENTATION)
@@ -68,7 +68,7 @@ def orientation_problem(tags: Tags) -> str | None:
 
 
 def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
-    """Why the samples of a page are not shown as the file means them; None where they are.
+    """Explain why the samples of a page would be shown wrongly; None if they would not.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
 
 
 def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
-    """Why the channels of a TIFF cannot be shown; None where its pages are no channels.
+    """Explain why the channels of a TIFF cannot be shown; None if its pages are no channels.
 
     Parameters
     ----------
@@ -122,37 +122,37 @@ def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
 
 
 def is_image(tags: Tags) -> bool:
-    """Whether a page may be a level: it is tiled, or one that NDPI stores in one strip."""
+    """Return whether a page may be a level: it is tiled, or one that NDPI stores in one strip."""
     lens = tags.get(_NDPI_LENS, 0)
     return is_tiled(tags) or (isinstance(lens, int | float) and lens > 0)
 
 
 def described(tags: Tags) -> str:
-    """The pixels of a page in words: samples, bits, photometric interpretation and the rest."""
+    """Describe the pixels of a page: samples, bits, photometric interpretation and the rest."""
     samples, photometric = number_of(tags, _SAMPLES), number_of(tags, _PHOTOMETRIC)
     colours = f"{photometric} ({_PHOTOMETRICS.get(photometric, 'unknown')})"
-    said = [
+    facts = [
         f"{samples} sample{'' if samples == 1 else 's'} per pixel of {_listed(tags, _BITS)} bits",
         f"photometric interpretation {colours if _PHOTOMETRIC in tags else 'missing'}",
     ]
     if set(_values(tags.get(_FORMAT, 1))) != {1}:
-        said.append(f"sample format {_listed(tags, _FORMAT, _FORMATS)}")
+        facts.append(f"sample format {_listed(tags, _FORMAT, _FORMATS)}")
     if _EXTRA in tags:
-        said.append(f"extra samples {_listed(tags, _EXTRA, _EXTRAS)}")
+        facts.append(f"extra samples {_listed(tags, _EXTRA, _EXTRAS)}")
     if tags.get(_PLANES, 1) != 1:
-        said.append("in separate planes")
-    return ", ".join(said)
+        facts.append("in separate planes")
+    return ", ".join(facts)
 
 
 def _listed(tags: Tags, tag: int, names: Mapping[int, str] = {}) -> str:
-    """The different values of a tag, or their names; few, whatever the file says."""
+    """Return the different values of a tag, or their names; few, for any file."""
     values = [value for value in _values(tags.get(tag, 1)) if isinstance(value, int)]
     found = [str(names.get(value, value)) for value in dict.fromkeys(values)]
     return ", ".join(found[:_LISTED]) or "unknown"
 
 
 def number_of(tags: Tags, tag: int) -> int:
-    """A tag's value where it is one whole number; 1 where it is not there, else -1."""
+    """Return a tag's value if it is one whole number; 1 if the tag is missing, else -1."""
     value = tags.get(tag, 1)
     return value if isinstance(value, int) else -1
 

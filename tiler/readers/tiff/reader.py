@@ -1,4 +1,4 @@
-"""Tiled TIFF slides without OpenSlide in the way: each native tile is decoded once."""
+"""Tiled TIFF slides without OpenSlide: each native tile is decoded once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiler.readers.base import LevelReader
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
 from tiler.readers.tiff.codecs import DECODE_ERRORS, decoder
-from tiler.readers.tiff.facts import Asked, survey
+from tiler.readers.tiff.facts import Request, survey
 from tiler.readers.tiff.file import TileFile
 from tiler.readers.tiff.images import check_series
 from tiler.readers.tiff.layout import (
@@ -48,9 +48,9 @@ class TiffReader(LevelReader):
     name
         Its name in outputs; the file's stem if None.
     mpp
-        Microns per level-0 pixel, instead of what the file says.
+        Microns per level-0 pixel, instead of the file's value.
     magnification
-        Objective power of level 0, instead of what the file says.
+        Objective power of level 0, instead of the file's value.
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
     max_pixels
@@ -68,9 +68,9 @@ class TiffReader(LevelReader):
     Raises
     ------
     UnfitError
-        When the file is not one to vouch for, with the reason; OpenSlide may well read it.
+        When the reader does not support the file, with the reason; OpenSlide may read it.
     OpenError
-        When there is no file, or none of the tiles of a level lie within it.
+        When the file is missing, or contains no tile of a level.
     LimitError
         When the slide or its own tiles are larger than allowed.
     """
@@ -95,7 +95,7 @@ class TiffReader(LevelReader):
         path = Path(path)
         slide = path.stem if name is None else name
         look(path, slide)
-        facts, levels = survey(Asked(path, slide, mpp, magnification, series))
+        facts, levels = survey(Request(path, slide, mpp, magnification, series))
         check_limits(levels, slide, max_pixels, max_tile_bytes)
         self._levels = list(levels)
         decoders = [decoder(level.coding) for level in levels]
@@ -121,16 +121,16 @@ class TiffReader(LevelReader):
 
     @property
     def native_tiles_decoded(self) -> int:
-        """How many native tiles were decoded so far, each time one was."""
+        """Return how many native tiles were decoded so far, each time one was."""
         return self._cache.made
 
     @property
     def reopened(self) -> int:
-        """How often the file had to be opened again because reading failed."""
+        """Return how often the file had to be opened again because reading failed."""
         return self._file.reopened
 
     def close(self) -> None:
-        """Close the file and let go of the cache; closing twice is harmless."""
+        """Close the file and empty the cache; closing twice is harmless."""
         self._file.close()
         self._cache.clear()
 
@@ -191,7 +191,7 @@ class TiffReader(LevelReader):
     ) -> bytes:
         """The JPEG stream of the native tile of level 0 that a box coincides with.
 
-        It is completed with what it takes to be a file of its own, and not decoded: damage inside
+        It is completed with tables and markers, and not decoded: damage inside
         it goes unseen.
 
         Parameters
@@ -204,7 +204,7 @@ class TiffReader(LevelReader):
         SlideError
             When the box is not just one JPEG tile of level 0.
         ReadError
-            When the tile's bytes cannot be had.
+            When the tile's bytes cannot be read.
         """
         native = self._levels[0]
         tile, downsample = tile_at(native, location, shape), resolution.downsample(self)
@@ -213,7 +213,7 @@ class TiffReader(LevelReader):
             why = not_native(native, tile, shape, downsample)
             raise SlideError(
                 self.name,
-                f"exporter.images.passthrough: the tile at ({x}, {y}) is none of the slide's own"
+                f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
                 f" JPEG tiles: {why}; or set passthrough=false",
             )
         try:
@@ -225,7 +225,7 @@ class TiffReader(LevelReader):
 
 
 def vouch(path: str | Path) -> str | None:
-    """Why ``TiffReader`` does not read a file; None if it does.
+    """Return the reason why ``TiffReader`` does not read a file; None if it does.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def reduced_levels(levels: Sequence[NativeLevel]) -> Iterator[tuple[int, int, Na
 
 
 def best_factor(scale_x: float, scale_y: float, factors: Container[int]) -> int:
-    """By how much to have libjpeg reduce a level that is to be reduced by these scales."""
+    """Return the factor by which libjpeg reduces a level, for a reduction by these scales."""
     for factor in _FACTORS:
         # Whole scales stay whole: 3 is 3, not 2 and then 1.5, which is slower and blurs.
         spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))

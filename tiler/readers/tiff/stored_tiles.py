@@ -59,7 +59,7 @@ class StoredTiles:
             raise DamagedTileError(f"{name}: {error}") from error
 
     def jpeg_file(self, tile: int) -> bytes:
-        """Return a JPEG tile of level 0 as a file of its own; it is not decoded."""
+        """Return a JPEG tile of level 0 as a complete file; it is not decoded."""
         return self._as_file(self._stored(0, tile))
 
     def undecodable(self, level: int) -> str:

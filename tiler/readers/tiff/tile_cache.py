@@ -1,4 +1,4 @@
-"""Decoded native tiles, kept while there is room, and decoded once however many ask."""
+"""Decoded native tiles, kept while there is room, and decoded once for all threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TileCache:
     Parameters
     ----------
     limit
-        Bytes of pixels to hold; with 0 nothing is held. The newest tile stays even if it alone is
+        Bytes of pixels to keep; with 0 none are kept. The newest tile stays even if it alone is
         larger, since it had to be decoded anyway: memory is at most ``limit`` or that one tile.
     """
 
@@ -31,10 +31,10 @@ class TileCache:
         self._guard = threading.Lock()
 
     def get(self, key: Key, make: Callable[[Key], Pixels]) -> Pixels:
-        """The tile of this key: held, or made now. Not to be written to.
+        """Return the tile of this key, from the cache or decoded now; it is read-only.
 
-        When several threads ask for the same tile, one makes it and the others wait. If that
-        fails, each of them tries for itself and gets an error of its own.
+        When several threads need the same tile, one decodes it and the others wait. If that
+        fails, each thread tries again and gets its own error.
         """
         while True:
             with self._guard:
@@ -62,7 +62,7 @@ class TileCache:
             turn.release()
 
     def clear(self) -> None:
-        """Let go of all tiles."""
+        """Remove all tiles."""
         with self._guard:
             self._tiles.clear()
             self.size = 0

@@ -1,4 +1,4 @@
-"""Where the native tiles of one image in a TIFF lie, and which of them are damaged or sparse."""
+"""The places of one image's native tiles in a TIFF, and which are damaged or sparse."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TileTable:
 
     @property
     def word(self) -> str:
-        """What to call one of them in messages."""
+        """Return the name of one of them in messages."""
         return "native tile"
 
     @cached_property
@@ -72,7 +72,7 @@ class TileTable:
         return SparseTiles.of(self.tile, self.columns, self.sparse)
 
     def wrong_entry(self, tile: int) -> str | None:
-        """Why a tile's entries cannot be true whatever the file holds; None if they can."""
+        """Explain why a tile's entries are impossible for any file; None if they are possible."""
         offset, count = int(self.offsets[tile]), int(self.byte_counts[tile])
         if not self.damaged[tile]:
             return None
@@ -102,23 +102,23 @@ class StripTable(TileTable):
 
     @property
     def word(self) -> str:
-        """What to call one of them in messages."""
+        """Return the name of one of them in messages."""
         return "strip"
 
 
 def is_tiled(tags: Tags) -> bool:
-    """Whether a directory is of an image stored in tiles."""
+    """Return whether a directory describes an image stored in tiles."""
     return TILE_WIDTH in tags and OFFSETS in tags
 
 
 def is_reduced(tags: Tags) -> bool:
-    """Whether a directory calls itself a smaller version of another (NewSubfileType)."""
+    """Return whether a directory calls itself a smaller version of another (NewSubfileType)."""
     kind = tags.get(SUBFILE_TYPE, 0)
     return isinstance(kind, int) and bool(kind & 1)
 
 
 def page_size(tags: Tags) -> Size:
-    """The pixels of a page; 0 by 0 when it does not say."""
+    """Return the pixels of a page; 0 by 0 if it does not state them."""
     match tags.get(WIDTH), tags.get(HEIGHT):
         case int(width), int(height):
             return Size(width, height)
