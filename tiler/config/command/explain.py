@@ -67,8 +67,8 @@ def explain(error: BaseException) -> str:
         return _of_an_option(option.group(1), option.group(2), lines[1:])
     if lines[0].startswith(_NO_NAME):
         return (
-            "an option of a group is a name, not a number; choose one as in resolution=mpp, and set"
-            " its keys as in resolution.value=0.5"
+            "an option of a group is a name, not a number or null; choose one as in resolution=mpp,"
+            " and set its keys as in resolution.value=0.5"
         )
     if ambiguous := _AMBIGUOUS.search(lines[0]):
         key, values = ambiguous.groups()
