@@ -55,7 +55,7 @@ ARRAYS = st.dictionaries(
 
 
 @given(ARRAYS)
-def test_what_is_stored_is_loaded(tmp_path_factory: pytest.TempPathFactory, arrays) -> None:
+def test_stored_arrays_are_loaded(tmp_path_factory: pytest.TempPathFactory, arrays) -> None:
     folder = tmp_path_factory.mktemp("cache")
     store(folder, "k", arrays)
     found = load(folder, "k")
@@ -216,7 +216,7 @@ def test_two_sweeps_that_fill_one_cache_at_once_agree(
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "older", "empty", "foreign"])
-def test_bad_entries_are_made_anew_and_said(
+def test_bad_entries_are_replaced_and_reported(
     slides: list[str], cached: tuple[Path, str], plain: Path, tmp_path: Path, harm: str
 ) -> None:
     shutil.copytree(cached[0], tmp_path / "sweep")
@@ -267,7 +267,7 @@ def run_of_200(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
         ("mask=none", {"grids made", "masks made"}),
     ],
 )
-def test_only_what_depends_on_a_setting_is_made_anew(
+def test_a_setting_recomputes_only_what_depends_on_it(
     slides: list[str], run_of_200: Path, tmp_path: Path, setting: str, made: set[str]
 ) -> None:
     shutil.copytree(run_of_200, tmp_path, dirs_exist_ok=True)
@@ -436,7 +436,7 @@ def test_ten_thresholds_cost_little_more_than_one(
     assert outputs(jobs[4].parent) == outputs(tmp_path / "plain")
 
 
-def test_twins_that_are_gone_or_changed_are_written_again(
+def test_linked_files_that_are_gone_or_changed_are_written_again(
     slides: list[str], tmp_path: Path
 ) -> None:
     common = [*slides, *LINKED, f"cache={tmp_path}/cache"]
@@ -513,7 +513,7 @@ CRAFTED_LINKS = {
         "another slide's",
     ],
 )
-def test_what_no_record_vouches_for_is_never_linked(
+def test_a_file_without_a_valid_record_is_never_linked(
     slides: list[str], tmp_path: Path, what: str
 ) -> None:
     slide = Path(slides[1].partition("=")[2])

@@ -584,7 +584,9 @@ def test_own_configs_join_in(tmp_path: Path, slide: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["experiment=null"], ["mask=3"], ["-m", "mask=null,otsu"]])
-def test_a_group_without_an_option_is_said_in_one_line(tmp_path: Path, words: list[str]) -> None:
+def test_a_group_without_an_option_is_reported_in_one_line(
+    tmp_path: Path, words: list[str]
+) -> None:
     refused = tiler(*words, cwd=tmp_path)
     assert refused.returncode == 2
     assert complaint(refused).startswith("E_CONFIG: an option of a group is a name, not a")

@@ -124,7 +124,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
 
 
 @pytest.mark.parametrize("part", ["engine", "tracker", "slides", "mask"])
-def test_what_a_part_of_the_users_own_raises_is_said(
+def test_an_error_of_a_users_component_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     (tmp_path / "broken_part.py").write_text("def make():\n    raise RuntimeError('no luck')\n")
@@ -141,7 +141,7 @@ def test_what_a_part_of_the_users_own_raises_is_said(
 
 
 @pytest.mark.parametrize("parts", [{}, {"store": {"_target_": "own_part.Store"}}])
-def test_runs_do_not_share_what_their_parts_are_made_of(
+def test_runs_do_not_share_components(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, object]
 ) -> None:
     (tmp_path / "own_part.py").write_text(

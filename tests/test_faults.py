@@ -182,7 +182,9 @@ def test_f9_a_full_disk_stops_the_run_once_and_a_rerun_finishes(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs of Linux")
-def test_f10_no_inodes_left_is_said(folder: Path, shared_slides: Path, small_disk: Path) -> None:
+def test_f10_a_disk_without_inodes_is_reported(
+    folder: Path, shared_slides: Path, small_disk: Path
+) -> None:
     shutil.copy(shared_slides / f"{NAME}.svs", folder / "in/a.svs")
     result = tiler(
         *LEVEL0[:-1], f"out={small_disk}/out", "tile.size=64", "exporter=[images]",
@@ -256,7 +258,7 @@ def opened(path: Path, **options: object) -> str:
     return str(caught.value)
 
 
-def test_i1_i2_f5_what_is_no_slide_is_told_apart(tmp_path: Path) -> None:
+def test_i1_i2_f5_bad_inputs_have_different_messages(tmp_path: Path) -> None:
     (tmp_path / "empty.svs").touch()
     (tmp_path / "page.svs").write_text("<!DOCTYPE html><html>404 not found</html>")
     (tmp_path / "paper.svs").write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
@@ -276,7 +278,7 @@ def test_i1_i2_f5_what_is_no_slide_is_told_apart(tmp_path: Path) -> None:
         assert words in opened(tmp_path / f"{name}.svs")
 
 
-def test_i5_a_striped_tiff_is_told_how_to_convert(tmp_path: Path) -> None:
+def test_i5_the_error_of_a_striped_tiff_names_the_conversion(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tiff", np.zeros((70, 90, 3), np.uint8), photometric="rgb")
     message = opened(tmp_path / "s.tiff")
     assert "not tiled" in message
@@ -509,7 +511,7 @@ def test_i22_depth_that_openslide_hides_is_refused(
     assert opened(path).count("E_") >= 1
 
 
-def test_i18_an_mpp_at_odds_with_the_power_is_told(
+def test_i18_an_mpp_that_contradicts_the_power_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "odd.svs"

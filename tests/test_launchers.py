@@ -71,7 +71,7 @@ def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> Non
         assert files_of(client, run.info.run_id) == {"run.json", "slides.csv"}
 
 
-def test_a_job_that_dies_is_said_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_job_that_dies_is_reported_and_the_others_finish(tmp_path: Path) -> None:
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     result = fresh_tiler(
@@ -226,7 +226,7 @@ def submit(folder: Path, job: str, override: str) -> None:
     DelayedSubmission(print, [override, "out=sweep"]).dump(folder / f"{job}/{job}_submitted.pkl")
 
 
-def test_other_errors_of_launchers_are_said_in_one_line() -> None:
+def test_other_errors_of_launchers_are_reported_in_one_line() -> None:
     trace = 'Traceback:\n  File "a.py"\nValueError: 7 is odd'
     fence = "-" * 22
     text = f"Job (task=0) failed during processing with trace:\n{fence}\n{trace}\n{fence}\nYou can"

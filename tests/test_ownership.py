@@ -114,7 +114,7 @@ def test_one_exporters_settings_replace_its_files_alone(folder: Path) -> None:
     check_vouched(folder)
 
 
-def test_shared_settings_replace_everything_and_that_is_said(folder: Path) -> None:
+def test_shared_settings_replace_everything_and_that_is_reported(folder: Path) -> None:
     run(folder, "exporter=[csv,images]")
     tiles = row(folder)["kept"]
     said = run(folder, "exporter=[csv]", "threshold=0.3")
@@ -217,9 +217,7 @@ def several(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [["threshold=0.3"], ["exporter=[json]"]], ids=["redo", "add"])
-def test_what_tiler_did_not_write_stops_the_slide_and_stays(
-    several: Path, words: list[str]
-) -> None:
+def test_foreign_files_stop_the_slide_and_stay(several: Path, words: list[str]) -> None:
     out = several / "out/slides"
     for what, name in IDS.items():
         OBSTACLES[what](out / name)
@@ -234,7 +232,7 @@ def test_what_tiler_did_not_write_stops_the_slide_and_stays(
         assert rows[name]["output"] == ("" if "record" in what else "earlier"), what
 
 
-def test_what_is_in_the_way_does_not_matter_where_nothing_is_to_be_done(several: Path) -> None:
+def test_foreign_files_do_not_matter_to_a_finished_slide(several: Path) -> None:
     for what in ("a file", "a folder", "a link", "a pipe"):
         OBSTACLES[what](several / "out/slides" / IDS[what])
     before = everything(several / "out/slides")

@@ -134,7 +134,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("settings", [(), ("threshold=0.3",)])
-def test_what_cannot_be_redone_keeps_its_output_and_says_so(
+def test_a_slide_that_cannot_be_redone_keeps_its_output(
     several: Path, settings: tuple[str, ...]
 ) -> None:
     before, paths = tree(several), {name: several / f"{name}.svs" for name in SEVERAL}
@@ -229,7 +229,7 @@ def test_verify_none_looks_at_no_file(tmp_path: Path, slide: Path) -> None:
 GARBAGE = (b"", b"{", b"null", b'{"slide_id": 1}', b"\xff\xfe", None)
 
 
-def test_without_a_valid_record_nothing_is_tilers_to_remove(several: Path) -> None:
+def test_without_a_valid_record_nothing_is_removed(several: Path) -> None:
     whole = contents(tree(several))
     for name, garbage in zip(SEVERAL, GARBAGE, strict=True):
         record = several / f"out/slides/{name}/record.json"

@@ -72,7 +72,7 @@ def test_a_sweep_is_a_file(slides: list[str], tmp_path: Path) -> None:
         assert int(row["bytes"]) == sum(file["size"] for file in record["files"]) > 0
 
 
-def test_a_sweep_comes_to_a_definition_a_table_and_a_picture(
+def test_a_sweep_writes_a_definition_a_table_and_a_picture(
     slides: list[str], tmp_path: Path
 ) -> None:
     for words in (["init", "-q"], ["add", "-A"],
@@ -329,7 +329,7 @@ def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -
 ENDINGS = {"Seven": "7", "Zero": "0", "Text": "'no licence'", "Nothing": ""}
 
 
-def test_a_part_that_ends_the_process_is_told_not_to(slides: list[str], tmp_path: Path) -> None:
+def test_a_component_that_ends_the_process_fails_its_job(slides: list[str], tmp_path: Path) -> None:
     (tmp_path / "ending.py").write_text(
         "".join(
             f"class {name}:\n    def __init__(self):\n        raise SystemExit({code})\n"

@@ -205,7 +205,7 @@ def test_values_fit_and_say_when_they_were_cut(text: str, times: int) -> None:
         (("step", "end"), ["start", "step", "end"]),
     ],
 )
-def test_a_failure_is_said_once_in_one_line(
+def test_a_failure_is_reported_once_in_one_line(
     failing: tuple[str, ...], heard: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = Listener(*failing)
@@ -222,7 +222,7 @@ def test_a_failure_is_said_once_in_one_line(
         assert "\n" not in line
 
 
-def test_a_run_survives_a_database_that_is_none(tmp_path: Path) -> None:
+def test_a_run_survives_an_invalid_database(tmp_path: Path) -> None:
     picture(tmp_path)
     assert tiler(*COMMON, "out=good", cwd=tmp_path).returncode == 0
     (tmp_path / "bad").mkdir()

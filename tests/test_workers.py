@@ -133,7 +133,7 @@ def test_a_dead_worker_costs_its_slide_alone(folder: Path) -> None:
     assert not (folder / "out/.partial").exists()
 
 
-def test_a_death_that_does_not_come_again_costs_nothing(folder: Path) -> None:
+def test_a_single_death_of_a_worker_costs_nothing(folder: Path) -> None:
     slides(folder, "a", "b")
     result = tiler(
         *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=processes", cwd=folder,
