@@ -108,16 +108,30 @@ def test_a_job_that_its_launcher_queues_again_resumes(
     env = {**os.environ, "TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
     begun = first(tmp_path / "sweep/job", ".partial/slow.*/slide/tiles/*")
+    wait_for("[1/2] a done", tmp_path / "sweep/.submitit")
     job = int(begun.parents[2].name.split(".")[-2])  # work folders are named after the process
     for name in signals:
         os.kill(job, getattr(signal, name))
     said = sweep.communicate(timeout=120)[1]
     assert sweep.returncode == 0, said
-    log = "".join(path.read_text() for path in tmp_path.glob("sweep/.submitit/*_log.err"))
+    log = logged(tmp_path / "sweep/.submitit")
     assert "interrupted; 1 done, 1 pending" in log
     assert "1 of 2 slides are done already" in log
     assert "Traceback" not in log
     assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
+
+
+def logged(folder: Path) -> str:
+    """Return the logs of a sweep's jobs."""
+    return "".join(path.read_text() for path in folder.glob("*_log.err"))
+
+
+def wait_for(text: str, folder: Path) -> None:
+    """Wait until a job has written a text to its log."""
+    deadline = time.monotonic() + 60
+    while text not in logged(folder):
+        assert time.monotonic() < deadline, f"no {text!r} in {logged(folder)}"
+        time.sleep(0.02)
 
 
 def first(folder: Path, pattern: str) -> Path:
