@@ -289,7 +289,7 @@ class Fuzz:
         extractor = TileExtractor(TileSpec(150, resolution=Level(0)), mask_provider=OtsuMask())
         self.job = SlideJob(self.slide, "painted", open_slide, extractor, {},
                             self.record.settings, cache=folder / "cache")  # fmt: skip
-        self.honest = shared_work(self.job, lambda: open_slide(self.slide, name="painted"))
+        shared_work(self.job, lambda: open_slide(self.slide, name="painted"))
 
     def command(
         self, *words: str, code: tuple[int, ...] = (0,)
@@ -359,12 +359,12 @@ class Fuzz:
         path = pick.choice(sorted((self.folder / "cache").iterdir()))
         cache._held.clear()
         with replaced(pick, path, lambda data: damaged_entry(pick, data)):
-            found = shared_work(self.job, lambda: open_slide(self.slide, name="painted"))
+            _, cells = shared_work(self.job, lambda: open_slide(self.slide, name="painted"))
             bounds = open_slide(self.slide).bounds
-            assert found.cells.ratios.shape == (len(found.cells.y), len(found.cells.x))
-            assert ((found.cells.ratios >= 0) & (found.cells.ratios <= 1)).all()
-            assert found.cells.x.max(initial=0) + 150 <= bounds.width
-            assert found.cells.y.max(initial=0) + 150 <= bounds.height
+            assert cells.ratios.shape == (len(cells.y), len(cells.x))
+            assert ((cells.ratios >= 0) & (cells.ratios <= 1)).all()
+            assert cells.x.max(initial=0) + 150 <= bounds.width
+            assert cells.y.max(initial=0) + 150 <= bounds.height
         path = pick.choice(self.entries)
         with replaced(pick, path, lambda data: damaged_entry(pick, data)):
             cache._held.clear()

@@ -26,6 +26,7 @@ from special_files import KINDS, plant
 
 from tiler.exporters import ImagesExporter
 from tiler.extractor import TileExtractor
+from tiler.frames import Cells
 from tiler.geometry import Box, Size
 from tiler.masks import FileMask
 from tiler.protocols import Mask, WSIReader
@@ -325,22 +326,22 @@ def test_a_crafted_entry_changes_nothing(slides: list[str], tmp_path: Path, what
     Image.fromarray(np.eye(11, 16) > 0).save(tmp_path / "mask.png")
     job = job_of(slide, tmp_path / "mask.png", tmp_path / "cache")
 
-    def found() -> Shared:
+    def found() -> tuple[Shared, Cells]:
         cache._held.clear()
         return shared_work(job, lambda: open_slide(slide, name="a"))
 
-    honest = found()
+    honest, honest_cells = found()
     number = 1 if what in CRAFTED_GRIDS else 0
     entry = load(job.cache, honest.keys[number])
     store(job.cache, honest.keys[number], {**CRAFTED_GRIDS, **CRAFTED_MASKS}[what](dict(entry)))
-    again = found()
+    again, cells = found()
     assert again.made == (("mask", "grid")[number],)
     (note,) = again.notes
     assert note.endswith(": made anew")
     np.testing.assert_array_equal(again.mask, honest.mask)
-    for name, array in vars(honest.cells).items():
-        np.testing.assert_array_equal(vars(again.cells)[name], array)
-    assert found().notes == ()
+    for name, array in vars(honest_cells).items():
+        np.testing.assert_array_equal(vars(cells)[name], array)
+    assert found()[0].notes == ()
 
 
 def packed(index: bytes, body: bytes) -> bytes:
@@ -648,7 +649,7 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
             shutil.copy2(tmp_path / "other.png", mask)
         return open_slide(slide, name="a")
 
-    shared = shared_work(job, replaced)
+    shared, _ = shared_work(job, replaced)
     assert shared.inputs == asked
     assert not list(tmp_path.glob("cache/*"))
 

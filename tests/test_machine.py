@@ -27,9 +27,10 @@ from tiler.readers.openslide import selftest
 from tiler.runner import signals
 from tiler.runner.engines import ProcessEngine, SerialEngine, processes
 from tiler.runner.run import run
+from tiler.runner.work.attempt import attempt
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.tasks import PlanTask, attempt
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.tasks import PlanTask
+from tiler.runner.work.worker_state import WorkerState
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="limits of POSIX systems")
 
@@ -91,7 +92,7 @@ def job_of(slide: Path, spec: TileSpec, threshold: float = 0.0, **parts: object)
 )
 def test_a_limit_met_in_a_slides_work_is_the_slides(slide: Path, error: Exception) -> None:
     job = job_of(slide, TileSpec(16, resolution=Level(0)), mask_provider=Hungry(error))
-    assert isinstance(attempt(PlanTask(job), Desk()), LimitError)
+    assert isinstance(attempt(PlanTask(job), WorkerState()), LimitError)
 
 
 ABSURD = {

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
 
+from tiler.runner.ledger import summary
 from tiler.runner.reporting.progress import progress
-from tiler.runner.run import summary
 from tiler.runner.work.job import STATUSES, SlideRow
 
 TESTS = Path(__file__).parent

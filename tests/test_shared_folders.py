@@ -97,10 +97,8 @@ def tile(folder: Path, size: int) -> int:
         cache=folder / "out/.cache",
     )
     tracker = JsonlTracker(folder / "out/tracking.jsonl")
-    with tracked(tracker, "run", {}, None, folder / "out") as tracking:
-        result = run([job], folder / "out", SerialEngine(), {}, tracking=tracking)
-        tracking.exit_code = result.exit_code
-    return result.exit_code
+    tracking = tracked(tracker, "run", {}, None, folder / "out")
+    return run([job], folder / "out", SerialEngine(), {}, tracking=tracking).exit_code
 
 
 def as_user(user: int, folder: Path, size: int) -> int:

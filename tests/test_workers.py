@@ -37,10 +37,11 @@ from tiler.runner.engines.dask_watch import Watch
 from tiler.runner.engines.dask_worker import Home, attempt_at_home, code_of_job
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.store.versions import versions
-from tiler.runner.work import tasks
+from tiler.runner.work import finish as finishing
+from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.tasks import FinishTask, PlanTask, TilesTask
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.tasks import PlanTask, TilesTask
+from tiler.runner.work.worker_state import WorkerState
 from tiler.written import WrittenFile
 
 HERE = Path(__file__).parent
@@ -623,7 +624,7 @@ def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> No
     """As the workers of a scheduler that stays have one, which serve run after run."""
     path, random = tmp_path / "a.tiff", np.random.default_rng(0)
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
-    kept, written = Desk(), []
+    kept, written = WorkerState(), []
     for power in (20, 10):
         if changed == "file" or not path.exists():
             path.unlink(missing_ok=True)
@@ -631,10 +632,10 @@ def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> No
             tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb")
         reader = partial(open_slide, magnification=20 if changed == "file" else power)
         job = SlideJob(path, "a", reader, extractor, {"images": ImagesExporter()}, {})
-        planned = PlanTask(job).run(Desk())
-        for name, desk in (("kept", kept), ("fresh", Desk())):
+        planned = PlanTask(job).run(WorkerState())
+        for name, state in (("kept", kept), ("fresh", WorkerState())):
             out = tmp_path / f"{name}{power}"
-            TilesTask(job, "images", planned.plan.regions[:1], out, planned.key).run(desk)
+            TilesTask(job, "images", planned.plan.regions[:1], out, planned.key).run(state)
             written.append([file.read_bytes() for file in out.glob("tiles/*")])
     assert written[0] == written[1] != written[2] == written[3]
 
@@ -659,36 +660,44 @@ def small_job(folder: Path, **exporters: object) -> SlideJob:
 
 def test_what_an_exporter_did_not_write_is_no_fault_of_the_destinations(tmp_path: Path) -> None:
     job = small_job(tmp_path, liar=Liar())
-    planned, parts = PlanTask(job).run(Desk()), tmp_path / "partial"
+    planned, parts = PlanTask(job).run(WorkerState()), tmp_path / "partial"
     with pytest.raises(SlideError, match=r"an exporter lists nothing\.txt"):
-        FinishTask(job, planned, {}, (), parts, tmp_path / "final").run(Desk())
+        FinishTask(job, planned, {}, (), parts, tmp_path / "final").run(WorkerState())
 
 
 def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small_job(tmp_path, images=ImagesExporter())
-    planned, parts, final = PlanTask(job).run(Desk()), tmp_path / "partial", tmp_path / "final"
-    tiles = TilesTask(job, "images", planned.plan.regions, parts, planned.key).run(Desk())
+    planned, parts, final = (
+        PlanTask(job).run(WorkerState()),
+        tmp_path / "partial",
+        tmp_path / "final",
+    )
+    tiles = TilesTask(job, "images", planned.plan.regions, parts, planned.key).run(WorkerState())
     finish = FinishTask(job, planned, {"images": [tiles.files]}, (), parts, final)
-    check = tasks._check_whole
+    check = finishing._check_whole
 
     def overtaken(*facts: object) -> None:
-        monkeypatch.setattr(tasks, "_check_whole", check)
-        rows.append(finish.run(Desk()))
+        monkeypatch.setattr(finishing, "_check_whole", check)
+        rows.append(finish.run(WorkerState()))
         check(*facts)
 
     rows: list[dict[str, object]] = []
-    monkeypatch.setattr(tasks, "_check_whole", overtaken)
-    assert finish.run(Desk()) == rows[0]
+    monkeypatch.setattr(finishing, "_check_whole", overtaken)
+    assert finish.run(WorkerState()) == rows[0]
     assert final.is_dir()
 
 
 @pytest.mark.parametrize("fate", ["cut", "gone", "homeless"])
 def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path, fate: str) -> None:
     job = small_job(tmp_path, images=ImagesExporter())
-    planned, desk, partial_folder = PlanTask(job).run(Desk()), Desk(), tmp_path / "partial"
-    tiles = TilesTask(job, "images", planned.plan.regions, partial_folder, planned.key).run(desk)
+    planned, state, partial_folder = (
+        PlanTask(job).run(WorkerState()),
+        WorkerState(),
+        tmp_path / "partial",
+    )
+    tiles = TilesTask(job, "images", planned.plan.regions, partial_folder, planned.key).run(state)
     written = sorted((partial_folder / "tiles").iterdir())[-1]
     final = tmp_path / "final"
     if fate == "cut":
@@ -699,6 +708,6 @@ def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path,
         final = written = tmp_path / "nowhere/final"
     finish = FinishTask(job, planned, {"images": [tiles.files]}, (), partial_folder, final)
     with pytest.raises(DestinationError, match=re.escape(written.name)) as caught:
-        finish.run(desk)
+        finish.run(state)
     assert caught.value.exit_code == 4
     assert not final.exists()

@@ -27,7 +27,7 @@ from tiler.runner.store.record import (
     read_record,
     write_record,
 )
-from tiler.runner.work.job import DroppedTile
+from tiler.runner.work.job import DroppedTile, SlideRow
 from tiler.storage.stored import StoredError, sealed
 from tiler.written import NO_FILES, WrittenFile, WrittenFiles, joined
 
@@ -110,7 +110,7 @@ def record_of(files: list[WrittenFile]) -> Record:
     counts = {"candidates": 3, "kept": 1, "below_threshold": 1, "dropped": 1}
     return Record(
         slide_id="a\udcff",
-        row={"slide_id": "a\udcff", "status": "done", "coverage": 0.1, **counts},
+        row=SlideRow("a\udcff", "done", coverage=0.1, **counts),
         source=Fingerprint(3, 4, "ab"),
         inputs={"mask.png": "0f"},
         settings={"tile": {"size": 512}, "mask": "µ"},

@@ -127,7 +127,6 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     from tiler.config.build import build
     from tiler.config.checks.validate import check_folder, check_table
     from tiler.config.tracking import parameters
-    from tiler.runner.guard import refuse_folder
     from tiler.runner.reporting.tracking import tracked
     from tiler.runner.run import run
     from tiler.sweep.table import refuse_twice
@@ -142,7 +141,6 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     if sweep:
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)
-    refuse_folder(plan.jobs, out)  # before a tracker is told of the run
     facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
     gc.freeze()
     gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
@@ -151,10 +149,8 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
         return _estimate(plan, out, facts, time.perf_counter() - started)
     log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
     name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
-    with tracked(plan.tracker, name, parameters(plan.plain), parent, out) as tracking:
-        result = run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking)
-        tracking.exit_code = result.exit_code
-    return result.exit_code
+    tracking = tracked(plan.tracker, name, parameters(plan.plain), parent, out)
+    return run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking).exit_code
 
 
 def _folder(command: Command) -> Path:

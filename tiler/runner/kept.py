@@ -8,7 +8,9 @@ from typing import Any
 
 from tiler.errors import ChangedError, TilerError
 from tiler.runner.store.record import EXPORTER, Record, changes, of_exporter, shared
-from tiler.runner.work.job import SlideJob
+from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.runner.work.plan import SlidePlan
+from tiler.storage.safe_text import masked
 
 
 def kept_reason(job: SlideJob, record: Record, error: TilerError) -> str:
@@ -17,10 +19,37 @@ def kept_reason(job: SlideJob, record: Record, error: TilerError) -> str:
         f"{key}={before}"
         for key, before, _ in changes(shared(record.settings), shared(job.settings))
     ]
-    finished = "" if record.row["status"] == "failed" else "finished "
+    finished = "" if record.row.status == "failed" else "finished "
     of = ", ".join(old) or "these settings"
     text = f"{error.in_config()}; the {finished}output of {of} is kept"
     return " ".join(text.split())
+
+
+def failed_row(
+    job: SlideJob, plan: SlidePlan | None, record: Record | None, error: TilerError
+) -> SlideRow:
+    """Return the row of a slide that failed, with what its plan knows.
+
+    Parameters
+    ----------
+    job, plan
+        The slide's; no plan if it failed before.
+    record
+        The record of an earlier run, whose output stays.
+    error
+        The reason.
+    """
+    reason = masked(kept_reason(job, record, error) if record else error.in_config())
+    known = plan.row if plan else SlideRow(job.slide_id, "failed", path=job.given)
+    return replace(
+        known,
+        status="failed",
+        code=error.code,
+        reason=" ".join(reason.split()),
+        kept=0,
+        coverage=None,
+        output="earlier" if record else "",
+    )
 
 
 def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> Record:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.checks.hints import made_of
 from tiler.errors import (
     ChangedError,
     OccupiedError,
@@ -125,7 +124,7 @@ def _whole(job: SlideJob, record: Record, why: str, *, settings_changed: bool = 
 
 def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str) -> Found:
     """What is to be done where all that exporters share is as it was."""
-    if record.row["status"] == "failed":
+    if record.row.status == "failed":
         return _whole(job, record, "it had tiles that could not be read")
     reasons: list[str] = []
     redone: set[str] = set()
@@ -140,8 +139,7 @@ def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str
             redone.add(name)
     todo = redone | (job.exporters.keys() - record.exporters.keys())
     if not todo:
-        row = made_of(SlideRow, record.row)
-        return Found(row=replace(row, path=job.given, output="current"), earlier=True)
+        return Found(row=replace(record.row, path=job.given, output="current"), earlier=True)
     removed = _stale_tables(job, record, redone)
     stay = record.exporters.keys() - redone - removed
     return Found(

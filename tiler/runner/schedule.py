@@ -8,7 +8,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tiler.errors import (
     DestinationError,
@@ -21,21 +20,21 @@ from tiler.files import inside
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
-from tiler.runner.kept import kept_reason
+from tiler.runner.kept import failed_row
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
+from tiler.runner.slide_log import log_plan, log_reused
 from tiler.runner.store.record import read_record
+from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.folders import Work, new_work
 from tiler.runner.work.job import SlideJob, SlideRow
-from tiler.runner.work.plan import SlidePlan, pieces, readable
+from tiler.runner.work.plan import pieces, readable
 from tiler.runner.work.tasks import (
-    FinishTask,
     Planned,
     PlanTask,
     Task,
     TilesTask,
 )
-from tiler.storage.safe_text import masked
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
@@ -59,7 +58,7 @@ class _Slide:
     failed: list[FailedTile] = field(default_factory=list)
     blank_digests: set[str] = field(default_factory=set)
     error: TilerError | None = None
-    row: dict[str, Any] | None = None
+    row: SlideRow | None = None
     under_way: int = 0
 
 
@@ -171,18 +170,19 @@ class Schedule:
             slide.planned = result
             self.began = self.began or time.monotonic() - result.seconds
             plan = result.plan
-            self._tell_of_plan(job.slide_id, plan)
+            self._count_shared(plan.shared.made)
+            log_plan(self._events, job, plan)
             self._take_over(slide, result)
-            parts: list[Task] = [
+            tasks: list[Task] = [
                 TilesTask(job, name, piece, slide.work.slide, result.key, result.listed_as(name))
                 for name, exporter in job.exporters.items()
                 if exporter.per_tile
                 for piece in self._cut(readable(job, result.unfinished(name)))
             ]
-            tiles = sum(len(p.regions) for p in parts if isinstance(p, TilesTask))
+            tiles = sum(len(p.regions) for p in tasks if isinstance(p, TilesTask))
             self._bar.planned(job.slide_id, tiles)
-            slide.pieces_left = len(parts)
-            self._ready.extendleft(reversed(parts))
+            slide.pieces_left = len(tasks)
+            self._ready.extendleft(reversed(tasks))
         elif isinstance(task, TilesTask):
             assert isinstance(result, Exported)
             slide.files.setdefault(task.exporter, []).append(result.files)
@@ -194,7 +194,7 @@ class Schedule:
             slide.pieces_left -= 1
             self._bar.tiles(job.slide_id, len(task.regions))
         else:
-            assert isinstance(result, dict)
+            assert isinstance(result, SlideRow)
             slide.row = result
             return
         if not slide.pieces_left:
@@ -214,32 +214,16 @@ class Schedule:
 
     def _take_over(self, slide: _Slide, planned: Planned) -> None:
         """Count the tiles that an interrupted run finished; workers do not need them again."""
-        slide_id = slide.job.slide_id
         slide.planned = replace(planned, finished={})
         for name, found in planned.finished.items():
             if found.files:
                 slide.files.setdefault(name, []).append(found.files)
                 slide.blank_digests |= found.blanks
-                count, total = len(found.files), len(planned.plan.regions)
-                log.info(
-                    "slide=%s %s: reuses %d of %d tiles of an interrupted run",
-                    *(slide_id, name, count, total),
-                )
-                self._events.add("resumed", slide=slide_id, exporter=name, tiles=count)
+                log_reused(self._events, slide.job, name, len(found.files), len(found.done))
 
-    def _tell_of_plan(self, slide_id: str, plan: SlidePlan) -> None:
-        self.shared.update(f"{what}s made" for what in plan.made)
-        self.shared.update(f"{what}s reused" for what in ("mask", "grid") if what not in plan.made)
-        for note in plan.notes:
-            log.warning("slide=%s %s", slide_id, note)
-            self._events.add("cache", slide=slide_id, note=note)
-        if notes := plan.row["notes"]:
-            doubtful = "levels" in plan.known.facts.provenance
-            log.log(logging.WARNING if doubtful else logging.INFO, "slide=%s %s", slide_id, notes)
-            self._events.add("image", slide=slide_id, note=notes)
-        for doubt in plan.doubts:
-            log.warning("slide=%s %s", slide_id, doubt)
-            self._events.add("mask", slide=slide_id, note=doubt)
+    def _count_shared(self, made: Sequence[str]) -> None:
+        for what in ("mask", "grid"):
+            self.shared[f"{what}s {'made' if what in made else 'reused'}"] += 1
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
         """The row of a slide that has ended, its job if it is to be tried again, else None."""
@@ -252,29 +236,12 @@ class Schedule:
             slide.work.leave()  # whatever is finished of the same file and settings counts
         seconds = round(time.monotonic() - slide.start, 3)
         if slide.row is not None:
-            return SlideRow(**slide.row, seconds=seconds)
+            return replace(slide.row, seconds=seconds)
         assert slide.error is not None
         if isinstance(slide.error, WorkerError) and not slide.alone:
             return slide.job
         if isinstance(slide.error, UnforeseenError):
             log.error("%s", slide.error.args[-1])
-        return replace(self._failed(slide, slide.error), seconds=seconds)
-
-    def _failed(self, slide: _Slide, error: TilerError) -> SlideRow:
-        """The row of a slide that could not be done."""
-        record = read_record(slide.final)
-        reason = masked(kept_reason(slide.job, record, error) if record else error.in_config())
-        known: dict[str, Any] = (
-            slide.planned.plan.row
-            if slide.planned
-            else {"slide_id": slide.job.slide_id, "path": slide.job.given}
-        )
-        outcome = {
-            "status": "failed",
-            "code": error.code,
-            "reason": " ".join(reason.split()),
-            "kept": 0,
-            "coverage": None,
-            "output": "earlier" if record else "",
-        }
-        return SlideRow(**{**known, **outcome})
+        plan = slide.planned.plan if slide.planned else None
+        row = failed_row(slide.job, plan, read_record(slide.final), slide.error)
+        return replace(row, seconds=seconds)

@@ -15,10 +15,11 @@ from tiler.protocols import Exported
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
 from tiler.runner.store.record import file_text
+from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.plan import in_blocks, pieces
-from tiler.runner.work.tasks import FinishTask, PlanTask, Task, TilesTask
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.tasks import PlanTask, Task, TilesTask
+from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.sync import sync_tree
 from tiler.written import joined
 
@@ -82,14 +83,14 @@ class TimedTask:
         """The task's job."""
         return self.task.job
 
-    def run(self, desk: Desk) -> Timed:
+    def run(self, state: WorkerState) -> Timed:
         """Run the task and take the time."""
         task, start = self.task, time.perf_counter()
         if not isinstance(task, TilesTask):
-            return Timed(task.run(desk), time.perf_counter() - start, 0.0)
-        one = replace(task, regions=task.regions[:1]).run(desk)
+            return Timed(task.run(state), time.perf_counter() - start, 0.0)
+        one = replace(task, regions=task.regions[:1]).run(state)
         middle = time.perf_counter()
-        others = replace(task, regions=task.regions[1:]).run(desk)
+        others = replace(task, regions=task.regions[1:]).run(state)
         sync_tree(task.folder)  # a run flushes all of its tiles, so that grows with them
         both = Exported(joined([one.files, others.files]), one.failed + others.failed)
         return Timed(both, middle - start, time.perf_counter() - middle)

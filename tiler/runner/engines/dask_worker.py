@@ -15,11 +15,12 @@ from tiler.runner.engines.log_lines import sent
 from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.store.code import code_of
 from tiler.runner.store.versions import versions
+from tiler.runner.work.attempt import attempt
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.tasks import Task, attempt
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.tasks import Task
+from tiler.runner.work.worker_state import WorkerState
 
-_desk: Desk | None = None
+_desk: WorkerState | None = None
 _at_work = threading.Lock()
 """A process does one task at a time, in however many threads: it has one working folder."""
 
@@ -50,7 +51,7 @@ def _done(task: Task, home: Home) -> object:
     global _desk
     if _desk is None:
         clean_log_records()
-        _desk = Desk()
+        _desk = WorkerState()
     if code_of_job(task.job) != home.code:
         what = "; ".join(_differences(home.versions)) or "of the code of tiler or of your own parts"
         return _refused(

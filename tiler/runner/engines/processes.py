@@ -29,7 +29,8 @@ from tiler.errors import (
 from tiler.runner.components import unpicklable
 from tiler.runner.engines.log_lines import log_again, log_levels
 from tiler.runner.engines.spawning import NoRoom, Process, end, keep, most_workers, take
-from tiler.runner.work.tasks import Task, bug
+from tiler.runner.work.attempt import bug
+from tiler.runner.work.tasks import Task
 
 _LONGEST_WAIT_S = 3600.0  # some systems cannot wait for longer than a few weeks
 

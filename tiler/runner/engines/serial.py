@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from tiler.runner.engines.log_lines import slide_named
-from tiler.runner.work.tasks import Task, attempt
-from tiler.runner.work.worker_state import Desk
+from tiler.runner.work.attempt import attempt
+from tiler.runner.work.tasks import Task
+from tiler.runner.work.worker_state import WorkerState
 
 
 @dataclass
@@ -16,7 +17,7 @@ class SerialEngine:
     """Runs each task when its result is asked for."""
 
     _waiting: deque[Task] = field(default_factory=deque, init=False, repr=False)
-    _desk: Desk = field(default_factory=Desk, init=False, repr=False)
+    _desk: WorkerState = field(default_factory=WorkerState, init=False, repr=False)
 
     @property
     def slots(self) -> int:

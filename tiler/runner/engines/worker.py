@@ -59,10 +59,10 @@ def main(parent: int) -> None:
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     gc.disable()  # nothing of what is imported here goes away again
     from tiler.runner.engines.log_lines import sent
-    from tiler.runner.work.tasks import attempt
-    from tiler.runner.work.worker_state import Desk
+    from tiler.runner.work.attempt import attempt
+    from tiler.runner.work.worker_state import WorkerState
 
-    desk = Desk()
+    state = WorkerState()
     for name in _WANTED_SOON:
         import_module(name)
     one_at_a_time = threading.Lock()  # threads of an exporter may log while a result is sent
@@ -79,13 +79,13 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
         except EOFError:
             break
         if task is None:  # the run has ended, the next one may be of other slides
-            desk.close()
+            state.close()
             continue
         with sent(task.job.slide_id, levels, send):
-            result = attempt(task, desk)
+            result = attempt(task, state)
         send(result)
         gc.enable()
-    desk.close()
+    state.close()
 
 
 def _follow(parent: int) -> None:

@@ -119,7 +119,7 @@ class Record:
     """
 
     slide_id: str
-    row: Mapping[str, Any]
+    row: SlideRow
     source: Fingerprint
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -151,6 +151,7 @@ def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> N
         **{field.name: getattr(record, field.name) for field in fields(record)},
         "settings": _in_order(settings),
         "code": dict(sorted(record.code.items())),
+        "row": _row_content(record.row),
         "source": vars(record.source),
         "mask": vars(record.mask),
         "counts": vars(record.counts),
@@ -163,6 +164,20 @@ def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> N
     text = _text(f'{visible_json(_encoded(content))[:-1]}, "files": [', ordered)
     chunks = (part.encode(errors="surrogateescape") for part in text)
     write_chunks(inside(folder, NAME), sealed(chunks), durable=True)
+
+
+_UNRECORDED = ("code", "seconds")
+_ROW_ENDS = ("dropped", "blank_tiles", "bytes", "output")
+"""Values of a row that are known last; they are written last."""
+
+
+def _row_content(row: SlideRow) -> dict[str, Any]:
+    """Return a row as the record contains it: no time, and ``dropped`` only where there are any."""
+    values = {name: value for name, value in vars(row).items() if name not in _UNRECORDED}
+    ends = {name: values.pop(name) for name in _ROW_ENDS}
+    if not row.dropped:
+        del ends["dropped"]
+    return {**values, **ends}
 
 
 def _in_order(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,7 +240,7 @@ def load_record(folder: Path) -> Record:
             raise ValueError(f"{bad!r} is not a name below the slide's folder")
         exporters = _shared_out(files, content.get("exporters"))
         record = made_of(Record, {**content, "exporters": exporters})
-        row = made_of(SlideRow, record.row)
+        row = record.row
         seen = row.candidates, row.kept, row.below_threshold, row.dropped
         if row.slide_id != record.slide_id or Counts(*seen) != record.counts:
             raise ValueError("its row is of another slide or other tiles")

@@ -37,7 +37,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Shared:
-    """A slide's mask and grid, and where they came from.
+    """The work on a slide that settings share, and where it came from.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class Shared:
         The slide's fingerprint, and ``SlideJob.input_hashes``.
     known
         What the slide is.
-    mask, cells
-        As of ``TileExtractor.make_mask`` and ``walk``.
+    mask
+        As of ``TileExtractor.make_mask``.
     keys
         What mask and grid are kept under.
     made
@@ -59,13 +59,12 @@ class Shared:
     inputs: Mapping[str, str]
     known: Known
     mask: Mask
-    cells: Cells
     keys: tuple[str, str]
     made: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
+def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Shared, Cells]:
     """Find the mask and the grid of a slide, or open it and make them.
 
     Raises
@@ -112,7 +111,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> Shared:
     grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
     cells = shelf.get("grid", grid_key, make_grid, read_grid)
     keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
-    return Shared(source, inputs, slide().known, mask, cells, keys, made, notes)
+    return Shared(source, inputs, slide().known, mask, keys, made, notes), cells
 
 
 _Identity = tuple[Fingerprint, Mapping[str, str]]

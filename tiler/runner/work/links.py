@@ -27,7 +27,7 @@ from tiler.runner.store.record import read_record
 from tiler.runner.work.job import SlideJob
 from tiler.written import WrittenFile, WrittenFiles, encoded, joined
 
-Twins = Arrays
+LinkIndex = Arrays
 """Columns, a row per tile, by location: ``locations`` int64 (N, 2), ``paths`` and ``sha256`` bytes
 (N,), ``sizes`` and ``times`` int64 (N,), as the records of their slides vouch for them."""
 
@@ -41,14 +41,14 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
     return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
-def find_twins(job: SlideJob, name: str, exporter: LinksFiles) -> Twins:
+def find_linkable(job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:
     """The tiles of a slide that an exporter like this one wrote, and that a record vouches for."""
     known = _no_places() if job.cache is None else _known(job.cache, _key(job, name, exporter))
     return _vouched(known, fingerprint(job.path))
 
 
-def link_twins(
-    folder: Path, slide: str, exporter: LinksFiles, regions: Regions, twins: Twins
+def link_tiles(
+    folder: Path, slide: str, exporter: LinksFiles, regions: Regions, linkable: LinkIndex
 ) -> tuple[list[WrittenFile], Regions]:
     """Link what can be linked into a slide's folder; the files, and the regions that are left.
 
@@ -57,20 +57,20 @@ def link_twins(
     """
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
-    known, rows = _find(regions.locations, twins)
+    known, rows = _find(regions.locations, linkable)
     for index in np.flatnonzero(known).tolist():
         path, size, time, sha256 = (
-            twins[name][rows[index]].item() for name in ("paths", "sizes", "times", "sha256")
+            linkable[name][rows[index]].item() for name in ("paths", "sizes", "times", "sha256")
         )
         name = exporter.file_name(slide, regions[index])
         place = folder / Path(name).parent
         try:
-            twin = Path(os.fsdecode(path))
-            if _state(twin) != (size, time):
+            other = Path(os.fsdecode(path))
+            if _state(other) != (size, time):
                 continue
             place.mkdir(parents=True, exist_ok=True)
             new = inside(place, Path(name).name)
-            new.hardlink_to(twin)
+            new.hardlink_to(other)
             if _state(new) != (size, time):  # it was replaced meanwhile
                 new.unlink()
                 continue
@@ -161,7 +161,7 @@ def _known(cache: Path, key: str) -> Arrays:
     return _sorted(entry)
 
 
-def _vouched(known: Arrays, source: Fingerprint) -> Twins:
+def _vouched(known: Arrays, source: Fingerprint) -> LinkIndex:
     """Those of some places where a record of the same slide lists a file of that name."""
     columns: list[tuple[WrittenFiles, npt.NDArray[np.intp], bytes]] = []
     for folder in np.unique(known["folders"]).tolist():
@@ -200,18 +200,18 @@ def _named(
     return files.names[at] == names, at
 
 
-def _sorted(twins: Arrays) -> Arrays:
-    order = np.lexsort(twins["locations"].T[::-1])
-    return {name: column[order] for name, column in twins.items()}
+def _sorted(linkable: Arrays) -> Arrays:
+    order = np.lexsort(linkable["locations"].T[::-1])
+    return {name: column[order] for name, column in linkable.items()}
 
 
 def _find(
-    locations: npt.NDArray[np.int64], twins: Arrays
+    locations: npt.NDArray[np.int64], linkable: Arrays
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Of each location whether there is a twin, and its row if there is."""
-    if not len(twins["locations"]):
+    """Of each location whether there is a other, and its row if there is."""
+    if not len(linkable["locations"]):
         return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
-    places, wanted = _places(twins["locations"]), _places(locations)
+    places, wanted = _places(linkable["locations"]), _places(locations)
     rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
     return places[rows] == wanted, rows
 

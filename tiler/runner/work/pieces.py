@@ -196,7 +196,7 @@ def _key(job: SlideJob, plan: SlidePlan, name: str) -> str:
     own = of_exporter(job.settings, name) or repr(job.exporters[name])
     return key_of(
         {
-            "slide": [job.slide_id, vars(plan.source), plan.inputs],
+            "slide": [job.slide_id, vars(plan.shared.source), plan.shared.inputs],
             "settings": shared(job.settings),
             "exporter": [name, own],
             "code": [code_version(), dict(job.code), job.code.get(code_key(name))],

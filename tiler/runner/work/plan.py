@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tiler.errors import ReadError
-from tiler.geometry import Box, Size
+from tiler.geometry import Size
 from tiler.grid import Ints
-from tiler.protocols import FailedTile, Mask, MaskProvider, WSIReader
-from tiler.readers.deferred import DeferredReader, Known
+from tiler.protocols import FailedTile, WSIReader
+from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions
-from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.work.blanks import blank_native_tiles
-from tiler.runner.work.cached import shared_work
-from tiler.runner.work.job import DroppedTile, SlideJob
+from tiler.runner.work.cached import Shared, shared_work
+from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 
 _PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
@@ -37,36 +36,17 @@ class SlidePlan:
 
     Attributes
     ----------
-    source, inputs
-        The slide's fingerprint, and ``SlideJob.input_hashes``.
-    known
-        What the slide is.
+    shared
+        The work that other settings share.
     regions
         The tiles that passed.
-    mask
-        The slide's mask, for exporters that draw it.
-    keys
-        What mask and grid are cached under.
     row
-        What is already known of the slide's row.
-    made
-        What could not be taken from the cache, of ``mask`` and ``grid``.
-    notes
-        What is to be said of cached entries that could not be used.
-    doubts
-        Warnings about the mask.
+        The slide's row, as far as it is known before any tile is read.
     """
 
-    source: Fingerprint
-    inputs: Mapping[str, str]
-    known: Known
+    shared: Shared
     regions: Regions
-    mask: Mask
-    keys: tuple[str, str]
-    row: dict[str, object]
-    made: tuple[str, ...]
-    notes: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    row: SlideRow
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
@@ -79,60 +59,50 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     """
     extractor = job.extractor
     resolution = extractor.tile_spec.resolution
-    shared = shared_work(job, open_reader)
-    mask, cells = shared.mask, shared.cells
+    shared, cells = shared_work(job, open_reader)
+    mask = shared.mask
     reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
     regions = extractor.choose(cells)
     fraction = np.count_nonzero(mask) / mask.size
-    row: dict[str, object] = {
-        "slide_id": job.slide_id,
-        "status": "done" if regions else "done_empty",
-        "reason": "" if regions else extractor.why_empty(reader, mask, cells),
-        "candidates": cells.ratios.size,
-        "kept": len(regions),
-        "below_threshold": cells.ratios.size - len(regions),
-        "blank_native_tiles": blank_native_tiles(
+    notes = (text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS)
+    row = SlideRow(
+        slide_id=job.slide_id,
+        status="done" if regions else "done_empty",
+        reason="" if regions else extractor.why_empty(reader, mask, cells),
+        candidates=cells.ratios.size,
+        kept=len(regions),
+        below_threshold=cells.ratios.size - len(regions),
+        blank_native_tiles=blank_native_tiles(
             shared.known, job.slide_id, regions, resolution.downsample(reader)
         ),
-        "coverage": sum(regions.ratios.tolist()) / len(regions) if regions else None,
-        "mask_fraction": fraction,
-        "tissue_mm2": _tissue_mm2(fraction, reader),
-        "requested": resolution.token,
-        "downsample": resolution.downsample(reader),
-        "effective_mpp": None if reader.mpp is None else resolution.mpp(reader),
-        "mpp": reader.mpp,
-        "mpp_source": reader.provenance["mpp"],
-        "magnification": reader.magnification,
-        "magnification_source": reader.provenance["magnification"],
-        "reader": shared.known.reader,
-        "notes": "; ".join(
-            text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS
-        ),
-        "path": job.given,
-    }
-    return SlidePlan(
-        source=shared.source,
-        inputs=shared.inputs,
-        known=shared.known,
-        regions=regions,
-        mask=mask,
-        keys=shared.keys,
-        row=row,
-        made=shared.made,
-        notes=shared.notes,
-        doubts=_doubts(extractor.mask_provider, fraction, reader.bounds),
+        coverage=sum(regions.ratios.tolist()) / len(regions) if regions else None,
+        mask_fraction=fraction,
+        tissue_mm2=_tissue_mm2(fraction, reader),
+        requested=resolution.token,
+        downsample=resolution.downsample(reader),
+        effective_mpp=None if reader.mpp is None else resolution.mpp(reader),
+        mpp=reader.mpp,
+        mpp_source=reader.provenance["mpp"],
+        magnification=reader.magnification,
+        magnification_source=reader.provenance["magnification"],
+        reader=shared.known.reader,
+        notes="; ".join(notes),
+        path=job.given,
     )
+    return SlidePlan(shared, regions, row)
 
 
-def _doubts(provider: MaskProvider | None, fraction: float, bounds: Box) -> tuple[str, ...]:
-    """Return a warning about a thresholding mask that found nothing but tissue, or no tissue."""
+def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:
+    """Return a warning about a thresholding mask that found only tissue, or no tissue; else ""."""
+    provider, fraction = job.extractor.mask_provider, plan.row.mask_fraction or 0.0
     thresholds = getattr(provider, "thresholds", hasattr(provider, "threshold"))
+    bounds = plan.shared.known.facts.bounds
     if not thresholds or 0 < fraction < 1 or not (bounds.width and bounds.height):
-        return ()
+        return ""
     found = "covers the whole slide" if fraction else "found no tissue"
     return (
         f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
-        " exporter=overview, and choose another mask where that is wrong",
+        " exporter=overview, and choose another mask where that is wrong"
     )
 
 
@@ -182,7 +152,7 @@ def _without(regions: Regions, locations: Container[tuple[int, int]]) -> Regions
 
 def settle(
     job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
-) -> tuple[Regions, dict[str, object], list[DroppedTile]]:
+) -> tuple[Regions, SlideRow, list[DroppedTile]]:
     """Decide what tiles that could not be read mean: the regions that stay, the row, the rest.
 
     Raises
@@ -203,11 +173,11 @@ def settle(
     dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
     kept = _without(plan.regions, {(tile.x, tile.y) for tile in dropped})
     too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
-    row = {
-        **plan.row,
-        "status": "failed" if too_many else "done" if kept else "done_empty",
-        "kept": len(kept),
-        "dropped": len(dropped),
-        "reason": f"{count}, dropped; the first: {dropped[0].cause}",
-    }
+    row = replace(
+        plan.row,
+        status="failed" if too_many else "done" if kept else "done_empty",
+        kept=len(kept),
+        dropped=len(dropped),
+        reason=f"{count}, dropped; the first: {dropped[0].cause}",
+    )
     return kept, row, dropped

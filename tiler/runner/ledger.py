@@ -1,0 +1,167 @@
+"""The rows of a run while it works, and the tables that it writes of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiler.errors import DestinationError, worst
+from tiler.files import is_full
+from tiler.runner.reporting.events import Events
+from tiler.runner.reporting.progress import Progress
+from tiler.runner.reporting.tables import write_run, write_slides
+from tiler.runner.reporting.tracking import Tracking
+from tiler.runner.stock import Stock
+from tiler.runner.work.cached import cache_facts, prune_caches
+from tiler.runner.work.folders import make_room
+from tiler.runner.work.job import SlideJob, SlideRow
+
+log = logging.getLogger("tiler")
+
+_TABLE_EVERY_S = 5.0
+_PRUNE_EVERY = 1000  # slides
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The result of a run: a row per slide, and the exit code."""
+
+    rows: tuple[SlideRow, ...]
+    exit_code: int
+
+
+class Ledger:
+    """Collect the rows of a run and write its tables.
+
+    Parameters
+    ----------
+    jobs, out
+        The run's slides and folder.
+    facts
+        The facts about the configuration for ``run.json``.
+    events, tracking
+        Receive each row.
+
+    Attributes
+    ----------
+    rows
+        The rows of slides that have ended, by slide id.
+    shared
+        The counts of masks and grids, as in ``Schedule.shared``.
+    begun
+        Whether the tables in the folder are those of this run.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[SlideJob],
+        out: Path,
+        facts: Mapping[str, Any],
+        events: Events,
+        tracking: Tracking,
+    ) -> None:
+        self._jobs, self._out, self._facts = jobs, out, facts
+        self._events, self._tracking = events, tracking
+        self._earlier: frozenset[str] = frozenset()
+        self._reused = 0
+        self._table_written = time.monotonic()
+        self.rows: dict[str, SlideRow] = {}
+        self.shared: Counter[str] = Counter()
+        self.begun = False
+
+    def take(self, stock: Stock) -> None:
+        """Enter the slides that are done already."""
+        self._earlier = stock.earlier
+        self._reused = len(stock.done)
+        self.rows.update(stock.done)
+        self._tracking.resumed(stock.done.values())
+
+    def begin(self) -> None:
+        """Replace the tables of an earlier run before its slides are touched."""
+        write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
+        self.begun = True
+        self._write_table()
+
+    def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
+        """Enter slides that have ended, and report them."""
+        for row in rows:
+            self.rows[row.slide_id] = row
+            bar.slide(row)
+            self._events.add("slide", **vars(row))
+            self._tracking.slide(row)
+
+    def keep_up(self) -> None:
+        """Write the table and shrink the caches, where it is time for that."""
+        if len(self.rows) % _PRUNE_EVERY == 0:
+            prune_caches(self._jobs)
+        if time.monotonic() - self._table_written > _TABLE_EVERY_S:
+            self._write_table()
+
+    def close_failed(self, code: int, error: str) -> None:
+        """Write the tables of a run that an error ends, as far as there is room for them."""
+        self._facts = {**self._facts, "error": error}
+        try:
+            self.close(code)
+        except DestinationError as full:
+            if not is_full(full):
+                return  # run.json still contains "running"
+            for _ in make_room(self._out):
+                with suppress(DestinationError):
+                    self.close(code)
+                    return
+
+    def close(self, code: int) -> RunResult:
+        """Write the final tables; ``code`` is the exit code as far as slides do not decide it."""
+        rows = self._write_table()
+        code = worst([code, *(row.exit_code for row in rows)])
+        prune_caches(self._jobs)
+        cache = cache_facts(self._out, self._jobs, self.shared)
+        write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
+        self._events.add("ended", exit_code=code)
+        table, here = self._out / "slides.csv", Path.cwd()
+        shown = table.relative_to(here) if table.is_relative_to(here) else table
+        log.info("%s; see %s", summary(rows), shown)
+        return RunResult(tuple(rows), code)
+
+    def _write_table(self) -> list[SlideRow]:
+        rows = self._all_rows()
+        write_slides(self._out, rows, [job.columns for job in self._jobs])
+        self._table_written = time.monotonic()
+        return rows
+
+    def _all_rows(self) -> list[SlideRow]:
+        """The slides' rows in the order they were asked for; of those not done yet, too."""
+        return [self.rows.get(job.slide_id) or self._pending_row(job) for job in self._jobs]
+
+    def _pending_row(self, job: SlideJob) -> SlideRow:
+        output = "earlier" if job.slide_id in self._earlier else ""
+        return SlideRow(job.slide_id, "interrupted", "not done yet", path=job.given, output=output)
+
+
+def summary(rows: Sequence[SlideRow]) -> str:
+    """Return the counts of a run in words: ``9 slides: 6 done (3 empty), 3 failed; 12,410 tiles``.
+
+    Parameters
+    ----------
+    rows
+        One per slide.
+    """
+    count = Counter(row.status for row in rows)
+    empty = f" ({count['done_empty']:,} empty)" if count["done_empty"] else ""
+    ended = [f"{count['done'] + count['done_empty']:,} done{empty}"]
+    ended += [
+        f"{count[status]:,} {status}" for status in ("failed", "interrupted") if count[status]
+    ]
+    tiles = sum(row.kept for row in rows)
+    return f"{counted(len(rows), 'slide')}: {', '.join(ended)}; {counted(tiles, 'tile')}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: ``1 tile``, ``12,410 tiles``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,213 @@
+"""The last task of a slide: whole-slide exporters, the record, and the rename."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from tiler.errors import (
+    ChangedError,
+    DestinationError,
+    ReadError,
+    SlideError,
+)
+from tiler.files import destination_error, make_folder
+from tiler.protocols import FailedTile, LeftOut
+from tiler.readers.deferred import DeferredReader
+from tiler.regions import Regions, RegionSpec
+from tiler.runner.components import export
+from tiler.runner.kept import is_of, with_kept
+from tiler.runner.store.code import is_ours
+from tiler.runner.store.fingerprint import FileState, file_state
+from tiler.runner.store.owned import link_files, publish
+from tiler.runner.store.record import (
+    Counts,
+    Record,
+    mask_facts,
+    read_record,
+    write_record,
+)
+from tiler.runner.work.blanks import blank_tiles
+from tiler.runner.work.folders import OLD
+from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
+from tiler.runner.work.links import links, remember
+from tiler.runner.work.plan import settle
+from tiler.runner.work.tasks import Planned
+from tiler.runner.work.worker_state import WorkerState
+from tiler.storage.sync import sync_tree
+from tiler.written import WrittenFile, WrittenFiles, joined
+
+
+@dataclass(frozen=True)
+class FinishTask:
+    """Write what a slide has in one piece, vouch for all of it and put it in its place.
+
+    Attributes
+    ----------
+    job, planned
+        Of the slide.
+    files
+        What each exporter that works tile by tile wrote.
+    failed
+        The tiles that could not be read.
+    partial
+        The folder that is to be the slide's. Another one beside it, ``old``, is of the task.
+    final
+        Its place.
+    """
+
+    job: SlideJob
+    planned: Planned
+    files: Mapping[str, Sequence[Sequence[WrittenFile]]]
+    failed: tuple[FailedTile, ...]
+    partial: Path
+    final: Path
+    blank_digests: frozenset[str] = frozenset()
+
+    def run(self, state: WorkerState) -> SlideRow:
+        """Finish the slide and return its row."""
+        if done := self._already_published():
+            return done
+        try:
+            return self._finished(state)
+        except DestinationError:  # a worker that passed for lost may have been the first
+            if done := self._already_published():
+                return done
+            raise
+
+    def _finished(self, state: WorkerState) -> SlideRow:
+        job, plan = self.job, self.planned.plan
+        folder = make_folder(self.partial)
+        earlier = read_record(self.final)
+        regions, row, dropped = settle(job, plan, self.failed)
+        if row.status == "failed" and earlier and earlier.row.status != "failed":
+            raise ReadError(job.slide_id, row.reason)
+        exporters = self._exported(state, regions, dropped, folder)
+        state.close()  # makes room for what follows, which grows with the slide
+        _check_unchanged(job, self.planned.state)
+        candidates, kept = row.candidates, len(regions)
+        record = Record(
+            slide_id=job.slide_id,
+            path=job.given,
+            row=row,
+            source=plan.shared.source,
+            inputs=plan.shared.inputs,
+            settings=job.settings,
+            code=job.code,
+            mask=mask_facts(plan.shared.mask, *plan.shared.keys),
+            counts=Counts(candidates, kept, candidates - len(plan.regions), len(dropped)),
+            dropped=dropped,
+            exporters=exporters,
+        )
+        _check_whole(job, folder, record.files)
+        _check_listed(job, folder, record.files)
+        if job.kept:
+            record = with_kept(record, earlier, job.kept)
+            _check_names(job, record.files)
+            for name in job.kept:
+                link_files(record.exporters[name], self.final, folder)
+        sync_tree(folder)
+        blanks = blank_tiles(record.files, self.blank_digests)
+        if job.kept and earlier:
+            blanks = max(blanks, earlier.row.blank_tiles)  # of images that stay
+        row = replace(
+            row, blank_tiles=blanks, bytes=int(record.files.sizes.sum()), output="current"
+        )
+        from tiler.runner.store.versions import (
+            versions,  # slow to load: the first tiles need not wait
+        )
+
+        write_record(folder, replace(record, row=row), versions())
+        publish(folder, self.final, folder.with_name(OLD))
+        for name, exporter in job.exporters.items():
+            if links(exporter):
+                remember(job, name, exporter, regions, exporters[name], self.final)
+        return row
+
+    def _exported(
+        self, state: WorkerState, regions: Regions, dropped: Sequence[DroppedTile], folder: Path
+    ) -> dict[str, WrittenFiles]:
+        """The files of each exporter, those written that work on a whole slide."""
+        job, plan = self.job, self.planned.plan
+        open_reader = partial(state.reader, job, self.planned.key)
+        reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
+
+        def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
+            below = job.extractor.below_threshold(job.extractor.walk(reader, plan.shared.mask))
+            bad = {(tile.x, tile.y) for tile in dropped}
+            unreadable = [region for region in plan.regions if region.location in bad]
+            return {"below_threshold": below, "unreadable": unreadable}
+
+        return {
+            name: joined(self.files.get(name, ()))
+            if exporter.per_tile
+            else WrittenFiles.of(
+                export(exporter, reader, regions, plan.shared.mask, folder, left_out).files
+            )
+            for name, exporter in job.exporters.items()
+        }
+
+    def _already_published(self) -> SlideRow | None:
+        """The row, if this very task was done by a worker that was lost before it could say so."""
+        if self.partial.exists():
+            return None
+        record = read_record(self.final)
+        return record.row if record and is_of(self.job, record) else None
+
+
+def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
+    """Look at every file once more before vouching for it."""
+    _check_names(job, files)
+    if (bad := files.outside()) is not None:
+        raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
+    below = f"{folder}/"
+    for name, expected, _ in files:
+        try:
+            size = os.stat(below + name).st_size  # making a Path would take as long again
+        except OSError as error:
+            if folder.is_dir() and not all(map(is_ours, job.exporters.values())):
+                raise SlideError(job.slide_id, f"an exporter lists {name}: {error}") from error
+            raise destination_error(error, folder / name) from error
+        if size != expected:
+            raise DestinationError(
+                f"{folder / name} has {size} bytes after {expected} were written"
+            )
+
+
+def _check_listed(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
+    """Remove empty folders, and refuse files that an exporter of the user's does not list."""
+    foreign = not all(map(is_ours, job.exporters.values()))
+    listed = {file.name for file in files} if foreign else set()
+    for place, folders, names in os.walk(folder, topdown=False):
+        names += [name for name in folders if Path(place, name).is_symlink()]
+        if not names and Path(place) != folder:
+            with suppress(OSError):  # unless there are others in it: nothing vouches for it
+                Path(place).rmdir()
+        for name in sorted(names) if foreign else ():
+            path = Path(place, name).relative_to(folder).as_posix()
+            if path not in listed:
+                what = f"an exporter wrote {path}, but does not list it: add it to Exported.files"
+                raise SlideError(job.slide_id, what)
+
+
+def _check_names(job: SlideJob, files: WrittenFiles) -> None:
+    if twice := files.named_twice():
+        where = ", one of them in an earlier run" if job.kept else ""
+        raise SlideError(job.slide_id, f"two exporters write {twice}{where}: leave one of them out")
+
+
+def _check_unchanged(job: SlideJob, before: FileState) -> None:
+    try:
+        same = file_state(job.path) == before
+    except OSError:
+        same = False
+    if not same:
+        raise ChangedError(
+            job.slide_id,
+            "the file's size, time or inode changed while it was read; its tiles are discarded:"
+            " run again when it is at rest",
+        )
