@@ -194,7 +194,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         ),
         (["+hydra.callbacks.x={_target_:os.mkdir,path:p}"], ["hydra.callbacks.x._target_"]),
         (["hydra.launcher._target_=hydra.core.utils.os.mkdir"], ["hydra.launcher._target_"]),
-        (["-m", "+hydra.sweeper.params.threshold='0.1,0.2'"], ["words that begin with hydra"]),
+        (["-m", "+hydra.sweeper.params.threshold='0.1,0.2'"], ["overrides that begin with hydra"]),
         (["engine=processes", f"engine.workers={'9' * 5000}"], ["5000 digits"]),
         (["~threshold"], ["threshold", "every run needs it"]),
         (["~limits"], ["limits", "every run needs it"]),

@@ -330,11 +330,26 @@ def test_a_job_of_a_sweep_that_is_cancelled_is_named_and_the_others_stay(folder:
     assert waiting in line
     assert "tile.size=400" in line
     assert "Traceback" not in said
-    (row,) = read_csv(folder / "out/sweep.csv")
-    assert (row["tile.size"], row["status"]) == ("300", "done")
+    done, lost = read_csv(folder / "out/sweep.csv")
+    assert (done["tile.size"], done["status"]) == ("300", "done")
+    assert (lost["tile.size"], lost["status"]) == ("400", "failed")
+    assert lost["reason"] == "job 1 (tile.size=400) left no record"
     again = tiler(folder, *ARRAY, *words)
     assert again.returncode == 0, again.stderr
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "done"]
+
+
+def test_a_signal_to_a_sweep_cancels_its_array(folder: Path) -> None:
+    more(folder, "slow1")
+    words = [*COMMON, SLOW, "tile.size=300,400", "hydra.launcher.array_parallelism=1", "out=out"]
+    sweep = begin(folder, *ARRAY, *words)
+    until(lambda: (folder / "out/tile.size=300/run.json").exists(), "the first job has begun")
+    sweep.send_signal(signal.SIGTERM)
+    said = sweep.communicate(timeout=60)[1]
+    assert sweep.returncode == 143, said
+    until(lambda: not queue(), "no job is left")
+    again = tiler(folder, *ARRAY, *words)
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_sweep_that_slurm_refuses_is_said_in_one_line(folder: Path) -> None:

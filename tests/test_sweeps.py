@@ -13,12 +13,13 @@ import pytest
 from command import complaint, fresh_tiler, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from PIL import Image
 from special_files import plant
 
 from tiler import open_slide
 from tiler.config.sweeps.end import end_sweep
-from tiler.config.sweeps.multirun import Sweep, SweepContext
+from tiler.config.sweeps.multirun import Sweep, SweepContext, expected_jobs, parsed
 from tiler.config.sweeps.thumbnails import thumbnail
 from tiler.frames import Cells
 from tiler.geometry import Size
@@ -177,7 +178,7 @@ def test_a_job_that_is_refused_leaves_what_is_there(slides: list[str], tmp_path:
     before = outputs(job), (job / "run.json").read_bytes(), (job / "slides.csv").read_bytes()
     refused = tiler(*words, "tile.size=100", "on_change=refuse", cwd=tmp_path)
     assert refused.returncode == 5
-    assert "2 jobs; the sweep comes to" in refused.stderr
+    assert "2 jobs; wrote " in refused.stderr
     rows = read_csv(tmp_path / "res/sweep.csv")
     assert [row["status"] for row in rows] == ["failed", "failed"]
     assert "was made with other settings" in rows[0]["reason"]
@@ -305,7 +306,7 @@ def test_two_jobs_of_a_sweep_in_one_folder_are_refused(slides: list[str], tmp_pa
     assert done.returncode == 2
     reasons = [row["reason"] for row in read_csv(tmp_path / "res/sweep.csv")]
     assert reasons[:2] == ["", ""]
-    assert "another job of the sweep lies there" in reasons[2]
+    assert "another job of the sweep writes there" in reasons[2]
 
 
 @pytest.mark.parametrize("subdir", ["same", "", ".", "../${threshold}", "/tmp/t${threshold}"])
@@ -395,7 +396,7 @@ def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Pa
     for words in (["--config-name", "config"], ["--config-dir=."], ["+experiment=mil_512_20x"]):
         refused = tiler(*words, "--rerun", "first", cwd=tmp_path)
         assert refused.returncode == 2
-        assert "asks for another configuration" in complaint(refused)
+        assert "chooses another configuration" in complaint(refused)
     changed = tiler("--rerun", "first", "threshold=0.9", cwd=tmp_path)
     assert changed.returncode == 0
     assert "threshold was 0.3, now 0.9" in changed.stderr
@@ -494,3 +495,23 @@ def test_a_job_that_left_no_record_is_named(slides: list[str], tmp_path: Path) -
     assert [row["status"] for row in rows] == ["done", "done", "failed"]
     assert rows[2]["reason"] == "job 1 (threshold=0.9) left no record"
     assert rows[2]["threshold"] == "0.9"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs"),
+    [
+        (["a=1,2", "b=x"], [{"a": "1"}, {"a": "2"}]),
+        (["b=range(0,2)", "a='1,0',2"], [{"b": b, "a": a} for b in "01" for a in ("'1,0'", "2")]),
+        (["a=shuffle(1,2)"], None),
+        (["a=interval(1,2)"], None),
+    ],
+)
+def test_jobs_are_expected_where_their_order_is_known(
+    overrides: list[str], jobs: list[dict[str, str]] | None
+) -> None:
+    sweeper = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
+    config = OmegaConf.create({"hydra": {"sweeper": sweeper}})
+    found = expected_jobs(config, [parsed(override) for override in overrides])
+    assert found == (None if jobs is None else tuple(jobs))
+    config.hydra.sweeper._target_ = "mine.RandomSweeper"
+    assert expected_jobs(config, [parsed(override) for override in overrides]) is None

@@ -435,7 +435,7 @@ def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
     process.send_signal(signal.SIGTERM)
     rest = process.communicate(timeout=patience(5))[1]
     assert process.returncode == 143
-    assert "1 job; the sweep comes to" in rest
+    assert "1 job; wrote " in rest
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "interrupted"]
     assert not (folder / "out/threshold=0.2").exists()
 

@@ -1,4 +1,4 @@
-"""The command: compose, check, have Hydra run it, end the sweep, exit code. No logic of its own."""
+"""The command: compose and check, let Hydra run it, end the sweep, return the exit code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_command(started: float) -> int:
     Parameters
     ----------
     started
-        ``time.perf_counter()`` when the command began: what came before a run is part of its time.
+        ``time.perf_counter()`` when the command began; a run's time includes the start-up.
     """
     clean_log_records()
     sys.argv[1:] = quoted_homes(sys.argv[1:])
@@ -58,7 +58,7 @@ def run_command(started: float) -> int:
         line = read_command_line(sys.argv[1:])
         if "--help" in line.printing:
             print(help_text(line.config_dir))
-            return 0
+            return ExitCode.DONE
         return _printed(line) if line.printing else _composed_and_run(line, started)
     except TilerError as error:
         return complain(error)
@@ -67,13 +67,13 @@ def run_command(started: float) -> int:
 
 
 def _printed(line: CommandLine) -> int:
-    """Print what a flag asks for, of a configuration that is checked: logging is set up by it."""
-    words = [*line.printing, *line.overrides]
+    """Print what a flag requests. The configuration is checked first: it sets up logging."""
+    arguments = [*line.printing, *line.overrides]
     if "--shell-completion" in line.printing:
-        return _launched(line, words, lambda config: None)
+        return _launched(line, arguments, lambda config: None)
     _explained(lambda: compose(line))
     with redirect_stdout(io.StringIO()) as printed:
-        code = _launched(line, words, lambda config: None)
+        code = _launched(line, arguments, lambda config: None)
     print(shown(printed.getvalue()), end="")
     return code
 
@@ -92,7 +92,7 @@ def _composed_and_run(line: CommandLine, started: float) -> int:
 
 
 def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
-    """Run a sweep, which has its folder to itself, and end it in order when a signal stops it."""
+    """Run a sweep in its locked folder; after a signal cancel its jobs and write its tables."""
     from tiler.runner.store.lock import LOCK, locked
 
     leave_in_order()
@@ -123,35 +123,37 @@ def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
         remove_if_empty(place, LOCK, "multirun.yaml")
 
 
-def _launched(line: CommandLine, words: Sequence[str], task: Callable[[DictConfig], None]) -> int:
-    """Have Hydra run a task for words of its command line; the exit code of what went wrong."""
-    sys.argv[1:] = words
+def _launched(
+    line: CommandLine, arguments: Sequence[str], task: Callable[[DictConfig], None]
+) -> int:
+    """Let Hydra run a task with some arguments, and return the exit code of the failure, if any."""
+    sys.argv[1:] = arguments
     try:
         hydra.main(
             version_base=VERSION_BASE,
             config_path=str(line.config_path),
             config_name=line.config_name,
         )(task)()
-    except SystemExit as stop:  # of a job that ends its sweep, or of a flag that prints
+    except SystemExit as stop:  # raised by a job that ends its sweep, or by a flag that prints
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except TilerError as error:
         return complain(error)
-    except Exception as error:  # of Hydra, a launcher or a sweeper: a job of ours raises none
+    except Exception as error:  # raised by Hydra, a launcher or a sweeper: do_job raises none
         if limit := machine_limit(error):
             return complain(EnvironmentRefusedError(limit))
-        if isinstance(error, OSError) and error.filename:  # Hydra makes the folders of runs
+        if isinstance(error, OSError) and error.filename:  # Hydra creates the folders of runs
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
             return complain(ConfigError(explain(error)))
-        said = launch_error(error)
-        return complain(said) if said else JobError.exit_code
-    return 0
+        reported = launch_error(error)
+        return complain(reported) if reported else JobError.exit_code
+    return ExitCode.DONE
 
 
 def _explained(call: Callable[[], _Made]) -> _Made:
-    """The result of a call that composes; whatever Hydra raises is said as an error of ours."""
+    """Return the result of a call that composes; turn what Hydra raises into an error of tiler."""
     try:
         return call()
     except TilerError:

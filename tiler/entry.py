@@ -8,7 +8,7 @@ import sys
 import time
 
 from tiler.checks.machine import machine_limit
-from tiler.errors import EnvironmentRefusedError
+from tiler.errors import EnvironmentRefusedError, ExitCode
 from tiler.streams import end_streams, open_streams
 
 
@@ -16,10 +16,10 @@ def main() -> None:
     """Run the command and end the process with its exit code."""
     started = time.perf_counter()
     open_streams()
-    gc.disable()  # what start-up makes stays; looking for what does not costs a tenth of it
-    # numpy's threads for linear algebra, which tiler has no use for, take as long as numpy itself.
+    gc.disable()  # objects of the start-up stay; collection would cost a tenth of it
+    # tiler uses no linear algebra; its threads take as long to start as numpy takes to load.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back to us, to be said in one line
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors; run_command prints each in one line
     try:
         code = _command(sys.argv[1:], started)
     except Exception as error:
@@ -31,20 +31,20 @@ def main() -> None:
     sys.exit(end_streams(code))
 
 
-def _command(words: list[str], started: float) -> int:
-    match words:
+def _command(arguments: list[str], started: float) -> int:
+    match arguments:
         case ["--version"]:
             from tiler import __version__
 
             print(f"tiler {__version__}")
-            return 0
+            return ExitCode.DONE
         case ["--help" | "-h"]:
             from tiler.config.command.folder import help_text
 
             print(help_text())
-            return 0
-        case _ if any(word.split("=")[0] == "--rerun" for word in words):
-            return _rerun(words, started)
+            return ExitCode.DONE
+        case _ if any(one.split("=")[0] == "--rerun" for one in arguments):
+            return _rerun(arguments, started)
         case _:
             from tiler.runner.signals import leave_at_once
 
@@ -54,8 +54,8 @@ def _command(words: list[str], started: float) -> int:
             return run_command(started)
 
 
-def _rerun(words: list[str], started: float) -> int:
-    """Run an old run's configuration again, with some keys set anew."""
+def _rerun(arguments: list[str], started: float) -> int:
+    """Run an earlier run's configuration again, with some overrides."""
     import tempfile
     from pathlib import Path
 
@@ -66,8 +66,8 @@ def _rerun(words: list[str], started: float) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            old, anew = rerun_of(words)
-            sys.argv[1:] = [*write_rerun(old, anew, Path(folder)), *anew]
+            old, others = rerun_of(arguments)
+            sys.argv[1:] = [*write_rerun(old, others, Path(folder)), *others]
         except ConfigError as error:
             return complain(error)
         return run_command(started)

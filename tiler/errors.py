@@ -48,7 +48,7 @@ def worst(codes: Iterable[int]) -> int:
 
 
 class Fix(NamedTuple):
-    """The fix of an error, as a configuration spells it and as a Python call does."""
+    """The fix of an error, for a configuration and for a Python call."""
 
     config: str
     python: str
@@ -60,10 +60,10 @@ class TilerError(Exception):
     Parameters
     ----------
     *args
-        The problem; with the fix where everybody spells that in the same way.
+        The problem; with the fix if configurations and Python share it.
     fix
-        The fix, where a configuration and Python spell it differently. ``str`` gives Python's;
-        the command prints ``in_config``.
+        The fix, if a configuration and Python need different ones. ``str`` contains Python's; the
+        command prints ``in_config``.
     """
 
     code = "E_TILER"
@@ -77,11 +77,11 @@ class TilerError(Exception):
         return f"{self._problem()}; {self.fix.python}" if self.fix else self._problem()
 
     def in_config(self) -> str:
-        """Return the error with the fix that a configuration needs."""
+        """Return the error with the fix for a configuration."""
         return f"{self._problem()}; {self.fix.config}" if self.fix else str(self)
 
     def _problem(self) -> str:
-        return " ".join(str(part) for part in self.args)
+        return " ".join(map(str, self.args))
 
 
 class _RunError(TilerError):
@@ -114,9 +114,9 @@ class SlideError(TilerError):
     slide
         The slide's name.
     what
-        What happened, why, and what to do about it, in one sentence.
+        The problem with its cause and its fix, in one sentence.
     fix
-        What to do about it, where a configuration and Python spell it differently.
+        The fix, if a configuration and Python need different ones.
     """
 
     code = "E_SLIDE"
@@ -138,7 +138,7 @@ class OpenError(SlideError):
 
 
 class DepthError(OpenError):
-    """The file holds pixels that are not 8-bit grey or RGB in one image, or not upright."""
+    """The file contains pixels that are not 8-bit grey or RGB in one image, or not upright."""
 
     code = "E_DEPTH"
 

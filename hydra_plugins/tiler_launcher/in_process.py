@@ -1,6 +1,6 @@
-"""Run the jobs of a sweep one after the other in this process, composing alike jobs once.
+"""Launcher that runs the jobs of a sweep one after the other in this process.
 
-Hydra composes a job to check it, and to launch it. Here the second one is a copy if it can be.
+Hydra composes each job twice, to check and to launch it. Where possible, the second is a copy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 log = logging.getLogger(__name__)
-_MOST_KINDS = 16  # configurations that are kept for copies: some 0.3 MB each
+_MOST_KINDS = 16  # configurations kept as templates, about 0.3 MB each
 
 
 ConfigStore.instance().store(
@@ -31,12 +31,12 @@ ConfigStore.instance().store(
 
 
 class InProcessLauncher(Launcher):
-    """Does what Hydra's basic launcher does, with half of the compositions."""
+    """Hydra's basic launcher with half of its compositions."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what all jobs share."""
+        """Store the objects that all jobs share."""
         self.context, self.task, self.sweep = hydra_context, task_function, config
         self.kinds: dict[object, DictConfig] = {}
         self.groups: dict[str, bool] = {}
@@ -44,14 +44,14 @@ class InProcessLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run a job for each list of overrides; what each returned."""
+        """Run a job for each list of overrides, and return the results."""
         own = self.sweep.hydra
         Path(str(own.sweep.dir)).mkdir(parents=True, exist_ok=True)
         done = []
-        for number, words in enumerate(job_overrides, initial_job_idx):
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
             configure_log(own.hydra_logging, own.verbose)  # a job has its own
-            log.info("#%d: %s", number, " ".join(words))
-            config = self.composed(list(words))
+            log.info("#%d: %s", number, " ".join(overrides))
+            config = self.composed(list(overrides))
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
             keys = "hydra.sweep.dir", "hydra.sweep.subdir"
@@ -59,20 +59,20 @@ class InProcessLauncher(Launcher):
         configure_log(own.hydra_logging, own.verbose)
         return done
 
-    def composed(self, words: list[str]) -> DictConfig:
-        """A job's configuration, equal to the one that Hydra composes."""
+    def composed(self, texts: list[str]) -> DictConfig:
+        """Return a job's configuration, equal to the one that Hydra composes."""
         loader = self.context.config_loader
-        overrides = OverridesParser.create(loader).parse_overrides(words)
+        overrides = OverridesParser.create(loader).parse_overrides(texts)
         values = [override for override in overrides if not self.chooses(override)]
-        chosen = tuple(word.input_line for word in overrides if word not in values)
+        chosen = tuple(one.input_line for one in overrides if one not in values)
         kind = frozenset(value.key_or_group for value in values), chosen
-        hydras = any(word.is_hydra_override() for word in overrides)
+        hydras = any(one.is_hydra_override() for one in overrides)
         if hydras or not apart(values) or self.sweep.hydra.searchpath:  # it may hold other groups
-            return loader.load_sweep_config(self.sweep, words)
+            return loader.load_sweep_config(self.sweep, texts)
         if kind not in self.kinds:
             if len(self.kinds) == _MOST_KINDS:
                 del self.kinds[next(iter(self.kinds))]
-            self.kinds[kind] = loader.load_sweep_config(self.sweep, words)
+            self.kinds[kind] = loader.load_sweep_config(self.sweep, texts)
         config = copy.deepcopy(self.kinds[kind])
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
@@ -80,12 +80,12 @@ class InProcessLauncher(Launcher):
         named = [str(o.input_line) for o in overrides if o.key_or_group not in naming.exclude_keys]
         name = naming.item_sep.join(sorted(named))
         config.hydra.job.override_dirname = name.replace("=", naming.kv_sep)
-        config.hydra.overrides.task = words
+        config.hydra.overrides.task = texts
         OmegaConf.copy_cache(self.sweep, config)
         return config
 
     def chooses(self, override: Override) -> bool:
-        """Whether an override chooses an option of a group."""
+        """Return whether an override chooses an option of a group."""
         key = override.key_or_group
         if key not in self.groups:
             self.groups[key] = bool(self.context.config_loader.get_group_options(key))
@@ -93,8 +93,8 @@ class InProcessLauncher(Launcher):
 
 
 def apart(overrides: Sequence[Override]) -> bool:
-    """Whether overrides set single values that are there, each by itself: in any order the same."""
+    """Return whether overrides set existing single values, so that their order is irrelevant."""
     keys = sorted(f"{override.key_or_group}." for override in overrides)
-    plain = not any(word.is_add() or word.is_force_add() or word.is_delete() for word in overrides)
-    single = not any(isinstance(word.value(), dict) or word.package for word in overrides)
+    plain = not any(one.is_add() or one.is_force_add() or one.is_delete() for one in overrides)
+    single = not any(isinstance(one.value(), dict) or one.package for one in overrides)
     return plain and single and not any(other.startswith(one) for one, other in pairwise(keys))

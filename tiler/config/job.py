@@ -1,4 +1,4 @@
-"""A run, or a job of a sweep, of a configuration that Hydra has composed."""
+"""Run a configuration that Hydra has composed: a run of its own or a job of a sweep."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tiler")
 
 _HERE = (".InProcessLauncher", ".BasicLauncher")
-"""Launchers whose jobs are in the process of the command."""
+"""Launchers that run jobs in the process of the command."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Command:
     Attributes
     ----------
     folder
-        Where it was given, absolute.
+        The absolute working folder of the command.
     started
         ``time.perf_counter()`` when it began.
     typed
-        The keys that it sets itself.
+        The keys that the command line sets.
     sweep
-        The sweep that it is, if it is one.
+        The sweep that the command runs; None for a single run.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     config
         As Hydra composed it.
     command
-        What it is of.
+        The command that started it.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     Raises
     ------
     SystemExit
-        With the exit code, where a signal is to end a whole sweep.
+        With the exit code, when a signal ends a whole sweep.
     """
     leave_in_order()
     clean_log_records()
@@ -92,7 +92,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     if command.sweep is None:
         return code
     if code in STOPPED and hydras.launcher["_target_"].endswith(_HERE):
-        sys.exit(code)  # the jobs to come would be others to stop
+        sys.exit(code)  # else the next jobs would start
     if error:
         _record_refusal(command, code, error)  # the other jobs of the sweep still run
     return code
@@ -110,15 +110,15 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     except SystemExit as stop:
         if stop.code in STOPPED:
             raise
-        what = f"a part called sys.exit({stop.code!r}) instead of raising an error"
+        what = f"a component called sys.exit({stop.code!r}); raise an error instead"
         return complain(ConfigError(what)), what
     except Exception as error:
         if limit := machine_limit(error):
             return complain(EnvironmentRefusedError(limit)), limit
-        if place := raised_at(error, user_packages()):  # an engine, say, beyond any slide
+        if place := raised_at(error, user_packages()):  # such as an engine, outside any slide
             say(f"{ComponentError.code}: {said(error, place)}")
             return ComponentError.exit_code, said(error, place)
-        log.exception("a bug in tiler: please report it with this text")
+        log.exception("a bug in tiler; please report it with this text")
         return ExitCode.BUG, repr(error)
 
 
@@ -143,7 +143,7 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     check_table(plan.plain["slides"].get("table"), out)
     facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
     gc.freeze()
-    gc.set_threshold(20_000)  # a run makes few cycles; to look for them often costs 2 %
+    gc.set_threshold(20_000)  # a run makes few cycles; frequent collection costs 2 %
     gc.enable()
     if config.dry_run:
         return _estimate(plan, out, facts, time.perf_counter() - started)
@@ -176,7 +176,7 @@ def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> i
 def remove_if_empty(folder: Path, *but: str) -> None:
     """Remove an empty folder: Hydra makes it before the configuration is checked.
 
-    ``but`` names what Hydra may have left in it.
+    ``but`` names files that Hydra or the lock may have left in it.
     """
     if not folder.is_dir() or any(path.name not in but for path in folder.iterdir()):
         return

@@ -12,14 +12,14 @@ from types import FrameType
 from tiler.errors import ExitCode
 
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
-"""Submitit's signal to a job that is nearly out of time, or is to make room for another."""
+"""Submitit's signal to a job that is nearly out of time, or is preempted."""
 
 _passing: list[int] = []
-"""Signals of the launcher that ended a run and wait for its end."""
+"""Signals of the launcher that ended a run; ``pass_on`` gives them to the launcher."""
 
 
 class Interrupted(BaseException):
-    """The run was told to stop; ``exit_code`` is that of the command."""
+    """A signal ended the run; ``exit_code`` is that of the command."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Turn the first signal that ends a run into ``Interrupted``; a second one ends the process.
 
-    The launcher's signal counts where the launcher handles it: see ``pass_on``.
+    The launcher's signal counts if the launcher handles it; see ``pass_on``.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -51,7 +51,7 @@ def interruptible() -> Iterator[None]:
 
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     hangup = getattr(signal, "SIGHUP", None)
-    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # as nohup has it ignored
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup ignores it
         before[hangup] = signal.getsignal(hangup)
     if _LAUNCHERS and callable(handler := signal.getsignal(_LAUNCHERS)):
         before[_LAUNCHERS] = handler
@@ -65,10 +65,10 @@ def interruptible() -> Iterator[None]:
 
 
 def pass_on() -> None:
-    """Give the launcher its signal, now that the run it ended has written its tables.
+    """Raise the launcher's signal again, after the run that it ended has written its tables.
 
-    The launcher's handler queues the job again and exits, or gives it up by an exception, which
-    the handler logs; ``run.json`` says by then that the run was interrupted.
+    The launcher's handler queues the job again and exits, or gives it up by an exception that it
+    logs. By then ``run.json`` has the status ``interrupted``.
     """
     if _passing:
         number = _passing.pop()
@@ -78,18 +78,18 @@ def pass_on() -> None:
 
 
 def leave_at_once() -> None:
-    """Have Ctrl-C end the process: what comes before a run may swallow a KeyboardInterrupt."""
+    """Let Ctrl-C end the process: code before a run may swallow a KeyboardInterrupt."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
 
 def leave_in_order() -> None:
-    """Have Ctrl-C raise a KeyboardInterrupt again: from here on there is something to tell."""
+    """Let Ctrl-C raise a KeyboardInterrupt again: from here on there are tables to write."""
     ours = signal.getsignal(signal.SIGINT) is _leave
     if ours and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"interrupted before it began\n")
+    os.write(2, b"interrupted before the run began\n")
     os._exit(ExitCode.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""``sweep.png``: what every job of a sweep kept of its first slides, side by side."""
+"""``sweep.png``: kept tiles of the first slides in every job of a sweep, side by side."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 _MAX_SLIDES, _MAX_JOBS = 4, 16
 _SIDE, _GAP, _LINE = 220, 12, 14  # pixels
-_LETTERS = 36  # of a line as wide as a picture
-_FADED = 0.6  # of what is not kept: the share of white in it
-_MAX_CELLS = 1 << 16  # along an axis: more would be far below a pixel, and fill the memory
+_LETTERS = 36  # in a line as wide as a picture
+_FADED = 0.6  # share of white in pixels outside kept tiles
+_MAX_CELLS = 1 << 16  # along an axis: more are far below a pixel and fill the memory
 
 GLASS, TISSUE, KEPT, KEPT_GLASS = (255, 255, 255), (240, 205, 215), (105, 130, 225), (205, 220, 250)
-"""Flat colours, where the slide itself cannot be shown."""
+"""Flat colours for slides without a picture."""
 
 FRAME, RIM = Line((0, 70, 210), (120, 190, 255)), Line((215, 40, 120), (255, 120, 180))
-"""The outlines of kept tiles and of the tissue mask on a slide's own picture."""
+"""Outlines of kept tiles and of the tissue mask on a picture of the slide."""
 
 Thumbnail = Callable[[JobRecord, Mapping[str, str], Record, Size], Pixels | None]
 """Makes a picture of a slide's bounded area in a given size; None where the slide is not available.
@@ -48,12 +48,11 @@ The arguments are a job, the slide's row in it, the slide's record and the size.
 def write_contact_sheet(
     folder: Path, jobs: Sequence[JobRecord], thumbnail: Thumbnail | None = None
 ) -> Path | None:
-    """Draw the sheet from the sweep's cache; None where that knows none of the slides.
+    """Draw the sheet from the sweep's cache; None if the cache has none of the slides.
 
-    A row per slide that some job could read, and a column per job: the slide, kept tiles in full
-    colour and outlined blue, all else faded, tissue outlined pink. Where ``thumbnail`` has no
-    picture, flat areas of these colours. Slides beyond the fourth and jobs beyond the sixteenth
-    are in ``sweep.csv`` alone.
+    Rows are the slides that a job could read, columns the jobs. Kept tiles are in full colour and
+    outlined blue, the rest is faded, tissue is outlined pink. Without a picture from ``thumbnail``
+    these are flat areas. The sheet has the first four slides and the first sixteen jobs.
     """
     shown = jobs[:_MAX_JOBS]
     read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
@@ -61,7 +60,7 @@ def write_contact_sheet(
     rows = [_row(folder, shown, slide, thumbnail) for slide in slides]
     path = inside(folder, "sweep.png")
     if not any(picture is not None for row in rows for picture, _ in row):
-        path.unlink(missing_ok=True)  # of an earlier sweep
+        path.unlink(missing_ok=True)  # drawn by an earlier sweep
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
@@ -76,7 +75,7 @@ def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
 def _row(
     folder: Path, jobs: Sequence[JobRecord], slide: str, thumbnail: Thumbnail | None
 ) -> list[tuple[Pixels | None, str]]:
-    """A slide as each job saw it, as far as the cache knows, and a line to write below."""
+    """Return a picture of a slide in each job, if the cache has it, and the line below it."""
     cells: list[tuple[Pixels | None, str]] = []
     beneath: Pixels | None = None
     for job in jobs:
@@ -106,13 +105,13 @@ class Drawing:
 
     @property
     def size(self) -> Size:
-        """The size of the picture."""
+        """Size of the picture."""
         height, width = self.tissue.shape
         return Size(width, height)
 
 
 def _drawing(kept_in: Path, record: Record) -> Drawing | None:
-    """Mask and kept tiles of a record; None where the cache has lost them."""
+    """Return mask and kept tiles of a record; None if the cache has lost them."""
     try:
         mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
         if mask is None or grid is None:
@@ -127,9 +126,9 @@ def _drawing(kept_in: Path, record: Record) -> Drawing | None:
 
 
 def drawing(mask: Mask, cells: Grid | Cells, threshold: float, shape: Size) -> Drawing:
-    """A mask and the cells that reach a threshold, at most 220 pixels a side.
+    """Scale a mask and the cells that reach a threshold to at most 220 pixels a side.
 
-    ``shape`` is that of the slide's bounded area, in any unit: a mask may be stretched.
+    ``shape`` is that of the slide's bounded area in any unit; the mask is stretched over it.
     """
     scale = _SIDE / max(*shape, 1)
     size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
@@ -139,12 +138,12 @@ def drawing(mask: Mask, cells: Grid | Cells, threshold: float, shape: Size) -> D
 
 
 def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
-    """Draw tissue and kept tiles on a picture of the slide, or without one in flat colours."""
+    """Draw tissue and kept tiles on a picture of the slide; in flat colours without one."""
     tissue, kept = drawn.tissue, drawn.kept
     if beneath is None:
         colours = np.array([GLASS, TISSUE, KEPT_GLASS, KEPT], np.uint8)
         return np.asarray(colours[tissue.view(np.uint8) + 2 * kept.view(np.uint8)])
-    picture, dark = beneath.copy(), is_dark(beneath) & kept  # what is not kept is never dark
+    picture, dark = beneath.copy(), is_dark(beneath) & kept  # faded pixels are never dark
     faded = 255 * _FADED + picture[~kept] * np.float32(1 - _FADED)
     picture[~kept] = np.rint(faded).astype(np.uint8)
     paint(picture, outline(tissue), RIM, dark)
@@ -155,15 +154,15 @@ def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
 def _union(
     rows: Floats, columns: Floats, chosen: npt.NDArray[np.bool_], size: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Where any of the chosen cells of a grid lies: how many lie on a pixel is a product."""
+    """Return the pixels under chosen cells: a matrix product counts the cells on each pixel."""
     down, across = (_on(axis, n) for axis, n in zip((rows, columns), size, strict=True))
     return (down @ chosen.astype(np.float32) @ across.T) > 0
 
 
 def _on(cells: Floats, pixels: int) -> npt.NDArray[np.float32]:
-    """Of one axis, whether (1) a pixel is in a cell or not (0): (pixels, cells).
+    """Return 1 for each pixel of an axis that is in a cell, else 0: (pixels, cells).
 
-    A cell has a pixel at least, however small it is.
+    Every cell has at least one pixel.
     """
     start, end = np.rint(cells).T
     start = np.minimum(start, pixels - 1)
@@ -202,7 +201,7 @@ def _put(sheet: Pixels, x: int, y: int, picture: Pixels) -> None:
 
 @cache
 def _letters(text: str) -> Pixels:
-    """A line of text: most are there many times."""
+    """Draw a line of text; most lines repeat."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (_SIDE, _LINE), GLASS)
@@ -212,13 +211,13 @@ def _letters(text: str) -> Pixels:
 
 @cache
 def _font() -> FreeTypeFont | ImageFont:
-    """Pillow's own, which takes as long to load as a line to draw."""
+    """Load Pillow's own font, which takes as long as drawing a line."""
     from PIL.ImageFont import load_default
 
     return load_default()
 
 
 def _fitting(text: str) -> str:
-    """Text that Pillow's own font has letters for and that fits the width of a picture."""
+    """Shorten a text to the width of a picture and the letters of Pillow's own font."""
     plain = text.encode("ascii", "backslashreplace").decode()
     return plain if len(plain) <= _LETTERS else f"{plain[: _LETTERS - 3]}..."

@@ -22,15 +22,15 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _TRUTHS = {"true": True, "false": False}
 _KINDS = {"str": str, "int": int, "int | None": int, "float": float, "float | None": float}
-"""Of the columns of ``slides.csv``, by their hints."""
+"""Types of the columns of ``slides.csv``, by their type hints."""
 
 
 def write_parquet(table: Path) -> Path | None:
-    """Write ``sweep.csv`` as Parquet beside itself; None where there is no pyarrow.
+    """Write ``sweep.csv`` as Parquet beside itself; None without pyarrow.
 
-    Text stays text, such as a slide that is called 007 or NA; cells that are empty are null. A
-    swept key is a number or a truth value where all its values are, by Hydra's grammar, for which
-    a text of digits has quotes.
+    Text stays text, such as a slide id 007 or NA; empty cells are null. The column of a swept key
+    is numeric or boolean if all its values are so in Hydra's grammar, where a text of digits has
+    quotes.
     """
     if find_spec("pyarrow") is None:
         return None
@@ -53,7 +53,7 @@ def write_parquet(table: Path) -> Path | None:
 
 
 def _kind(cells: Sequence[str]) -> type:
-    """What the values of a swept key are."""
+    """Return the type of the values of a swept key."""
     values = {cell for cell in cells if cell not in ("", "null")}
     if values and all(map(_WHOLE.fullmatch, values)):
         return int
@@ -66,7 +66,7 @@ def _array(cells: Sequence[str], kind: type) -> pyarrow.Array:
     import pyarrow
 
     if kind is str:
-        # A path that is no UTF-8 is shown as its bytes.
+        # Bytes of a path that are no UTF-8 are written as escapes.
         shown = (cell.encode(errors="surrogateescape") for cell in cells)
         texts = [cell.decode(errors="backslashreplace") or None for cell in shown]
         return pyarrow.array(texts, pyarrow.string())

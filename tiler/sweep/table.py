@@ -1,4 +1,4 @@
-"""The answer of a multirun: ``sweep.csv``, a row per job and slide, and ``sweep.json``."""
+"""The tables of a sweep: ``sweep.csv``, a row per job and slide, and ``sweep.json``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """The sweep that a job is part of, as its ``run.json`` has it."""
+    """The sweep of a job, as its ``run.json`` contains it."""
 
     id: str
     number: int
@@ -44,7 +44,7 @@ class _Sweep:
 
 @dataclass(frozen=True)
 class _Job:
-    """The parts of a job's ``run.json`` that a sweep reads."""
+    """The fields of a job's ``run.json`` that a sweep reads."""
 
     sweep: _Sweep
     exit_code: int | None
@@ -56,9 +56,9 @@ class _Job:
 def read_jobs(
     folder: Path, sweep_id: str, *names: str, tell: Callable[[str], object] = log.warning
 ) -> list[JobRecord]:
-    """The jobs of one sweep that left a file of such a name, in the order of their numbers.
+    """Read the jobs of one sweep that left a file of such a name, in the order of their numbers.
 
-    A file of such a name that cannot be used is passed over, and ``tell`` gets a line about it.
+    A damaged file of such a name is passed over, and ``tell`` gets a line about it.
     """
     jobs: dict[int, JobRecord] = {}
     # A tracker may keep copies further down.
@@ -67,9 +67,9 @@ def read_jobs(
             run = _facts(record, sweep_id)
             if run is None:
                 continue
-            if run["exit_code"] is None:  # all jobs have ended, each in its own way
+            if run["exit_code"] is None:  # no job is running any more
                 run |= {"exit_code": WorkerError.exit_code, "error": "the job died"}
-            # Beside what refused a job may lie the table of an earlier run.
+            # The table beside a refusal is one of an earlier run.
             rows = [] if record.name == REFUSED else read_slides(record.parent)
         except (FileNotFoundError, StoredError) as error:
             tell(f"{record} {error}; passed over")
@@ -80,12 +80,12 @@ def read_jobs(
 
 
 def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
-    """Refuse to write the job of some number where another one of its sweep did.
+    """Refuse a job whose folder contains another job of its sweep.
 
     Raises
     ------
     ConfigError
-        When that one's record lies in ``out``.
+        When ``out`` contains the record of another job.
     """
     try:
         other = _facts(out / "run.json", sweep_id)
@@ -93,12 +93,13 @@ def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
         return
     if other is not None and other["sweep"]["number"] != number:
         raise ConfigError(
-            f"{out}: another job of the sweep lies there; let hydra.sweep.subdir say what is swept"
+            f"{out}: another job of the sweep writes there; include the swept keys in"
+            " hydra.sweep.subdir"
         )
 
 
 def _facts(record: Path, sweep_id: str) -> dict[str, Any] | None:
-    """What a file says of a job of some sweep; None if it is of another run.
+    """Read the file of a job of some sweep; None if it belongs to another run.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def _facts(record: Path, sweep_id: str) -> dict[str, Any] | None:
 
 
 def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Files of such names in folders below one, however deep; not below those that have one."""
+    """Find files of such names below a folder, but not below folders that contain one."""
     for place, below, files in os.walk(folder):
         below[:] = (name for name in below if name != "slides" and not name.startswith("."))
         found = [Path(place, name) for name in names if name in files]
@@ -127,7 +128,7 @@ def _records(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 
 def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) -> Path:
-    """Write ``sweep.csv`` into a sweep's folder; a job that never got to a slide has one row."""
+    """Write ``sweep.csv`` into a sweep's folder; a job without slides has one row."""
     own = dict.fromkeys(
         name for job in jobs for row in job.rows[:1] for name in row if name.startswith(OWN)
     )
@@ -149,7 +150,7 @@ def _rows(jobs: Iterable[JobRecord]) -> Iterator[dict[str, str]]:
 def write_definition(
     folder: Path, sweep_id: str, overrides: Sequence[str], jobs: Sequence[JobRecord]
 ) -> None:
-    """Write ``sweep.json``: what was asked for, with what, and what the jobs shared."""
+    """Write ``sweep.json``: overrides, versions, use of the cache, and results of the jobs."""
     shared: Counter[str] = Counter()
     for job in jobs:
         counts = job.run.get("cache") or {}

@@ -1,4 +1,4 @@
-"""Hydra's errors in one line: its own text, and in a few cases what tiler knows beside it."""
+"""Hydra's errors in one line: its own text, in a few cases with a fix."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or 
 
 
 def explain(error: BaseException) -> str:
-    """The one line that an error of composing or launching comes down to.
+    """Describe an error of composing or launching in one line.
 
     Parameters
     ----------
     error
-        What Hydra, OmegaConf or YAML raised.
+        An error of Hydra, OmegaConf or YAML.
     """
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
@@ -47,7 +47,7 @@ def explain(error: BaseException) -> str:
     text = f"{error}\n{error.__cause__}" if error.__cause__ is not None else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):
-        return f"{error!r}, says Hydra: look at the words that begin with hydra"
+        return f"Hydra raised {error!r}; check the overrides that begin with hydra"
     if not lines:
         return type(error).__name__
     if isinstance(error, OverrideParseException):
@@ -103,7 +103,7 @@ def _of_an_option(group: str, option: str, lines: Sequence[str]) -> str:
 
 
 def _of_a_key(key: str) -> str:
-    """What is wrong with a key that an override sets."""
+    """Describe the mistake in a key that an override sets."""
     keys = all_keys()
     if key not in keys:
         return f"unknown key {key!r}{nearest(key, keys)}"
@@ -111,11 +111,11 @@ def _of_a_key(key: str) -> str:
     others = " or ".join(f"{group}={option}" for option in keys[key])
     if not others:
         return needed(key)
-    return f"{key}: the chosen option of {group} has no such key; take {others}"
+    return f"{key}: the chosen option of {group} has no such key; use {others}"
 
 
 def _of_a_file(option: str, lines: Sequence[str]) -> str:
-    """What is wrong with the file of an option."""
+    """Describe the mistake in the file of an option."""
     key = next((line[10:] for line in lines if line.startswith("full_key: ")), "")
     if lines[0].startswith(f"Key '{option.split('/')[0]}' not in"):
         return f"{option}: its file has to begin with the line '# @package _global_'"
@@ -132,7 +132,7 @@ def _of_a_file(option: str, lines: Sequence[str]) -> str:
 
 
 def all_keys() -> dict[str, list[str]]:
-    """Every key of the default configuration and of all options, with those that have it."""
+    """Return every key of the default configuration and of all options, with its options."""
     import yaml
 
     folder = conf_folder()

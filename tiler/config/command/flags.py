@@ -28,7 +28,7 @@ _WITH_VALUE = (
     ("--config-dir", "-cd"),
     ("--experimental-rerun",),
 )
-_PARTS = ("job", "hydra", "all")
+_SECTIONS = ("job", "hydra", "all")
 _FACTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _PRINTING = ("help", "hydra_help", "version", "cfg", "resolve", "package", "shell_completion",
              "info")  # fmt: skip
@@ -42,9 +42,9 @@ class CommandLine:
     Attributes
     ----------
     overrides
-        All that is no flag, in order.
+        The arguments that are no flags, in order.
     config_name, config_path
-        Of the primary configuration, and its folder: tiler's own unless the command names others.
+        Name and folder of the primary configuration; by default tiler's own.
     config_dir
         The user's own folder of options, absolute.
     multirun
@@ -60,13 +60,6 @@ class CommandLine:
     multirun: bool = False
     printing: tuple[str, ...] = ()
 
-    def for_hydra(self) -> list[str]:
-        """The arguments for ``hydra.main``, which gets names and folders of configurations apart.
-
-        Flags stand first: its parser takes overrides on both sides of a flag for a mistake.
-        """
-        return [*(["--multirun"] if self.multirun else []), *self.printing, *self.overrides]
-
 
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
     """Read Hydra's documented flags and the overrides from the arguments of a command.
@@ -74,7 +67,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
     Raises
     ------
     ConfigError
-        When a flag is unknown, lacks its value, or leads to a configuration that cannot be checked.
+        When a flag is unknown, lacks its value, or names a configuration that cannot be checked.
     """
     found = _parser().parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:
@@ -110,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(*flags, action="store_true")
     for flags in _WITH_VALUE:
         parser.add_argument(*flags)
-    parser.add_argument("--cfg", "-c", choices=_PARTS)
+    parser.add_argument("--cfg", "-c", choices=_SECTIONS)
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=_FACTS)
     return parser
 
@@ -123,9 +116,9 @@ def _folder(flag: str, text: str) -> Path:
 
 
 def _printing(found: argparse.Namespace) -> list[str]:
-    words = []
+    flags = []
     for name in _PRINTING:
         value = getattr(found, name)
         flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, value] if value else []
-    return words
+        flags += [flag] if value is True else [flag, value] if value else []
+    return flags

@@ -1,4 +1,4 @@
-"""Where the configuration lies, and the help that lists it: without Hydra, so that it is quick."""
+"""The folder of the configuration and the help that lists it, without importing Hydra."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Groups, chosen as group=option; each option is a file of {folder}, which explain
 
 
 def conf_folder() -> Path:
-    """The folder of the configuration: inside an installed package, or beside it in a checkout."""
+    """Return the folder of the configuration: in the package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 
 
 def help_text(own: Path | None = None) -> str:
-    """The text of ``tiler --help``, with the options of a folder of the user's own."""
+    """Return the text of ``tiler --help``, with the options of a user's folder."""
     folder = conf_folder()
     lines = [_HELP.format(folder=folder) + _listed(_options(folder, "*/*.yaml"))]
     if own is not None:
@@ -40,7 +40,7 @@ def help_text(own: Path | None = None) -> str:
 
 
 def _options(folder: Path, pattern: str) -> dict[str, list[str]]:
-    """The options of each group in a folder."""
+    """Return the options of each group in a folder."""
     groups: dict[str, list[str]] = {}
     for option in sorted(folder.glob(pattern)):
         group = option.parent.relative_to(folder).as_posix()

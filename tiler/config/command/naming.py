@@ -1,4 +1,4 @@
-"""The name of a run that has none: demo for the demo slide, else when the command began."""
+"""The default name of a run: demo for the demo slide, else date and time of the command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def default_name(slides: str | None) -> str:
     Parameters
     ----------
     slides
-        What the group ``slides`` calls; None where it is not set.
+        The ``_target_`` of the group ``slides``; None if it is not set.
     """
     return "demo" if slides in (_DEMO, None) else _start()
 
 
 @cache  # the configuration is composed more than once
 def _start() -> str:
-    """Date and time, with a number where an earlier run of the same second has its folder."""
+    """Return date and time, with a number if a run of the same second has that folder."""
     began = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     names = (began if number == 1 else f"{began}_{number}" for number in count(1))
     return next(name for name in names if not (_OUTPUTS / name).exists())

@@ -1,4 +1,4 @@
-"""Running again what a ``run.json`` holds: its own configuration, whatever the defaults are now."""
+"""``--rerun``: run the configuration in a ``run.json`` again, independent of today's defaults."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from tiler.storage.stored import StoredError, read_json
 NAME = "rerun"
 
 _OTHER = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
-"""Options of Hydra that lead to another configuration than the old run's."""
+"""Options of Hydra that choose another configuration than that of the earlier run."""
 
 
-def rerun_of(words: Sequence[str]) -> tuple[Path, list[str]]:
-    """The run that ``--rerun RUN`` or ``--rerun=RUN`` names among words, and the other words.
+def rerun_of(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return the run that ``--rerun RUN`` or ``--rerun=RUN`` names, and the other arguments.
 
     Raises
     ------
     ConfigError
         When no run follows.
     """
-    at = next(n for n, word in enumerate(words) if word.split("=")[0] == "--rerun")
-    _, given, old = words[at].partition("=")
-    after = [*words[at + 1 :]]
+    at = next(n for n, one in enumerate(arguments) if one.split("=")[0] == "--rerun")
+    _, given, old = arguments[at].partition("=")
+    after = [*arguments[at + 1 :]]
     old = old if given else after.pop(0) if after else ""
     if not old:
         raise ConfigError("--rerun: give the folder of a run, or its run.json")
-    return Path(expanded(old)), [*words[:at], *after]
+    return Path(expanded(old)), [*arguments[:at], *after]
 
 
-def write_rerun(old: Path, words: Sequence[str], folder: Path) -> list[str]:
-    """Write an old run's configuration for Hydra into ``folder``; the words that make it use it.
+def write_rerun(old: Path, others: Sequence[str], folder: Path) -> list[str]:
+    """Write an earlier run's configuration into ``folder``; return the arguments that choose it.
 
     Parameters
     ----------
     old
         The run's folder, or the ``run.json`` in it. Its folder becomes ``out``.
-    words
-        What is to be set anew: an option of a group takes the place of all that the run had there.
+    others
+        The other arguments. A chosen option replaces all settings that the run had for its group.
     folder
-        For ``rerun.yaml``.
+        The folder for ``rerun.yaml``.
 
     Raises
     ------
     ConfigError
-        When there is no configuration of a run, or the words ask for another one altogether.
+        When there is no configuration of a run, or an argument chooses another configuration.
     """
     path = old / "run.json" if old.is_dir() else old
     config = _config_of(path, old)
     if "defaults" in config:
         raise ConfigError(f"--rerun {old}: {path} has a key 'defaults', which no run writes")
-    for word in words:
-        if word.lstrip("+").startswith("experiment=") or word.split("=")[0] in _OTHER:
+    for one in others:
+        if one.lstrip("+").startswith("experiment=") or one.split("=")[0] in _OTHER:
             raise ConfigError(
-                f"--rerun {old}: {word} asks for another configuration: leave one of them out (your"
-                " own options are found by 'hydra.searchpath=[file://…]')"
+                f"--rerun {old}: {one} chooses another configuration; leave one of them out (add"
+                " your own options by 'hydra.searchpath=[file://…]')"
             )
-    _check_secrets(config, words)
+    _check_secrets(config, others)
     standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
     defaults = [entry for entry in standing["defaults"] if isinstance(entry, dict)]
-    anew = [group for entry in defaults for group in entry if _is_chosen(group, words)]
+    chosen = [group for entry in defaults for group in entry if _is_chosen(group, others)]
     document = {
         "defaults": [
             "tiler_schema",
             "_self_",
-            *({group: None} for group in anew),
+            *({group: None} for group in chosen),
             *(entry for entry in defaults if any(key.startswith("override ") for key in entry)),
         ],
-        **{key: literal(value) for key, value in config.items() if key not in anew},
+        **{key: literal(value) for key, value in config.items() if key not in chosen},
         "out": literal(str(path.parent)),
         "hydra": standing["hydra"],
     }
@@ -97,33 +97,33 @@ def _config_of(path: Path, old: Path) -> dict[str, Any]:
     except StoredError as error:
         what = f"{path} {error}"
     raise ConfigError(
-        f"--rerun {old}: no run to repeat there ({what}); give the folder of a run, or its run.json"
+        f"--rerun {old}: no run to repeat ({what}); give the folder of a run, or its run.json"
     )
 
 
-def _check_secrets(config: dict[str, Any], words: Sequence[str]) -> None:
+def _check_secrets(config: dict[str, Any], overrides: Sequence[str]) -> None:
     """Refuse to run with ``***`` for a secret.
 
     Raises
     ------
     ConfigError
-        When the old run had one in a value that no word sets anew.
+        When the earlier run had one in a value that no override sets.
     """
     for key, value in leaves(config):
-        if has_mask(value) and not any(_is_set(key, word) for word in words):
+        if has_mask(value) and not any(_is_set(key, override) for override in overrides):
             raise ConfigError(
                 f"{key}={value}: run.json does not contain the secret; give it again: {key}=…"
             )
 
 
-def _is_set(key: str, word: str) -> bool:
-    """Whether an override sets a key, chooses another option for its group, or deletes it."""
-    name = word.partition("=")[0].lstrip("+~")
+def _is_set(key: str, override: str) -> bool:
+    """Return whether an override sets a key, chooses an option for its group, or deletes it."""
+    name = override.partition("=")[0].lstrip("+~")
     return key == name or key.startswith((f"{name}.", f"{name}["))
 
 
-def _is_chosen(group: str, words: Sequence[str]) -> bool:
-    """Whether an option of a group is chosen, rather than the value of the key of that name set."""
+def _is_chosen(group: str, overrides: Sequence[str]) -> bool:
+    """Return whether an override chooses an option of a group, rather than setting its mapping."""
     return any(
-        word.startswith(f"{group}=") and not word.startswith(f"{group}={{") for word in words
+        one.startswith(f"{group}=") and not one.startswith(f"{group}={{") for one in overrides
     )

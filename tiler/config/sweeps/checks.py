@@ -1,4 +1,4 @@
-"""What a sweep must not be: checked before anything is written for it."""
+"""Checks of a sweep before anything is written for it."""
 
 from __future__ import annotations
 
@@ -32,29 +32,28 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     Raises
     ------
     ConfigError
-        When it sweeps what it must not, or its jobs would lie where nobody looks for them.
+        When it sweeps a key that all jobs share, or its jobs would write outside its folder.
     """
     _check(config, swept_by(lines))
 
 
 def check_launcher(launcher: str, engine: str) -> None:
-    """Refuse processes that start processes that start processes.
+    """Refuse a pool of processes in each of many parallel jobs.
 
     Parameters
     ----------
     launcher, engine
-        What their ``_target_`` names.
+        Their ``_target_``.
 
     Raises
     ------
     ConfigError
-        When the launcher fills the machine with jobs, and the engine would in each of them.
+        When launcher and engine each start a process on every core.
     """
     if launcher.endswith(".JoblibLauncher") and engine.endswith(_POOLS):
         raise ConfigError(
             f"hydra/launcher=joblib runs a job on every core, and {engine.rpartition('.')[2]} would"
-            " open a pool of workers in each; take engine=serial with it, or"
-            " hydra/launcher=submitit_local"
+            " start a pool of workers in each; use engine=serial or hydra/launcher=submitit_local"
         )
 
 
@@ -65,7 +64,7 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
     written = OmegaConf.to_container(config.hydra.sweep)
     assert isinstance(written, dict)
     _check_subdir(str(written["subdir"]), swept)
-    with suppress(OmegaConfBaseException):  # what only a job can resolve
+    with suppress(OmegaConfBaseException):  # only a job can resolve the values
         check_folder(config.out, config.hydra, of_sweep=True)
         _check_contents(Path(config.hydra.sweep.dir), config, swept)
     launcher, engine = (
@@ -75,13 +74,13 @@ def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
         check_launcher(launcher, engine)
     if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise ConfigError(
-            "hydra/launcher=submitit_slurm: there is no Slurm here (no srun); start where there is,"
-            " or take hydra/launcher=submitit_local"
+            "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun); start on a machine"
+            " of the cluster, or use hydra/launcher=submitit_local"
         )
 
 
 def _check_contents(folder: Path, config: DictConfig, swept: Collection[str]) -> None:
-    """Refuse a sweep's folder with sources in it, or others' files where its own would be."""
+    """Refuse a folder that contains sources, or files of others under the sweep's names."""
     from tiler.config.build import named_slides
     from tiler.runner.guard import refuse_foreign_files, refuse_sources_inside
 
@@ -91,18 +90,18 @@ def _check_contents(folder: Path, config: DictConfig, swept: Collection[str]) ->
 
 
 def _check_subdir(subdir: str, swept: Collection[str]) -> None:
-    """Refuse to put jobs where the sweep does not look for them, or all of them in one place.
+    """Refuse folders of jobs outside the sweep's folder, and one folder for all jobs.
 
-    ``subdir`` is as it is written: what ${…} comes to is each job's own.
+    ``subdir`` is as written: each job resolves ${…} itself.
     """
     path = PurePath(subdir)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: jobs lie below the sweep's folder; give a path down from"
-            " there, or leave it out"
+            f"hydra.sweep.subdir={subdir}: must be a path below the sweep's folder; use a"
+            " relative path without .., or leave it out"
         )
     if swept and "${" not in subdir:
         raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: all jobs would lie in one folder; name what is swept, as"
-            " ${threshold}, or leave it out"
+            f"hydra.sweep.subdir={subdir}: all jobs would write into one folder; include the swept"
+            " keys, such as ${threshold}, or leave it out"
         )

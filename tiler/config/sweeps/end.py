@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def end_sweep(sweep: Sweep, code: int) -> int:
-    """Write the tables of a sweep; the worst exit code of its jobs.
+    """Write the tables of a sweep and return the worst exit code of its jobs.
 
     Parameters
     ----------
     sweep
-        All of whose jobs have ended.
+        A sweep whose jobs have ended.
     code
-        What launching them ended with.
+        The exit code of launching them.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     folder, sweep_id = sweep.folder, sweep.context.sweep_id
     jobs = read_jobs(folder, sweep_id, "run.json", REFUSED, tell=say)
     budgets = read_jobs(folder, sweep_id, "budget.json", tell=say)
-    if (jobs or budgets) and code not in STOPPED:  # of a sweep that was stopped some never began
+    if (jobs or budgets) and code not in STOPPED:  # in a stopped sweep some jobs never began
         jobs += _lost(sweep, [*jobs, *budgets])
         jobs.sort(key=lambda job: int(job.run["sweep"]["number"]))
     if jobs:
@@ -49,7 +49,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
             if job.run["exit_code"]:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-        say(f"{count}; the sweep comes to {', '.join(str(p) for p in written if p)}")
+        say(f"{count}; wrote {', '.join(str(p) for p in written if p)}")
     if not jobs and not budgets and not code:
         what = f"No job wrote a record below {folder}; check hydra.sweep.subdir"
         say(f"{ConfigError.code}: {what}")
@@ -60,17 +60,17 @@ def end_sweep(sweep: Sweep, code: int) -> int:
 
 
 def _lost(sweep: Sweep, found: Sequence[JobRecord]) -> list[JobRecord]:
-    """The jobs that were launched and left no record; each is said."""
+    """Report the jobs that were launched and left no record, and return a record for each."""
     from tiler.sweep.table import JobRecord
 
     there = {job.run["sweep"]["number"] for job in found}
     lost = []
     for number, settings in enumerate(sweep.jobs or ()):
         if number not in there:
-            words = " ".join(f"{key}={value}" for key, value in settings.items())
-            what = f"job {number} ({words}) left no record"
+            overrides = " ".join(f"{key}={value}" for key, value in settings.items())
+            what = f"job {number} ({overrides}) left no record"
             say(f"{what} below {sweep.folder}; run again to resume")
-            told = {"id": sweep.context.sweep_id, "number": number, "settings": settings}
-            run = {"sweep": told, "exit_code": JobError.exit_code, "error": what}
+            facts = {"id": sweep.context.sweep_id, "number": number, "settings": settings}
+            run = {"sweep": facts, "exit_code": JobError.exit_code, "error": what}
             lost.append(JobRecord(f"job {number}", run, []))
     return lost

@@ -1,4 +1,4 @@
-"""A sweep: what it varies, where its jobs go, and the tables that it ends with."""
+"""The definition of a sweep: swept keys, expected jobs and the folders of jobs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _MAX_NAME = 120
 
 @dataclass(frozen=True)
 class SweepContext:
-    """What each job of a sweep has to know of it; pickles to the processes of launchers.
+    """Facts about a sweep that each job needs; pickles to the processes of launchers.
 
     Attributes
     ----------
     sweep_id
         Unique.
     keys
-        What it sweeps.
+        The swept keys.
     parent_run
-        Its own run's id, where a tracker gave one.
+        The id of the sweep's own run, if a tracker gave one.
     folder
-        Where its jobs go, absolute.
+        The absolute folder of the sweep.
     """
 
     sweep_id: str
@@ -56,17 +56,17 @@ class Sweep:
     Attributes
     ----------
     context
-        What its jobs have to know.
+        The facts that jobs need.
     folder
-        Where its jobs go, as the configuration says it.
+        The folder of the sweep as the configuration spells it.
     tracker
-        Is told of it.
+        The tracker of the sweep's own run.
     overrides
-        They define it.
+        The overrides that define the sweep.
     fixed
-        The keys that are set but not swept: jobs are not named after them.
+        The keys that are set but not swept. They are not part of a job's folder name.
     jobs
-        What each job varies, in the order of their numbers; None where a sweeper decides.
+        The swept values of each job, in the order of their numbers; None if a sweeper chooses them.
     """
 
     context: SweepContext
@@ -77,20 +77,20 @@ class Sweep:
     jobs: tuple[dict[str, str], ...] | None
 
     def naming(self) -> str:
-        """An override by which Hydra names the folders of jobs after what is swept alone."""
+        """Return the override that makes Hydra name jobs after swept keys only."""
         keys = ",".join(map(_quoted, self.fixed))
         return f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
 
 
 def swept_values(sweep: SweepContext, overrides: list[str]) -> dict[str, str]:
-    """The value that a job has for each swept key."""
-    words = map(parsed, overrides)
-    values = {override.key_or_group: override.get_value_element_as_str() for override in words}
+    """Return a job's value of each swept key."""
+    found = map(parsed, overrides)
+    values = {override.key_or_group: override.get_value_element_as_str() for override in found}
     return {key: values[key] for key in sweep.keys if key in values}
 
 
 def swept_keys(sweep: SweepContext, overrides: list[str]) -> set[str]:
-    """The dotted keys that a job has from the sweep: of a mapping those in it."""
+    """Return the dotted keys that the sweep sets in a job, including those inside mappings."""
     keys: set[str] = set()
     for override in map(parsed, overrides):
         if (key := override.key_or_group) in sweep.keys:
@@ -100,21 +100,21 @@ def swept_keys(sweep: SweepContext, overrides: list[str]) -> set[str]:
 
 
 @cache
-def parsed(word: str) -> Override:
-    """A word of the command line by Hydra's grammar: jobs of a sweep share most of theirs."""
-    return OverridesParser.create().parse_overrides([word])[0]
+def parsed(override: str) -> Override:
+    """Parse an override; jobs of a sweep share most of theirs."""
+    return OverridesParser.create().parse_overrides([override])[0]
 
 
 def register_resolvers() -> None:
-    """Make known to OmegaConf what the configuration asks for: a job's folder, and the help."""
+    """Register the resolvers of the configuration: a job's folder, a run's name, a home folder."""
     OmegaConf.register_new_resolver("tiler_job_folder", job_folder, replace=True)
-    # Cached, for jobs of a sweep in other processes have the sweep's name.
+    # The cache gives jobs of a sweep in other processes the sweep's name.
     OmegaConf.register_new_resolver("tiler_name", default_name, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("tiler_home", at_home, replace=True)
 
 
 def job_folder(overrides: str) -> str:
-    """A folder name that says what was swept, safe and not too long."""
+    """Return a safe, short folder name made of a job's swept overrides."""
     name = re.sub(r"[^\w.,=+@\-\[\] ]", "_", overrides)
     if len(name) > _MAX_NAME:
         name = f"{name[:_MAX_NAME]}-{sha256(overrides.encode()).hexdigest()[:8]}"
@@ -122,7 +122,7 @@ def job_folder(overrides: str) -> str:
 
 
 def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> Sweep:
-    """Begin a sweep, and its own run: its jobs find database and parent ready.
+    """Begin a sweep and its own run, so that its jobs find the tracker's database and parent.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     lines
         The overrides of the sweep.
     folder
-        Where the command was given.
+        The working folder of the command.
 
     Raises
     ------
     ConfigError
-        When its tracker cannot be made.
+        When its tracker cannot be created.
     """
     from tiler.config.build import build_tracker
     from tiler.config.literal import resolved
@@ -148,19 +148,19 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
         plain = resolved(own)
-    except ConfigError:  # what only a job can resolve stays as it is written
+    except ConfigError:  # values that only a job can resolve stay as written
         plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     place = Path(config.hydra.sweep.dir)
     context = SweepContext(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder / place)
     keys = dict.fromkeys(line.key_or_group for line in lines)
     fixed = tuple(key for key in keys if key not in swept)
-    words = tuple(str(line.input_line) for line in lines)
-    return Sweep(context, place, tracker, words, fixed, _jobs(config, lines))
+    overrides = tuple(str(line.input_line) for line in lines)
+    return Sweep(context, place, tracker, overrides, fixed, expected_jobs(config, lines))
 
 
 def swept_by(lines: Sequence[Override]) -> dict[str, str]:
-    """The keys that a sweep varies, each with its values as they are written."""
+    """Return the swept keys, each with its values as written."""
     known = {override.key_or_group: override for override in lines}
     return {
         key: str(override.input_line).partition("=")[2]
@@ -169,14 +169,18 @@ def swept_by(lines: Sequence[Override]) -> dict[str, str]:
     }
 
 
-def _jobs(config: DictConfig, lines: Sequence[Override]) -> tuple[dict[str, str], ...] | None:
-    """What each job is going to vary, in the order of their numbers; None where that is open.
+def expected_jobs(
+    config: DictConfig, lines: Sequence[Override]
+) -> tuple[dict[str, str], ...] | None:
+    """Return the swept values of each job, in the order of their numbers; None if unknown.
 
-    Hydra's own sweeper runs every combination, the last key fastest; others choose as they go.
+    Hydra's own sweeper runs every combination, the last key fastest. Others choose as they go, and
+    ``shuffle`` gives another order each time.
     """
     sweeper = str(OmegaConf.select(config, "hydra.sweeper._target_"))
     swept = [line for line in lines if line.is_sweep_override()]
-    if not sweeper.endswith(".BasicSweeper") or not all(x.is_discrete_sweep() for x in swept):
+    ordered = [x.is_discrete_sweep() and not getattr(x.value(), "shuffle", False) for x in swept]
+    if not sweeper.endswith(".BasicSweeper") or not all(ordered):
         return None
     keys = [line.key_or_group for line in swept]
     values = product(*(line.sweep_string_iterator() for line in swept))
@@ -184,6 +188,6 @@ def _jobs(config: DictConfig, lines: Sequence[Override]) -> tuple[dict[str, str]
 
 
 def _quoted(text: str) -> str:
-    """Text as a quoted value of Hydra's grammar."""
+    """Quote a text as a value of Hydra's grammar."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,4 +1,4 @@
-"""The jobs of a sweep that submitit launches: where they print, and how they end."""
+"""The jobs of a sweep that submitit launches: their log files and their ends."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 _SBATCH = "sbatch: error: "
 
 _LOOK_EVERY_S, _LOOKS = 5.0, 3
-"""When to believe that a job died: its result may arrive here later than its end."""
+"""A job counts as dead after this many looks: its result may arrive later than its end."""
 
 _FOLDER = "hydra.launcher.submitit_folder"
 _DEFAULT, _OURS = "${hydra.sweep.dir}/.submitit/%j", "${hydra.sweep.dir}/.submitit"
 
 
 def flat_folder(config: DictConfig) -> list[str]:
-    """Return the override by which all jobs print into one folder; none for other launchers.
+    """Return the override that puts all log files into one folder; none for other launchers.
 
-    The names of its files begin with the job's id; submitit's local launcher would leave an empty
+    Names of log files begin with the job's id. Submitit's local launcher would leave an empty
     folder named ``%j`` otherwise.
     """
     written: Any = OmegaConf.to_container(config.hydra.launcher)
@@ -39,14 +39,14 @@ def flat_folder(config: DictConfig) -> list[str]:
 
 
 def watch_slurm(config: DictConfig, keys: Sequence[str]) -> SlurmJobs | None:
-    """Begin to watch the jobs of a sweep; None where its launcher is not Slurm's.
+    """Watch the jobs of a sweep; return None if its launcher is not Slurm's.
 
     Parameters
     ----------
     config
         As Hydra composed it, with its own node.
     keys
-        What is swept: a job's values of these keys name it.
+        The swept keys; messages name a job by its values of them.
     """
     if not str(config.hydra.launcher["_target_"]).endswith(".SlurmLauncher"):
         return None
@@ -55,17 +55,17 @@ def watch_slurm(config: DictConfig, keys: Sequence[str]) -> SlurmJobs | None:
 
 
 class SlurmJobs:
-    """The jobs that submitit submits from now on, watched in Slurm's queue.
+    """Watches Slurm's queue for the jobs that submitit submits from now on.
 
-    Submitit waits until there is a job's result, or Slurm's accounting says how the job ended.
-    Without accounting it would wait for ever for a job that died; a result is written for it here.
+    Submitit waits for a job's result, or until Slurm's accounting reports the job's end. Without
+    accounting it would wait forever for a job that died, so this class writes a result for it.
 
     Parameters
     ----------
     folder
-        The launcher's ``submitit_folder``, where ``%j`` is a job's id.
+        The launcher's ``submitit_folder``; ``%j`` stands for a job's id.
     keys
-        What is swept.
+        The swept keys.
     """
 
     def __init__(self, folder: str, keys: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class SlurmJobs:
         self._folder, self._keys, self._job = folder, keys, Job
         self._root = JobPaths.get_first_id_independent_folder(folder)
         self._earlier = set(self._submitted())
-        logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns of missing accounting
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns about missing accounting
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait(self) -> None:
@@ -105,19 +105,19 @@ class SlurmJobs:
 
     def _give_up(self, job: Job[Any]) -> None:
         overrides = job.submission().args[0]
-        settings = ", ".join(word for word in overrides if word.split("=")[0] in self._keys)
+        settings = ", ".join(one for one in overrides if one.split("=")[0] in self._keys)
         text = (
-            f"{JobError.code}: Slurm job {job.job_id} ({settings}) died; what it printed is in"
-            f" {job.paths.stderr}; run again to resume"
+            f"{JobError.code}: Slurm job {job.job_id} ({settings}) died; see its log"
+            f" {job.paths.stderr} and run again to resume"
         )
-        # Never over a result that arrives after all.
+        # Mode x never replaces a result that arrives late.
         with suppress(FileExistsError), job.paths.result_pickle.open("xb") as file:
             pickle.dump(("error", text), file)
             say(text)
 
 
 def launch_error(error: Exception) -> TilerError | None:
-    """Return what to say of an error of submitit or joblib; None where it is said already."""
+    """Turn an error of submitit or joblib into one of tiler; None if it is reported already."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip("- ")]
     refused = [line.removeprefix(_SBATCH) for line in lines if line.startswith(_SBATCH)]
     if refused:
@@ -127,6 +127,6 @@ def launch_error(error: Exception) -> TilerError | None:
     if any(line.startswith(JobError.code) for line in lines):
         return None
     return JobError(
-        f"a job of the sweep died, others may still run: {' '.join(lines[:2])}; what jobs print is"
-        " in .submitit of the sweep's folder; run again to resume"
+        f"a job of the sweep died, others may still run: {' '.join(lines[:2])}; see the logs in"
+        " .submitit of the sweep's folder and run again to resume"
     )

@@ -1,6 +1,7 @@
-"""Jobs that submitit started for a sweep: found by their files, and cancelled.
+"""Cancel the jobs that submitit started for a sweep.
 
-Hydra's launcher keeps submitit's own objects to itself; the names of files begin with a job's id.
+Hydra's launcher does not expose submitit's objects, but names of submitit's files begin with a
+job's id.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from tiler.config.job import say
 _SUBMITTED, _RESULT = "_submitted.pkl", "_0_result.pkl"
 
 _ORDERLY_S, _SOON_S = 3.0, 1.5
-"""How long jobs may take for their tables, and how long submitit for what is left of them."""
+"""Seconds that jobs have to write their tables, and submitit to end what is left of them."""
 
 
 class SubmittedJobs:
-    """The jobs that are submitted from here on.
+    """Finds the jobs that are submitted from its creation on.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class SubmittedJobs:
         self._before = self._ids()
 
     def cancel(self) -> None:
-        """Have jobs that are under way write their tables and end."""
+        """Stop the jobs that have no result yet, and wait while they write their tables."""
         ids = self._ids() - self._before
         if self._cluster == "slurm":
             _cancel_slurm_jobs(self._folder, ids)
@@ -51,7 +52,7 @@ class SubmittedJobs:
             _cancel_processes([int(name) for name in ids if name.isdecimal()])
 
     def _ids(self) -> set[str]:
-        """The jobs that have been submitted and have no result yet."""
+        """Return the ids of jobs that were submitted and have no result yet."""
         if not self._cluster:
             return set()
         files = [path.name for path in self._folder.glob("**/*.pkl")]
@@ -72,10 +73,10 @@ def _cancel_slurm_jobs(folder: Path, ids: Iterable[str]) -> None:
 
 
 def _cancel_processes(ids: Iterable[int]) -> None:
-    """End submitit's processes, children of this one; each passes SIGTERM on to its job."""
+    """End submitit's processes, children of this one; each sends SIGTERM on to its job."""
     running = [number for number in ids if _runs(number)]
     if running:
-        say(f"{len(running)} job{'s' if len(running) > 1 else ''} of the sweep told to stop")
+        say(f"{len(running)} job{'s' if len(running) > 1 else ''} of the sweep: stopping")
     for number, seconds in ((signal.SIGTERM, _ORDERLY_S), (signal.SIGINT, _SOON_S)):
         for process in running:
             with suppress(OSError):
@@ -87,7 +88,7 @@ def _cancel_processes(ids: Iterable[int]) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process is a child of this one that runs: its number may be another's by now."""
+    """Return whether a child process is running; its number may belong to another one by now."""
     try:
         return os.waitpid(process, os.WNOHANG) == (0, 0)
     except (OSError, AttributeError):  # no child, or Windows

@@ -15,11 +15,11 @@ from tiler.runner.store.record import Record
 from tiler.sweep.table import JobRecord
 
 MAX_PIXELS = 64_000_000
-"""The largest lowest level that is read for a picture: more would take too long."""
+"""Largest lowest level, in pixels, that is read for a picture: larger ones take too long."""
 
 
 def thumbnail(job: JobRecord, row: Mapping[str, str], record: Record, size: Size) -> Pixels | None:
-    """Read a slide once more, as a job of a sweep did; None where that fails.
+    """Read a small picture of a slide with a job's reader; None if that fails.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ def thumbnail(job: JobRecord, row: Mapping[str, str], record: Record, size: Size
     row, record
         The slide's row in it, and its record.
     size
-        Of the picture.
+        Size of the picture.
     """
     plain = {"reader": record.settings.get("reader")}
     base = (job.run.get("slides") or {}).get("base") or ""
     try:
-        if problems_in(plain, list(plain)):  # the record may be anybody's
+        if problems_in(plain, list(plain)):  # the record may come from anybody
             return None
         path = Path(expanded(base), expanded(row["path"]))
         with reader_factory(plain)(path, name=record.slide_id) as reader:
             lowest = min(math.prod(level) for level in reader.level_dimensions)
             return reader.thumbnail(size) if lowest <= MAX_PIXELS else None
-    except Exception:  # of any reader: a picture is no reason to end a sweep
+    except Exception:  # any reader may raise anything; a missing picture must not end a sweep
         return None

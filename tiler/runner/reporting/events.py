@@ -1,4 +1,4 @@
-"""``events.jsonl``: the story of all runs in a folder, one line per event, only ever added to."""
+"""``events.jsonl``: one line per event of all runs in a folder; lines are only appended."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tiler.storage.safe_text import json_text
 
 
 class Events:
-    """Appends events; each line is on the disk before the next thing happens.
+    """Appends events; each line is flushed to the disk before the run goes on.
 
     Parameters
     ----------
     out
-        The run's folder; None for events of no run, which go nowhere.
+        The run's folder; None to write no events.
     """
 
     def __init__(self, out: Path | None) -> None:

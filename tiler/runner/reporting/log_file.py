@@ -24,7 +24,7 @@ class _AppendingHandler(logging.Handler):
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append a record; a full disk stops the run at its next file, not here."""
+        """Append a record. A full disk loses it; the next output file stops the run."""
         try:
             line = self.format(record).encode(errors="backslashreplace")
             append_line(self._path, line, durable=False)

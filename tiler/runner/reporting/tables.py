@@ -1,4 +1,4 @@
-"""The files beside the slides: ``slides.csv`` and ``run.json``."""
+"""The tables of a run: ``slides.csv`` and ``run.json``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from tiler.storage.safe_text import json_text
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
 
 RUNNING = "running"
-"""The ``status`` in a ``run.json`` whose run has not ended, or died."""
+"""The ``status`` in ``run.json`` of a run that is active or died."""
 
 REFUSED = "refused.json"
-"""Why a sweep's job did not get to its slides; ``run.json`` beside it is of the run before."""
-
+"""File with the reason why a job stopped before its slides; a ``run.json`` beside it is older."""
 
 OWN = "_"
-"""How the names of columns begin that come from the user's own table of slides."""
+"""Prefix of columns that are copied from the user's table of slides."""
 
 
 def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> None:
-    """Write ``slides.csv``: one row per slide, in the order they were asked for.
+    """Write ``slides.csv``: one row per slide, in the order of the configuration.
 
     Parameters
     ----------
@@ -48,12 +47,12 @@ def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str,
 
 
 def read_slides(out: Path) -> list[dict[str, str]]:
-    """The rows of a run's ``slides.csv``, as text; none where there is no table.
+    """Read the rows of a run's ``slides.csv`` as text; none if there is no table.
 
     Raises
     ------
     StoredError
-        When there is one that cannot be used.
+        When the table is damaged.
     """
     try:
         data = read_regular(out / "slides.csv", MAX_TABLE)
@@ -63,12 +62,12 @@ def read_slides(out: Path) -> list[dict[str, str]]:
 
 
 def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV table that has at least some columns, as text.
+    """Read the rows of a CSV table as text.
 
     Raises
     ------
     StoredError
-        When it has not, or is cut short or garbled.
+        When it lacks one of ``columns``, or is truncated or damaged.
     """
     text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
     try:
@@ -86,9 +85,9 @@ def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
 def write_run(
     out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int | None
 ) -> None:
-    """Write ``run.json``: what was asked for, with what, and what came of it.
+    """Write ``run.json``: status, versions, configuration, counts and exit code.
 
-    ``code`` is the exit code, or None of a run that has just begun.
+    ``code`` is the exit code; None for a run that has just begun.
     """
     counts = Counter(row.status for row in rows)
     record = {
@@ -111,7 +110,7 @@ def write_run(
 
 
 def _status(code: int | None) -> str:
-    """How a run stands: one that says ``running`` while nothing holds its lock has died."""
+    """Return the status of a run. A run with status ``running`` and a free lock has died."""
     if code is None:
         return RUNNING
     return "done" if code == 0 else "interrupted" if code in STOPPED else "failed"

@@ -1,4 +1,4 @@
-"""A run as its tracker sees it: numbers in, and failures that cost nothing but a line."""
+"""Send a run's numbers to its tracker; a tracker that fails costs a line, never a slide."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _T = TypeVar("_T")
 
 
 class Guarded:
-    """A tracker whose failures are said once; after the first, only the end is still tried."""
+    """Tracker wrapper that reports the first failure; after it only ``end`` is called."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._started = self._failed = False
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
-        """Begin; an empty id where that failed."""
+        """Begin a run and return its id; empty if that failed."""
         run_id = self._tried(lambda: self._tracker.start(name, parameters, parent))
         self._started = not self._failed
         return run_id or ""
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Hand on the numbers so far."""
+        """Send the numbers so far."""
         if self._started and not self._failed:
             self._tried(lambda: self._tracker.step(number, metrics))
 
     def end(
         self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
     ) -> None:
-        """Hand on the last numbers and the files that are there."""
+        """Send the last numbers and the files that exist."""
         there = {name: path for name, path in files.items() if path.is_file()}
         if self._started:
             self._tried(lambda: self._tracker.end(status, metrics, there))
@@ -49,7 +49,7 @@ class Guarded:
     def _tried(self, call: Callable[[], _T]) -> _T | None:
         try:
             return call()
-        except Exception as error:  # of any library, any server, any disk: none may cost a slide
+        except Exception as error:  # libraries, servers and disks may fail; none may cost a slide
             if not self._failed:
                 what = self._said(error)
                 log.warning("tracker: %s; tracking is incomplete, the run goes on", what)
@@ -57,13 +57,13 @@ class Guarded:
             return None
 
     def _said(self, error: BaseException) -> str:
-        """An error in one line; for a tracker of the user's own, also where it was raised."""
+        """Describe an error in one line, for a user's tracker with its place."""
         place = raised_at(error, foreign_packages([self._tracker]))
         return f"{_said(error)} ({place})" if place else _said(error)
 
 
 def _said(error: BaseException) -> str:
-    """An error in one line, with what is at the bottom of it."""
+    """Describe an error in one line, with its root cause."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
@@ -72,12 +72,12 @@ def _said(error: BaseException) -> str:
 
 
 class Tracking:
-    """What a run counts for its tracker: a step for every slide that it deals with.
+    """Counts of a run for its tracker, one step per slide.
 
     Attributes
     ----------
     exit_code
-        Of the run, once it has ended; None until then.
+        The run's exit code; None until it has ended.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -95,7 +95,7 @@ class Tracking:
         self._began = time.monotonic()
 
     def working_since(self, moment: float) -> None:
-        """Count seconds from when the first slide was worked on: start-up is no part of them."""
+        """Count seconds from the moment that work on the first slide began, without start-up."""
         self._began = moment
 
     def resumed(self, rows: Iterable[SlideRow]) -> None:
@@ -104,17 +104,17 @@ class Tracking:
             self._count(row)
 
     def slide(self, row: SlideRow) -> None:
-        """Count a slide that has just ended, and hand on the numbers so far."""
+        """Count a slide that has just ended, and send the numbers so far."""
         self._count(row)
         self._made += row.kept
         self._tracker.step(self._totals["slides"], self.metrics())
 
     def end(self, files: Mapping[str, Path]) -> None:
-        """End the run as its exit code says; a run without one broke off."""
+        """End the run with the status of its exit code; without one it failed."""
         self._tracker.end(status_of(self.exit_code), self.metrics(), files)
 
     def metrics(self) -> dict[str, float]:
-        """The numbers so far; tiles per second are those of this run, not of what it found."""
+        """Return the numbers so far; tiles per second exclude slides that were done before."""
         seconds = time.monotonic() - self._began
         tissue = {} if self._tissue is None else {"tissue_mm2": self._tissue}
         tiles = self._totals["tiles"]
@@ -125,7 +125,7 @@ class Tracking:
     def _count(self, row: SlideRow) -> None:
         self._totals.update(slides=1, tiles=row.kept, failures=int(row.status == "failed"))
         self._covered += row.kept * (row.coverage or 0.0)
-        if row.tissue_mm2 is not None:  # unknown where the slide's mpp is
+        if row.tissue_mm2 is not None:  # unknown if the slide's mpp is
             self._tissue = (self._tissue or 0.0) + row.tissue_mm2
 
 
@@ -133,35 +133,35 @@ class Tracking:
 def tracked(
     tracker: Tracker, name: str, parameters: Mapping[str, str], parent: str | None, out: Path
 ) -> Iterator[Tracking]:
-    """Track what is run in the block; its exit code is set there.
+    """Track the run in the block, which sets the exit code.
 
     Parameters
     ----------
     tracker
-        Who is told.
+        The tracker.
     name, parameters, parent
         See ``Tracker.start``.
     out
-        The run's folder, whose tables and pictures are handed on.
+        The run's folder; its tables and pictures are sent.
     """
     tracking = Tracking(tracker)
     tracking.start(name, parameters, parent)
     try:
         yield tracking
     finally:
-        # A run that broke off may not have had the folder to itself.
+        # A run without exit code may have been refused because another one uses the folder.
         tracking.end({} if tracking.exit_code is None else artifacts(out))
 
 
 def artifacts(out: Path) -> dict[str, Path]:
-    """The files of a run that tell of it, by their names in its folder."""
+    """Return the tables and pictures of a run, by their names in its folder."""
     pictures = sorted(out.glob("slides/*/*_overview.jpg"))
     paths = [out / "run.json", out / "slides.csv", *pictures]
     return {path.relative_to(out).as_posix(): path for path in paths}
 
 
 def status_of(exit_code: int | None) -> RunStatus:
-    """How a run with this exit code ended."""
+    """Return the tracker's status for an exit code."""
     if exit_code in STOPPED:
         return "killed"
     return "finished" if exit_code == 0 else "failed"

@@ -1,4 +1,4 @@
-"""One run per folder: a lock of the operating system, which dies with its process."""
+"""One run per folder: a lock of the operating system that ends with its process."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _MAX_HOLDER = 4096  # bytes
 
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Have a run's folder to oneself, what a crash left there put in order first.
+    """Lock a run's folder, and restore what a crash left there.
 
     Raises
     ------
     ConfigError
         When links inside ``out`` could lead writes and removals anywhere.
     DestinationError, LockedError
-        When ``out`` cannot be written, or another run holds it.
+        When ``out`` cannot be written, or another run has locked it.
     """
     for name in ("slides", PARTIAL):
         own_folder(out / name)
@@ -54,14 +54,14 @@ def held(out: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the lock of a run's or a sweep's folder, which is created if need be.
+    """Lock the folder of a run or a sweep; create it if it is missing.
 
     Raises
     ------
     DestinationError
         When the folder or its lock file cannot be written.
     LockedError
-        When another process holds it: which one, on which host, since when.
+        When another process has locked it. The message names process, host and time.
     """
     lock = _acquired(out)
     try:
@@ -73,7 +73,7 @@ def locked(out: Path) -> Iterator[None]:
         write_whole(inside(out, _HOLDER), json.dumps(facts).encode())
         yield
     finally:
-        with suppress(OSError):  # the folder may be gone, or read-only by now
+        with suppress(OSError):  # the folder may be gone or read-only
             (out / _HOLDER).unlink()
         lock.release()
 
@@ -85,7 +85,7 @@ def _acquired(out: Path) -> BaseFileLock:
     try:
         try:
             lock.acquire(timeout=0)
-        except FileNotFoundError:  # another process found the folder empty, and removed it
+        except FileNotFoundError:  # another process removed the empty folder
             make_folder(out)
             lock.acquire(timeout=0)
     except Timeout:
@@ -99,7 +99,7 @@ def _acquired(out: Path) -> BaseFileLock:
 
 @dataclass(frozen=True)
 class _Holder:
-    """Who holds a lock."""
+    """The process that holds a lock."""
 
     pid: int
     host: str
