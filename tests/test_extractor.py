@@ -27,8 +27,8 @@ from tiler import (
     TileSpec,
 )
 from tiler.errors import ConfigError, MaskError, ResolutionError, SlideError
-from tiler.frames import Cells
 from tiler.geometry import Box, Size
+from tiler.grid import Cells
 from tiler.readers import open_slide
 from tiler.stages import reference_level, scale_mask, scale_tile, survivors, walk_grid
 

@@ -23,7 +23,7 @@ from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
 from tiler.masks.cleaning import clean, close, dilate, fill_holes, remove_specks
-from tiler.masks.file import fits
+from tiler.masks.file import same_shape
 from tiler.masks.glass import glass_colour, on_neutral_glass
 from tiler.masks.pen import pen_marks
 from tiler.readers import ImageReader, OpenSlideReader
@@ -672,17 +672,17 @@ class TestFile:
             FileMask(path).generate(SLIDE)
 
     def test_two_percent_or_one_mask_pixel_are_allowed(self) -> None:
-        assert fits(Size(1000, 600), Size(50_000, 30_500))
-        assert not fits(Size(1000, 600), Size(50_000, 30_750))
-        assert fits(Size(5, 3), Size(4600, 3000))  # 4.6 pixels, rounded
-        assert not fits(Size(5, 3), Size(3000, 3000))
+        assert same_shape(Size(1000, 600), Size(50_000, 30_500))
+        assert not same_shape(Size(1000, 600), Size(50_000, 30_750))
+        assert same_shape(Size(5, 3), Size(4600, 3000))  # 4.6 pixels, rounded
+        assert not same_shape(Size(5, 3), Size(3000, 3000))
 
     @given(*[st.integers(1, 5000)] * 2, st.floats(0.002, 1))
     def test_an_area_reduced_to_whole_pixels_fits(self, w: int, h: int, scale: float) -> None:
         mask = Size(max(1, round(w * scale)), max(1, round(h * scale)))
         if min(w, h) * scale >= 1:
-            assert fits(mask, Size(w, h))
-        assert fits(mask, Size(w, h)) == fits(Size(*mask[::-1]), Size(h, w))
+            assert same_shape(mask, Size(w, h))
+        assert same_shape(mask, Size(w, h)) == same_shape(Size(*mask[::-1]), Size(h, w))
 
 
 class Returns:

@@ -21,9 +21,8 @@ from tiler import open_slide
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext, expected_jobs, parsed
 from tiler.config.sweeps.thumbnails import thumbnail
-from tiler.frames import Cells
 from tiler.geometry import Size
-from tiler.grid import coverage
+from tiler.grid import Cells, coverage
 from tiler.runner.reporting.tracking import Guarded
 from tiler.slides.demo import write_demo_slide
 from tiler.sweep.contact_sheet import FRAME, draw, drawing

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from tiler.checks.arguments import check_parameters, check_resolution, check_source
 from tiler.checks.mask_arrays import provided_mask, static_mask, with_masks
-from tiler.frames import Axes, Cells, Reference
+from tiler.exporters.region_writer import RegionWriter
+from tiler.grid import Axes, Cells, Reference
 from tiler.protocols import Mask, MaskProvider, WSIReader
-from tiler.region_writer import RegionWriter
 from tiler.regions import Regions, RegionSpec
 from tiler.spec import TileSpec
 from tiler.stages import (

@@ -1,22 +1,121 @@
 """The grid: arrays in, arrays out, without slides, files or configuration.
 
 A grid of tiles is the product of two axes, so everything here works on one axis at a time and
-whole arrays at once. Order is row by row, x fastest.
+whole arrays at once. Order is row by row, x fastest. The reference frame is that of the pyramid's
+lowest level, counted from the corner of the slide's bounds.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tiler.geometry import Extent, Size
 from tiler.spec import Edge
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below any setting
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The pyramid's lowest level, as the common ruler of mask and tiles.
+
+    Attributes
+    ----------
+    level
+        Its index.
+    target_per_reference
+        Target pixels per reference pixel.
+    target_downsample
+        Level-0 pixels per target pixel.
+    """
+
+    level: int
+    target_per_reference: float
+    target_downsample: float
+
+    @property
+    def downsample(self) -> float:
+        """Level-0 pixels per reference pixel."""
+        return self.target_per_reference * self.target_downsample
+
+
+@dataclass(frozen=True)
+class ScaledMask:
+    """A mask and its place in the reference frame of the bounded area.
+
+    Attributes
+    ----------
+    mask
+        bool (h, w).
+    per_pixel
+        Mask pixels per reference pixel, across and down.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    per_pixel: Extent
+
+
+@dataclass(frozen=True)
+class ScaledTile:
+    """A tile's size and stride in target pixels, and its size in reference pixels.
+
+    Attributes
+    ----------
+    size
+        Whole target pixels.
+    stride
+        Target pixels; fractional when it came from microns.
+    reference_size
+        Reference pixels, fractional.
+    """
+
+    size: Size
+    stride: Extent
+    reference_size: Extent
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The two axes of a slide's grid.
+
+    Attributes
+    ----------
+    x, y
+        int64 (nx,) and (ny,): where columns and rows of cells begin, in absolute target pixels.
+    columns, rows
+        float64 (nx, 2) and (ny, 2): where they begin and end, in mask pixels.
+    size
+        Of each cell, in target pixels.
+    downsample
+        Level-0 pixels per target pixel.
+    """
+
+    x: Ints
+    y: Ints
+    columns: Floats
+    rows: Floats
+    size: Size
+    downsample: float
+
+
+@dataclass(frozen=True)
+class Cells(Axes):
+    """All grid cells of a slide: the product of two axes.
+
+    Attributes
+    ----------
+    ratios
+        float64 (ny, nx): mask coverage.
+    """
+
+    ratios: Floats
 
 
 def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:

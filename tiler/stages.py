@@ -12,9 +12,20 @@ import numpy.typing as npt
 
 from tiler.checks.mask_arrays import static_mask
 from tiler.errors import ConfigError, LimitError, SlideError
-from tiler.frames import Axes, Cells, Reference, ScaledMask, ScaledTile
 from tiler.geometry import Box, Extent, Size, whole_box
-from tiler.grid import Floats, Ints, axis_count, axis_origins, coverage, settled
+from tiler.grid import (
+    Axes,
+    Cells,
+    Floats,
+    Ints,
+    Reference,
+    ScaledMask,
+    ScaledTile,
+    axis_count,
+    axis_origins,
+    coverage,
+    settled,
+)
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution, level_at

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tiler.compare.areas import boxes_overlap
-from tiler.compare.masks import LoadMask, cached_mask, mask_of, mask_overlap
+from tiler.compare.masks import LoadMask, cached_mask, mask_facts, mask_overlap
 from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tile, Tiles, read_tiles
 from tiler.runner.store.record import differences
@@ -128,7 +128,7 @@ def _with_tiles(
         read_tiles(run.slide_folder(name), name, record)
         for run, record in zip((a, b), records, strict=True)
     ]
-    masks = mask_of(records[0]), mask_of(records[1])
+    masks = mask_facts(records[0]), mask_facts(records[1])
     overlap, why = mask_overlap(*masks, (a.cache, b.cache), load_mask)
     notes = [f"{side}: {note}" for side, t in zip("AB", tiles, strict=True) for note in t.notes]
     sources = [record.get("source") or {} for record in records]

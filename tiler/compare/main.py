@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiler.compare.changes import slide_changes
 from tiler.compare.overlay import Overlays
-from tiler.compare.report import csv_row, csv_text, run_lines, slide_lines
+from tiler.compare.report import comparison_csv, csv_row, run_lines, slide_lines
 from tiler.compare.runs import pairs
 from tiler.errors import ConfigError, ExitCode, TilerError
 from tiler.files import check_writable, make_folder, write_whole
@@ -84,7 +84,7 @@ def _compare(options: argparse.Namespace) -> int:
             f"{options.a} and {options.b}: no slide to compare; tile at least one slide in both"
         )
     if options.csv:
-        data = csv_text(rows).encode(errors="surrogateescape")
+        data = comparison_csv(rows).encode(errors="surrogateescape")
         write_whole(make_folder(options.csv.parent) / options.csv.name, data)
     differing = sum(row["equal"] != "true" for row in rows)
     alike &= not differing

@@ -17,7 +17,7 @@ LoadMask = Callable[[Path, str], Mask | None]
 """Loads a mask, (h, w), by the cache's folder and its key; None if the cache has none."""
 
 
-def mask_of(record: Facts) -> MaskFacts | None:
+def mask_facts(record: Facts) -> MaskFacts | None:
     """Return the facts of a slide's mask; None if the record contains none.
 
     Raises

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tiler.compare.changes import SlideChange, TileChange, setting_changes
 from tiler.compare.runs import Run
 from tiler.compare.tiles import Tile
-from tiler.storage.csv_text import csv_text as _csv_text
+from tiler.storage.csv_text import csv_text
 
 COLUMNS = (
     "job",
@@ -97,9 +97,9 @@ def csv_row(job: str, change: SlideChange) -> dict[str, object]:
     return row if change.tiles is None else {**row, **_counts(change.tiles)}
 
 
-def csv_text(rows: Iterable[dict[str, object]]) -> str:
+def comparison_csv(rows: Iterable[dict[str, object]]) -> str:
     """Return the CSV as text."""
-    return _csv_text(COLUMNS, rows)
+    return csv_text(COLUMNS, rows)
 
 
 def _counts(tiles: TileChange) -> dict[str, object]:

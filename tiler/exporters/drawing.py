@@ -38,7 +38,7 @@ class Line:
         return np.asarray(lines & ((x + y) // _DASH % 2 == 0))
 
 
-def paint(picture: Pixels, where: Mask, line: Line, dark: Mask) -> None:
+def draw_line(picture: Pixels, where: Mask, line: Line, dark: Mask) -> None:
     """Draw pixels of a line into a picture, in place; ``dark`` marks where the picture is dark."""
     picture[where & ~dark] = line.bright
     picture[where & dark] = line.dark

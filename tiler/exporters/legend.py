@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiler.exporters.drawing import Boxes, Line, crosses, frames, paint
+from tiler.exporters.drawing import Boxes, Line, crosses, draw_line, frames
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 
@@ -116,7 +116,7 @@ def _swatch(strip: Pixels, x: int, y: int, entry: Entry, text: int, dark: bool) 
     if entry.form == "crossed":
         where |= crosses(box, size, entry.line.width)
     part = strip[y : y + size.height, x : x + size.width]
-    paint(part, where, entry.line, np.full_like(where, dark))
+    draw_line(part, where, entry.line, np.full_like(where, dark))
 
 
 def _bar(strip: Pixels, x: int, y: int, length: int, name: str, text: int, ink: int) -> None:

@@ -14,10 +14,10 @@ from tiler.exporters.drawing import (
     Boxes,
     Line,
     crosses,
+    draw_line,
     frames,
     is_dark,
     outline,
-    paint,
     stretched,
     union,
 )
@@ -105,16 +105,16 @@ def draw_overview(
         Entry(_KEPT, f"kept: {len(regions):,}{together}"),
     ]
     kept = _KEPT.drawn(_lines(boxes, size))
-    paint(picture, _MASK.drawn(outline(tissue)), _MASK, dark)
+    draw_line(picture, _MASK.drawn(outline(tissue)), _MASK, dark)
     if below:
         where = _lines(_boxes(below, source.bounds, scale), size)
-        paint(picture, _BELOW.drawn(where) & ~kept, _BELOW, dark)
+        draw_line(picture, _BELOW.drawn(where) & ~kept, _BELOW, dark)
         entries.append(Entry(_BELOW, f"some tissue, below the threshold: {len(below):,}"))
-    paint(picture, kept, _KEPT, dark)
+    draw_line(picture, kept, _KEPT, dark)
     if unreadable:
         boxes = _boxes(unreadable, source.bounds, scale)
         where = _UNREADABLE.drawn(frames(boxes, size)) | crosses(boxes, size, _UNREADABLE.width)
-        paint(picture, where, _UNREADABLE, dark)
+        draw_line(picture, where, _UNREADABLE, dark)
         entries.append(Entry(_UNREADABLE, f"unreadable: {len(unreadable):,}", "crossed"))
     mpp = None if source.mpp is None else source.mpp / scale
     return with_legend(picture, entries, mpp, dark=bool(dark.mean() > 0.5))

@@ -107,7 +107,7 @@ class FileMask:
 
 def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
     bounds = source.bounds
-    if not fits(size, Size(bounds.width, bounds.height)):
+    if not same_shape(size, Size(bounds.width, bounds.height)):
         raise MaskError(
             source.name,
             f"mask {path} is {size.width}x{size.height}, which is not the shape of the"
@@ -116,7 +116,7 @@ def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
         )
 
 
-def fits(mask: Size, area: Size) -> bool:
+def same_shape(mask: Size, area: Size) -> bool:
     """Return whether a mask has an area's aspect, within 2 % or the rounding of one pixel."""
     across, down = mask.width * area.height, mask.height * area.width
     return abs(across - down) <= max(ASPECT_TOLERANCE * min(across, down), area.width, area.height)

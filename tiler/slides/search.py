@@ -21,7 +21,7 @@ _RECORD, _BEGINS = "record.json", b'{"slide_id": '
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
-class Found(NamedTuple):
+class FoundPath(NamedTuple):
     """A file or folder that was found, or a folder that could not be looked at.
 
     Attributes
@@ -81,7 +81,7 @@ def listings(top: Path) -> Iterator[Listing]:
         yield Listing(folder, linked, files)
 
 
-def matches(start: Path, parts: Sequence[str]) -> Iterator[Found]:
+def matches(start: Path, parts: Sequence[str]) -> Iterator[FoundPath]:
     """Find what a glob stands for.
 
     Parameters
@@ -92,7 +92,7 @@ def matches(start: Path, parts: Sequence[str]) -> Iterator[Found]:
         Its components; ``**`` stands for any number of folders.
     """
     if not parts:
-        yield Found(start)
+        yield FoundPath(start)
         return
     head, *rest = parts
     if head == "**":
@@ -103,14 +103,14 @@ def matches(start: Path, parts: Sequence[str]) -> Iterator[Found]:
         yield from matches(start / head, rest)
 
 
-def _matches_in(folder: Path, pattern: str, rest: Sequence[str]) -> Iterator[Found]:
+def _matches_in(folder: Path, pattern: str, rest: Sequence[str]) -> Iterator[FoundPath]:
     """Match the names in a folder, and the rest of the glob below them."""
     try:
         entries = _entries(folder)
     except _NOT_THERE:
         return
     except OSError as error:
-        yield Found(folder, error)
+        yield FoundPath(folder, error)
         return
     fits = re.compile(fnmatch.translate(os.path.normcase(pattern))).match
     for entry in entries:
@@ -120,19 +120,19 @@ def _matches_in(folder: Path, pattern: str, rest: Sequence[str]) -> Iterator[Fou
         if not rest or _is_folder(entry):
             yield from matches(folder / entry.name, rest)
         elif broken := broken_link(entry):
-            yield Found(folder / entry.name, broken)
+            yield FoundPath(folder / entry.name, broken)
 
 
-def _matches_below(top: Path, parts: Sequence[str]) -> Iterator[Found]:
+def _matches_below(top: Path, parts: Sequence[str]) -> Iterator[FoundPath]:
     """Match the rest of a glob in a folder and in all folders below it."""
     if not parts:
-        yield Found(top)
+        yield FoundPath(top)
         return
     for listing in listings(top):
         if listing.error is None:
             yield from matches(listing.folder, parts)
         elif listing.folder != top or not isinstance(listing.error, _NOT_THERE):
-            yield Found(listing.folder, listing.error)
+            yield FoundPath(listing.folder, listing.error)
 
 
 def broken_link(entry: os.DirEntry[str]) -> OSError | None:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tiler.exporters.drawing import Line, is_dark, outline, paint, stretched
+from tiler.exporters.drawing import Line, draw_line, is_dark, outline, stretched
 from tiler.exporters.png import png_bytes
 from tiler.files import inside, write_whole
-from tiler.frames import Cells
 from tiler.geometry import Size
-from tiler.grid import Floats
+from tiler.grid import Cells, Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.store.arrays import load_or_recall
 from tiler.runner.store.entries import Grid, grid_of, mask_of
@@ -146,8 +145,8 @@ def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
     picture, dark = beneath.copy(), is_dark(beneath) & kept  # faded pixels are never dark
     faded = 255 * _FADED + picture[~kept] * np.float32(1 - _FADED)
     picture[~kept] = np.rint(faded).astype(np.uint8)
-    paint(picture, outline(tissue), RIM, dark)
-    paint(picture, outline(kept, closed=True), FRAME, dark)
+    draw_line(picture, outline(tissue), RIM, dark)
+    draw_line(picture, outline(kept, closed=True), FRAME, dark)
     return picture
 
 

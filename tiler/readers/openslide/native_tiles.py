@@ -26,7 +26,7 @@ _PLAIN_VENDORS = ("aperio", "generic-tiff", "philips")
 """OpenSlide's formats whose levels are each one page, its tiles side by side."""
 
 
-class NativeTiles:
+class CheckedTiles:
     """The native tiles of a slide that OpenSlide has open, checked before it reads them.
 
     Safe to use from several threads.
@@ -97,7 +97,7 @@ class NativeTiles:
 
 def native_tiles(
     path: Path, name: str, pages: Sequence[Tags], vendor: str, slide: openslide.OpenSlide
-) -> NativeTiles:
+) -> CheckedTiles:
     """The native tiles behind the levels that OpenSlide sees.
 
     Parameters
@@ -124,10 +124,10 @@ def native_tiles(
         found = {number: tiles for number, tiles in enumerate(listed) if tiles is not None}
         checked = {n: t for n, t in found.items() if t.check is not None or t.wrong.any()}
         sparse = {number: tiles.sparse_tiles() for number, tiles in found.items()}
-        return NativeTiles(path, checked, downsamples, sparse)
+        return CheckedTiles(path, checked, downsamples, sparse)
     for number, tags in enumerate(pages):
         tiles = page_tiles(tags, None) if is_tiled(tags) else None
         if tiles is not None and tiles.wrong.any():
             what = tiles.problem(int(np.flatnonzero(tiles.wrong)[0]))
             raise OpenError(name, f"{path.name}: page {number}: {what}")
-    return NativeTiles(path, {}, downsamples, {})
+    return CheckedTiles(path, {}, downsamples, {})

@@ -99,7 +99,7 @@ class OpenSlideReader(LevelReader):
             except ValueError as error:
                 what = f"{path.name}: its metadata are malformed: {error}"
                 raise OpenError(name or path.stem, what) from error
-            check_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
+            check_slide_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
             check_pixels(path, name or path.stem, pages, vendor)
             self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
@@ -182,7 +182,7 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
-def check_limits(
+def check_slide_limits(
     slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
     """Refuse sizes beyond the memory, before anything is allocated."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiler.errors import ConfigError, Fix, OpenError
 from tiler.geometry import Size
 from tiler.readers.tiff.ome import OmeError, OmeImage, is_ome, ome_images
-from tiler.readers.tiff.pixels import described, number_of
+from tiler.readers.tiff.pixels import number_of, pixel_format
 from tiler.readers.tiff.tile_table import is_reduced, page_size
 from tiler.readers.tiff_directories import Tags
 
@@ -79,7 +79,7 @@ def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
         return None
     return (
         f"its OME-XML lists {image.ome.channels} channels in several pages or files, of which page"
-        f" {image.page} alone would be shown, {described(tags)}; write three of them as the samples"
+        f" {image.page} alone would be shown, {pixel_format(tags)}; write three of them as the samples"
         " of one RGB image first"
     )
 

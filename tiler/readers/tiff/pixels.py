@@ -91,7 +91,7 @@ def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
             shown &= samples == 3 and not apart
         case _:
             shown = False
-    return None if shown else f"{described(tags)}; {_READS}"
+    return None if shown else f"{pixel_format(tags)}; {_READS}"
 
 
 def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
@@ -115,9 +115,9 @@ def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
     if len(alike) < 2:
         return None
     return (
-        f"{len(alike)} pages of {size.width}x{size.height}, each with {described(first)}: channels"
-        " or planes in separate pages, of which only the first would be shown; write three of them"
-        " as the samples of one RGB image first"
+        f"{len(alike)} pages of {size.width}x{size.height}, each with {pixel_format(first)}:"
+        " channels or planes in separate pages, of which only the first would be shown; write three"
+        " of them as the samples of one RGB image first"
     )
 
 
@@ -127,7 +127,7 @@ def is_image(tags: Tags) -> bool:
     return is_tiled(tags) or (isinstance(lens, int | float) and lens > 0)
 
 
-def described(tags: Tags) -> str:
+def pixel_format(tags: Tags) -> str:
     """Describe the pixels of a page: samples, bits, photometric interpretation and the rest."""
     samples, photometric = number_of(tags, _SAMPLES), number_of(tags, _PHOTOMETRIC)
     colours = f"{photometric} ({_PHOTOMETRICS.get(photometric, 'unknown')})"

@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tiler.frames import Axes, Cells
-from tiler.grid import coverage
+from tiler.grid import Axes, Cells, coverage
 from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
