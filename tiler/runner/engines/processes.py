@@ -11,7 +11,6 @@ import math
 import os
 import pickle
 import queue
-import signal
 import threading
 import time
 from contextlib import suppress
@@ -28,7 +27,7 @@ from tiler.errors import (
 )
 from tiler.runner.components import unpicklable
 from tiler.runner.engines.log_lines import log_again, log_levels
-from tiler.runner.engines.spawning import NoRoom, Process, end, keep, most_workers, take
+from tiler.runner.engines.spawning import NoRoom, Process, cause_of, end, keep, most_workers, take
 from tiler.runner.work.attempt import bug
 from tiler.runner.work.tasks import Task
 
@@ -241,14 +240,5 @@ class _Worker:
         if hung:
             what = f"no progress for {self._timeout:g} s; the worker was killed"
         else:
-            what = f"the worker died ({_cause(code)})"
+            what = f"the worker died ({cause_of(code)})"
         return WorkerError(task.job.slide_id, what)
-
-
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {-code}, {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

@@ -65,6 +65,16 @@ def end(process: Process) -> None:
         process.wait(_LONGEST_END_S)
 
 
+def cause_of(code: int) -> str:
+    """Describe the exit code of a process that died."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {-code}, {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
 @atexit.register
 def _end_idle() -> None:
     while _idle:
