@@ -23,10 +23,10 @@ from hypothesis.extra import numpy as hnp
 from isal import isal_zlib
 from PIL import Image
 from special_files import KINDS, plant
+from tiler.frames import Cells
 
 from tiler.exporters import ImagesExporter
 from tiler.extractor import TileExtractor
-from tiler.frames import Cells
 from tiler.geometry import Box, Size
 from tiler.masks import FileMask
 from tiler.protocols import Mask, WSIReader

@@ -48,7 +48,10 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     columns = [name.strip() for name in rows[0][1]] if rows else []
     if "path" not in columns:
         names = ", ".join(name[:_LONGEST_NAME] for name in columns[:_MOST])
-        raise ConfigError(f"slides.table={table}: no column 'path'; it has {names}")
+        raise ConfigError(
+            f"slides.table={table}: no column 'path'; it has {names}; rename"
+            " the column of slide files to 'path'"
+        )
     if len(set(columns)) < len(columns):
         raise ConfigError(f"slides.table={table}: a column stands twice in the header")
     entries: list[SlideEntry] = []

@@ -79,8 +79,8 @@ def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
         return None
     return (
         f"its OME-XML lists {image.ome.channels} channels in several pages or files, of which page"
-        f" {image.page} alone would be shown, {pixel_format(tags)}; write three of them as the samples"
-        " of one RGB image first"
+        f" {image.page} alone would be shown, {pixel_format(tags)}; write three of them as the"
+        " samples of one RGB image first"
     )
 
 
