@@ -177,7 +177,7 @@ def engines(mid: Path, folder: Path, rounds: int) -> dict[str, object]:
 def vouching(mid: Path, folder: Path) -> dict[str, object]:
     """What hashing and the record take of a PNG job on one thread."""
     from tiler.files import digest
-    from tiler.runner.store.record import read_record, write_record
+    from tiler.runner.store.record_file import read_record, write_record
 
     out = folder / "vouching"
     job = seconds(tiler(mid, out, *LEVEL0, "tile.size=512", *PNG, "exporter.images.threads=1"), out)

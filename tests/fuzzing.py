@@ -43,7 +43,7 @@ from tiler.readers import open_slide
 from tiler.resolution import Level
 from tiler.runner.resume import find_done
 from tiler.runner.store import arrays as cache
-from tiler.runner.store.record import load_record
+from tiler.runner.store.record_file import load_record
 from tiler.runner.work.cached import shared_work
 from tiler.runner.work.job import SlideJob
 from tiler.slides import read_table

@@ -39,7 +39,7 @@ from tiler.runner.run import run
 from tiler.runner.store import arrays as cache
 from tiler.runner.store.arrays import key_of, load, load_or_recall, prune, store
 from tiler.runner.store.fingerprint import Fingerprint
-from tiler.runner.store.record import load_record, write_record
+from tiler.runner.store.record_file import load_record, write_record
 from tiler.runner.work.cached import Shared, shared_work
 from tiler.runner.work.job import SlideJob
 from tiler.slides.demo import write_demo_slide

@@ -14,7 +14,8 @@ from special_files import plant
 from tracked import COMMON, picture
 
 from tiler.errors import ConfigError, DestinationError
-from tiler.files import append_line, check_writable, own_folder, write_plain, write_whole
+from tiler.files import append_line, write_plain, write_whole
+from tiler.storage.destinations import check_writable, own_folder
 from tiler.trackers import JsonlTracker
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs of POSIX systems")

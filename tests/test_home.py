@@ -15,7 +15,7 @@ from PIL import Image
 from tracked import COMMON, TILES, picture
 
 from tiler.config.home import at_home, quoted_homes
-from tiler.files import expanded
+from tiler.storage.destinations import expanded
 
 SETTINGS = COMMON[2:5]
 

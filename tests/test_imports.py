@@ -15,7 +15,8 @@ PACKAGE = Path(tiler.__file__).parent
 ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
-    {"files", "startup", "streams", "storage.csv_text"},
+    {"startup", "streams", "storage.csv_text", "storage.destinations"},
+    {"files"},
     {"checks.hints", "storage.stored", "written"},
     {"storage.sync"},
     {"geometry"},

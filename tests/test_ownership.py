@@ -182,7 +182,7 @@ OBSTACLES = {
 
 def other_record(place: Path) -> None:
     """As where the user copied a slide's folder over another one."""
-    from tiler.runner.store.record import load_record, write_record
+    from tiler.runner.store.record_file import load_record, write_record
 
     mine = load_record(place)
     write_record(place, type(mine)(**{**fields_of(mine), "slide_id": "other"}), {})

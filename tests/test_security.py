@@ -166,7 +166,7 @@ def test_a_file_whose_name_looks_like_an_interpolation_is_a_file(tmp_path: Path)
 
 RERUN = {
     "component": ({"mask": {"_target_": "os.mkdir", "path": "pwned"}}, "mask._target_=os.mkdir"),
-    "function": ({"mask": {"_target_": "tiler.files.make_folder"}}, "mask._target_=tiler.files"),
+    "function": ({"mask": {"_target_": "tiler.files.append_line"}}, "mask._target_=tiler.files"),
     "nested": ({"exporter": {"x": [{"_target_": "os.mkdir"}]}}, "exporter.x[0]._target_=os.mkdir"),
     "defaults": ({"defaults": [{"mask": "none"}]}, "a key 'defaults'"),
     "text": ({"mask": {"_target_": "tiler.masks.FileMask", "path": f"${{oc.create:{MARK}}}"}}, ""),

@@ -30,7 +30,7 @@ from tiler.runner.engines import SerialEngine
 from tiler.runner.limits import Limits
 from tiler.runner.run import Policy, run
 from tiler.runner.signals import Interrupted
-from tiler.runner.store.record import read_record
+from tiler.runner.store.record_file import read_record
 from tiler.runner.work import journal
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.written import WrittenFile

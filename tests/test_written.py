@@ -19,14 +19,8 @@ from special_files import KINDS, plant
 from tiler.errors import DestinationError
 from tiler.files import write_chunks
 from tiler.runner.store.fingerprint import Fingerprint
-from tiler.runner.store.record import (
-    Counts,
-    MaskFacts,
-    Record,
-    load_record,
-    read_record,
-    write_record,
-)
+from tiler.runner.store.record import Counts, MaskFacts, Record
+from tiler.runner.store.record_file import load_record, read_record, write_record
 from tiler.runner.work.job import DroppedTile, SlideRow
 from tiler.storage.stored import StoredError, sealed
 from tiler.written import NO_FILES, WrittenFile, WrittenFiles, joined

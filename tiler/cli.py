@@ -34,9 +34,9 @@ from tiler.errors import (
     JobError,
     TilerError,
 )
-from tiler.files import destination_error
 from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.signals import Interrupted, interruptible, leave_in_order
+from tiler.storage.destinations import destination_error
 from tiler.storage.safe_text import shown
 
 _Made = TypeVar("_Made")

@@ -9,7 +9,7 @@ from tiler.compare.areas import boxes_overlap
 from tiler.compare.masks import LoadMask, cached_mask, mask_facts, mask_overlap
 from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tile, Tiles, read_tiles
-from tiler.runner.store.record import differences
+from tiler.runner.store.settings import differences
 
 _DONE = ("done", "done_empty")
 

@@ -18,11 +18,12 @@ from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tile, Tiles
 from tiler.errors import ConfigError, SlideError
 from tiler.exporters.encoders import make_encoder
-from tiler.files import expanded, inside, make_folder, write_whole
+from tiler.files import write_whole
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.runner.store.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
+from tiler.storage.destinations import expanded, inside, make_folder
 from tiler.storage.safe_text import shown
 
 # Distinguishable with red-green colour blindness, and on pink tissue.

@@ -10,10 +10,10 @@ from typing import Any
 
 from tiler.checks.hints import made_of
 from tiler.errors import ConfigError
-from tiler.files import inside
 from tiler.runner.reporting.tables import REFUSED, RUNNING, table_rows
-from tiler.runner.store.record import NAME as RECORD
-from tiler.runner.store.record import record_content
+from tiler.runner.store.record_file import NAME as RECORD
+from tiler.runner.store.record_file import record_content
+from tiler.storage.destinations import inside
 from tiler.storage.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]

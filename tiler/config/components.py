@@ -21,11 +21,11 @@ from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
 from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
-from tiler.files import expanded, make_folder, own_folder
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
 from tiler.runner.components import lacking, unpicklable
 from tiler.runner.work.job import users_codes
+from tiler.storage.destinations import expanded, make_folder, own_folder
 
 SHAPES_OUTPUT = (
     "threshold",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tiler.files import expanded
+from tiler.storage.destinations import expanded
 
 _URL = ":///"
 

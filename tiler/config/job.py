@@ -204,9 +204,10 @@ def _facts(command: Command) -> dict[str, Any]:
 
 
 def _record_refusal(command: Command, code: int, error: str) -> None:
-    from tiler.files import inside, make_folder, write_whole
+    from tiler.files import write_whole
     from tiler.runner.guard import is_own
     from tiler.runner.reporting.tables import REFUSED
+    from tiler.storage.destinations import inside, make_folder
 
     text = json_text({**_facts(command), "error": error, "exit_code": code}, indent=2)
     path = inside(make_folder(_folder(command)), REFUSED)

@@ -14,7 +14,7 @@ from zlib import crc32
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
-from tiler.files import inside, make_folder, write_plain, write_whole
+from tiler.files import write_plain, write_whole
 from tiler.protocols import (
     Exported,
     FailedTile,
@@ -25,6 +25,7 @@ from tiler.protocols import (
 )
 from tiler.regions import RegionSpec
 from tiler.startup import default_threads
+from tiler.storage.destinations import inside, make_folder
 from tiler.written import WrittenFile
 
 _T = TypeVar("_T")

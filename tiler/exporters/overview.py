@@ -23,10 +23,11 @@ from tiler.exporters.drawing import (
 )
 from tiler.exporters.encoders import make_encoder
 from tiler.exporters.legend import Entry, with_legend
-from tiler.files import inside, write_whole
+from tiler.files import write_whole
 from tiler.geometry import Box, Size
 from tiler.protocols import Exported, LeftOut, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec, packed
+from tiler.storage.destinations import inside
 from tiler.written import WrittenFile
 
 _KEPT = Line((0, 90, 200), (120, 190, 255), width=3)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.files import inside, make_folder, write_chunks
+from tiler.files import write_chunks
 from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
+from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import visible, visible_json
 from tiler.written import WrittenFile
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import tiler
 from tiler.errors import ConfigError, ExitCode, worst
-from tiler.files import inside, make_folder, write_whole
+from tiler.files import write_whole
 from tiler.runner.limits import Limits, size_text
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
@@ -22,6 +22,7 @@ from tiler.runner.stock import Stock
 from tiler.runner.stopwatch import Stopwatch, Times, sample
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.runner.work.links import without_links
+from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import json_text
 
 log = logging.getLogger("tiler")

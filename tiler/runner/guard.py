@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.files import check_writable
 from tiler.runner.work.job import SlideJob
 from tiler.storage.companions import companions
+from tiler.storage.destinations import check_writable
 
 _OBJECT = rb'\{\s*"tiler": '
 

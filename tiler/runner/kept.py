@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from tiler.errors import ChangedError, TilerError
-from tiler.runner.store.record import EXPORTER, Record, changes, of_exporter, shared
+from tiler.runner.store.record import Record
+from tiler.runner.store.settings import (
+    EXPORTER,
+    changes,
+    of_exporter,
+    shared,
+)
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.runner.work.plan import SlidePlan
 from tiler.storage.safe_text import masked

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tiler.errors import DestinationError, worst
-from tiler.files import is_full
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
 from tiler.runner.reporting.tables import write_run, write_slides
@@ -21,6 +20,7 @@ from tiler.runner.stock import Stock
 from tiler.runner.work.cached import cache_facts, prune_caches
 from tiler.runner.work.folders import make_room
 from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.storage.destinations import is_full
 
 log = logging.getLogger("tiler")
 

@@ -14,23 +14,21 @@ from tiler.errors import (
     ReadError,
     SlideError,
 )
-from tiler.files import inside
 from tiler.protocols import NamesTiles
 from tiler.readers.preflight import look
 from tiler.runner.kept import kept_reason
 from tiler.runner.store.fingerprint import fingerprint, full_hash
 from tiler.runner.store.owned import refuse_foreign
-from tiler.runner.store.record import (
+from tiler.runner.store.record import OUTPUT_VERSION, Record
+from tiler.runner.store.record_file import damage, read_record
+from tiler.runner.store.settings import (
     EXPORTER,
-    OUTPUT_VERSION,
-    Record,
-    damage,
     differences,
     of_exporter,
-    read_record,
     shared,
 )
 from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.storage.destinations import inside
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from tiler.errors import (
     OtherSettingsError,
     TilerError,
 )
-from tiler.files import make_folder
 from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
@@ -34,6 +33,7 @@ from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.store.lock import held
 from tiler.runner.work.folders import clear, new_work
 from tiler.runner.work.job import SlideJob
+from tiler.storage.destinations import make_folder
 from tiler.trackers import NoTracker
 
 log = logging.getLogger("tiler")

@@ -16,7 +16,6 @@ from tiler.errors import (
     UnforeseenError,
     WorkerError,
 )
-from tiler.files import inside
 from tiler.protocols import Exported, FailedTile
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
@@ -24,7 +23,7 @@ from tiler.runner.kept import failed_row
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
 from tiler.runner.slide_log import log_plan, log_reused
-from tiler.runner.store.record import read_record
+from tiler.runner.store.record_file import read_record
 from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.folders import Work, new_work
 from tiler.runner.work.job import SlideJob, SlideRow
@@ -35,6 +34,7 @@ from tiler.runner.work.tasks import (
     Task,
     TilesTask,
 )
+from tiler.storage.destinations import inside
 from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")

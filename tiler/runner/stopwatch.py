@@ -14,7 +14,7 @@ from tiler.grid import Ints
 from tiler.protocols import Exported
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
-from tiler.runner.store.record import file_text
+from tiler.runner.store.record_file import file_text
 from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.plan import in_blocks, pieces

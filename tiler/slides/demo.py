@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.files import destination_error, expanded, make_folder
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, SlideEntry
 from tiler.slides.painter import paint
+from tiler.storage.destinations import destination_error, expanded, make_folder
 
 SIZE = Size(4864, 3584)
 MPP = 0.25

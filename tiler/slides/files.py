@@ -11,10 +11,10 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tiler.errors import ConfigError
-from tiler.files import expanded
 from tiler.protocols import SlideEntry
 from tiler.slides.search import broken_link, listings, matches
 from tiler.storage.companions import companions, has_file_type, is_dicom_slide, may_be_dicom
+from tiler.storage.destinations import expanded
 
 log = logging.getLogger("tiler")
 

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.files import expanded
 from tiler.protocols import SlideEntry
 from tiler.slides.files import refuse_missing
+from tiler.storage.destinations import expanded
 
 _OWN = ("path", "slide_id", "expected_sha256")
 _MASK = "mask.path"

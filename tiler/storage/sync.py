@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tiler.files import destination_error, sync_one
+from tiler.files import sync_one
+from tiler.storage.destinations import destination_error
 
 _FEW = 4
 """So many files are flushed one by one as fast as a whole file system: 8 ms on ext4."""

@@ -14,13 +14,15 @@ import numpy.typing as npt
 
 from tiler.exporters.drawing import Line, draw_line, is_dark, outline, stretched
 from tiler.exporters.png import png_bytes
-from tiler.files import inside, write_whole
+from tiler.files import write_whole
 from tiler.geometry import Size
 from tiler.grid import Cells, Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.store.arrays import load_or_recall
 from tiler.runner.store.entries import Grid, grid_of, mask_of
-from tiler.runner.store.record import Record, read_record
+from tiler.runner.store.record import Record
+from tiler.runner.store.record_file import read_record
+from tiler.storage.destinations import inside
 from tiler.sweep.table import JobRecord
 
 if TYPE_CHECKING:

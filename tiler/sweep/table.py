@@ -13,11 +13,12 @@ from typing import Any
 import tiler
 from tiler.checks.hints import made_of
 from tiler.errors import ConfigError, WorkerError
-from tiler.files import inside, write_whole
+from tiler.files import write_whole
 from tiler.runner.reporting.tables import OWN, REFUSED, read_slides
 from tiler.runner.store.versions import git_state, versions
 from tiler.runner.work.job import COLUMNS
 from tiler.storage.csv_text import csv_text
+from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text
 from tiler.storage.stored import StoredError, read_json
 

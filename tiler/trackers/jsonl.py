@@ -12,8 +12,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from tiler.errors import ConfigError
-from tiler.files import append_line, check_writable, make_folder
+from tiler.files import append_line
 from tiler.protocols import RunStatus
+from tiler.storage.destinations import check_writable, make_folder
 
 _LOCK_TIMEOUT_S = 30.0
 _CHECKED_BYTES = 1 << 20

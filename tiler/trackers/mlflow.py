@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tiler.errors import ConfigError
-from tiler.files import NEW_MODE, check_writable
+from tiler.files import NEW_MODE
 from tiler.protocols import RunStatus
+from tiler.storage.destinations import check_writable
 
 _MODULES = ("mlflow", "sqlalchemy", "alembic")
 _MAX_VALUE = 6000

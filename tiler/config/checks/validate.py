@@ -13,7 +13,7 @@ from typing import Any
 from tiler.checks.hints import fits, spelled
 from tiler.config.checks.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
-from tiler.files import expanded
+from tiler.storage.destinations import expanded
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")

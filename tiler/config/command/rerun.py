@@ -12,7 +12,7 @@ from tiler.config.checks.validate import leaves
 from tiler.config.command.folder import conf_folder
 from tiler.config.literal import literal
 from tiler.errors import ConfigError
-from tiler.files import expanded
+from tiler.storage.destinations import expanded
 from tiler.storage.safe_text import has_mask
 from tiler.storage.stored import StoredError, read_json
 

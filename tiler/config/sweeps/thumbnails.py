@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tiler.config.checks.validate import problems_in
 from tiler.config.components import reader_factory
-from tiler.files import expanded
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 from tiler.runner.store.record import Record
+from tiler.storage.destinations import expanded
 from tiler.sweep.table import JobRecord
 
 MAX_PIXELS = 64_000_000

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.errors import ConfigError
-from tiler.files import make_folder
+from tiler.storage.destinations import make_folder
 
 _SBATCH = "sbatch: error: "
 _LOOPBACK = "127.0.0.1:0"

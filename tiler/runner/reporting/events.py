@@ -6,7 +6,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tiler.files import append_line, inside
+from tiler.files import append_line
+from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tiler.errors import DestinationError
-from tiler.files import append_line, check_writable
+from tiler.files import append_line
+from tiler.storage.destinations import check_writable
 
 NAME = "run.log"
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import tiler
 from tiler.errors import STOPPED
-from tiler.files import inside, write_whole
+from tiler.files import write_whole
 from tiler.runner.store.versions import versions
 from tiler.runner.work.job import COLUMNS, STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
+from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
 

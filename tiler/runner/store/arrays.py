@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import DestinationError
-from tiler.files import digest, inside, make_folder, write_whole
+from tiler.files import digest, write_whole
+from tiler.storage.destinations import inside, make_folder
 from tiler.storage.stored import parse_json, read_regular
 
 MAX_BYTES = 4 << 30

@@ -15,15 +15,15 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from tiler.checks.hints import made_of
 from tiler.errors import LockedError
-from tiler.files import (
+from tiler.files import write_whole
+from tiler.runner.work.folders import PARTIAL, clear, recover
+from tiler.storage.destinations import (
     check_writable,
     destination_error,
     inside,
     make_folder,
     own_folder,
-    write_whole,
 )
-from tiler.runner.work.folders import PARTIAL, clear, recover
 from tiler.storage.stored import read_json
 
 LOCK = ".lock"

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tiler.errors import OccupiedError
-from tiler.files import destination_error, make_folder, sync_folder
-from tiler.runner.store.record import NAME, load_record, read_record
+from tiler.files import sync_folder
+from tiler.runner.store.record_file import NAME, load_record, read_record
+from tiler.storage.destinations import destination_error, make_folder
 from tiler.storage.stored import StoredError
 from tiler.written import NO_FILES, WrittenFiles
 

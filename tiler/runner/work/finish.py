@@ -15,7 +15,6 @@ from tiler.errors import (
     ReadError,
     SlideError,
 )
-from tiler.files import destination_error, make_folder
 from tiler.protocols import FailedTile, LeftOut
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions, RegionSpec
@@ -24,13 +23,8 @@ from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.code import is_ours
 from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
-from tiler.runner.store.record import (
-    Counts,
-    Record,
-    mask_facts,
-    read_record,
-    write_record,
-)
+from tiler.runner.store.record import Counts, Record, mask_facts
+from tiler.runner.store.record_file import read_record, write_record
 from tiler.runner.work.blanks import blank_tiles
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
@@ -38,6 +32,7 @@ from tiler.runner.work.links import links, remember
 from tiler.runner.work.plan import settle
 from tiler.runner.work.tasks import Planned
 from tiler.runner.work.worker_state import WorkerState
+from tiler.storage.destinations import destination_error, make_folder
 from tiler.storage.sync import sync_tree
 from tiler.written import WrittenFile, WrittenFiles, joined
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from secrets import token_hex
 
 from tiler.errors import DestinationError
-from tiler.files import digest, inside, make_folder
+from tiler.files import digest
 from tiler.runner.store.owned import put_back
+from tiler.storage.destinations import inside, make_folder
 
 log = logging.getLogger("tiler")
 

@@ -17,14 +17,14 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from tiler.files import inside
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.store.arrays import Arrays, key_of, load, store
 from tiler.runner.store.code import code_version
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
-from tiler.runner.store.record import read_record
+from tiler.runner.store.record_file import read_record
 from tiler.runner.work.job import SlideJob
+from tiler.storage.destinations import inside
 from tiler.written import WrittenFile, WrittenFiles, encoded, joined
 
 LinkIndex = Arrays

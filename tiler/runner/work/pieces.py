@@ -13,18 +13,19 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from tiler.files import destination_error, digest, make_folder
+from tiler.files import digest
 from tiler.protocols import WritesTiles
 from tiler.regions import Regions
 from tiler.runner.kept import code_key
 from tiler.runner.store.arrays import key_of
 from tiler.runner.store.code import code_version
 from tiler.runner.store.fingerprint import full_hash
-from tiler.runner.store.record import of_exporter, shared
+from tiler.runner.store.settings import of_exporter, shared
 from tiler.runner.work.folders import Work
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.journal import Journal, listed_files, this_boot
 from tiler.runner.work.plan import SlidePlan
+from tiler.storage.destinations import destination_error, make_folder
 from tiler.written import WrittenFile, WrittenFiles, joined
 
 _AT_ONCE = 1000  # regions

@@ -16,7 +16,6 @@ from tiler.errors import (
     ChangedError,
     OpenError,
 )
-from tiler.files import make_folder
 from tiler.protocols import Exported, FailedTile, Mask, WritesTiles, WSIReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
@@ -30,6 +29,7 @@ from tiler.runner.work.links import link_tiles, links
 from tiler.runner.work.pieces import Finished, take_over, writes_tiles
 from tiler.runner.work.plan import SlidePlan, plan_slide
 from tiler.runner.work.worker_state import WorkerState
+from tiler.storage.destinations import make_folder
 from tiler.written import WrittenFile, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)

@@ -1,0 +1,44 @@
+"""Compare the settings of a record with those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tiler.storage.safe_text import without_secrets
+
+EXPORTER = "exporter"
+"""The key of settings that differ between exporters; all others are shared by them."""
+
+
+def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all exporters share, without secrets: one that changed is no change."""
+    return {key: without_secrets(value) for key, value in settings.items() if key != EXPORTER}
+
+
+def of_exporter(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings of an exporter, without secrets; empty where they are not known."""
+    found = (settings.get(EXPORTER) or {}).get(name)
+    return without_secrets(found) if isinstance(found, Mapping) else {}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every setting that differs, as ``threshold was 0.5, now 0.3``."""
+    for key, before, after in changes(old, new, prefix):
+        yield f"{key} was {before}, now {after}"
+
+
+def changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Every setting that differs: its dotted key, the old value and the new one as text."""
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from changes(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}", _shown(before), _shown(after)
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else str(value)

@@ -1,0 +1,152 @@
+"""Check and name the places that tiler writes to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from tiler.checks.machine import machine_limit
+from tiler.errors import ConfigError, DestinationError, Fix
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output path where something else than a regular file is.
+
+    It would be replaced, or lead elsewhere: whoever named it may not know what it is. Folders that
+    the user names may be links; files, and folders that tiler names (``own_folder``), may not.
+
+    Raises
+    ------
+    DestinationError
+        When there is a link, a folder, a FIFO, a socket or a device.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise destination_error(error, path) from error
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+        raise DestinationError(f"{path} is {kind}; remove it, or name another file")
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+
+def own_folder(folder: Path) -> Path:
+    """A folder that tiler names itself, and so never a link to another one.
+
+    Raises
+    ------
+    ConfigError
+        When it is a link: writes and removals could lead anywhere.
+    """
+    if folder.is_symlink():
+        raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
+    return folder
+
+
+def make_folder(folder: Path) -> Path:
+    """Create a folder and its parents.
+
+    Raises
+    ------
+    DestinationError
+        When it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise destination_error(error, folder) from error
+    except ValueError as error:  # a name with NUL in it
+        raise destination_error(OSError(errno.EINVAL, str(error)), folder) from error
+    return folder
+
+
+def expanded(path: str) -> str:
+    """A path whose ``~`` stands for a home folder; that of a user who does not exist stays."""
+    return os.path.expanduser(path)  # noqa: PTH111  a Path would take ./~ for a home folder
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of ``name`` in ``folder``.
+
+    Raises
+    ------
+    ConfigError
+        When it is not one plain name, and so could lead out of ``folder``.
+    """
+    return folder / plain_name(folder, name)
+
+
+def plain_name(folder: Path, name: str) -> str:
+    """Return a name of an output, if it is one plain name.
+
+    Raises
+    ------
+    ConfigError
+        When it could lead out of ``folder``.
+    """
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise ConfigError(f"{name!r} is not a plain name for an output in {folder}")
+    return name
+
+
+def destination_error(error: OSError, path: Path) -> DestinationError:
+    """Say that ``path`` cannot be written, why, and what room is left."""
+    name = errno.errorcode.get(error.errno or 0, "OSError")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_among(path)):
+        what = f"{file} is not a folder ({name})"
+        return DestinationError(
+            f"{what if file == path else f'{what}, so {path} cannot be written'}",
+            fix=Fix("set out to a folder or to a new name", "choose a folder or a new name"),
+        )
+    what = f"{error.strerror or error} ({name}) writing {path}{_room(path)}"
+    if limit := machine_limit(error):  # the destination is not at fault
+        return DestinationError(f"{what}; {limit}")
+    return DestinationError(
+        what,
+        fix=Fix(
+            "the run stops here: mend the destination and run again to resume",
+            "choose a folder that can be written",
+        ),
+    )
+
+
+def _file_among(path: Path) -> Path | None:
+    """Find what is no folder among a path and its parents."""
+    return next((place for place in (path, *path.parents) if _is_file(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def is_full(error: DestinationError) -> bool:
+    """Return whether a destination has no room left, by its size or by a quota."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _room(path: Path) -> str:
+    """Free bytes and inodes of the file system that holds ``path``, as far as it says."""
+    if not hasattr(os, "statvfs"):
+        return ""
+    for folder in path.parents:
+        if folder.is_dir():
+            room = os.statvfs(folder)
+            return f"; free bytes {room.f_bavail * room.f_frsize}, free inodes {room.f_favail}"
+    return ""
