@@ -23,11 +23,11 @@ from hypothesis.extra import numpy as hnp
 from isal import isal_zlib
 from PIL import Image
 from special_files import KINDS, plant
-from tiler.frames import Cells
 
 from tiler.exporters import ImagesExporter
 from tiler.extractor import TileExtractor
 from tiler.geometry import Box, Size
+from tiler.grid import Cells
 from tiler.masks import FileMask
 from tiler.protocols import Mask, WSIReader
 from tiler.readers import open_slide
