@@ -189,7 +189,7 @@ def test_a_limit_met_before_any_slide_is_one_line(
     monkeypatch.chdir(tmp_path)
     for name in ("OPENBLAS_NUM_THREADS", "HYDRA_FULL_ERROR"):
         monkeypatch.setenv(name, "1")
-    monkeypatch.setattr(gc, "disable", lambda: None)  # this process goes on
+    monkeypatch.setattr(gc, "set_threshold", lambda number: None)  # this process goes on
     monkeypatch.setattr(signals, "leave_at_once", lambda: None)
     monkeypatch.setattr(sys, "argv", ["tiler", "out=out"])
     monkeypatch.setattr(f"tiler.cli.{place}", fail)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
 
 from tiler.checks.machine import machine_limit
 from tiler.errors import EnvironmentRefusedError, ExitCode
+from tiler.startup import prepare_process
 from tiler.streams import end_streams, open_streams
 
 
@@ -16,9 +16,7 @@ def main() -> None:
     """Run the command and end the process with its exit code."""
     started = time.perf_counter()
     open_streams()
-    gc.disable()  # objects of the start-up stay; collection would cost a tenth of it
-    # tiler uses no linear algebra; its threads take as long to start as numpy takes to load.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    prepare_process()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors; run_command prints each in one line
     try:
         code = _command(sys.argv[1:], started)

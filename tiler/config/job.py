@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -142,9 +141,6 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)
     facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
-    gc.freeze()
-    gc.set_threshold(20_000)  # a run makes few cycles; frequent collection costs 2 %
-    gc.enable()
     if config.dry_run:
         return _estimate(plan, out, facts, time.perf_counter() - started)
     log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")

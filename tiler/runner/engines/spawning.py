@@ -11,10 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tiler.startup import VARIABLE
-
-_KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
-"""For glibc: the buffers of a tile are used again, not given back and faulted in for each one."""
+from tiler.startup import ALLOCATOR, VARIABLE
 
 _LONGEST_END_S = 1.0
 
@@ -91,7 +88,7 @@ def _spawn(workers: int) -> Process:
     # The same search path as here, so that the worker imports what this process would.
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
     threads = max(1, (os.cpu_count() or 1) // workers)  # together as many as there are cores
-    environment = {**_KEEP_BUFFERS, **os.environ, VARIABLE: str(threads)}
+    environment = {**ALLOCATOR, **os.environ, VARIABLE: str(threads)}
     with _without_interrupts():
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

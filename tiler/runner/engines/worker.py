@@ -5,7 +5,6 @@ A fresh interpreter, never a fork: OpenSlide deadlocks in a child forked while a
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import signal
@@ -17,6 +16,7 @@ from typing import BinaryIO
 
 from tiler.runner.engines.spawning import NoRoom
 from tiler.runner.reporting.log_records import clean_log_records
+from tiler.startup import prepare_process
 from tiler.streams import open_streams
 
 _WANTED_SOON = (
@@ -57,7 +57,7 @@ def main(parent: int) -> None:
 
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
-    gc.disable()  # nothing of what is imported here goes away again
+    prepare_process()
     from tiler.runner.engines.log_lines import sent
     from tiler.runner.work.attempt import attempt
     from tiler.runner.work.worker_state import WorkerState
@@ -84,7 +84,6 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
         with sent(task.job.slide_id, levels, send):
             result = attempt(task, state)
         send(result)
-        gc.enable()
     state.close()
 
 
