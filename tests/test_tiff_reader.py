@@ -154,7 +154,7 @@ VARIANTS = {
 
 
 @pytest.fixture(scope="module")
-def link_index(tmp_path_factory):
+def twins(tmp_path_factory):
     """Each variant, open in both readers."""
     folder = tmp_path_factory.mktemp("variants")
     pairs = {}
