@@ -178,7 +178,8 @@ def expected_jobs(
     ``shuffle`` gives another order each time.
     """
     sweeper = str(OmegaConf.select(config, "hydra.sweeper._target_"))
-    swept = [line for line in lines if line.is_sweep_override()]
+    last = {line.get_key_element(): line for line in lines}  # of a key that is set twice
+    swept = [line for line in last.values() if line.is_sweep_override()]
     ordered = [x.is_discrete_sweep() and not getattr(x.value(), "shuffle", False) for x in swept]
     if not sweeper.endswith(".BasicSweeper") or not all(ordered):
         return None
