@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -170,6 +171,25 @@ def test_a_file_of_others_under_a_name_of_a_runs_is_never_replaced(
     assert [path.name for path in (folder / "out").iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("more", "name", "text"),
+    [
+        ([], "slides.csv", "slide_id,status,reason\nA,exclude,blurred\n"),
+        (["-m", "threshold=0.1,0.2"], "sweep.csv", "job,accuracy\n1,0.5\n"),
+        (["-m", "threshold=0.1,0.2"], "sweep.csv", "job,slide_id,status,reason\n1,A,bad,dark\n"),
+    ],
+)
+def test_a_users_table_with_some_columns_of_tilers_is_the_users(
+    folder: Path, more: list[str], name: str, text: str
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / name).write_text(text)
+    result = tiler("slides=files", "slides.paths=slides", *WORDS, "out=out", *more, cwd=folder)
+    assert result.returncode == 2, result.stderr
+    assert f"out/{name} is not a file that tiler wrote" in complaint(result)
+    assert (folder / "out" / name).read_text() == text
+
+
 def test_what_a_run_leaves_is_its_own(folder: Path) -> None:
     words = ["slides=files", "slides.paths=slides", *WORDS, "out=out"]
     for more in (["dry_run=true"], [], ["threshold=0.1"], ["dry_run=true"]):
@@ -180,6 +200,35 @@ def test_what_a_run_leaves_is_its_own(folder: Path) -> None:
     (folder / "out/notes.txt").write_text("mine")
     assert tiler(*words, cwd=folder).returncode == 0
     assert (folder / "out/notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml", "a link"])
+@pytest.mark.parametrize("of_sweep", [False, True])
+def test_hydras_own_files_replace_none_of_others(folder: Path, name: str, of_sweep: bool) -> None:
+    place = folder / ("out/threshold=0.1/.hydra" if of_sweep else "out/.hydra")
+    if name == "a link":
+        (folder / "mine").mkdir()
+        place.parent.mkdir(parents=True)
+        place.symlink_to(folder / "mine")
+    else:
+        place.mkdir(parents=True)
+        (place / name).write_text("password: mine\n")
+    before = contents(folder)
+    words = [*(["-m", "threshold=0.1,0.2"] if of_sweep else []), "hydra.output_subdir=.hydra"]
+    result = tiler("slides=files", "slides.paths=slides", *WORDS, "out=out", *words, cwd=folder)
+    assert result.returncode in (2, 4), result.stderr
+    assert ".hydra" in complaint(result)
+    assert contents(folder) == before
+
+
+def test_hydras_own_files_may_be_replaced_by_it(folder: Path) -> None:
+    (folder / "out/.hydra").mkdir(parents=True)
+    (folder / "out/.hydra/mine.yaml").write_text("password: mine\n")
+    words = ["slides=files", "slides.paths=slides", *WORDS, "hydra.output_subdir=.hydra"]
+    for more in ([], ["threshold=0.1"], ["-m", "threshold=0.1,0.2"], ["-m", "threshold=0.1,0.2"]):
+        result = tiler(*words, "out=out", *more, cwd=folder)
+        assert result.returncode == 0, result.stderr
+    assert (folder / "out/.hydra/mine.yaml").read_text() == "password: mine\n"
 
 
 SWEEP = ["-m", "threshold=0.1,0.9", "slides=files", "slides.paths=slides", *WORDS]
@@ -214,6 +263,15 @@ def test_what_a_sweep_leaves_is_its_own(folder: Path) -> None:
         result = tiler(*SWEEP, f"threshold={threshold}", "out=out", cwd=folder)
         assert result.returncode == (2 if "2" in threshold else 0), result.stderr
         assert "not a file that tiler wrote" not in result.stderr
+
+
+def test_a_sweep_that_is_refused_leaves_the_lock_of_another_one(folder: Path) -> None:
+    (folder / "out").mkdir()
+    with (folder / "out/.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = tiler(*SWEEP, "out=out", cwd=folder)
+    assert result.returncode == 5, result.stderr
+    assert (folder / "out/.lock").is_file()
 
 
 def test_a_refused_job_leaves_a_file_of_others_as_it_is(folder: Path) -> None:

@@ -127,6 +127,15 @@ def test_what_hydra_needs_is_accepted(words: list[str]) -> None:
         (["hydra/job_logging=default", f"{LOG}.handlers.file.filename='"
           "${hydra.runtime.output_dir}/run.json'"], f"{LOG}.handlers.file.filename="),
         (["hydra/hydra_logging=hydra_debug"], "hydra.hydra_logging.handlers.file.filename="),
+        (["hydra/job_logging=default", f"+{LOG}.handlers.file.mode=w"],
+         f"{LOG}.handlers.file.mode=w: "),
+        ([f"+{LOG}={{handlers: {{x: {{class: logging.handlers.RotatingFileHandler, filename: '"
+          "${hydra.runtime.output_dir}/x.log', maxBytes: 1, backupCount: 1}}}"],
+         f"{LOG}.handlers.x.class=logging.handlers.RotatingFileHandler"),
+        (["hydra.output_subdir=conf"], "hydra.output_subdir=conf: "),
+        (["hydra.output_subdir=."], "hydra.output_subdir=.: "),
+        (["hydra.output_subdir='../mine'"], "hydra.output_subdir=../mine: "),
+        (["hydra.output_subdir='${name}'"], "hydra.output_subdir=${name}: "),
         (["hydra.hydra_logging.handlers.console.stream=ext://os.environ"], "hydra.hydra_logging."),
         (["+hydra.job.env_set.TILER_TARGETS=os"], "hydra.job.env_set.TILER_TARGETS: "),
         (["+hydra.job.env_set.LD_PRELOAD=x.so"], "hydra.job.env_set.LD_PRELOAD: "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from tiler.config.compose import VERSION_BASE, Composed, compose
 from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job, remove_if_empty
 from tiler.config.schema import register_schema
-from tiler.config.sweeps.checks import check_sweep
+from tiler.config.sweeps.checks import check_hydras_files, check_sweep
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
 from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_slurm
@@ -81,6 +81,7 @@ def _printed(line: CommandLine) -> int:
 def _composed_and_run(line: CommandLine, started: float) -> int:
     composed = _explained(lambda: compose(line))
     command = Command(Path.cwd(), started, composed.typed)
+    check_hydras_files(composed.config, of_sweep=composed.sweeps)
     if composed.sweeps:
         return _swept(line, composed, command)
     codes: list[int] = [ExitCode.DONE]
@@ -99,28 +100,26 @@ def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
     config, lines = composed.config, composed.lines
     _explained(lambda: check_sweep(config, lines))
     place = Path(config.hydra.sweep.dir)
-    try:
-        with locked(place):
-            sweep = _explained(lambda: begin_sweep(config, lines, command.folder))
-            command = replace(command, sweep=sweep.context)
+    with ExitStack() as after, locked(place):
+        after.callback(remove_if_empty, place, LOCK, "multirun.yaml")
+        sweep = _explained(lambda: begin_sweep(config, lines, command.folder))
+        command = replace(command, sweep=sweep.context)
 
-            def job(config: DictConfig) -> None:
-                do_job(config, command)
+        def job(config: DictConfig) -> None:
+            do_job(config, command)
 
-            own = sweep.naming(), *flat_folder(config), "hydra.mode=MULTIRUN"
-            submitted, slurm_jobs = SubmittedJobs(config), watch_slurm(config, sweep.context.keys)
-            try:
-                with interruptible():
-                    code = _launched(line, [*line.overrides, *own], job)
-                    if slurm_jobs and code == JobError.exit_code:
-                        slurm_jobs.wait()
-            except Interrupted as stop:
-                code = stop.exit_code
-            if code in STOPPED:
-                submitted.cancel()
-            return end_sweep(sweep, code)
-    finally:
-        remove_if_empty(place, LOCK, "multirun.yaml")
+        own = sweep.naming(), *flat_folder(config), "hydra.mode=MULTIRUN"
+        submitted, slurm_jobs = SubmittedJobs(config), watch_slurm(config, sweep.context.keys)
+        try:
+            with interruptible():
+                code = _launched(line, [*line.overrides, *own], job)
+                if slurm_jobs and code == JobError.exit_code:
+                    slurm_jobs.wait()
+        except Interrupted as stop:
+            code = stop.exit_code
+        if code in STOPPED:
+            submitted.cancel()
+        return end_sweep(sweep, code)
 
 
 def _launched(

@@ -27,8 +27,10 @@ def mask_hydras_files(out: Path, sweep: Path | None) -> None:
     sweep
         The folder of the sweep that it is part of, if it is of one.
     """
+    from tiler.runner.guard import HYDRAS
+
     subdir = HydraConfig.get().output_subdir
-    files = sorted(out.joinpath(subdir).glob("*.yaml")) if subdir else []
+    files = [out / subdir / name for name in HYDRAS] if subdir else []
     if sweep is not None:
         files.append(sweep / _MULTIRUN)
     for path in files:

@@ -13,9 +13,12 @@ from pathlib import Path
 from tiler.errors import ConfigError
 from tiler.runner.work.job import SlideJob
 from tiler.storage.companions import companions
-from tiler.storage.destinations import check_writable
+from tiler.storage.destinations import check_writable, own_folder
 
 _OBJECT = rb'\{\s*"tiler": '
+
+_SLIDES = rb"slide_id,status,reason,candidates,kept[\n\r,]"
+_SWEEP = rb"job,(.*,)?" + _SLIDES
 
 _LOCKS = {".lock": rb"\Z|\d+\n", ".lock-holder.json": rb'\{"pid": '}
 
@@ -23,21 +26,26 @@ _RUNS = {
     "run.json": _OBJECT,
     "budget.json": _OBJECT,
     "refused.json": rb'\{\s*"(tiler|overrides)": ',
-    "slides.csv": rb"slide_id,status,reason\b",
+    "slides.csv": _SLIDES,
     "events.jsonl": rb'\{"time": "',
     "run.log": rb"\Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ",
     **_LOCKS,
 }
 """The files that a run writes into its folder, and how each begins."""
 
+_HYDRAS_NODE = rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)"
+
 _SWEEPS = {
-    "sweep.csv": rb"job,",
+    "sweep.csv": _SWEEP,
     "sweep.json": _OBJECT,
-    "multirun.yaml": rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)",
+    "multirun.yaml": _HYDRAS_NODE,
     **_LOCKS,
 }
 _DRAWN = ("sweep.png", "sweep.parquet")
 """Files of a sweep that are its own where its ``sweep.json`` lies beside them."""
+
+HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
+"""The files that Hydra writes into its ``output_subdir``."""
 
 NAMES = (*_RUNS, *_SWEEPS, *_DRAWN)
 """What files in ``out`` may be written over."""
@@ -78,6 +86,36 @@ def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
             f"{out / foreign[0]} is not a file that tiler wrote, and the run would replace it;"
             " move it away, or use another out"
         )
+
+
+def refuse_foreign_hydra_files(folder: Path, subdir: str, *, of_sweep: bool) -> None:
+    """Refuse to have Hydra write over files that have the names of its own, but are of others.
+
+    Parameters
+    ----------
+    folder
+        Of the run, or of the sweep whose jobs lie at most two folders below.
+    subdir
+        Hydra's ``output_subdir``.
+    of_sweep
+        True for a sweep.
+
+    Raises
+    ------
+    ConfigError, DestinationError
+        As ``refuse_foreign_files``; when the folder is a link.
+    """
+    places = (f"{above}{subdir}" for above in (("*/", "*/*/") if of_sweep else ("",)))
+    for place in (found for pattern in places for found in sorted(folder.glob(pattern))):
+        own_folder(place)
+        there = [name for name in HYDRAS if os.path.lexists(place / name)]
+        for name in there:
+            check_writable(place / name)
+        if there and not ("hydra.yaml" in there and _begins(place / "hydra.yaml", _HYDRAS_NODE)):
+            raise ConfigError(
+                f"{place / there[0]} is not a file of a run of tiler, and Hydra would replace it;"
+                " use another out, or leave out hydra.output_subdir"
+            )
 
 
 def is_own(path: Path) -> bool:

@@ -34,6 +34,7 @@ _HARMLESS_INTERPOLATION = re.compile(
     r"|(?:oc\.env|now|tiler_home|tiler_name|tiler_job_folder):)"
 )
 """Of a key that is written out, or of a resolver that yields no ``$`` of its own."""
+SUBDIR = ".hydra"
 _VARIABLES = "hydra.job.env_set"
 _PICKLES = {"submitit_folder": "${hydra.sweep.dir}/.submitit/%j", "temp_folder": None}
 """Folders from which launchers load pickles, with their defaults."""
@@ -69,6 +70,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
         *logging_problems("hydra.hydra_logging", own["hydra_logging"]),
         *logging_problems("hydra.job_logging", own["job_logging"], own["job"]["name"]),
         *_variable_problems(own["job"], typed),
+        *_subdir_problems(own["output_subdir"]),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -143,6 +145,12 @@ def _variable_problems(job: Mapping[str, Any], typed: Collection[str]) -> Iterat
                 f"{_VARIABLES}.{name}: a file sets an environment variable; set it in the command,"
                 f" as +{_VARIABLES}.{name}=…"
             )
+
+
+def _subdir_problems(subdir: Any) -> Iterator[str]:
+    """What is wrong with the folder for Hydra's own files, which may be anybody's elsewhere."""
+    if subdir not in (None, SUBDIR):
+        yield f"hydra.output_subdir={subdir}: Hydra's own files go to {SUBDIR}, or nowhere (null)"
 
 
 def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:

@@ -12,8 +12,8 @@ _SECTIONS = {
     "formatters": "format datefmt style validate",
     "filters": "name",
     "handlers": (
-        "level formatter filters stream filename mode encoding delay errors maxBytes backupCount"
-        " when interval utc capacity flushLevel target"
+        "level formatter filters stream filename mode encoding delay errors capacity flushLevel"
+        " target"
     ),
     "loggers": "level handlers filters propagate",
 }
@@ -25,10 +25,10 @@ _HANDLERS = (
     "logging.StreamHandler",
     "logging.FileHandler",
     "logging.NullHandler",
-    "logging.handlers.RotatingFileHandler",
-    "logging.handlers.TimedRotatingFileHandler",
     "logging.handlers.MemoryHandler",
 )
+"""None that removes a file, for it may be the user's."""
+
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _IMPORTING = ("ext://", "cfg://")
 _FOLDER = "${hydra.runtime.output_dir}/"
@@ -94,6 +94,8 @@ def _entry_problems(key: str, section: str, entry: Any, job: str | None) -> Iter
                     f" {_FOLDER}NAME.log, in hydra.job_logging"
                 )
             continue
+        if section == "handlers" and name == "mode" and value != "a":
+            yield f"{key}.mode={value}: lines are added to a log; leave mode out"
         yield from _importing(f"{key}.{name}", value)
 
 

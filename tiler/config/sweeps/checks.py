@@ -37,6 +37,24 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     _check(config, swept_by(lines))
 
 
+def check_hydras_files(config: DictConfig, *, of_sweep: bool) -> None:
+    """Refuse a command whose Hydra would write its own files over others'.
+
+    Raises
+    ------
+    ConfigError, DestinationError
+        When it would.
+    """
+    from tiler.runner.guard import refuse_foreign_hydra_files
+
+    hydras = config.hydra
+    if hydras.output_subdir is None:
+        return
+    with suppress(OmegaConfBaseException):  # what only a job can resolve
+        folder = hydras.sweep.dir if of_sweep else hydras.run.dir
+        refuse_foreign_hydra_files(Path(folder), hydras.output_subdir, of_sweep=of_sweep)
+
+
 def check_launcher(launcher: str, engine: str) -> None:
     """Refuse a pool of processes in each of many parallel jobs.
 
