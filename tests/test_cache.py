@@ -237,7 +237,7 @@ def test_bad_entries_are_replaced_and_reported(
     again = tiler(*SWEEP, *slides, "out=sweep", cwd=tmp_path)
     assert again.returncode == 0
     assert outputs(tmp_path / "sweep") == outputs(plain)
-    assert again.stderr.count("WARNING") == again.stderr.count(": made anew") == 3
+    assert again.stderr.count("WARNING") == again.stderr.count("; it is computed again") == 3
     assert "the cached mask " in again.stderr
     assert "the cached grid " in again.stderr
     assert cache_counts(tmp_path / "sweep")["masks made"] == 1
@@ -337,7 +337,7 @@ def test_a_crafted_entry_changes_nothing(slides: list[str], tmp_path: Path, what
     again, cells = found()
     assert again.made == (("mask", "grid")[number],)
     (note,) = again.notes
-    assert note.endswith(": made anew")
+    assert note.endswith("; it is computed again")
     np.testing.assert_array_equal(again.mask, honest.mask)
     for name, array in vars(honest_cells).items():
         np.testing.assert_array_equal(vars(cells)[name], array)

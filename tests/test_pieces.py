@@ -26,8 +26,10 @@ from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.files import digest
 from tiler.protocols import WSIReader
 from tiler.runner.engines import SerialEngine
-from tiler.runner.run import Policy, RunResult, run
+from tiler.runner.ledger import RunResult
+from tiler.runner.run import run
 from tiler.runner.signals import Interrupted
+from tiler.runner.stock import Policy
 from tiler.runner.work import folders, journal, pieces
 from tiler.runner.work.job import SlideJob
 

@@ -28,8 +28,9 @@ from tiler.files import write_whole
 from tiler.protocols import Exported, WSIReader
 from tiler.runner.engines import SerialEngine
 from tiler.runner.limits import Limits
-from tiler.runner.run import Policy, run
+from tiler.runner.run import run
 from tiler.runner.signals import Interrupted
+from tiler.runner.stock import Policy
 from tiler.runner.store.record_file import read_record
 from tiler.runner.work import journal
 from tiler.runner.work.job import SlideJob, SlideRow

@@ -1,4 +1,4 @@
-"""Files as they were written: what an exporter tells of them, and what a record vouches for."""
+"""Files as they were written: name, size and SHA-256 of each."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tiler.protocols import SlideEntry, Tracker
 from tiler.runner.engines.base import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.limits import Limits
-from tiler.runner.run import Policy
+from tiler.runner.stock import Policy
 from tiler.runner.work.job import SlideJob
 from tiler.storage.companions import one_per_series
 

@@ -83,20 +83,19 @@ def export(
 def export_each(
     exporter: WritesTiles, source: WSIReader, regions: Regions, folder: Path
 ) -> Iterator[WrittenFile | FailedTile]:
-    """Have an exporter write tiles; what came of each.
+    """Have an exporter write tiles, and yield the result of each.
 
     Raises
     ------
     ComponentError
-        When something else comes of one.
+        When a result is neither a file nor a failed tile.
     """
     for item in exporter.export_each(source, regions, folder):
         found: object = item
         if not isinstance(found, WrittenFile | FailedTile):
-            what = (
-                f"{_name(exporter)}.export_each gave {shown(found)}; give WrittenFile or FailedTile"
-            )
-            raise ComponentError(source.name, f"{what} (see tiler.protocols)")
+            what = f"{_name(exporter)}.export_each yielded {shown(found)}"
+            fix = "yield WrittenFile or FailedTile (see tiler.protocols)"
+            raise ComponentError(source.name, f"{what}; {fix}")
         yield found
 
 

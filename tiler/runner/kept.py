@@ -1,4 +1,4 @@
-"""What stays of an earlier run: the files of exporters, or all that a slide's folder contains."""
+"""Output of an earlier run that stays: files of some exporters, or a whole slide folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiler.storage.safe_text import masked
 
 
 def kept_reason(job: SlideJob, record: Record, error: TilerError) -> str:
-    """Why a slide cannot be done now, and that its output of an earlier run stays."""
+    """Return why a slide cannot be redone, with the settings of the output that stays."""
     old = [
         f"{key}={before}"
         for key, before, _ in changes(shared(record.settings), shared(job.settings))
@@ -59,12 +59,12 @@ def failed_row(
 
 
 def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> Record:
-    """A record that vouches for the files of some exporters of an earlier one, too.
+    """Return a record that also lists the files of some exporters of an earlier record.
 
     Raises
     ------
     ChangedError
-        When those are of other tiles.
+        When the earlier files are of other tiles.
     """
     why = _difference(record, earlier, names)
     if why or earlier is None:
@@ -89,7 +89,7 @@ def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> R
 
 
 def _difference(record: Record, earlier: Record | None, names: Sequence[str]) -> str:
-    """How tiles of a record differ from those of an earlier one; empty if they are the same."""
+    """Return how the tiles of two records differ; empty if they are the same."""
     if earlier is None or not earlier.exporters.keys() >= set(names):
         return "the earlier record is gone"
     if record.source != earlier.source or record.inputs != earlier.inputs:
@@ -103,7 +103,7 @@ def _difference(record: Record, earlier: Record | None, names: Sequence[str]) ->
 
 
 def is_of(job: SlideJob, record: Record) -> bool:
-    """Whether a record vouches for all that a job was to make."""
+    """Return whether a record lists everything that a job makes."""
     return (
         record.slide_id == job.slide_id
         and shared(record.settings) == shared(job.settings)
@@ -117,5 +117,5 @@ def is_of(job: SlideJob, record: Record) -> bool:
 
 
 def code_key(exporter: str) -> str:
-    """What the code of an exporter is called among that of a job."""
+    """Return the key of an exporter's code in ``SlideJob.code``."""
     return f"{EXPORTER}.{exporter}"

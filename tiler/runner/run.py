@@ -1,11 +1,11 @@
-"""A run: every slide ends complete and vouched for, or named with its reason."""
+"""Run: each slide ends complete and recorded, or failed with a reason."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tiler.runner.reporting.progress import progress
 from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
-from tiler.runner.stock import Stock, take_stock
+from tiler.runner.stock import Policy, Stock, take_stock
 from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.store.lock import held
 from tiler.runner.work.folders import clear, new_work
@@ -37,22 +37,6 @@ from tiler.storage.destinations import make_folder
 from tiler.trackers import NoTracker
 
 log = logging.getLogger("tiler")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How a run treats what it finds in its folder.
-
-    Attributes
-    ----------
-    verify
-        How finished slides are checked: ``size``, ``hash`` or ``none``.
-    on_change
-        What happens to slides made with other settings: ``redo`` them, or ``refuse`` the run.
-    """
-
-    verify: str = "size"
-    on_change: str = "redo"
 
 
 def run(
@@ -64,7 +48,7 @@ def run(
     limits: Limits = NO_LIMITS,
     tracking: AbstractContextManager[Tracking] | None = None,
 ) -> RunResult:
-    """Tile slides into ``out``, leaving alone what is done already.
+    """Tile slides into ``out``; slides that are done already stay as they are.
 
     Parameters
     ----------
@@ -75,11 +59,11 @@ def run(
     engine
         Does the work.
     facts
-        What ``run.json`` is to say of the configuration.
+        The facts about the configuration for ``run.json``.
     policy
-        How to treat what is there.
+        The policy for output that is already there.
     limits
-        What it may write at most: looked at before anything is written.
+        The limits of what it may write; they are checked before anything is written.
     tracking
         See ``tracked``; it begins when the folder has been checked. None for no tracking.
 
@@ -108,14 +92,14 @@ def dry_run(
     limits: Limits = NO_LIMITS,
     startup: float = 0.0,
 ) -> Budget:
-    """Find out what ``run`` would write and how long it would take; write ``budget.json`` alone.
+    """Predict what ``run`` would write and how long it would take; write only ``budget.json``.
 
     Parameters
     ----------
     jobs, out, engine, facts, policy, limits
-        As for ``run``; what it would refuse is refused here too.
+        As for ``run``; the same refusals apply.
     startup
-        Seconds that the command took to get here, for the run will take them too.
+        Seconds of start-up, which a run takes too.
 
     Raises
     ------
@@ -148,7 +132,7 @@ class _Run:
         self._ledger = Ledger(jobs, out, facts, events, tracking)
 
     def go(self, limits: Limits) -> RunResult:
-        """Do what is not done, and report, also when the run is cut short."""
+        """Do the slides that are not done, and write the tables, also after an interruption."""
         code = 0
         try:
             with interruptible():
@@ -160,9 +144,7 @@ class _Run:
             pending = len(self._jobs) - len(self._ledger.rows)
             log.warning(
                 "interrupted; %d done, %d pending; re-run to resume (out=%s)",
-                len(self._ledger.rows),
-                pending,
-                self._out,
+                *(len(self._ledger.rows), pending, self._out),
             )
         except BaseException as error:
             if self._ledger.begun:
@@ -181,7 +163,7 @@ class _Run:
         self._ledger.close_failed(code, text)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
-        """What ``go`` would cost."""
+        """Predict the cost of ``go``."""
         try:
             with interruptible():
                 stock, found = self._taken_stock(), Budget()
@@ -198,7 +180,7 @@ class _Run:
         return budget
 
     def _taken_stock(self) -> Stock:
-        """What is in the folder, told to everybody."""
+        """Look at the folder, and report what is there."""
         stock = take_stock(self._jobs, self._out, self._policy.verify)
         changed = stock.changed
         if changed and self._policy.on_change == "refuse":
@@ -240,7 +222,7 @@ class _Run:
         raise ConfigError(why)
 
     def _estimated(self, todo: Sequence[SlideJob], watch: Stopwatch) -> Budget:
-        """What slides would cost, found in a folder that goes."""
+        """Predict the cost of slides, in a temporary folder."""
         work = new_work(self._out, "sample")
         try:
             return estimate(todo, watch, work.slide)

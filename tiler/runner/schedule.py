@@ -1,4 +1,4 @@
-"""The order of work: which task next, and what its end means for its slide."""
+"""Schedule tasks: choose the next one, and act on its result."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from tiler.written import WrittenFile
 log = logging.getLogger("tiler")
 
 Cut = Callable[[Regions], Iterable[Regions]]
-"""What shares a slide's tiles out into pieces of work."""
+"""Divide a slide's tiles into pieces of work."""
 
 
 @dataclass
 class _Slide:
-    """A slide on its way."""
+    """A slide in work."""
 
     job: SlideJob
     work: Work
@@ -63,7 +63,7 @@ class _Slide:
 
 
 class Schedule:
-    """Leads slides through an engine.
+    """Run slides through an engine.
 
     Pieces of slides that are already begun come first, so that few slides are open at a time.
     A slide whose worker died is tried once more when nothing else runs.
@@ -75,7 +75,7 @@ class Schedule:
     out
         Finished slides appear in its folder ``slides``.
     bar, events
-        Are told of what happens.
+        Receive the progress and the events.
     cut
         Which tiles are written, and in which pieces.
     verify
@@ -141,7 +141,7 @@ class Schedule:
                 again.append(ended)
 
     def _fill(self, fresh: deque[SlideJob], again: deque[SlideJob]) -> None:
-        """Give the engine as much as it wants to have under way."""
+        """Submit tasks until the engine has as many as it has slots."""
         while self._under_way < self._engine.slots:
             if not self._ready:
                 if fresh:
@@ -163,7 +163,7 @@ class Schedule:
         self._ready.append(PlanTask(job, work, self._verify))
 
     def _advance(self, slide: _Slide, task: Task, result: object) -> None:
-        """Take in a task's result and make ready what follows from it."""
+        """Use a task's result, and prepare the tasks that follow it."""
         job = slide.job
         if isinstance(task, PlanTask):
             assert isinstance(result, Planned)

@@ -15,6 +15,22 @@ _REASONS = 3
 
 
 @dataclass(frozen=True)
+class Policy:
+    """Policy for output that is already in the folder.
+
+    Attributes
+    ----------
+    verify
+        How finished slides are checked: ``size``, ``hash`` or ``none``.
+    on_change
+        What happens to slides made with other settings: ``redo`` them, or ``refuse`` the run.
+    """
+
+    verify: str = "size"
+    on_change: str = "redo"
+
+
+@dataclass(frozen=True)
 class Replaced:
     """What a run replaces of earlier runs.
 

@@ -187,7 +187,7 @@ class Stopwatch:
         if not self.slides:
             self.waited = time.perf_counter() - self._start - result.first
         if isinstance(task, PlanTask):
-            self.slides[task.job.slide_id] = Times()  # after a worker's death it begins anew
+            self.slides[task.job.slide_id] = Times()  # after a worker's death it begins again
         times = self.slides[task.job.slide_id]
         if isinstance(task, TilesTask):
             times.samples[task.exporter].add(len(task.regions), result)

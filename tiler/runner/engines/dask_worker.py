@@ -20,7 +20,7 @@ from tiler.runner.work.job import SlideJob
 from tiler.runner.work.tasks import Task
 from tiler.runner.work.worker_state import WorkerState
 
-_desk: WorkerState | None = None
+_state: WorkerState | None = None
 _at_work = threading.Lock()
 """A process does one task at a time, in however many threads: it has one working folder."""
 
@@ -48,18 +48,18 @@ def attempt_at_home(
 
 def _done(task: Task, home: Home) -> object:
     """Run a task if this worker has the run's versions and folder."""
-    global _desk
-    if _desk is None:
+    global _state
+    if _state is None:
         clean_log_records()
-        _desk = WorkerState()
+        _state = WorkerState()
     if code_of_job(task.job) != home.code:
         what = "; ".join(_differences(home.versions)) or "of the code of tiler or of your own parts"
         return _refused(
-            f"has other versions than the run ({what}): install the same, start it anew"
+            f"has other versions than the run ({what}): install the same, start it again"
         )
     try:
         with chdir(home.folder):
-            return attempt(task, _desk)
+            return attempt(task, _state)
     except OSError as error:
         what = f"cannot enter the folder that the run was started in ({error.strerror})"
         return _refused(f"{what}: start it in one that all machines share")

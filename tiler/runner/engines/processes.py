@@ -167,7 +167,7 @@ class _Worker:
             end(self._process)
 
     def _start(self) -> Process:
-        """The process, started anew where the last one is gone."""
+        """The process, started again where the last one is gone."""
         if self._process is None:
             self._started_in, self._process = take(self._workers)
         return self._process

@@ -17,7 +17,7 @@ class SerialEngine:
     """Runs each task when its result is asked for."""
 
     _waiting: deque[Task] = field(default_factory=deque, init=False, repr=False)
-    _desk: WorkerState = field(default_factory=WorkerState, init=False, repr=False)
+    _state: WorkerState = field(default_factory=WorkerState, init=False, repr=False)
 
     @property
     def slots(self) -> int:
@@ -37,7 +37,7 @@ class SerialEngine:
         """Run the task that waits longest."""
         task = self._waiting.popleft()
         with slide_named(task.job.slide_id):
-            return task, attempt(task, self._desk)
+            return task, attempt(task, self._state)
 
     def __enter__(self) -> SerialEngine:
         return self
@@ -48,4 +48,4 @@ class SerialEngine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._desk.close()
+        self._state.close()

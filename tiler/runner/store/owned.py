@@ -31,7 +31,7 @@ _MOVE_FOLDER = "move the folder away, or use another out"
 
 
 def first_foreign(folder: Path) -> Foreign | None:
-    """Find the first thing under a slide's name that its record does not vouch for.
+    """Find the first thing under a slide's name that its record does not list.
 
     None also where there is nothing, or an empty folder.
     """

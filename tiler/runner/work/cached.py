@@ -123,7 +123,7 @@ def _identity(job: SlideJob) -> _Identity:
 
 @dataclass
 class _Shelf:
-    """The cache as the work on one slide uses it, and what came of that."""
+    """The cache as used for one slide, with notes about unusable entries."""
 
     job: SlideJob
     identity: _Identity
@@ -141,7 +141,7 @@ class _Shelf:
                 if found is not None:
                     return read(found)
             except ValueError as error:
-                self.notes.append(f"the cached {what} {error}: made anew")
+                self.notes.append(f"the cached {what} {error}; it is computed again")
         arrays = make()
         for array in arrays.values():
             array.flags.writeable = False  # as those are that come from the cache

@@ -39,7 +39,7 @@ from tiler.written import WrittenFile, WrittenFiles, joined
 
 @dataclass(frozen=True)
 class FinishTask:
-    """Write what a slide has in one piece, vouch for all of it and put it in its place.
+    """Write the files of whole-slide exporters and the record, and publish the folder.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class FinishTask:
 
 
 def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
-    """Look at every file once more before vouching for it."""
+    """Compare every file with its size before the record lists it."""
     _check_names(job, files)
     if (bad := files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
@@ -180,7 +180,7 @@ def _check_listed(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     for place, folders, names in os.walk(folder, topdown=False):
         names += [name for name in folders if Path(place, name).is_symlink()]
         if not names and Path(place) != folder:
-            with suppress(OSError):  # unless there are others in it: nothing vouches for it
+            with suppress(OSError):  # it stays if it contains files
                 Path(place).rmdir()
         for name in sorted(names) if foreign else ():
             path = Path(place, name).relative_to(folder).as_posix()

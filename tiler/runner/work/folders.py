@@ -38,9 +38,9 @@ class Work:
     Attributes
     ----------
     path
-        Where it lies.
+        The folder.
     slide_id
-        Whose it is.
+        The slide that it belongs to.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What is to be done on one slide, and what came of it."""
+"""The job and the result of one slide."""
 
 from __future__ import annotations
 

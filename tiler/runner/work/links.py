@@ -29,7 +29,7 @@ from tiler.written import WrittenFile, WrittenFiles, encoded, joined
 
 LinkIndex = Arrays
 """Columns, a row per tile, by location: ``locations`` int64 (N, 2), ``paths`` and ``sha256`` bytes
-(N,), ``sizes`` and ``times`` int64 (N,), as the records of their slides vouch for them."""
+(N,), ``sizes`` and ``times`` int64 (N,), as listed by the records of their slides."""
 
 _PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
 """Columns of an entry of the cache, and their kinds: where tiles lie, and when they were written.
@@ -42,9 +42,9 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
 
 
 def find_linkable(job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:
-    """The tiles of a slide that an exporter like this one wrote, and that a record vouches for."""
+    """The tiles of a slide that an exporter like this one wrote, and that a record lists."""
     known = _no_places() if job.cache is None else _known(job.cache, _key(job, name, exporter))
-    return _vouched(known, fingerprint(job.path))
+    return _recorded(known, fingerprint(job.path))
 
 
 def link_tiles(
@@ -161,7 +161,7 @@ def _known(cache: Path, key: str) -> Arrays:
     return _sorted(entry)
 
 
-def _vouched(known: Arrays, source: Fingerprint) -> LinkIndex:
+def _recorded(known: Arrays, source: Fingerprint) -> LinkIndex:
     """Those of some places where a record of the same slide lists a file of that name."""
     columns: list[tuple[WrittenFiles, npt.NDArray[np.intp], bytes]] = []
     for folder in np.unique(known["folders"]).tolist():
