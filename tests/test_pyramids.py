@@ -131,6 +131,12 @@ def test_a_padded_level_that_several_downsamples_explain_is_left_out():
     assert "several downsamples" in found.left_out[0]
 
 
+def test_a_level_that_is_larger_than_level_0_is_left_out():
+    found = sizes_of((60, 70), (64, 96), tile=(32, 32))
+    assert found.sizes == ((60, 70),)
+    assert found.left_out == ("an image of 64x96 pixels is larger than level 0",)
+
+
 @pytest.mark.parametrize(
     ("stated", "downsample", "shown"),
     [

@@ -71,6 +71,8 @@ def pyramid(images: Sequence[StoredLevel]) -> Pyramid:
                 f"the level of {_text(fit.size)} pixels is not used: it is padded to whole tiles,"
                 " and several downsamples fit its size"
             )
+        elif downsample < 1:
+            left_out.append(f"an image of {_text(fit.size)} pixels is larger than level 0")
         else:
             levels.append((fit.index, _shown(base, fit, downsample), downsample))
     levels.sort(key=lambda level: level[2])

@@ -126,6 +126,8 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
     if vendor is None or any(is_tiled(tags) for tags in below):
         return _by_tags(request, [pages[0], *others], image, notes)
     natives = _levels_among(pages, vendor, slide)
+    if generic and natives[0].size.width > image.size.width:  # OpenSlide takes it for level 0
+        return _by_tags(request, [pages[0], *others], image, notes)
     if vendor == "aperio" and len(natives) > 1 and any(level.sparse.any() for level in natives):
         # OpenSlide paints them from the next finer level, and tiles above them as well.
         raise UnfitError(slide, "a pyramid with missing tiles")
@@ -191,7 +193,7 @@ def _by_tags(
         raise UnfitError(request.slide, f"{image} is not tiled")
     natives = [native_level(tags, request.slide) for tags in directories]
     sizes = [tuple(level.size) for level in natives]
-    if max(width for width, _ in sizes) > image.size.width:
+    if max(width for width, _ in sizes) > image.stored.width:
         raise UnfitError(request.slide, f"its first level is not the largest: {sizes}")
     levels = pyramid([StoredLevel(level.size, level.tile) for level in natives])
     scale = _scale(first, image)

@@ -9,7 +9,7 @@ from tiler.errors import ConfigError, Fix, OpenError
 from tiler.geometry import Size
 from tiler.readers.tiff.ome import OmeError, OmeImage, is_ome, ome_images
 from tiler.readers.tiff.pixels import number_of, pixel_format
-from tiler.readers.tiff.tile_table import is_reduced, page_size
+from tiler.readers.tiff.tile_table import is_reduced, is_tiled, page_size, stored_size
 from tiler.readers.tiff_directories import Tags
 
 DESCRIPTION = 270
@@ -33,6 +33,8 @@ class TiffImage:
         The page of its level 0.
     size
         Of its level 0.
+    stored
+        The same, if its last native tiles count as a whole.
     ome
         Its facts in OME-XML.
     """
@@ -40,6 +42,7 @@ class TiffImage:
     number: int
     page: int
     size: Size
+    stored: Size
     ome: OmeImage | None = None
 
     def __str__(self) -> str:
@@ -58,11 +61,16 @@ def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
         for number, image in enumerate(listed):
             page = image.page
             if page is not None and page < len(pages) and page_size(pages[page]) == image.size:
-                found.append(TiffImage(number, page, image.size, image))
+                stored = stored_size(pages[page])
+                found.append(TiffImage(number, page, image.size, stored, image))
     if found:
         return found
     starts = [page for page, tags in enumerate(pages) if page == 0 or not is_reduced(tags)]
-    return [TiffImage(number, page, page_size(pages[page])) for number, page in enumerate(starts)]
+    return [_image(number, page, pages[page]) for number, page in enumerate(starts)]
+
+
+def _image(number: int, page: int, tags: Tags) -> TiffImage:
+    return TiffImage(number, page, page_size(tags), stored_size(tags))
 
 
 def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
@@ -92,7 +100,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
     OpenError
         When a later page is larger, so that the first one is not the slide.
     """
-    images = [TiffImage(number, number, page_size(tags)) for number, tags in enumerate(pages)]
+    images = [_image(number, number, tags) for number, tags in enumerate(pages)]
     largest = choose_image(images, None, slide)
     if largest.number:
         raise OpenError(
@@ -130,10 +138,30 @@ def notes_for_openslide(
         image = choose_image(images, series, slide)
         if image.page:
             raise _not_first(slide, image, images[0])
+        if vendor == _GENERIC:
+            _check_widest(pages, slide)
         return note_on(image, images)
     if series:
         raise OpenError(slide, f"series={series}: OpenSlide reads one image of a file, 0")
     return {}
+
+
+def _check_widest(pages: Sequence[Tags], slide: str) -> None:
+    """Refuse a file of which OpenSlide takes a padded level for level 0: it sorts them by width."""
+    first = page_size(pages[0])
+    for tags in pages[1:]:
+        size = page_size(tags)
+        if is_reduced(tags) and is_tiled(tags) and size.width > first.width:
+            raise OpenError(
+                slide,
+                f"OpenSlide takes a level of {_text(size)} pixels for level 0, because that is"
+                f" wider than the slide of {_text(first)}",
+                fix=Fix("use reader=tiff", "use TiffReader(path)"),
+            )
+
+
+def _fits_into(size: Size, other: Size) -> bool:
+    return size.width <= other.width and size.height <= other.height
 
 
 def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
@@ -150,13 +178,18 @@ def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
 def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) -> TiffImage:
     """Return the image that is the slide: the one with the given number, else the largest.
 
+    A slide smaller than a native tile has levels that are larger, as they are padded to whole
+    tiles. So an image that fits into the first one's tiles is not larger than that.
+
     Raises
     ------
     OpenError
         When no image has that number, with those that there are.
     """
     if series is None:
-        return max(images, key=lambda image: image.size.width * image.size.height)
+        first, *others = images
+        larger = [image for image in others if not _fits_into(image.size, first.stored)]
+        return max([first, *larger], key=lambda image: image.size.width * image.size.height)
     for image in images:
         if image.number == series:
             return image

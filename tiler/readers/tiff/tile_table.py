@@ -125,6 +125,15 @@ def page_size(tags: Tags) -> Size:
     return Size(0, 0)
 
 
+def stored_size(tags: Tags) -> Size:
+    """The pixels of a page whose last native tiles count as a whole."""
+    size = page_size(tags)
+    match tags.get(TILE_WIDTH), tags.get(TILE_HEIGHT):
+        case int(across), int(down) if across > 0 and down > 0:
+            return Size(-(-size.width // across) * across, -(-size.height // down) * down)
+    return size
+
+
 def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The offsets and the byte counts of a directory: int64 (tiles,) each.
 
