@@ -144,6 +144,30 @@ def test_a_larger_image_that_cannot_be_read_is_named(tmp_path):
         open_slide(path)
 
 
+@pytest.mark.parametrize("size", [(20, 25), (20, 40), (40, 20)])
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("aperio", [False, True])
+def test_a_padded_level_that_is_larger_than_the_slide_is_not_the_slide(
+    tmp_path, size, kind, aperio
+):
+    slide_pixels, path = picture(*size, 200), tmp_path / "a.tif"
+    options = {"description": "Aperio Image Library v11\r\n|MPP = 1.0"} if aperio else {}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(slide_pixels, metadata=None, **TILE, **CM, **options)
+        for _ in range(2):
+            padded = np.full((32, 32, 3), 255, np.uint8)
+            tiff.write(padded, subfiletype=kind, metadata=None, **TILE, **options)
+    for reader in (TiffReader, OpenSlideReader):
+        with suppress(OpenError), reader(path) as slide:
+            assert slide.dimensions == size
+            whole = slide.read_region((0, 0), size, Level(0))
+            assert np.array_equal(whole, slide_pixels)
+    if not aperio:  # OpenSlide takes no Aperio slide whose levels are not in order
+        with open_slide(path) as slide:
+            assert slide.dimensions == size
+            assert slide.mpp == 1.0
+
+
 def test_a_pyramid_in_subifds_needs_no_ome_xml(tmp_path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
@@ -360,6 +384,10 @@ def test_images_are_found_by_the_pages_that_the_xml_names(tmp_path):
         ("Objective Power = 20x, 0.5 µm/px", 0.5, 20),
         ("resolution 0.5 microns per pixel", 0.5, None),
         ("MPP = 2.5e-1", 0.25, None),
+        ("MPP = 0,25; AppMag = 40", 0.25, 40),
+        ("0,25 µm/Pixel", 0.25, None),
+        ("mpp: 0.25,0.25", 0.25, None),
+        ("20x magnification: 20, 0.5 mpp", 0.5, 20),
         ("7" * 300_000 + " MPP = 0.25", 0.25, None),
     ],
 )
@@ -377,6 +405,13 @@ def test_an_mpp_in_words_is_found(tmp_path, reader, text, mpp, power):
         ("MPP = 0.25\nMPP = 0.5", "MPP = 0.25"),
         ("MPP unknown", "MPP unknown"),
         ("Camera, pixel size 5.5 um", "pixel size 5.5 um"),
+        ("MPP = 1,5", "MPP = 1,5"),
+        ("MPP = 1,234.5", "MPP = 1,234.5"),
+        ("scanned at 1,5 µm/px", "1,5 µm/px"),
+        ("-0.25 µm/px", "0.25 µm/px"),
+        ("250 nm/px", "250 nm/px"),
+        ("0.25 mpp, 0.5 mpp", "0.25 mpp"),
+        ("PhysicalSizeX=0.25", "PhysicalSizeX=0.25"),
     ],
 )
 def test_words_that_do_not_give_one_number_are_quoted_in_the_error(tmp_path, text, said):

@@ -11,20 +11,27 @@ from tiler.geometry import Size, is_number
 from tiler.readers.mpp import MPP_ANISOTROPY, agreed_mpp
 from tiler.readers.tiff.ome import Found, OmeError, OmeImage, is_ome, ome_images
 
-_NUMBER = r"(\d{0,9}\.?\d{1,15}(?:e[-+]?\d{1,3})?)"
+_EXPONENT = r"(?:e[-+]?\d{1,3})?"
+_NUMBER = (  # "0,25" is a decimal comma; "1,5" may be two numbers, and is none here
+    rf"((?>0?,\d{{1,15}}|\d{{0,9}}\.\d{{1,15}}{_EXPONENT}|\d{{1,15}}{_EXPONENT}(?!,\d)))(?!\.?\d)"
+)
 _PER_PIXEL = r"(?:[µ\u03bcu]m|microns?|micromet(?:er|re)s?)[ _-]?(?:per|/)[ _-]?(?:pixel|px)"
 _IS = r"[\s\"']{0,3}[:=][\s\"']{0,3}"
 
-# "MPP = 0.25", "mpp_x: 0.25", "YMicronsPerPixel=0.25"; and "0.25 µm/px"
+# "MPP = 0.25", "mpp_x: 0.25", "YMicronsPerPixel=0.25"; and "0.25 µm/px", "0.25 mpp"
 _MPP = re.compile(rf"(?<![a-z])([xy]?)[ _-]?(?:mpp|{_PER_PIXEL})[ _-]?([xy]?){_IS}{_NUMBER}", re.I)
-_UNIT_LAST = re.compile(rf"(?<![\w.]){_NUMBER}\s?{_PER_PIXEL}", re.I)
+_UNIT_LAST = re.compile(rf"(?<![\w.,-]){_NUMBER}\s?(?:{_PER_PIXEL}|mpp(?!\w|{_IS}))", re.I)
 # "AppMag = 40", "QuickMag: 20x", "Objective Power = 20"
 _POWER = re.compile(
     r"(?<![a-z])(?:(?:app|quick|scan|nominal|objective)?[ _-]?mag(?:nification)?"
     rf"|objective[ _-]?power){_IS}{_NUMBER}",
     re.I,
 )
-_ANY_WORD = re.compile(r"(?<![a-z])(?:mpp|microns? ?per|pixel ?size).{0,24}", re.I)
+_ANY_WORD = re.compile(
+    rf"(?:[\d.,]{{1,16}}\s?)?(?<![a-z])"
+    rf"(?:mpp|{_PER_PIXEL}|nm ?/ ?p|pixel ?size|physical ?size).{{0,24}}",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -144,9 +151,9 @@ def _in_words(description: str) -> _Statement:
     key = "ImageDescription"
     sizes: dict[str, set[float]] = {"": set(), "x": set(), "y": set()}
     for before, after, number in _MPP.findall(description):
-        sizes[(before or after).lower()].add(float(number))
-    sizes[""].update(float(number) for number in _UNIT_LAST.findall(description))
-    powers = {float(number) for number in _POWER.findall(description)} - {0.0}
+        sizes[(before or after).lower()].add(_float(number))
+    sizes[""].update(_float(number) for number in _UNIT_LAST.findall(description))
+    powers = {_float(number) for number in _POWER.findall(description)} - {0.0}
     power = next(((power, f"{power:g}") for power in powers if len(powers) == 1), None)
     across, down = (sizes[axis] or sizes[""] for axis in "xy")
     if len(across) == len(down) == 1:
@@ -155,6 +162,10 @@ def _in_words(description: str) -> _Statement:
     return _Statement(
         key, None, key, power, f"ImageDescription says {found.group()!r}" if found else ""
     )
+
+
+def _float(number: str) -> float:
+    return float(number.replace(",", "."))
 
 
 def _differ(one: Found, other: Found) -> bool:
