@@ -28,7 +28,7 @@ from tiler.runner.reporting.progress import progress
 from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
-from tiler.runner.stock import Policy, Stock, take_stock
+from tiler.runner.stock import DEFAULT_POLICY, Policy, Stock, take_stock
 from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.store.lock import held
 from tiler.runner.work.folders import clear, new_work
@@ -44,7 +44,7 @@ def run(
     out: Path,
     engine: Engine,
     facts: Mapping[str, Any],
-    policy: Policy = Policy(),
+    policy: Policy = DEFAULT_POLICY,
     limits: Limits = NO_LIMITS,
     tracking: AbstractContextManager[Tracking] | None = None,
 ) -> RunResult:
@@ -88,7 +88,7 @@ def dry_run(
     out: Path,
     engine: Engine,
     facts: Mapping[str, Any],
-    policy: Policy = Policy(),
+    policy: Policy = DEFAULT_POLICY,
     limits: Limits = NO_LIMITS,
     startup: float = 0.0,
 ) -> Budget:

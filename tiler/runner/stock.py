@@ -30,6 +30,9 @@ class Policy:
     on_change: str = "redo"
 
 
+DEFAULT_POLICY = Policy()
+
+
 @dataclass(frozen=True)
 class Replaced:
     """What a run replaces of earlier runs.
