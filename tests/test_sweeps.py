@@ -501,6 +501,8 @@ def test_a_job_that_left_no_record_is_named(slides: list[str], tmp_path: Path) -
     [
         (["a=1,2", "b=x"], [{"a": "1"}, {"a": "2"}]),
         (["b=range(0,2)", "a='1,0',2"], [{"b": b, "a": a} for b in "01" for a in ("'1,0'", "2")]),
+        (["a=1,2", "b=x,y", "a=3,4"], [{"a": a, "b": b} for a in "34" for b in "xy"]),
+        (["a=1,2", "b=x,y", "a=3"], [{"b": "x"}, {"b": "y"}]),
         (["a=shuffle(1,2)"], None),
         (["a=interval(1,2)"], None),
     ],

@@ -161,12 +161,16 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
 
 def swept_by(lines: Sequence[Override]) -> dict[str, str]:
     """Return the swept keys, each with its values as written."""
-    known = {override.key_or_group: override for override in lines}
     return {
-        key: str(override.input_line).partition("=")[2]
-        for key, override in known.items()
+        override.key_or_group: str(override.input_line).partition("=")[2]
+        for override in _effective(lines)
         if override.is_sweep_override()
     }
+
+
+def _effective(lines: Sequence[Override]) -> list[Override]:
+    """Return the last override of each key, in the order of the first ones, as Hydra takes them."""
+    return list({override.key_or_group: override for override in lines}.values())
 
 
 def expected_jobs(
