@@ -12,6 +12,7 @@ from tiler.geometry import Size
 from tiler.protocols import EncodesTiles, Pixels, WSIReader
 from tiler.readers.base import FactsReader
 from tiler.readers.deferred import Known
+from tiler.readers.limits import check_read
 from tiler.regions import Regions
 from tiler.resolution import plan_read
 from tiler.written import WrittenFiles
@@ -32,9 +33,16 @@ def blank_native_tiles(known: Known, slide: str, regions: Regions, downsample: f
 
 
 def blank_digest(exporter: object, source: WSIReader, shape: Size) -> str:
-    """The SHA-256 of the file of a tile of background; empty where an exporter writes none."""
+    """Return the SHA-256 of the file of a background tile; empty where an exporter writes none.
+
+    Raises
+    ------
+    LimitError
+        If a tile is larger than what is read at once.
+    """
     if not hasattr(exporter, "encoded") or not isinstance(exporter, EncodesTiles):
         return ""
+    check_read(source.name, shape, 1.0, "a tile")
     background = source.facts.background if isinstance(source, FactsReader) else _WHITE
     return _digest(exporter, shape, background)
 
