@@ -94,6 +94,21 @@ def test_regions_of_another_kind_are_named(extractor: TileExtractor, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_one_region_is_no_list(extractor: TileExtractor, tmp_path: Path) -> None:
+    for call in (extractor.to_csv, extractor.to_json, extractor.save):
+        with pytest.raises(TypeError, match=r"is one region; pass a list: \[region\]"):
+            call(tmp_path, extractor.region_specs_[0])
+
+
+@pytest.mark.parametrize("workers", [None, 0, -1, 1.5, "2", True])
+def test_the_number_of_threads_is_a_whole_number(
+    extractor: TileExtractor, tmp_path: Path, workers: object
+) -> None:
+    with pytest.raises(ConfigError, match=f"max_workers={workers!r}: must be a whole number"):
+        extractor.save(tmp_path / "tiles", max_workers=workers)
+    assert not (tmp_path / "tiles").exists()
+
+
 # --- masks as arrays
 
 

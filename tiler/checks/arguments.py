@@ -96,6 +96,8 @@ def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[Reg
     ArgumentError
         When one of them is not a region.
     """
+    if isinstance(regions, RegionSpec):
+        raise ArgumentError(f"regions={_shown(regions)} is one region; pass a list: [region]")
     placed = []
     for number, region in enumerate(regions):
         if not isinstance(region, RegionSpec):

@@ -55,6 +55,10 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
     array = _numbers(returned)
     if array is None:
         raise MaskError(source.name, f"{name}; return a bool array (height, width)")
+    if _is_transposed(array.shape, source):
+        what = f"{name}, of which height and width are swapped: the slide's bounds have the size"
+        size = f"{source.bounds.width}x{source.bounds.height}"
+        raise MaskError(source.name, f"{what} {size}; return a bool array (height, width)")
     if array.dtype.kind == "b":
         return array.astype(bool, copy=False)
     threshold = getattr(provider, "threshold", None)
@@ -70,6 +74,18 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
     listed = ", ".join(map(str, values[:4])) + (", …" if len(values) > 4 else "")
     what = f"{name}, with {len(values)} different values ({listed})"
     raise MaskError(source.name, f"{what}; return a bool array, or whole numbers of which one is 0")
+
+
+def _is_transposed(shape: Sequence[int], source: WSIReader) -> bool:
+    """Return whether only the transposed mask has the slide's aspect ratio, to within a pixel."""
+    width, height = source.bounds[2:]
+
+    def fits(down: int, across: int) -> bool:
+        narrow = (across + 1) * height < (down - 1) * width
+        wide = (across - 1) * height > (down + 1) * width
+        return not (narrow or wide)
+
+    return fits(*reversed(shape)) and not fits(*shape)
 
 
 def with_masks(

@@ -188,8 +188,8 @@ def save_tiles(
         When the folder cannot be made, or tiles could not be read or written: how many, and the
         first cause. The others stay.
     """
-    if max_workers < 1:
-        raise ConfigError(f"max_workers={max_workers}: must be at least 1")
+    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
+        raise ConfigError(f"max_workers={max_workers!r}: must be a whole number of at least 1")
     encode = encoder_for(extension)
     make_folder(folder)
 

@@ -99,6 +99,8 @@ def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:
     bounds = plan.shared.known.facts.bounds
     if not thresholds or 0 < fraction < 1 or not (bounds.width and bounds.height):
         return ""
+    if not fraction and not plan.row.candidates:
+        return ""  # the slide is smaller than a tile, which its reason says
     found = "covers the whole slide" if fraction else "found no tissue"
     return (
         f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
