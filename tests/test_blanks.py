@@ -77,7 +77,7 @@ def test_planes_are_left_out_together(tmp_path):
 
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_a_run_counts_what_it_writes_of_nothing(tmp_path, reader, engine):
+def test_a_run_counts_tiles_that_are_background_throughout(tmp_path, reader, engine):
     (tmp_path / "in").mkdir()
     sparse_slide(tmp_path / "in/a.tif", [6, 7, 12, 24])
     sparse_slide(tmp_path / "in/whole.tif", [])

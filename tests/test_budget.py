@@ -77,7 +77,7 @@ def test_tiles_are_exact_and_bytes_are_near(
 
 
 @pytest.mark.parametrize("exporter", ["[csv]", "[csv,json,overview]", "[csv,images]"])
-def test_of_a_small_slide_the_bytes_are_exact(folder: Path, exporter: str) -> None:
+def test_the_bytes_of_a_small_slide_are_exact(folder: Path, exporter: str) -> None:
     settings = ["tile.size=300", "tile.edge=pad", f"exporter={exporter}"]
     if "images" in exporter:
         settings.append("exporter.images.extension=jpg")
@@ -113,7 +113,7 @@ def test_bad_slides_are_named(folder: Path) -> None:
     assert found["total"]["tiles"] > 0
 
 
-def test_a_slide_with_bad_tiles_costs_the_rest_of_them(folder: Path) -> None:
+def test_a_budget_leaves_out_bad_tiles(folder: Path) -> None:
     slide = folder / f"in/{NAME}.svs"
     data = bytearray(slide.read_bytes())
     data[600_000:604_096] = bytes(4096)  # in one tile of 108, which the sample holds
@@ -139,7 +139,7 @@ def test_a_slide_with_bad_tiles_costs_the_rest_of_them(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
-def test_dead_workers_are_met_as_in_a_run(folder: Path) -> None:
+def test_a_dry_run_retries_after_a_dead_worker_like_a_run(folder: Path) -> None:
     shutil.copy(folder / f"in/{NAME}.svs", folder / "in/killed.svs")
     env = {
         "TILER_TARGETS": "faulty",
@@ -164,7 +164,7 @@ def files(out: Path) -> dict[Path, bytes]:
     }
 
 
-def test_what_is_done_costs_nothing(folder: Path) -> None:
+def test_finished_slides_cost_nothing(folder: Path) -> None:
     settings = ["tile.size=300", "exporter=[csv,images]"]
     run(folder, *settings)
     run(folder, *settings, "limits.max_tiles=1")  # nothing is left that could exceed it

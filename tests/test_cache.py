@@ -69,7 +69,7 @@ def test_stored_arrays_are_loaded(tmp_path_factory: pytest.TempPathFactory, arra
 
 
 @given(st.data())
-def test_any_damage_is_seen(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+def test_any_damage_is_detected(tmp_path_factory: pytest.TempPathFactory, data) -> None:
     folder = tmp_path_factory.mktemp("cache")
     store(folder, "k", {"mask": np.eye(9) > 0, "x": np.arange(5)})
     (path,) = folder.iterdir()
@@ -88,7 +88,7 @@ def test_the_keys_of_like_facts_are_the_same() -> None:
     assert key_of({"a": 1}) != key_of({"a": 1.5})
 
 
-def test_room_is_made_by_what_was_not_used_for_longest(tmp_path: Path) -> None:
+def test_the_least_recently_used_entries_are_removed_first(tmp_path: Path) -> None:
     for age, key in enumerate(["new", "used", "old", "oldest"]):
         store(tmp_path, key, {"x": np.arange(100)})
         os.utime(tmp_path / f"{key}.arrays", (10**9 - age, 10**9 - age))
@@ -101,7 +101,7 @@ def test_room_is_made_by_what_was_not_used_for_longest(tmp_path: Path) -> None:
     prune(tmp_path / "nowhere", 0)
 
 
-def test_what_was_loaded_is_recalled_while_there_is_room(
+def test_loaded_entries_stay_in_memory_while_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_held", OrderedDict())
@@ -141,7 +141,7 @@ def test_an_entry_that_cannot_be_removed_stays(
     assert load(tmp_path, "k") is not None
 
 
-def test_a_folder_that_cannot_be_written_costs_the_entry_alone(tmp_path: Path) -> None:
+def test_an_unwritable_folder_loses_only_the_cache_entry(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store(tmp_path / "file" / "cache", "k", {"x": np.arange(3)})
     assert load(tmp_path, "k") is None
@@ -190,7 +190,9 @@ def cached(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple
     return folder / "sweep", done.stderr
 
 
-def test_a_sweep_makes_each_mask_and_each_grid_once(cached: tuple[Path, str], plain: Path) -> None:
+def test_a_sweep_computes_each_mask_and_each_grid_once(
+    cached: tuple[Path, str], plain: Path
+) -> None:
     sweep, printed = cached
     assert outputs(sweep) == outputs(plain)
     assert cache_counts(sweep) == {
@@ -628,7 +630,7 @@ def job_of(slide: Path, mask: Path, cache: Path) -> SlideJob:
 
 
 @pytest.mark.parametrize("what", ["slide", "mask", "mask is gone"])
-def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
+def test_a_file_replaced_during_the_check_is_not_kept(
     slides: list[str], tmp_path: Path, what: str
 ) -> None:
     slide = Path(shutil.copy2(slides[1].partition("=")[2], tmp_path / "a.tiff"))
@@ -654,7 +656,7 @@ def test_what_is_replaced_while_it_is_looked_at_is_not_kept(
     assert not list(tmp_path.glob("cache/*"))
 
 
-def test_a_users_reader_may_know_its_slide_in_numpys_numbers(tmp_path: Path) -> None:
+def test_a_users_reader_may_return_numpy_numbers(tmp_path: Path) -> None:
     plain = Facts((Size(7, 5),), (1.0,), Box(0, 0, 7, 5), 0.25, 20.0, {"mpp": "told"}, {})
     facts = Facts(
         level_dimensions=(Size(np.int64(7), np.uint16(5)),),
@@ -686,7 +688,7 @@ def test_a_deferred_slide_is_the_slide(slides: list[str]) -> None:
         np.testing.assert_array_equal(late.thumbnail(Size(30, 20)), real.thumbnail(Size(30, 20)))
 
 
-def test_a_users_mask_may_go_by_the_slides_name(slides: list[str], tmp_path: Path) -> None:
+def test_a_users_mask_may_depend_on_the_slides_name(slides: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nclass Mask:\n    def generate(self, source):\n"
         "        return np.full((4, 4), source.name == 'a')\n"

@@ -26,7 +26,7 @@ def slide(shared_slides: Path) -> Path:
     return shared_slides / f"{SMALL}.svs"
 
 
-def test_alone_it_does_the_main_job(tmp_path: Path) -> None:
+def test_the_command_without_slides_tiles_the_demo(tmp_path: Path) -> None:
     result = fresh_tiler("exporter=[csv,images,overview]", "resolution.value=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     out = tmp_path / "outputs/demo"
@@ -44,7 +44,7 @@ def test_alone_it_does_the_main_job(tmp_path: Path) -> None:
     assert run["versions"]["tiler"]
 
 
-def test_help_says_how_to_start(tmp_path: Path) -> None:
+def test_help_shows_how_to_start(tmp_path: Path) -> None:
     result = tiler("--help", cwd=tmp_path)
     assert result.returncode == 0
     for word in ("slides=files", "threshold", "-m", "exporter", "mask"):
@@ -242,7 +242,7 @@ def test_mistakes_exit_2_with_one_line_and_write_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_writes_neither_nowhere_nor_over_its_own_table(tmp_path: Path) -> None:
+def test_a_run_refuses_an_empty_out_and_one_that_contains_its_table(tmp_path: Path) -> None:
     assert "out is empty" in complaint(tiler("out=", cwd=tmp_path))
     table = tmp_path / "slides.csv"
     table.write_text("path\na.svs\n")
@@ -258,7 +258,7 @@ def test_a_run_writes_neither_nowhere_nor_over_its_own_table(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("sweep", [[], ["-m", "threshold=0.1,0.2"]])
 @pytest.mark.parametrize("out", ["file", "file/below"])
-def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
+def test_a_folder_that_cannot_be_created_is_an_error_of_the_destination(
     tmp_path: Path, sweep: list[str], out: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -269,7 +269,7 @@ def test_a_folder_that_cannot_be_made_is_the_destinations_fault(
     assert complaint(result).endswith("; set out to a folder or to a new name")
 
 
-def test_a_log_that_cannot_be_is_no_bug(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_no_bug(tmp_path: Path) -> None:
     result = tiler("hydra.job_logging.root.handlers=[nope]", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "'nope'" in complaint(result)
@@ -282,7 +282,7 @@ def test_a_run_is_kept_in_out_alone(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_sweep_over_an_unknown_key_writes_nothing(tmp_path: Path) -> None:
     result = tiler("-m", "treshold=0.1,0.5", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert "did you mean 'threshold'" in complaint(result)
@@ -310,7 +310,7 @@ GLOBAL = "# @package _global_\n"
     ],
 )
 @pytest.mark.parametrize("sweep", [[], ["-m", "verify=size,hash"]])
-def test_a_mistake_in_a_file_of_the_users_own_is_named(
+def test_a_mistake_in_a_users_file_is_named(
     tmp_path: Path, text: str, words: list[str], sweep: list[str]
 ) -> None:
     file = tmp_path / "mine/experiment/mine.yaml"
@@ -360,7 +360,7 @@ def test_an_option_in_the_wrong_package_needs_another_first_line(
         ("lab.masks.Maks", "module 'lab.masks' has no 'Maks'; correct the name"),
     ],
 )
-def test_a_component_that_cannot_be_found_says_what_is_missing(
+def test_a_component_that_cannot_be_found_is_named(
     tmp_path: Path, target: str, problem: str
 ) -> None:
     (tmp_path / "code/lab").mkdir(parents=True)
@@ -415,9 +415,7 @@ def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> Non
         ("mask.mpp", "16", "mask={mpp: 8},{mpp: 4}"),
     ],
 )
-def test_what_a_sweep_sets_is_not_for_a_table_to_set(
-    tmp_path: Path, key: str, cell: str, sweep: str
-) -> None:
+def test_a_table_cannot_set_a_swept_key(tmp_path: Path, key: str, cell: str, sweep: str) -> None:
     (tmp_path / "slides.csv").write_text(f"path,{key}\na.svs,{cell}\nb.svs,\n")
     words = ["slides=table", "slides.table=slides.csv", sweep, "out=out"]
     assert tiler("-m", *words, cwd=tmp_path).returncode == 2
@@ -436,7 +434,7 @@ def test_a_table_may_set_keys_of_a_group_that_is_swept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cache", ["file", "file/below"])
-def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path, cache: str) -> None:
+def test_a_cache_that_cannot_be_created_is_refused(tmp_path: Path, cache: str) -> None:
     (tmp_path / "file").touch()
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     words = [*FILES, "slides.paths=a.tiff", f"cache={cache}", "out=out"]
@@ -446,9 +444,7 @@ def test_a_cache_that_cannot_be_made_is_refused(tmp_path: Path, cache: str) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_mpp_fails_with_one_line_and_the_way_out(
-    tmp_path: Path, shared_slides: Path
-) -> None:
+def test_missing_mpp_fails_with_one_line_and_the_fix(tmp_path: Path, shared_slides: Path) -> None:
     path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
     common = ["slides=files", f"slides.paths={path}", "tile.size=512"]
     result = tiler(*common, "resolution=mpp", "out=a", cwd=tmp_path)
@@ -539,7 +535,7 @@ def test_a_sweep_gives_folders_and_one_table(
             assert kept[name, value, "0.1"] >= kept[name, value, "0.5"]
 
 
-def test_a_sweep_goes_on_when_jobs_fail_and_says_which(tmp_path: Path, slide: Path) -> None:
+def test_a_sweep_continues_when_jobs_fail_and_names_them(tmp_path: Path, slide: Path) -> None:
     result = tiler(
         "-m", "tile.size=256,4.5,512", "slides=files", f"slides.paths={slide}", "out=sweep",
         cwd=tmp_path,
@@ -568,7 +564,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path, slide: Path) -> None:
     assert one == other
 
 
-def test_own_configs_join_in(tmp_path: Path, slide: Path) -> None:
+def test_a_users_configs_are_found(tmp_path: Path, slide: Path) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/ours.yaml").write_text(
         "# @package _global_\ntile:\n  size: 300\nthreshold: 0.9\n"

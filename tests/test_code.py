@@ -29,7 +29,7 @@ def imported_files(path: Path) -> set[Path]:
     return found
 
 
-def test_all_that_readers_masks_stages_and_exporters_import_counts():
+def test_shaping_code_contains_the_imports_of_readers_masks_stages_and_exporters():
     rooms = [*PACKAGE.glob("readers/**/*.py"), *PACKAGE.glob("masks/**/*.py")]
     rest = {PACKAGE / "stages.py", *rooms, *PACKAGE.glob("exporters/**/*.py")}
     closure: set[Path] = set()

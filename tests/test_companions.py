@@ -115,7 +115,7 @@ def test_files_of_two_series_in_a_folder_are_two_slides(tmp_path):
     assert companions(tmp_path / "silent") == []
 
 
-def test_a_file_that_is_no_dicom_is_opened_for_its_first_bytes_alone(tmp_path, monkeypatch):
+def test_only_the_first_bytes_of_a_file_that_is_no_dicom_are_read(tmp_path, monkeypatch):
     for name in ("a.svs", "b.tif", "c.xml", "d.jpg", "e", "f.1"):
         (tmp_path / name).write_bytes(bytes(5000))
     read, real = Counter(), Path.open
@@ -131,7 +131,7 @@ def test_a_file_that_is_no_dicom_is_opened_for_its_first_bytes_alone(tmp_path, m
 
 
 @pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "a.mrxs", "a.MRXS", "a.vms", "a.VMU"])
-def test_what_is_no_file_or_cannot_be_had_is_no_part_of_a_slide(tmp_path, name):
+def test_missing_and_irregular_files_are_not_part_of_a_slide(tmp_path, name):
     path, folder = tmp_path / name, tmp_path / "a" if "mrxs" in name.lower() else tmp_path
     folder.mkdir(exist_ok=True)
     path.write_bytes(dicom("1.2.3"))
@@ -154,7 +154,7 @@ def test_what_is_no_file_or_cannot_be_had_is_no_part_of_a_slide(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.mrxs", "a.vms", "a.dcm", "gone/a.dcm"])
-def test_a_slide_that_is_not_there_has_no_other_files(tmp_path, name):
+def test_a_missing_slide_has_no_other_files(tmp_path, name):
     assert companions(tmp_path / name) == []
     with pytest.raises(FileNotFoundError):
         fingerprint(tmp_path / name)

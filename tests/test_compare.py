@@ -293,7 +293,7 @@ def test_a_damaged_json_is_named(imaged: Path, tmp_path: Path, text: str) -> Non
         (lambda run: next(run.glob("slides/*/record.json")).write_text("{}"), "checksum"),
     ],
 )
-def test_what_is_no_run_is_refused_in_one_line(pair, harm, words: str) -> None:
+def test_a_path_without_a_run_is_refused_in_one_line(pair, harm, words: str) -> None:
     harm(pair[1])
     result = compare(*pair, cwd=pair[0].parent)
     assert result.returncode == 2
@@ -301,7 +301,7 @@ def test_what_is_no_run_is_refused_in_one_line(pair, harm, words: str) -> None:
     assert str(pair[1]) in complaint(result)
 
 
-def test_of_a_sweep_and_nothing_the_nothing_is_named(pair) -> None:
+def test_comparing_a_sweep_with_nothing_names_the_missing_run(pair) -> None:
     (pair[0] / "sweep.csv").touch()
     result = compare(pair[0], pair[0] / "nowhere", cwd=pair[0].parent)
     assert result.returncode == 2
@@ -333,13 +333,13 @@ def test_a_slide_that_failed_in_one_run_or_is_in_one_alone(
     assert f"{NAMES[1]}: failed in both; no tiles to compare" in text
 
 
-def test_what_was_interrupted_equals_nothing(pair: tuple[Path, Path]) -> None:
+def test_an_interrupted_slide_equals_no_other(pair: tuple[Path, Path]) -> None:
     for run in pair:
         change_row(run / "slides.csv", 0, lambda row: row.update(status="interrupted"))
     assert "interrupted in both; no tiles to compare" in compared(*pair, code=7)[0]
 
 
-def test_settings_of_one_slide_alone_are_told_with_it(pair: tuple[Path, Path]) -> None:
+def test_settings_of_one_slide_are_reported_with_it(pair: tuple[Path, Path]) -> None:
     def own(record: dict) -> None:
         record["settings"]["tile"]["stride"] = 170
         record["source"]["content"] = "0" * 64
@@ -388,7 +388,7 @@ def refuse(job: Path) -> None:
     (job / "refused.json").write_text(json.dumps({"error": "E_CONFIG: no", "exit_code": 2}))
 
 
-def test_a_job_that_never_began_is_told(sweep: Path, tmp_path: Path) -> None:
+def test_a_job_that_never_began_is_named(sweep: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(sweep, tmp_path / "copy")
     refuse(job(copy, 8, 0.3))
     result = compare(sweep, copy, cwd=tmp_path)

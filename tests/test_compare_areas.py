@@ -108,7 +108,7 @@ def tiles(cells, rounded: bool = False) -> Tiles:
 
 
 @given(TILES, TILES)
-def test_kept_gained_and_lost_are_what_sets_say(a, b) -> None:
+def test_kept_gained_and_lost_equal_set_operations(a, b) -> None:
     change, back = tile_change(tiles(a), tiles(b)), tile_change(tiles(b), tiles(a))
     in_a, in_b = set(tiles(a).ratios), set(tiles(b).ratios)
     assert set(change.kept) == in_a & in_b
@@ -128,7 +128,7 @@ def test_the_same_box_at_another_resolution_is_another_tile_on_the_same_area() -
 
 
 @pytest.mark.parametrize(("ratio", "change"), [(0.3301, 0.0), (0.336, 0.01)])
-def test_names_of_images_know_two_decimals_of_a_ratio(ratio: float, change: float) -> None:
+def test_names_of_images_contain_two_decimals_of_a_ratio(ratio: float, change: float) -> None:
     named, exact = tiles([(0, 0, 0.33)], rounded=True), tiles([(0, 0, ratio)])
     assert tile_change(named, exact).ratio_change == pytest.approx(change)
     assert tile_change(tiles([(0, 0, 0.33)]), exact).ratio_change == pytest.approx(ratio - 0.33)

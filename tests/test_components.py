@@ -160,7 +160,7 @@ def line_of(words: str) -> int:
          "no key"),
     ],
 )  # fmt: skip
-def test_an_error_of_the_users_own_component_costs_its_slide(
+def test_an_error_of_a_users_component_fails_its_slide(
     tmp_path: Path, lab: dict[str, str], words: list[str], message: str, line: str
 ) -> None:
     done = tiler(*SLIDES, *words, "out=out", cwd=tmp_path, env=lab)
@@ -176,7 +176,7 @@ def test_an_error_of_the_users_own_component_costs_its_slide(
     assert "bug in tiler" not in done.stderr
 
 
-def test_workers_say_the_same(tmp_path: Path, lab: dict[str, str]) -> None:
+def test_workers_report_the_same_reason(tmp_path: Path, lab: dict[str, str]) -> None:
     for how in ("numpy", "exit"):
         for engine in ("serial", "processes"):
             words = [MASK, f"+mask.how={how}", f"engine={engine}", f"out={how}-{engine}"]
@@ -224,7 +224,7 @@ def test_a_component_that_returns_something_else_is_named(
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])
-def test_a_component_that_cannot_be_made_is_a_mistake_of_the_configuration(
+def test_a_component_that_cannot_be_built_is_a_configuration_error(
     tmp_path: Path, lab: dict[str, str], words: list[str], said: str, sweep: tuple[str, ...]
 ) -> None:
     done = tiler(*sweep, *SLIDES, *words, "out=out", cwd=tmp_path, env=lab)
@@ -258,7 +258,7 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_line(
     assert f"{file.name}:3" in line
 
 
-def test_a_tracker_of_the_users_own_is_named_with_its_line(
+def test_an_error_of_a_users_tracker_is_reported_with_its_line(
     tmp_path: Path, lab: dict[str, str], monkeypatch, caplog
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path / "code")
@@ -284,7 +284,7 @@ def test_a_component_that_cannot_be_sent_to_workers_is_refused(
     assert tiler(*words, "out=out", cwd=tmp_path, env=lab).returncode == 3  # it raises on one slide
 
 
-def test_a_job_that_stops_pickling_costs_its_slide(tmp_path: Path) -> None:
+def test_a_job_that_cannot_be_pickled_fails_its_slide(tmp_path: Path) -> None:
     extractor = TileExtractor(TileSpec(16, resolution=Level(0)))
     job = SlideJob(picture(tmp_path), "pic", lambda path, name: None, extractor, {}, {})
     with ProcessEngine(workers=1, timeout=60) as engine:
@@ -293,7 +293,7 @@ def test_a_job_that_stops_pickling_costs_its_slide(tmp_path: Path) -> None:
     assert str(error).startswith("E_COMPONENT slide=pic: it does not pickle (")
 
 
-def test_a_mask_that_cannot_list_its_files_costs_its_slide_on_a_rerun_too(
+def test_a_mask_that_cannot_list_its_files_fails_its_slide_on_a_rerun_too(
     tmp_path: Path, lab: dict[str, str]
 ) -> None:
     assert tiler(*SLIDES, "out=out", cwd=tmp_path, env=lab).returncode == 0
@@ -307,7 +307,7 @@ def test_a_mask_that_cannot_list_its_files_costs_its_slide_on_a_rerun_too(
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])
-def test_an_engine_of_the_users_own_that_fails_is_named(
+def test_a_failing_engine_of_the_user_is_named(
     tmp_path: Path, lab: dict[str, str], sweep: tuple[str, ...]
 ) -> None:
     words = [*sweep, *SLIDES, "engine._target_=lab.Engine", "out=out"]
@@ -319,7 +319,7 @@ def test_an_engine_of_the_users_own_that_fails_is_named(
     assert "bug in tiler" not in done.stderr
 
 
-def test_an_error_of_tilers_own_is_no_components() -> None:
+def test_an_error_of_tiler_is_not_attributed_to_a_component() -> None:
     packages = foreign_packages([np.ones, Path()], {"mask": [{"_target_": "lab.Mask"}]})
     assert packages == {"numpy", "lab"}
     with pytest.raises(OSError, match="No such file") as caught:

@@ -181,7 +181,7 @@ def test_tiles_overlap_by_half_whatever_their_size(
 
 
 @pytest.mark.parametrize("option", ["pixels", "um"])
-def test_other_tiles_overlap_where_they_are_told_to(option: str) -> None:
+def test_tiles_overlap_as_requested(option: str) -> None:
     words = ["slides=files", "slides.paths=a.svs", f"tile={option}", "tile.size=200"]
     assert build(composed(*words)).jobs[0].extractor.tile_spec.stride == (200, 200)
     plan = build(composed(*words, "tile.overlap=0.25"))
@@ -226,7 +226,7 @@ def test_a_table_overrides_keys_slide_by_slide(tmp_path: Path) -> None:
         ("out", "elsewhere", ["out", "no key that a slide may set"]),
     ],
 )
-def test_a_table_cannot_set_nonsense(
+def test_a_table_cannot_set_invalid_values(
     tmp_path: Path, header: str, cell: str, words: list[str]
 ) -> None:
     table = tmp_path / "slides.csv"
@@ -246,7 +246,7 @@ def test_a_table_cannot_set_nonsense(
         (["mask=file", "mask.path=a.png"], "mask.max_pixels=777"),
     ],
 )
-def test_what_shapes_no_output_changes_neither_settings_nor_masks(
+def test_settings_that_shape_no_output_change_neither_settings_nor_masks(
     options: list[str], change: str
 ) -> None:
     words = ["slides=files", "slides.paths=nowhere.svs", *options]
@@ -293,7 +293,7 @@ class Oddly:
         pass
 
 
-def test_of_odd_signatures_what_can_be_known_is_known() -> None:
+def test_unusual_signatures_are_read_as_far_as_possible() -> None:
     assert list(parameters(Oddly)) == ["first", "second", "third", "more", "fourth", ANY]
     assert required(Oddly) == {"second", "third"}  # the first can only be given by _args_
     assert list(parameters(dict)) == [ANY]

@@ -56,7 +56,9 @@ FILES = ("slides=files", "slides.paths=['in*/*',odd.png]")
     ("engine", "slides"),
     [("serial", TABLE), ("serial", FILES), ("processes", TABLE), ("dask", TABLE)],
 )
-def test_no_engine_passes_them_on(folder: Path, engine: str, slides: tuple[str, ...]) -> None:
+def test_no_engine_passes_on_control_characters(
+    folder: Path, engine: str, slides: tuple[str, ...]
+) -> None:
     if engine == "dask":
         pytest.importorskip("distributed", reason="tiler[dask] is not installed")
     workers = [] if engine == "serial" else ["engine.workers=1"]
@@ -73,7 +75,7 @@ def test_no_engine_passes_them_on(folder: Path, engine: str, slides: tuple[str, 
     assert controls_in(same.stdout + same.stderr) == set()
 
 
-def test_no_sweep_passes_them_on(folder: Path) -> None:
+def test_no_sweep_passes_on_control_characters(folder: Path) -> None:
     words = ("-m", "threshold=0,0.1", *COMMON, *TABLE)
     done = tiler(*words, "out=sweep", cwd=folder)
     assert done.returncode == 3, done.stderr
@@ -100,7 +102,7 @@ def check_files(out: Path) -> None:
     [[f"slides.paths=/nowhere{ODD}"], [f"threshold={ODD}"], [f"x{ODD}=1"], [f"reader=x{ODD}"],
      [f"exporter=[csv{ODD}]"], [f"--config-dir=x{ODD}"], ["--rerun", f"x{ODD}"]],
 )  # fmt: skip
-def test_no_refusal_passes_them_on(tmp_path: Path, words: list[str]) -> None:
+def test_no_refusal_passes_on_control_characters(tmp_path: Path, words: list[str]) -> None:
     done = tiler("slides=files", *words, "out=out", cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert controls_in(done.stderr + done.stdout) == set()

@@ -112,7 +112,7 @@ def test_level_zero_is_as_painted_and_level_one_its_average_of_four_by_four(tmp_
     assert error < 0.85 * min(others)
 
 
-def test_a_disk_that_fills_up_leaves_nothing_behind(
+def test_a_full_disk_leaves_no_partial_demo_slide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill_up(box: Box, size: Size) -> np.ndarray:
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_another_file_under_its_name_is_not_drawn_over(tmp_path: Path, kind: str) -> None:
+def test_another_file_under_its_name_is_not_overwritten(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "demo.svs"
     if kind == "file":
         place.write_text("my own slide")

@@ -44,7 +44,7 @@ def state(path: Path) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_but_a_regular_file_is_written_over(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_overwritten(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "out.csv"
     before = planted(path, kind)
     with pytest.raises(DestinationError, match=f"E_DEST: .*out.csv is {KINDS[kind]}"):
@@ -56,7 +56,7 @@ def test_nothing_but_a_regular_file_is_written_over(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_planted_after_the_look_is_not_followed(tmp_path: Path, kind: str) -> None:
+def test_a_link_planted_after_the_check_is_not_followed(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "tile.png"
     before = planted(path, kind)
     with pytest.raises(DestinationError):
@@ -89,7 +89,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["run.json", "slides.csv", "events.jsonl", ".lock"])
 @pytest.mark.parametrize("kind", ["link", "fifo"])
-def test_a_run_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: str, kind: str) -> None:
+def test_a_run_keeps_foreign_files(made: Path, tmp_path: Path, name: str, kind: str) -> None:
     out = tmp_path / "out"
     out.mkdir()
     before = planted(out / name, kind)
@@ -102,7 +102,7 @@ def test_a_run_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: str,
     assert not (out / "slides").exists()
 
 
-def test_a_dry_run_and_a_cache_leave_what_is_not_theirs(made: Path, tmp_path: Path) -> None:
+def test_a_dry_run_and_a_cache_keep_foreign_files(made: Path, tmp_path: Path) -> None:
     before = planted(tmp_path / "budget.json", "link")
     done = tiler(*COMMON, f"out={tmp_path}", "dry_run=true", "cache=off", cwd=made, timeout=30)
     assert (done.returncode, state(tmp_path / "budget.json")) == (4, before)
@@ -117,7 +117,7 @@ def test_a_dry_run_and_a_cache_leave_what_is_not_theirs(made: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["sweep.csv", "sweep.json", "sweep.parquet", "sweep.png"])
-def test_a_sweep_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: str) -> None:
+def test_a_sweep_keeps_foreign_files(made: Path, tmp_path: Path, name: str) -> None:
     before = planted(tmp_path / name, "link")
     done = tiler("-m", *COMMON, "threshold=0.1,0.2", f"out={tmp_path}", cwd=made, timeout=60)
     assert done.returncode == 4, done.stderr
@@ -126,7 +126,7 @@ def test_a_sweep_leaves_what_is_not_its_own(made: Path, tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "device"])
-def test_a_tracker_that_would_follow_a_link_costs_a_line(
+def test_a_tracker_path_that_is_a_link_is_only_a_warning(
     made: Path, tmp_path: Path, kind: str
 ) -> None:
     before = planted(tmp_path / "t.jsonl", kind)
@@ -141,7 +141,7 @@ def test_a_tracker_that_would_follow_a_link_costs_a_line(
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "device", "folder"])
-def test_comparing_leaves_what_is_not_its_own(made: Path, tmp_path: Path, kind: str) -> None:
+def test_comparing_keeps_foreign_files(made: Path, tmp_path: Path, kind: str) -> None:
     run = str(made / "run")
     before = planted(tmp_path / "c.csv", kind)
     done = tiler(run, run, "--csv", str(tmp_path / "c.csv"), cwd=made, module="tiler.compare")

@@ -99,7 +99,7 @@ def test_tissue_is_lossless(tissue, extension, compression) -> None:
 
 @given(PIXELS, st.sampled_from(COMPRESSIONS))
 @example(NOISE, 1)
-def test_a_png_holds_its_pixels_and_nothing_else(pixels, compression) -> None:
+def test_a_png_contains_only_its_pixels(pixels, compression) -> None:
     chunks = png_chunks(make_encoder("png", compression=compression)(pixels))
     kinds = [kind for kind, _ in chunks]
     assert kinds == [b"IHDR", *[b"IDAT"] * (len(kinds) - 2), b"IEND"]
@@ -123,7 +123,7 @@ def test_pngcheck_finds_no_fault(tissue, tmp_path, compression) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_other_formats_hold_nothing_but_pixels_either() -> None:
+def test_other_formats_contain_only_their_pixels() -> None:
     with opened(make_encoder("jpg")(NOISE)) as image:
         assert [marker for marker, _ in image.applist] == ["APP0"]
         assert image.info["jfif_unit"] == 0, "a shape of pixels, no resolution"
@@ -269,7 +269,7 @@ print(hashlib.sha256(data).hexdigest(), *codecs())
         ({"compression": "best"}, "compression='best'", "'pillow'"),
     ],
 )
-def test_values_that_cannot_be_are_named(options, words, way_out) -> None:
+def test_impossible_values_are_named(options, words, way_out) -> None:
     with pytest.raises(ConfigError) as caught:
         make_encoder(**options)
     assert f"exporter.images.{words}: " in str(caught.value)

@@ -38,7 +38,7 @@ def test_the_worst_code_is_one_of_them_in_any_order(codes: list[ExitCode]) -> No
         assert worst(codes) == next((code for code in DOCUMENTED if code in codes), 0)
 
 
-def test_codes_of_others_are_less_severe() -> None:
+def test_foreign_exit_codes_are_less_severe() -> None:
     assert worst([17, 3]) == 3
     assert worst([17, 0]) == 17
 
@@ -54,7 +54,9 @@ def test_an_error_that_stops_a_run_begins_with_its_code(kind: type[TilerError]) 
     ("status", "code", "exit_code"),
     [("failed", "E_BUG", 1), ("failed", "E_READ", 3), ("failed", "", 3), ("done_empty", "", 0)],
 )
-def test_a_slides_code_decides_and_not_its_reason(status: str, code: str, exit_code: int) -> None:
+def test_a_slides_code_decides_the_exit_code_and_not_its_reason(
+    status: str, code: str, exit_code: int
+) -> None:
     row = SlideRow("a", status, "E_BUG is only a word here", code=code)
     assert row.exit_code == exit_code
     assert "code" not in [column.name for column in COLUMNS]

@@ -73,7 +73,7 @@ def folder(tmp_path: Path, demo: Path) -> Path:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_page_does_what_it_says(folder: Path, section: str) -> None:
+def test_the_commands_of_the_page_work(folder: Path, section: str) -> None:
     assert EXPORTS
     start = "\n".join([f'export PATH="{folder}/bin:$PATH"', *EXPORTS, "set -e"])
     for command in commands():

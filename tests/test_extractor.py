@@ -139,7 +139,7 @@ def test_transposing_the_slide_transposes_the_answer(slide, wish, mask):
     mask=MASKS,
     threshold=st.sampled_from([0, 0.1, 0.25, 0.5, 1]),
 )
-def test_the_extractor_agrees_with_its_slow_exact_twin(slide, wish, mask, threshold):
+def test_the_extractor_agrees_with_a_slow_exact_reference(slide, wish, mask, threshold):
     def exact(number):
         return Fraction(str(number))
 
@@ -361,7 +361,7 @@ def test_a_slide_of_exactly_n_tiles_has_n(mpp, target, extent, count, edge, corn
     assert found[0].box0[:2] == bounds[:2]
 
 
-def test_pixels_and_microns_that_say_the_same_agree():
+def test_equal_sizes_in_pixels_and_microns_agree():
     slide = facts(5000, 3300, mpp=0.499)
     pixels = TileSpec((300, 200), (250, 170), MPP(0.8), edge="pad")
     microns = TileSpec((240, 160), (200, 136), MPP(0.8), "um", "pad")
@@ -421,7 +421,7 @@ def test_fit_binds_the_slide_and_chains():
     assert TileExtractor(SPEC, mask_threshold=0).fit(SLIDE_A).extract() == found
 
 
-def test_a_new_fit_forgets_the_regions_of_the_last():
+def test_a_new_fit_clears_earlier_regions():
     extractor = TileExtractor(SPEC, mask_threshold=0)
     extractor.extract(SLIDE_A)
     extractor.fit(SLIDE_B)
@@ -460,7 +460,7 @@ def test_fit_touches_no_parameter():
     assert mask.tobytes() == content
 
 
-def test_a_provider_is_asked_once_per_fit_and_goes_before_a_static_mask():
+def test_a_provider_is_called_once_per_fit_and_takes_precedence_over_a_static_mask():
     provider = Provider(A=np.zeros((2, 3)), B=np.ones((2, 3)))
     extractor = TileExtractor(SPEC, np.ones((4, 4)), provider, 0.5)
     assert extractor.fit(SLIDE_A).extract() == []
@@ -504,7 +504,7 @@ def test_a_mask_of_the_wrong_shape_is_named_with_the_slide(shape):
     assert str(shape) in str(caught.value)
 
 
-def test_a_failed_fit_leaves_the_last_one_as_it_was():
+def test_a_failed_fit_keeps_the_previous_one():
     extractor = TileExtractor(SPEC, mask_provider=Provider(A=MASK_A), mask_threshold=0.1)
     found = list(extractor.extract(SLIDE_A))
     with pytest.raises(KeyError):
@@ -747,7 +747,7 @@ def test_writing_needs_a_fit_and_regions(tmp_path, call, fitted, fake_reader):
     assert not (tmp_path / "out").exists()
 
 
-def test_tables_go_where_they_are_sent_and_parents_are_made(tmp_path, fitted):
+def test_tables_are_written_to_the_given_folder_and_parents_are_created(tmp_path, fitted):
     csv = fitted.to_csv(tmp_path / "a" / "b")
     json = fitted.to_json(str(tmp_path / "c"))
     assert csv == tmp_path / "a" / "b" / "slide_001.csv"

@@ -145,7 +145,7 @@ def small_disk(tmp_path: Path) -> Path:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_place_that_cannot_be_written_is_the_destinations_fault(tmp_path: Path) -> None:
+def test_an_unwritable_place_is_an_error_of_the_destination(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DestinationError, match="ENOTDIR"):  # nor be looked at for what to remove
         write_whole(tmp_path / "file/x", b"data")
@@ -194,7 +194,7 @@ def test_f10_a_disk_without_inodes_is_reported(
     assert "free inodes 0" in result.stderr
 
 
-def test_f12_what_is_written_is_whole(tmp_path: Path) -> None:
+def test_f12_written_files_are_complete(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     write_whole(tmp_path / "x", data)
     assert (tmp_path / "x").read_bytes() == data
@@ -220,7 +220,7 @@ def test_f23_wrong_pixels_of_openslide_refuse_the_environment(
     assert caught.value.exit_code == 6
 
 
-def test_f28_fork_cannot_be_asked_for(tmp_path: Path) -> None:
+def test_f28_fork_cannot_be_configured(tmp_path: Path) -> None:
     result = tiler("engine=processes", "engine.start_method=fork", cwd=tmp_path)
     assert result.returncode == 2
     assert "engine.start_method" in result.stderr
@@ -543,7 +543,7 @@ def test_i21_the_last_partial_tiles_are_right(tmp_path: Path, compression: str) 
     )
 
 
-def test_f29_a_hiccup_of_the_source_is_read_again(
+def test_f29_a_passing_read_error_is_retried(
     shared_slides: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, calls = openslide.OpenSlide.read_region, []

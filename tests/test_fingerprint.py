@@ -41,12 +41,12 @@ def slide(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_that_changed_just_now_is_read_each_time(slide: Path, readings: list[int]) -> None:
+def test_a_recently_changed_file_is_read_each_time(slide: Path, readings: list[int]) -> None:
     assert fingerprint(slide) == fingerprint(slide)
     assert readings == [250, 250]
 
 
-def test_what_was_read_meanwhile_is_not_remembered_for_what_was_looked_at(
+def test_a_change_during_reading_is_not_remembered(
     slide: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CLOCK_NS", -(10**18))

@@ -144,7 +144,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["file", "link", "pipe"])
-def test_a_file_of_others_under_a_name_of_a_runs_is_never_replaced(
+def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(
     folder: Path, name: str, kind: str
 ) -> None:
     place = folder / "out" / name
@@ -190,7 +190,7 @@ def test_a_users_table_with_some_columns_of_tilers_is_the_users(
     assert (folder / "out" / name).read_text() == text
 
 
-def test_what_a_run_leaves_is_its_own(folder: Path) -> None:
+def test_files_of_a_run_are_its_own(folder: Path) -> None:
     words = ["slides=files", "slides.paths=slides", *WORDS, "out=out"]
     for more in (["dry_run=true"], [], ["threshold=0.1"], ["dry_run=true"]):
         result = tiler(*words, *more, cwd=folder)
@@ -204,7 +204,7 @@ def test_what_a_run_leaves_is_its_own(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.yaml", "hydra.yaml", "a link"])
 @pytest.mark.parametrize("of_sweep", [False, True])
-def test_hydras_own_files_replace_none_of_others(folder: Path, name: str, of_sweep: bool) -> None:
+def test_hydras_own_files_replace_no_foreign_files(folder: Path, name: str, of_sweep: bool) -> None:
     place = folder / ("out/threshold=0.1/.hydra" if of_sweep else "out/.hydra")
     if name == "a link":
         (folder / "mine").mkdir()
@@ -235,7 +235,7 @@ SWEEP = ["-m", "threshold=0.1,0.9", "slides=files", "slides.paths=slides", *WORD
 
 
 @pytest.mark.parametrize("out", [".", "slides", "elsewhere"])
-def test_a_sweep_over_a_folder_with_sources_never_begins(folder: Path, out: str) -> None:
+def test_a_sweep_into_a_folder_with_sources_is_refused(folder: Path, out: str) -> None:
     before = contents(folder)
     result = tiler(*SWEEP, f"out={out}", cwd=folder)
     assert result.returncode == 2
@@ -246,9 +246,7 @@ def test_a_sweep_over_a_folder_with_sources_never_begins(folder: Path, out: str)
 @pytest.mark.parametrize(
     "name", ["sweep.csv", "sweep.json", "sweep.png", "sweep.parquet", "multirun.yaml"]
 )
-def test_a_file_of_others_under_a_name_of_a_sweeps_is_never_replaced(
-    folder: Path, name: str
-) -> None:
+def test_a_foreign_file_with_a_name_of_a_sweep_is_never_replaced(folder: Path, name: str) -> None:
     (folder / "out").mkdir()
     (folder / "out" / name).write_text("mine")
     before = contents(folder)
@@ -258,7 +256,7 @@ def test_a_file_of_others_under_a_name_of_a_sweeps_is_never_replaced(
     assert contents(folder) == before
 
 
-def test_what_a_sweep_leaves_is_its_own(folder: Path) -> None:
+def test_files_of_a_sweep_are_its_own(folder: Path) -> None:
     for threshold in ("0.1,0.9", "0.1,0.5", "0.1,2"):
         result = tiler(*SWEEP, f"threshold={threshold}", "out=out", cwd=folder)
         assert result.returncode == (2 if "2" in threshold else 0), result.stderr

@@ -59,7 +59,7 @@ TABLE = ["slides=table", "mask=file"]
     ids=["paths", "out", "blank", "cache", "mask", "table", "cells", "list", "tracker", "jsonl",
          "dry"],
 )  # fmt: skip
-def test_home_is_home_in_every_path(
+def test_tilde_is_the_home_folder_in_every_path(
     home: Path, words: list[str], left: list[str], kept: int | None, quote: str
 ) -> None:
     if " " in "".join(words) and not quote:
@@ -82,7 +82,7 @@ def test_home_is_home_in_every_path(
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_a_sweep_goes_home(home: Path, quote: str) -> None:
+def test_a_sweep_expands_the_home_folder(home: Path, quote: str) -> None:
     cwd = home.parent / "cwd"
     words = [word.format(q=quote) for word in [*FILES, "out={q}~/sweep{q}"]]
     done = tiler("-m", *words, *SETTINGS, "threshold=0,1", "tracker=jsonl", cwd=cwd,
@@ -95,7 +95,7 @@ def test_a_sweep_goes_home(home: Path, quote: str) -> None:
     assert len(read_csv(home / "sweep/sweep.csv")) == 2
 
 
-def test_an_old_run_at_home_is_run_again(home: Path) -> None:
+def test_an_old_run_in_the_home_folder_is_run_again(home: Path) -> None:
     cwd, env = home.parent / "cwd", {"HOME": str(home)}
     words = [word.format(q="") for word in FILES]
     assert tiler(*words, *SETTINGS, "out=~/run", cwd=cwd, env=env).returncode == 0
@@ -106,7 +106,7 @@ def test_an_old_run_at_home_is_run_again(home: Path) -> None:
     assert list(cwd.iterdir()) == []
 
 
-def test_a_folder_that_is_called_tilde_is_named_from_here(home: Path) -> None:
+def test_a_folder_called_tilde_is_named_relative_to_the_working_folder(home: Path) -> None:
     cwd = home.parent / "cwd"
     (cwd / "~").mkdir()
     for name in ("pic.png", "t.csv"):
@@ -119,7 +119,7 @@ def test_a_folder_that_is_called_tilde_is_named_from_here(home: Path) -> None:
     assert len(read_csv(cwd / "~/run/sweep.csv")) == 2
 
 
-def test_the_home_of_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_is_the_home_folder_in_the_uri_of_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert at_home({"uri": "sqlite:///~/x/m.db", "more": ["~/a", 3, None, "a~", "x/~"]}) == {
         "uri": "sqlite:////home/me/x/m.db", "more": ["/home/me/a", 3, None, "a~", "x/~"],
@@ -153,16 +153,16 @@ def test_quotes_change_nothing_that_hydra_reads(parts: list[str]) -> None:
         ("out='a,~/b'", "a,~/b"),
     ],
 )
-def test_values_that_begin_at_home_need_no_quotes(word: str, value: object) -> None:
+def test_values_that_begin_with_tilde_need_no_quotes(word: str, value: object) -> None:
     (override,) = OverridesParser.create().parse_overrides(quoted_homes([word]))
     assert override.value() == value
 
 
-def test_a_sweep_of_paths_at_home_needs_no_quotes() -> None:
+def test_a_sweep_of_paths_with_tilde_needs_no_quotes() -> None:
     (override,) = OverridesParser.create().parse_overrides(quoted_homes(["a=~/b,c,~/d"]))
     assert list(override.sweep_string_iterator()) == ["'~/b'", "c", "'~/d'"]
 
 
-def test_other_words_stay_as_they_are() -> None:
+def test_other_overrides_stay_unchanged() -> None:
     words = ["~mask", "~exporter.csv=1", "a=b~c", "-m", "--config-dir=x", "--rerun", "x~"]
     assert quoted_homes(words) == words

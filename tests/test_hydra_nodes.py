@@ -74,7 +74,7 @@ def _hydra() -> Iterator[None]:
         ["hydra.searchpath=[file:///tmp,/tmp]"],
     ],
 )  # fmt: skip
-def test_what_hydra_needs_is_accepted(words: list[str]) -> None:
+def test_targets_that_hydra_needs_are_accepted(words: list[str]) -> None:
     composed = compose(read_command_line(words))
     assert composed.sweeps == ("-m" in words or "experiment=threshold_sweep" in words)
 
@@ -153,7 +153,7 @@ def test_what_hydra_needs_is_accepted(words: list[str]) -> None:
         (["--run", "--multirun"], "exclude each other"),
     ],
 )  # fmt: skip
-def test_what_hydra_does_not_need_is_refused(words: list[str], said: str) -> None:
+def test_targets_that_hydra_does_not_need_are_refused(words: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(read_command_line(words))
     assert said in str(caught.value)
@@ -262,7 +262,7 @@ def test_files_of_others_are_checked_as_well(
         ({"slurm": {"queue": "a"}, "logs": "/tmp/evil"}, "engine.logs"),
     ],
 )
-def test_commands_for_a_cluster_stand_in_the_command_itself(
+def test_commands_for_a_cluster_count_only_from_the_command_line(
     engine: dict[str, object], said: str
 ) -> None:
     others = ["engine", "engine.slurm", "engine.slurm.cores", "engine.slurm.queu", "engine.addr"]

@@ -60,7 +60,7 @@ def test_passthrough_files_show_openslides_pixels(slide: tuple[Path, int], tmp_p
         (TileSpec(256, 128, Level(0)), "tile.stride=null"),
     ],
 )
-def test_passthrough_refuses_what_is_no_native_tile(
+def test_passthrough_refuses_tiles_that_are_not_native(
     painted: Path, tmp_path: Path, spec: TileSpec, why: str
 ) -> None:
     exporter = ImagesExporter(extension="jpg", passthrough=True)
@@ -75,7 +75,7 @@ def test_passthrough_refuses_what_is_no_native_tile(
     ("name", "size", "why"),
     [("TCGA-CR-7395-01A-01-TS1", 256, "not JPEG"), ("CMU-1-Small-Region", 240, "tile.edge=drop")],
 )
-def test_passthrough_says_what_a_real_slide_lacks(
+def test_passthrough_names_the_reason_on_a_real_slide(
     shared_slides: Path, tmp_path: Path, name: str, size: int, why: str
 ) -> None:
     exporter = ImagesExporter(extension="jpg", passthrough=True)

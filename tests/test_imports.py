@@ -96,7 +96,7 @@ def test_imports_run_one_way(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_stay_in_their_rooms(path):
+def test_heavy_libraries_are_imported_only_by_their_modules(path):
     room, roots = room_of(path), roots_of(path)
     if room != "readers":
         assert "openslide" not in roots
@@ -162,7 +162,7 @@ PLUGINS = sorted((PACKAGE.parent / "hydra_plugins").rglob("*.py"))
 @pytest.mark.parametrize(
     "path", [*SOURCES, *PLUGINS], ids=lambda p: str(p.relative_to(PACKAGE.parent))
 )
-def test_of_hydra_and_omegaconf_only_public_names_are_used(path):
+def test_only_public_names_of_hydra_and_omegaconf_are_used(path):
     assert private_names(path.read_text(encoding="utf-8")) == []
 
 

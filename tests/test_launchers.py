@@ -30,7 +30,7 @@ KEPT = {"16": TILES, "32": 6}
 
 
 @pytest.mark.parametrize("repeat", range(REPEATS))
-def test_a_parallel_sweep_is_whole_in_mlflow(tmp_path: Path, repeat: int) -> None:
+def test_a_parallel_sweep_is_complete_in_mlflow(tmp_path: Path, repeat: int) -> None:
     picture(tmp_path)
     result = fresh_tiler(
         "-m", *COMMON, "tile.size=16,32", "threshold=0.25,1.0", "tracker=mlflow",
@@ -181,7 +181,7 @@ def test_joblib_is_refused_for_the_one_job_with_a_pool(tmp_path: Path) -> None:
     assert "pool of workers" in rows["processes"]["reason"]
 
 
-def test_slurm_is_missed_in_one_line(tmp_path: Path) -> None:
+def test_missing_slurm_is_reported_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path)
     result = tiler(
         "-m", *COMMON, "tile.size=16,32", "hydra/launcher=submitit_slurm", "out=sweep",

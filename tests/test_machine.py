@@ -59,7 +59,9 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (RuntimeError("insufficient"), None),
     ],
 )
-def test_limits_of_the_machine_are_told_from_other_errors(error: Exception, words: str) -> None:
+def test_limits_of_the_machine_are_distinguished_from_other_errors(
+    error: Exception, words: str
+) -> None:
     told = machine_limit(error)
     assert (told is None) if words is None else (words in str(told))
     assert "\n" not in str(told)
@@ -90,7 +92,7 @@ def job_of(slide: Path, spec: TileSpec, threshold: float = 0.0, **parts: object)
 @pytest.mark.parametrize(
     "error", [MemoryError(), OSError(errno.ENOMEM, "no"), RuntimeError("can't start new thread")]
 )
-def test_a_limit_met_in_a_slides_work_is_the_slides(slide: Path, error: Exception) -> None:
+def test_a_machine_limit_during_a_slide_fails_that_slide(slide: Path, error: Exception) -> None:
     job = job_of(slide, TileSpec(16, resolution=Level(0)), mask_provider=Hungry(error))
     assert isinstance(attempt(PlanTask(job), WorkerState()), LimitError)
 
@@ -159,7 +161,7 @@ def test_too_few_open_files_for_workers_are_one_line(slide: Path, tmp_path: Path
     assert not (tmp_path / "out/slides").exists()
 
 
-def test_a_command_with_hardly_any_open_files_says_so(slide: Path, tmp_path: Path) -> None:
+def test_a_low_limit_of_open_files_is_reported(slide: Path, tmp_path: Path) -> None:
     done = tiler_within("-n 5", slide.parent, f"out={tmp_path}/out")
     assert done.returncode in (3, 4, 6), done.stderr
     assert "Traceback" not in done.stderr
@@ -175,7 +177,7 @@ def test_a_command_with_hardly_any_open_files_says_so(slide: Path, tmp_path: Pat
     ],
 )
 @pytest.mark.parametrize("place", ["run_command", "compose", "do_job", "hydra.main"])
-def test_a_limit_met_before_any_slide_is_one_line(
+def test_a_machine_limit_before_any_slide_is_one_line(
     place: str,
     error: Exception,
     words: str,
@@ -206,7 +208,7 @@ def hungry_slides() -> list[object]:
     raise MemoryError
 
 
-def test_a_component_that_needs_too_much_memory_is_no_mistake_in_the_configuration() -> None:
+def test_a_component_that_needs_too_much_memory_is_no_configuration_error() -> None:
     plain = {"slides": {"_target_": f"{__name__}.hungry_slides"}}
     with pytest.raises(EnvironmentRefusedError, match="not enough memory"):
         made_anew(plain, "slides")

@@ -104,7 +104,7 @@ class TestCleaning:
         assert np.array_equal(clean(once, tissue, hole), once)
 
     @given(SMALL, st.floats(0, 12), st.floats(0, 12), st.sampled_from([1, 3, 5, 7, 9]))
-    def test_all_of_it_transposes(
+    def test_cleaning_closing_and_dilating_transpose(
         self, mask: np.ndarray, tissue: float, hole: float, diameter: int
     ) -> None:
         turned = np.ascontiguousarray(mask.T)
@@ -156,7 +156,7 @@ class TestThumbnailSize:
             min(size) == 1
         )
 
-    def test_a_thumbnail_too_large_is_refused_before_it_is_made(self) -> None:
+    def test_a_thumbnail_too_large_is_refused_before_it_is_computed(self) -> None:
         source = Nowhere(Box(0, 0, 1_048_576, 1_048_576), mpp=0.25)
         with pytest.raises(LimitError, match=r"slide=a slide.*mask\.mpp=8.*32768x32768"):
             OtsuMask().generate(source)
@@ -279,7 +279,7 @@ class TestOtsu:
         provider = OtsuMask(remove_pen=True, min_hole_fraction=0.5, min_tissue_fraction=1e-3)
         assert share(provider.generate(Picture(pixels)), 60, 60, 20, 20) == 0
 
-    def test_marks_smaller_than_a_speck_are_not_believed(self) -> None:
+    def test_marks_smaller_than_a_speck_are_ignored(self) -> None:
         pixels = paint(glass(150, 260), 20, 30, 130, 90, EOSIN)
         paint(pixels, 60, 60, 8, 8, (25, 22, 26))
         assert pen_marks(pixels, min_area=55).any()
@@ -351,7 +351,7 @@ class TestTintedGlass:
         turned = np.ascontiguousarray(pixels.transpose(1, 0, 2))
         assert np.array_equal(on_neutral_glass(turned), on_neutral_glass(pixels).transpose(1, 0, 2))
 
-    def test_a_large_thumbnail_is_looked_at_in_part_and_changed_throughout(self) -> None:
+    def test_a_large_thumbnail_is_examined_in_part_and_changed_throughout(self) -> None:
         pixels = tinted(1500, 2100, TINTS["yellow"], 1)
         neutral = on_neutral_glass(pixels)
         assert neutral.shape == pixels.shape
@@ -491,7 +491,7 @@ def test_the_reason_names_pen_removal_where_it_took_all_tissue(shared_slides: Pa
         (["mask=file", "mask.path=full.png"], 1.0, ""),
     ],
 )
-def test_a_threshold_that_parts_nothing_is_a_warning_and_a_fraction(
+def test_a_threshold_that_separates_nothing_is_a_warning_and_a_fraction(
     words: list[str], fraction: float, doubt: str, tmp_path: Path
 ) -> None:
     Image.fromarray(tinted(64, 96, EOSIN, 9)).save(tmp_path / "pic.png")
@@ -576,7 +576,7 @@ class TestFile:
         assert np.array_equal(mask, LOPSIDED != 0)
 
     @pytest.mark.parametrize("kind", [np.uint16, np.int32])
-    def test_so_are_wide_greys_and_opaque_colours(self, kind: type, tmp_path: Path) -> None:
+    def test_wide_greys_and_opaque_colours_are_masks(self, kind: type, tmp_path: Path) -> None:
         wide = FileMask(saved(tmp_path, Image.fromarray(LOPSIDED.astype(kind) * 300), "w.tif"))
         assert np.array_equal(wide.generate(SLIDE), LOPSIDED != 0)
         opaque = Image.fromarray(LOPSIDED * 255).convert("RGBA")
@@ -607,7 +607,7 @@ class TestFile:
         ],
         ids=["three", "no zero", "many", "colours", "grey-alpha", "clear", "float", "cmyk"],
     )
-    def test_anything_else_is_refused_in_words(
+    def test_other_images_are_refused_with_a_reason(
         self, image: Image.Image, words: str | None, tmp_path: Path
     ) -> None:
         mask = FileMask(saved(tmp_path, image, "mask.tif"))
@@ -638,7 +638,9 @@ class TestFile:
             FileMask(f"{tmp_path}/{{slide}}.png").generate(SLIDE)
 
     @pytest.mark.parametrize("content", [b"", b"no image at all", None])
-    def test_what_is_no_image_is_refused(self, content: bytes | None, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_image_is_refused(
+        self, content: bytes | None, tmp_path: Path
+    ) -> None:
         path = tmp_path / "mask.png"
         if content is None:  # cut short
             noise = np.random.default_rng(2).integers(0, 2, (300, 500)).astype(np.uint8)
@@ -725,7 +727,9 @@ class TestWhatAProviderReturns:
         ],
         ids=str,
     )
-    def test_anything_but_a_mask_is_described(self, returned: object, words: list[str]) -> None:
+    def test_an_array_that_is_no_mask_is_described(
+        self, returned: object, words: list[str]
+    ) -> None:
         with pytest.raises(MaskError) as caught:
             TileExtractor(WISH, mask_provider=Returns(returned)).fit(Picture(glass(40, 70)))
         for word in ("E_MASK slide=fake", "test_masks.Returns.generate returned", *words):
@@ -818,7 +822,7 @@ class TestSettings:
             (lambda: FileMask("m.png", max_pixels=10**9), r"mask\.max_pixels=1000000000"),
         ],
     )
-    def test_nonsense_is_refused_by_name(self, build, words: str) -> None:
+    def test_invalid_values_are_refused_by_name(self, build, words: str) -> None:
         with pytest.raises(ConfigError, match=words):
             build()
 
@@ -832,7 +836,7 @@ class TestSettings:
             provider.mpp = 4.0
 
 
-def test_opencv_waits_until_a_mask_is_wanted() -> None:
+def test_opencv_is_imported_only_for_a_mask() -> None:
     code = "import sys, tiler.masks; print('cv2' in sys.modules, 'PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -128,7 +128,7 @@ def test_damage_in_a_level_that_has_no_page_of_its_own_refuses_the_slide(tmp_pat
         open_slide(path)
 
 
-def test_passthrough_of_a_sparse_tile_is_refused_in_words(tmp_path):
+def test_passthrough_of_a_sparse_tile_is_refused_with_a_reason(tmp_path):
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="jpeg")
     change(path, {6: (0, 0), 7: (None, 0)})
     exporter = ImagesExporter(extension="jpg", passthrough=True)

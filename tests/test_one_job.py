@@ -54,7 +54,7 @@ def seen(run: Callable[..., CompletedProcess[str]], folder: Path, words: list[st
         ["out=out", "mask=nothing"],
     ],
 )
-def test_it_does_what_the_command_does(tmp_path: Path, words: list[str]) -> None:
+def test_one_job_equals_the_command(tmp_path: Path, words: list[str]) -> None:
     once, whole = (
         seen(run, tmp_path / name, words) for run, name in ((tiler, "once"), (whole_tiler, "whole"))
     )

@@ -156,7 +156,7 @@ CUTS = {
 
 @pytest.mark.parametrize("name", CUTS)
 @pytest.mark.parametrize("container", [False, True])
-def test_what_is_cut_is_an_error(name, container):
+def test_cut_data_is_an_error(name, container):
     data = CUTS[name](encoded(picture(150, 110), no_jp2=not container))
     with pytest.raises(ValueError, match=r"JPEG 2000|code block"):
         openjpeg.check(data, Size(150, 110))
@@ -165,7 +165,7 @@ def test_what_is_cut_is_an_error(name, container):
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_after_a_start_are_an_error_in_words(rest):
+def test_any_bytes_after_a_start_are_an_error_with_a_reason(rest):
     with pytest.raises(ValueError, match="JPEG 2000"):
         openjpeg.check(b"\xff\x4f\xff\x51" + rest, Size(9, 7))
 
@@ -189,7 +189,7 @@ def test_another_size_or_depth_is_refused_before_decoding():
         openjpeg.check(deep, Size(150, 110))
 
 
-def test_threads_hear_of_their_own_tiles_alone(caplog):
+def test_threads_get_errors_of_their_own_tiles_only(caplog):
     sound = encoded(picture(150, 110), no_jp2=True)
     start, stop = codestream(sound).parts[0][1:]
     at = (start + stop) // 2

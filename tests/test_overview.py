@@ -211,7 +211,7 @@ class Tells:
 """
 
 
-def test_an_exporter_that_shows_what_was_left_out_is_told(tmp_path: Path) -> None:
+def test_an_exporter_that_shows_left_out_cells_gets_them(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code/lab.py").write_text(LAB)
     picture(tmp_path)

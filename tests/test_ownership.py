@@ -66,7 +66,7 @@ def check_vouched(folder: Path) -> None:
     assert sum(record(folder)["exporters"].values()) == len(listed)
 
 
-def test_exporters_come_one_after_the_other_and_stay(folder: Path) -> None:
+def test_exporters_of_later_runs_keep_the_files_of_earlier_ones(folder: Path) -> None:
     plain = ["exporter.csv.file=false", "exporter.json.file=false"]
     run(folder, "exporter=[csv,json,images,overview]", *plain)
     whole = {name: content for name, (content, _) in files(folder).items()}
@@ -243,7 +243,7 @@ def test_foreign_files_do_not_matter_to_a_finished_slide(several: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder", "empty"])
-def test_a_users_own_thing_of_a_slides_name_stays(folder: Path, kind: str) -> None:
+def test_a_users_file_with_a_slides_name_stays(folder: Path, kind: str) -> None:
     place = folder / FOLDER
     place.parent.mkdir(parents=True)
     if kind == "file":
@@ -323,7 +323,7 @@ MASK = ["mask=none", "mask._target_=mine.parts.Mask"]
 NOTES = "+exporter.notes._target_=mine.parts.Notes"
 
 
-def test_exporters_of_the_users_own_are_additive_too(folder: Path, own: dict[str, str]) -> None:
+def test_exporters_of_users_are_additive_too(folder: Path, own: dict[str, str]) -> None:
     run(folder, "exporter=[json]")
     before = files(folder)
     run(folder, "exporter=[json]", NOTES, env=own)
@@ -371,7 +371,7 @@ def test_changed_code_of_the_users_redoes_what_depends_on_it(
     assert "done already" in run(folder, *words, env=own)
 
 
-def test_a_changed_masks_file_is_no_mixture(folder: Path) -> None:
+def test_a_changed_mask_file_replaces_the_files_of_other_exporters(folder: Path) -> None:
     """An exporter is only added to files of the same tiles."""
     mask = Image.new("1", (222, 297), 1)
     mask.save(folder / "mask.png")
@@ -403,7 +403,7 @@ def test_an_exporter_is_not_added_to_tiles_of_another_mask(
     check_vouched(folder)
 
 
-def test_a_work_folder_gives_back_what_it_was_replacing(tmp_path: Path) -> None:
+def test_a_work_folder_restores_the_replaced_output(tmp_path: Path) -> None:
     picture(tmp_path)
     assert tiler(*COMMON, "out=out", cwd=tmp_path).returncode == 0
     out, final = tmp_path / "out", tmp_path / "out/slides/pic"

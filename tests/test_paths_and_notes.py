@@ -29,7 +29,7 @@ def shown(text: str) -> str:
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def test_paths_are_told_as_they_were_given(tmp_path: Path) -> None:
+def test_paths_are_reported_as_given(tmp_path: Path) -> None:
     for name in ("in/a.png", "in/sub/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         picture(tmp_path, name)
@@ -61,7 +61,7 @@ def test_paths_are_told_as_they_were_given(tmp_path: Path) -> None:
     assert [row["path"] for row in read_csv(tmp_path / "out3/slides.csv")] == paths
 
 
-def test_a_run_over_slides_that_moved_tells_where_they_are_now(tmp_path: Path) -> None:
+def test_a_run_over_moved_slides_lists_their_new_paths(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     path = picture(tmp_path, "old/a.png")
     for folder in ("old", "new"):

@@ -138,7 +138,7 @@ def test_however_often_it_was_interrupted_the_bytes_are_the_same(
     assert not (out / ".partial").exists()
 
 
-def test_a_failed_slide_goes_on_with_its_tiles(
+def test_a_failed_slide_continues_with_its_finished_tiles(
     slide: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     class Flaky(StopsReading):
@@ -176,7 +176,7 @@ def test_tiles_of_slides_that_a_run_no_longer_has_go_with_it(slide: Path, tmp_pa
 
 
 @pytest.mark.parametrize("left", [0, 3])
-def test_a_full_disk_costs_no_more_tiles_than_the_tables_need(
+def test_a_full_disk_removes_only_as_many_tiles_as_the_tables_need(
     slide: Path,
     whole: dict[str, bytes],
     tmp_path: Path,
@@ -323,7 +323,7 @@ def test_tiles_of_anything_else_are_not_taken_over(
     assert tree(out) == tree(fresh)
 
 
-def test_what_is_not_tilers_stays_in_the_folder_of_work(slide: Path, tmp_path: Path) -> None:
+def test_foreign_files_stay_in_the_work_folder(slide: Path, tmp_path: Path) -> None:
     mine = [
         tmp_path / ".partial" / name
         for name in ("notes.txt", "a.123/x", "a.123.0123456789abcdef/slide/x", "sample/slides/x")
@@ -382,7 +382,7 @@ def test_a_run_that_ends_between_two_renames_loses_nothing(
     assert tree(tmp_path) == tree(fresh)
 
 
-def test_what_a_crash_left_between_two_renames_is_put_back(slide: Path, tmp_path: Path) -> None:
+def test_a_folder_lost_between_two_renames_is_put_back(slide: Path, tmp_path: Path) -> None:
     tile(slide, tmp_path)
     before = tree(tmp_path)
     from tiler.runner.work.folders import new_work
@@ -396,7 +396,7 @@ def test_what_a_crash_left_between_two_renames_is_put_back(slide: Path, tmp_path
     assert not (tmp_path / ".partial").exists()
 
 
-def test_a_users_file_that_came_in_at_the_last_moment_stays(slide: Path, tmp_path: Path) -> None:
+def test_a_users_file_in_a_replaced_folder_stays(slide: Path, tmp_path: Path) -> None:
     tile(slide, tmp_path)
     from tiler.runner.work.folders import new_work
 
@@ -416,7 +416,9 @@ COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=600"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
-def test_a_killed_run_goes_on_with_its_tiles(tmp_path: Path, shared_slides: Path) -> None:
+def test_a_rerun_continues_with_the_tiles_of_a_killed_run(
+    tmp_path: Path, shared_slides: Path
+) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(shared_slides / "CMU-1-Small-Region.svs", tmp_path / "in/slow.svs")
     path = os.pathsep.join([str(HERE), str(HERE.parent)])

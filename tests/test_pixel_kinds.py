@@ -61,7 +61,7 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 @pytest.mark.parametrize("description", [None, APERIO])
 @pytest.mark.parametrize("opener", [open_slide, OpenSlideReader])
-def test_what_the_file_means_is_shown(tmp_path, name, description, opener):
+def test_pixels_are_shown_as_the_file_means_them(tmp_path, name, description, opener):
     stored, options, meant = SHOWN[name]
     path = tmp_path / "a.tif"
     write_tiled(path, stored, description=description, **({"compression": "deflate"} | options))
@@ -109,7 +109,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("description", [None, APERIO])
-def test_what_would_be_something_else_is_refused_by_all_readers(tmp_path, name, description):
+def test_misread_pixel_kinds_are_refused_by_all_readers(tmp_path, name, description):
     stored, options, words = REFUSED[name]
     path = tmp_path / "a.tif"
     write_tiled(path, stored, description=description, compression="deflate", **options)
@@ -123,7 +123,7 @@ def test_what_would_be_something_else_is_refused_by_all_readers(tmp_path, name, 
             open_slide(path)
 
 
-def test_a_deep_level_below_a_good_one_is_refused(tmp_path):
+def test_a_16_bit_level_below_an_8_bit_one_is_refused(tmp_path):
     path = tmp_path / "a.svs"
     with tifffile.TiffWriter(path) as tiff:
         options = {"tile": TILE[::-1], "photometric": "rgb", "metadata": None}
@@ -210,7 +210,7 @@ PLACES = {
 @pytest.mark.parametrize("orientation", [0, 2, 3, 4, 5, 6, 7, 8, 9])
 @pytest.mark.parametrize("vendor", PLACES)
 @pytest.mark.parametrize("compression", ["jpeg", "deflate"])
-def test_an_image_that_lies_otherwise_is_refused_by_all_readers(
+def test_a_turned_or_mirrored_image_is_refused_by_all_readers(
     tmp_path, orientation, vendor, compression
 ):
     path = write(

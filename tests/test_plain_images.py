@@ -175,7 +175,7 @@ def test_a_damaged_image_is_refused(tmp_path, name):
         ImageReader(path)
 
 
-def test_a_jpeg_with_something_after_its_end_is_sound(tmp_path):
+def test_a_jpeg_with_bytes_after_its_end_is_valid(tmp_path):
     path = saved(tmp_path / "a.jpg", "JPEG")
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGB"))

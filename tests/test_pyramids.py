@@ -146,7 +146,7 @@ def test_a_level_that_is_larger_than_level_0_is_left_out():
         (1, None, None),  # some files repeat one pixel size for all levels
     ],
 )
-def test_what_the_file_states_wins(stated, downsample, shown):
+def test_a_stated_downsample_wins(stated, downsample, shown):
     images = [StoredLevel(Size(500, 400)), StoredLevel(Size(256, 256), Size(256, 256), stated)]
     found = pyramid(images)
     assert found.downsamples == (1, *([downsample] if downsample else []))
@@ -288,7 +288,7 @@ def test_a_tile_shows_its_own_place_and_nothing_of_the_padding(
             check_ramp(slide.thumbnail(size), 0, 0, step, (width, height), ds)
 
 
-def test_a_level_that_is_left_out_is_named_when_it_is_asked_for(tmp_path):
+def test_requesting_a_level_that_is_left_out_names_it(tmp_path):
     stored = [ramp(240, 200), padded(ramp(60, 50), 128)]
     with open_slide(write(tmp_path / "a.tif", stored, 128, "generic")) as slide:
         assert slide.level_downsamples == (1,)

@@ -51,7 +51,7 @@ def extractor() -> TileExtractor:
     ],
     ids=["text", "path", "array", "none", "function"],
 )
-def test_fit_says_what_to_pass(source: object, words: str) -> None:
+def test_the_errors_of_fit_name_the_right_argument(source: object, words: str) -> None:
     fitted = TileExtractor(SPEC)
     with pytest.raises(TypeError) as caught:
         fitted.fit(source)
@@ -82,7 +82,7 @@ def test_an_openslide_object_is_no_source(painted: Path) -> None:
         ({"mask_provider": "otsu"}, "OtsuMask()"),
     ],
 )
-def test_the_constructor_says_what_to_pass(arguments: dict, words: str) -> None:
+def test_the_errors_of_the_constructor_name_the_right_argument(arguments: dict, words: str) -> None:
     with pytest.raises(TypeError, match=re.escape(words)):
         TileExtractor(**{"tile_spec": SPEC, **arguments})
 
@@ -125,7 +125,7 @@ def test_the_number_of_threads_is_a_whole_number(
     ],
     ids=["fractions", "nan", "three axes", "one axis", "text", "complex", "ragged"],
 )
-def test_a_static_mask_that_is_none_is_described(mask: object, words: list[str]) -> None:
+def test_an_invalid_static_mask_is_described(mask: object, words: list[str]) -> None:
     with pytest.raises(MaskError) as caught:
         TileExtractor(SPEC, mask).fit(ArrayReader(NOISE, name="s1"))
     for word in ("s1", *words):
@@ -191,7 +191,7 @@ def test_padded_tiles_are_saved_and_bounds_are_no_limit(tmp_path: Path) -> None:
 # --- files
 
 
-def test_after_an_extraction_that_kept_nothing_the_reason_is_told(tmp_path: Path) -> None:
+def test_an_extraction_that_kept_nothing_names_the_reason(tmp_path: Path) -> None:
     slide = ArrayReader(NOISE, name="s1")
     cases = [
         (TileExtractor(SPEC, CHECKED, mask_threshold=1), "threshold: no tile reaches 1; the best"),
@@ -229,7 +229,7 @@ def test_the_path_of_a_table_is_resolved(
 
 @pytest.mark.parametrize("call", ["to_csv", "to_json", "save"])
 @pytest.mark.parametrize("place", ["file", "below", "long", "nul"])
-def test_a_folder_that_cannot_be_made_is_a_runtime_error(
+def test_a_folder_that_cannot_be_created_is_a_runtime_error(
     extractor: TileExtractor, tmp_path: Path, call: str, place: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -253,7 +253,7 @@ LOSSLESS = ("PNG", "TIFF", "bmp", "BMP", "ppm", "tga", "jp2", "dib", "pcx")
 
 
 @pytest.mark.parametrize("extension", FORMATS)
-def test_save_writes_what_pillow_can_in_any_case(
+def test_save_writes_the_formats_of_pillow_in_upper_and_lower_case(
     extractor: TileExtractor, tmp_path: Path, extension: str
 ) -> None:
     region = extractor.region_specs_[7]
@@ -271,7 +271,7 @@ UNFIT = ["", ".png", "svs", "xbm", "h5", "msp", "ico", "icns", "../png", "p/ng",
 
 
 @pytest.mark.parametrize("extension", UNFIT)
-def test_save_refuses_what_nobody_writes(
+def test_save_refuses_unsupported_extensions(
     extractor: TileExtractor, tmp_path: Path, extension: object
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"extension={extension!r}")) as caught:
@@ -336,7 +336,7 @@ def test_a_fitted_extractor_pickles_with_its_slide(painted: Path) -> None:
     again.source_.close()
 
 
-def test_a_reader_whose_file_is_gone_says_so(tmp_path: Path) -> None:
+def test_unpickling_a_reader_without_its_file_is_an_open_error(tmp_path: Path) -> None:
     Image.fromarray(NOISE).save(tmp_path / "picture.png")
     packed = pickle.dumps(open_slide(tmp_path / "picture.png"))
     (tmp_path / "picture.png").unlink()

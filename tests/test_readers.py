@@ -235,7 +235,7 @@ def test_a_thumbnail_needs_a_size(fake_reader):
         fake_reader(NOISE).thumbnail((0, 3))
 
 
-def test_a_reader_is_closed_on_the_way_out(fake_reader):
+def test_a_reader_is_closed_when_its_context_ends(fake_reader):
     with fake_reader(NOISE) as slide:
         assert not slide.closed
     assert slide.closed
@@ -426,7 +426,7 @@ def test_a_level_with_a_fractional_downsample_stays_within_half_a_pixel(shared_s
             assert distance(0, 0) < min(distance(*step) for step in neighbours)
 
 
-def test_a_tiff_saved_at_72_dpi_says_nothing_about_the_glass(shared_slides):
+def test_72_dpi_in_a_tiff_is_no_mpp(shared_slides):
     with open_slide(shared_slides / "boxes.tiff") as slide:
         with pytest.raises(ResolutionError) as caught:
             slide.read_region((0, 0), (10, 10), MPP(0.5))
@@ -509,7 +509,7 @@ def bad_files(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("opener", [open_slide, OpenSlideReader])
-def test_each_bad_file_says_what_is_wrong_with_it(bad_files, name, opener):
+def test_the_error_of_each_bad_file_names_the_problem(bad_files, name, opener):
     with pytest.raises(OpenError) as caught:
         opener(bad_files / name)
     text = str(caught.value)
@@ -535,14 +535,14 @@ def test_a_damaged_index_file_is_not_quoted(tmp_path):
         ("unopenable.tiff", ["unopenable.tiff", "Unsupported TIFF compression: 52479"]),
     ],
 )
-def test_shipped_bad_files_say_what_is_wrong_with_them(shared_slides, name, words):
+def test_the_errors_of_openslides_bad_files_name_the_problem(shared_slides, name, words):
     with pytest.raises(OpenError) as caught:
         open_slide(shared_slides / name)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_a_slide_that_was_only_half_copied_says_so(shared_slides, tmp_path):
+def test_a_half_copied_slide_is_named_as_such(shared_slides, tmp_path):
     data = (shared_slides / "CMU-1-Small-Region.svs").read_bytes()
     path = tmp_path / "half.svs"
     path.write_bytes(data[: len(data) // 2])
@@ -618,7 +618,7 @@ def test_pictures_that_would_lose_depth_or_are_too_large_are_refused(tmp_path):
     assert ImageReader(wide, max_pixels=130 * 90).dimensions == (130, 90)
 
 
-def test_a_file_that_only_begins_like_a_picture_is_refused(tmp_path):
+def test_a_file_with_only_the_beginning_of_a_picture_is_refused(tmp_path):
     path = tmp_path / "cut.png"
     Image.fromarray(NOISE).save(path)
     path.write_bytes(path.read_bytes()[:5000])

@@ -194,9 +194,7 @@ def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
     assert contents(tree(tmp_path)) == before
 
 
-def test_a_file_of_another_size_may_be_the_users_and_stops_the_slide(
-    tmp_path: Path, slide: Path
-) -> None:
+def test_a_file_of_another_size_stops_the_slide(tmp_path: Path, slide: Path) -> None:
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     os.truncate(path, 10)
@@ -210,7 +208,7 @@ def test_a_file_of_another_size_may_be_the_users_and_stops_the_slide(
     assert contents(tree(tmp_path)) == before
 
 
-def test_a_flipped_byte_is_seen_by_hash_alone(tmp_path: Path, slide: Path) -> None:
+def test_only_the_hash_detects_a_flipped_byte(tmp_path: Path, slide: Path) -> None:
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
     data = bytearray(path.read_bytes())
@@ -271,7 +269,7 @@ def test_a_changed_mask_file_is_noticed(tmp_path: Path, slide: Path) -> None:
     assert "mask file differs" in run(tmp_path, *arguments)[0]
 
 
-def test_a_mask_file_that_is_gone_is_named(tmp_path: Path, slide: Path) -> None:
+def test_a_missing_mask_file_is_named(tmp_path: Path, slide: Path) -> None:
     mask = tmp_path / f"{NAME}.png"
     Image.new("1", (222, 297), 1).save(mask)
     words = [
@@ -309,7 +307,7 @@ def test_the_record_accounts_for_every_tile_and_file(tmp_path: Path, slide: Path
     assert {file["name"] for file in record["files"]} == files - {"record.json"}
 
 
-def test_events_tell_the_story(tmp_path: Path, slide: Path) -> None:
+def test_events_record_each_step(tmp_path: Path, slide: Path) -> None:
     run(tmp_path, "threshold=0.3")
     lines = (tmp_path / "out/events.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]

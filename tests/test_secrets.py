@@ -59,7 +59,7 @@ PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_chara
 
 
 @given(user=PLAIN, secret=PLAIN.map("s3cret{}".format))
-def test_a_password_in_a_url_is_masked_wherever_it_stands(user: str, secret: str) -> None:
+def test_a_password_in_a_url_is_masked_everywhere(user: str, secret: str) -> None:
     url = f"https://{user}:{secret}@host:5000/path"
     for text in (
         url,
@@ -97,7 +97,7 @@ def test_secrets_of_each_form_are_masked(text: str, safe: str) -> None:
         "slides.pattern=**/*.svs", "the password is wrong",
     ],
 )  # fmt: skip
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_text_without_a_secret_stays(text: str) -> None:
     assert masked(text) == text
 
 

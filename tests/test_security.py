@@ -67,7 +67,7 @@ def listed(group: str) -> set[str]:
 
 
 @pytest.mark.parametrize("group", [*GROUPS, "hydra", "limits"])
-def test_a_group_takes_its_own_components_alone(group: str) -> None:
+def test_a_group_accepts_only_its_own_components(group: str) -> None:
     everything = callables().union(*map(listed, GROUPS))
     assert len(everything) > 500
     taken = {name for name in everything if _is_taken(name, group)}

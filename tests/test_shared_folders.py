@@ -44,7 +44,7 @@ def mode_of(path: Path) -> int:
     ],
     ids=["run", "private", "sweep", "demo"],
 )
-def test_what_a_run_leaves_has_the_mode_of_the_umask(
+def test_files_of_a_run_have_the_mode_of_the_umask(
     tmp_path: Path, umask: int, words: list[str]
 ) -> None:
     picture(tmp_path)
@@ -117,7 +117,7 @@ def as_user(user: int, folder: Path, size: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_colleague_goes_on_in_a_folder_of_the_group(shared: Path) -> None:
+def test_a_colleague_continues_in_a_folder_of_the_group(shared: Path) -> None:
     picture(shared.parent)
     warm = shared.parent / "warm"
     warm.mkdir()

@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_listed_is_named(locked: Path, below: str) -> No
         find_slides([f"{locked}{below}"], strict=True)
 
 
-def test_a_folder_with_a_problem_changes_no_slides_id(locked: Path) -> None:
+def test_an_unreadable_folder_changes_no_slide_id(locked: Path) -> None:
     made(locked, "locked.svs", "sub/locked.tiff.svs")
     names = dict(zip((e.path.name for e in find_slides(str(locked))),
                      assign_ids(find_slides(str(locked))), strict=False))  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_folder_with_a_problem_changes_no_slides_id(locked: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["loop", "gone"])
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, what: str) -> None:
+def test_a_broken_link_is_named(tmp_path: Path, what: str) -> None:
     made(tmp_path, "in/a.svs")
     (tmp_path / "in/batch.2").symlink_to("batch.2" if what == "loop" else "/nowhere/batch")
     (tmp_path / "in/notes.txt").symlink_to("/nowhere/notes.txt")  # a file, by its type
@@ -233,7 +233,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "loop/a.svs", "loop", "a.svs/b.svs", "gone.svs"])
-def test_an_entry_that_cannot_be_looked_at_is_a_row(tmp_path: Path, name: str) -> None:
+def test_an_entry_that_cannot_be_examined_is_a_row(tmp_path: Path, name: str) -> None:
     shutil.copy(SLIDES / "boxes.tiff", tmp_path / "good.tiff")
     made(tmp_path, "a.svs")
     (tmp_path / "loop").symlink_to("loop")
@@ -249,7 +249,7 @@ def test_an_entry_that_cannot_be_looked_at_is_a_row(tmp_path: Path, name: str) -
     assert name[:50] in strict.stderr
 
 
-def test_what_cannot_be_looked_at_fails_alone(tmp_path: Path) -> None:
+def test_an_unreadable_path_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(SLIDES / "boxes.tiff", tmp_path / "in/good.tiff")
     (tmp_path / "in/share").symlink_to("/nowhere/share")
@@ -283,7 +283,7 @@ def test_all_types_of_slides_are_found_in_a_folder(tmp_path: Path, suffix: str) 
     assert found(str(tmp_path)) == [f"a{suffix}"]
 
 
-def test_files_passed_over_are_counted_in_one_line(
+def test_skipped_files_are_counted_in_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made(tmp_path, "a.svs", *(f"x{n}.XML" for n in range(9)), "1.jpg", "2.jpg", "sub/3.jpg")
@@ -308,7 +308,7 @@ def test_files_passed_over_are_counted_in_one_line(
     assert line.endswith(", 17 of other types")
 
 
-def test_the_path_is_told_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_is_reported_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path, "in/a.svs", "in/sub/b.svs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -212,7 +212,7 @@ def test_ctrl_c_cancels_the_dask_jobs(folder: Path) -> None:
         ("{queue: normal, memory: 1GB}", "You must specify how much cores and memory"),
     ],
 )
-def test_a_job_that_slurm_refuses_is_said_in_one_line(
+def test_a_job_that_slurm_refuses_is_reported_in_one_line(
     folder: Path, arguments: str, said: str
 ) -> None:
     done = tiler(folder, *COMMON, *DASK[:2], f"engine.slurm={arguments}", "out=out")
@@ -352,7 +352,7 @@ def test_a_signal_to_a_sweep_cancels_its_array(folder: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
-def test_a_sweep_that_slurm_refuses_is_said_in_one_line(folder: Path) -> None:
+def test_a_sweep_that_slurm_refuses_is_reported_in_one_line(folder: Path) -> None:
     words = ["hydra.launcher.partition=nosuch", "tile.size=300,400", "out=out"]
     done = tiler(folder, *ARRAY, *COMMON, *words)
     assert done.returncode == 2
@@ -375,7 +375,7 @@ def test_a_job_of_a_sweep_that_is_out_of_time_ends_in_order(folder: Path) -> Non
     assert [row["status"] for row in rows] == ["done", "done", "interrupted"]
 
 
-def test_a_job_of_a_sweep_that_makes_room_is_queued_again_and_resumes(folder: Path) -> None:
+def test_a_preempted_job_of_a_sweep_is_queued_again_and_resumes(folder: Path) -> None:
     more(folder, "a1", "slow2", "slow3")
     sweep = begin(folder, *ARRAY, *COMMON, SLOW, "out=out")
     until_half_done(folder / "out/job", "slow3", "a1", "slow2")

@@ -57,7 +57,7 @@ def test_closed_streams_change_nothing_but_what_is_printed(folder: Path, command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_is_gone_ends_nothing(folder: Path, command: str) -> None:
+def test_a_closed_pipe_does_not_fail_the_command(folder: Path, command: str) -> None:
     for pipe in ("> >(true)", "2> >(true)", "> >(head -1) 2>&1"):
         done = shell(command, folder, pipe)
         assert done.returncode == 0 or (command == "compare" and done.returncode in (SIGPIPE, 141))
@@ -74,14 +74,14 @@ def test_a_full_standard_output_is_one_line(folder: Path, command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_error_with_standard_error_closed_goes_nowhere(folder: Path) -> None:
+def test_an_error_with_standard_error_closed_keeps_its_exit_code(folder: Path) -> None:
     words = f"'{sys.executable}' -m tiler threshold=2 2>&-"
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True,
                           timeout=60, check=False)  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_a_flag_may_stand_behind_the_overrides(folder: Path) -> None:
+def test_a_flag_may_follow_the_overrides(folder: Path) -> None:
     words = [word for word in COMMON if word != "name=demo"]
     done = tiler("out=behind", *words, "-m", "threshold=0,0.1", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -103,7 +103,7 @@ def test_a_sweep_writes_a_definition_a_table_and_a_picture(
         assert len(np.unique(half.reshape(-1, 3), axis=0)) > 2000, "the slide is seen beneath"
 
 
-def test_parquet_keeps_names_as_words_and_numbers_as_numbers(
+def test_parquet_keeps_names_as_text_and_numbers_as_numbers(
     slides: list[str], tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="tiler[parquet] is not installed")
@@ -163,14 +163,14 @@ def test_the_slide_is_read_once_more_for_its_picture(
     assert seen({"path": path}, {"reader": reader}) is None, "too much to read for a picture"
 
 
-def test_of_a_slide_whose_bounds_are_empty_the_picture_is_a_point() -> None:
+def test_empty_bounds_give_a_picture_of_one_pixel() -> None:
     nothing = np.zeros((0, 2))
     cells = Cells(np.arange(0), np.arange(0), nothing, nothing, Size(1, 1), 1.0, np.zeros((0, 0)))
     point = drawing(np.ones((1, 1), bool), cells, 0.5, Size(0, 0))
     assert draw(point, None).shape == draw(point, np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
 
 
-def test_a_job_that_is_refused_leaves_what_is_there(slides: list[str], tmp_path: Path) -> None:
+def test_a_refused_job_keeps_existing_files(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler(*words, cwd=tmp_path).returncode == 0
     job = tmp_path / "res/threshold=0.2"
@@ -233,7 +233,7 @@ FOREIGN = {
 }
 
 
-def test_files_of_others_below_a_sweeps_folder_never_end_it(
+def test_foreign_files_below_a_sweeps_folder_never_end_it(
     slides: list[str], tmp_path: Path
 ) -> None:
     names = "run.json", "refused.json", "budget.json"
@@ -259,7 +259,7 @@ def test_files_of_others_below_a_sweeps_folder_never_end_it(
      {"sweep": {"id": "s", "number": "0", "settings": {}}},
      {"sweep": {"id": "s", "number": 0, "settings": {"a": 1}}}],
 )  # fmt: skip
-def test_a_job_that_was_tampered_with_is_passed_over(
+def test_a_manipulated_job_is_skipped(
     tmp_path: Path, harm: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     good = {"sweep": {"id": "s", "number": 0, "settings": {"a": "1"}}, "exit_code": 0}
@@ -275,7 +275,7 @@ def test_a_job_that_was_tampered_with_is_passed_over(
     assert read_jobs(tmp_path, "s", "run.json") == []
 
 
-def test_jobs_may_lie_deeper_down(slides: list[str], tmp_path: Path) -> None:
+def test_job_folders_may_be_nested(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "threshold=0.2,2", "out=res"]
     done = tiler(*words, "hydra.sweep.subdir=at/t${threshold}", cwd=tmp_path)
     assert done.returncode == 2  # of the second, which is no threshold
@@ -288,7 +288,7 @@ def test_jobs_may_lie_deeper_down(slides: list[str], tmp_path: Path) -> None:
     assert (tmp_path / "res/sweep.png").is_file()
 
 
-def test_jobs_may_lie_as_deep_as_their_values_say(slides: list[str], tmp_path: Path) -> None:
+def test_job_folders_may_be_as_deep_as_their_values(slides: list[str], tmp_path: Path) -> None:
     folder = Path(slides[1].partition("=")[2])
     (tmp_path / "007.tiff").symlink_to(folder / "007.tiff")
     both = f"slides.paths=007.tiff,{folder}/b.tiff"
@@ -318,7 +318,7 @@ def test_jobs_that_would_be_lost_are_refused(tmp_path: Path, subdir: str) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_of_an_earlier_sweep_goes(slides: list[str], tmp_path: Path) -> None:
+def test_a_picture_of_an_earlier_sweep_is_removed(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "out=res"]
     assert tiler(*words, "threshold=0.2,0.4", cwd=tmp_path).returncode == 0
     assert (tmp_path / "res/sweep.png").is_file()
@@ -350,7 +350,7 @@ def test_a_component_that_ends_the_process_fails_its_job(slides: list[str], tmp_
     assert rows == {**failed, "tiler.masks.AllTissue": "done"}
 
 
-def test_a_word_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
+def test_an_override_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "threshold=0.2,0.6"]
     done = tiler(*words, "name=number_${hydra:job.num}", "out=jobs", cwd=tmp_path)
     assert (done.returncode, "Warning" in done.stderr) == (0, False), done.stderr
@@ -424,7 +424,7 @@ def test_an_old_run_is_run_again_with_other_options_of_its_groups(
     assert "experiment=mil_512_20x" in complaint(refused)
 
 
-def test_a_job_of_a_sweep_is_run_again_by_itself(slides: list[str], tmp_path: Path) -> None:
+def test_one_job_of_a_sweep_can_be_run_again(slides: list[str], tmp_path: Path) -> None:
     words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler("-m", *words, cwd=tmp_path).returncode == 0
     job = tmp_path / "res/threshold=0.9"
@@ -438,7 +438,7 @@ def test_a_job_of_a_sweep_is_run_again_by_itself(slides: list[str], tmp_path: Pa
 @pytest.mark.parametrize(
     "content", [None, "", "{}", "[1]", '{"config": 3}', '{"config": []}', '{"config": {}}']
 )
-def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
+def test_a_path_without_a_run_is_refused(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     refused = tiler("--rerun", "." if content is not None else "nowhere", cwd=tmp_path)
@@ -447,7 +447,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
     assert "Error" not in complaint(refused)
 
 
-def test_a_sweep_whose_table_cannot_be_written_says_so(slides: list[str], tmp_path: Path) -> None:
+def test_a_sweep_table_that_cannot_be_written_is_reported(
+    slides: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "res/sweep.csv").mkdir(parents=True)
     words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     done = tiler("-m", *words, cwd=tmp_path)

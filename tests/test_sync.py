@@ -65,7 +65,7 @@ def test_the_own_files_are_flushed_where_they_are_few_or_others_write_much(
     assert len(flushed) == (1 if whole else len(wanted))
 
 
-def test_what_waits_for_the_disk_is_known_on_linux(tmp_path: Path) -> None:
+def test_unwritten_data_is_measured_on_linux(tmp_path: Path) -> None:
     if not Path("/proc/meminfo").exists():
         pytest.skip("no /proc/meminfo here")
     assert 0 <= sync._waiting() < 1 << 50

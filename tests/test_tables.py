@@ -40,7 +40,7 @@ def json_text(slide, regions, indent):
     return "".join(json_parts(slide, regions, indent))
 
 
-def test_the_columns_are_those_that_scripts_rely_on():
+def test_the_columns_are_those_of_the_specification():
     lines = csv_text("S1", REGIONS).splitlines()
     assert lines == [
         "slide,x,y,width,height,resolution,ratio,x0,y0,width0,height0",
@@ -155,7 +155,7 @@ def test_masks_are_not_written():
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json])
-def test_missing_parents_are_made_and_nothing_else_is_left(tmp_path, write):
+def test_missing_parents_are_created_and_no_other_file_remains(tmp_path, write):
     path = write(tmp_path / "a" / "b", "S 1,é", REGIONS)
     assert path.parent == tmp_path / "a" / "b"
     assert path.stem == "S 1,é"
@@ -165,7 +165,7 @@ def test_missing_parents_are_made_and_nothing_else_is_left(tmp_path, write):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_name_that_is_no_utf_8_comes_back_as_it_was(tmp_path):
+def test_a_name_that_is_no_utf_8_is_read_back_unchanged(tmp_path):
     name = os.fsdecode(b"\xff\xfe-slide")
     with write_csv(tmp_path, name, REGIONS).open(errors="surrogateescape", newline="") as file:
         assert {row["slide"] for row in csv.DictReader(file)} == {name}

@@ -156,14 +156,14 @@ def test_false_claims_are_refused_before_anything_is_allocated(small, code, new,
     assert peak < 500_000
 
 
-def test_many_values_where_few_are_meant_are_refused(small):
+def test_tags_with_too_many_values_are_refused(small):
     small.write_bytes(small.read_bytes() + bytes(5000))
     change(small, 258, count=1025, place=8)
     with pytest.raises(ValueError, match="tag 258 has 1,025 values"):
         read(small)
 
 
-def test_positions_that_no_file_has_are_refused(tmp_path):
+def test_positions_beyond_any_file_size_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path, np.zeros((16, 16, 3), np.uint8), tile=(16, 16), photometric="rgb", bigtiff=True,
@@ -175,7 +175,7 @@ def test_positions_that_no_file_has_are_refused(tmp_path):
         TiffReader(path)
 
 
-def test_what_is_wrong_with_other_tags_is_left_to_others(tmp_path):
+def test_faults_of_other_tags_are_ignored(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path, np.zeros((16, 16, 3), np.uint8), tile=(16, 16), photometric="rgb", metadata=None,
@@ -225,9 +225,7 @@ def digested(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(("pages", "lists"), [(40, 2), (1, 80)])
-def test_lists_that_lie_upon_one_another_are_read_within_bounds(
-    tmp_path, monkeypatch, pages, lists
-):
+def test_overlapping_lists_are_read_within_bounds(tmp_path, monkeypatch, pages, lists):
     path, bound, nbytes = tmp_path / "a.tif", 1 << 20, 1 << 17
     overlapping(path, pages, lists, nbytes)
     monkeypatch.setattr("tiler.readers.tiff_directories._MAX_BYTES", bound)
@@ -275,7 +273,7 @@ def test_pages_without_end_are_refused(tmp_path):
     assert len(digested(path)) == MAX_PAGES
 
 
-def test_what_is_wrong_with_later_pages_is_not_seen_in_the_first(small):
+def test_faults_of_later_pages_do_not_affect_the_first(small):
     data = bytearray(small.read_bytes())
     (place,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, place)
@@ -312,7 +310,7 @@ def test_a_position_before_the_file_is_refused(tmp_path):
 @example(code=277, kind=5, count=1)
 @example(code=256, kind=2, count=9)
 @example(code=317, kind=13, count=1)
-def test_whatever_a_tag_claims_the_slide_is_openslides_or_refused_in_words(
+def test_whatever_a_tag_claims_the_slide_is_openslides_or_refused_with_a_reason(
     code, kind, count, tmp_path_factory
 ):
     path = tmp_path_factory.getbasetemp() / "claim.tif"

@@ -301,7 +301,7 @@ PREFIXED = (
         xml(scale=SCALE).replace("</OME>", "</OME \n>"),
     ],
 )
-def test_what_stands_around_the_ome_element_does_not_matter(tmp_path, text):
+def test_text_around_the_ome_element_does_not_matter(tmp_path, text):
     with open_slide(described(tmp_path / "a.tif", text)) as slide:
         assert slide.mpp == 0.25
         assert slide.provenance["mpp"] == "OME PhysicalSizeX (0.25)"
@@ -391,7 +391,7 @@ def test_images_are_found_by_the_pages_that_the_xml_names(tmp_path):
         ("7" * 300_000 + " MPP = 0.25", 0.25, None),
     ],
 )
-def test_an_mpp_in_words_is_found(tmp_path, reader, text, mpp, power):
+def test_an_mpp_in_a_description_is_found(tmp_path, reader, text, mpp, power):
     with reader(described(tmp_path / "a.tif", text, **DPI)) as slide:
         assert slide.mpp == pytest.approx(mpp)
         assert slide.magnification == power
@@ -414,7 +414,7 @@ def test_an_mpp_in_words_is_found(tmp_path, reader, text, mpp, power):
         ("PhysicalSizeX=0.25", "PhysicalSizeX=0.25"),
     ],
 )
-def test_words_that_do_not_give_one_number_are_quoted_in_the_error(tmp_path, text, said):
+def test_text_without_exactly_one_number_is_quoted_in_the_error(tmp_path, text, said):
     with open_slide(described(tmp_path / "a.tif", text)) as slide:
         assert slide.mpp is None
         with pytest.raises(ResolutionError) as caught:
@@ -424,7 +424,7 @@ def test_words_that_do_not_give_one_number_are_quoted_in_the_error(tmp_path, tex
 
 
 @pytest.mark.parametrize("text", ["comppass = 3", "Tempp: 0.3", "an image", "MAGIC = 4"])
-def test_other_words_are_no_scale(tmp_path, text):
+def test_other_text_is_no_scale(tmp_path, text):
     with open_slide(described(tmp_path / "a.tif", text)) as slide:
         assert slide.mpp is None
         assert slide.magnification is None

@@ -280,9 +280,7 @@ def test_compressions_that_openslide_lacks_are_read_by_the_tags(tmp_path, compre
     ("resolution", "unit", "word"),
     [((72, 72), "INCH", "implausible"), (None, None, "no unit"), ((100_000, 50_000), 2, "differ")],
 )
-def test_resolutions_that_say_nothing_of_the_glass_are_not_believed(
-    tmp_path, resolution, unit, word
-):
+def test_resolutions_that_are_not_of_a_scan_are_ignored(tmp_path, resolution, unit, word):
     scale = {} if resolution is None else {"resolution": resolution, "resolutionunit": unit}
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="webp", **scale)
     with TiffReader(path) as slide:
@@ -487,6 +485,6 @@ def test_scaled_decoding_leaves_other_compressions_alone(tmp_path):
         assert np.array_equal(exact, asked)
 
 
-def test_a_cache_of_less_than_nothing_is_refused(smooth):
+def test_a_negative_cache_size_is_refused(smooth):
     with pytest.raises(ConfigError, match=r"reader\.cache_bytes=-1"):
         TiffReader(smooth, cache_bytes=-1)

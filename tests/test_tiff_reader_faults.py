@@ -135,7 +135,7 @@ def test_a_tile_of_more_bytes_than_allowed_is_not_read(tmp_path):
         assert np.array_equal(slide.read_region((0, 0), TILE, Level(0)), PYRAMID[0][:48, :64])
 
 
-def test_a_slide_none_of_whose_tiles_are_there_does_not_open(shared_slides, tmp_path):
+def test_a_slide_without_any_of_its_tiles_does_not_open(shared_slides, tmp_path):
     path = tmp_path / "a.svs"
     shutil.copyfile(shared_slides / "small.svs", path)
     overwrite(path, 0, count=4_160_749_831)
@@ -184,7 +184,7 @@ class SlowFile(FileIO):
         return place
 
 
-def test_where_there_is_no_pread_the_pixels_are_the_same(tmp_path, monkeypatch):
+def test_pixels_are_the_same_without_pread(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "pread")
     monkeypatch.setattr(tiff_file, "FileIO", SlowFile)
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="lzw")
@@ -265,7 +265,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_what_it_cannot_vouch_for_it_refuses_and_says_why(tmp_path, name):
+def test_unsupported_files_are_refused_with_the_reason(tmp_path, name):
     options, words = STRANGE[name]
     path = tmp_path / "a.tif"
     strange(path, **dict(options))
@@ -395,7 +395,7 @@ def tile_pixels(value: int, nbytes: int = 300) -> np.ndarray:
     return np.full((10, nbytes // 30, 3), value, np.uint8)
 
 
-def test_the_cache_holds_what_was_used_last_and_no_more_bytes():
+def test_the_cache_keeps_the_last_used_tiles_within_its_bytes():
     cache, made = TileCache(900), []
 
     def make(key):
@@ -413,7 +413,7 @@ def test_the_cache_holds_what_was_used_last_and_no_more_bytes():
     assert cache.size == 0
 
 
-def test_a_tile_larger_than_the_cache_is_held_alone():
+def test_a_tile_larger_than_the_cache_is_its_only_entry():
     cache = TileCache(500)
     for tile, nbytes in ((1, 300), (2, 3000), (2, 3000), (3, 300), (2, 3000)):
         cache.get((0, tile), lambda key, nbytes=nbytes: tile_pixels(1, nbytes))
@@ -442,7 +442,7 @@ def test_threads_that_ask_for_the_same_tile_share_one_decoding():
     assert all(tile is found[0] for tile in found)
 
 
-def test_a_tile_that_fails_fails_for_each_who_asks_and_blocks_nobody():
+def test_a_failing_tile_fails_in_each_thread_and_blocks_none():
     cache, start, calls = TileCache(10_000), threading.Barrier(4), []
 
     def make(key):

@@ -52,7 +52,7 @@ def test_a_level_within_the_tolerance_is_the_target(target, downsample, effectiv
                             "mag_5.06x")  # fmt: skip
 
 
-def test_the_tolerance_reaches_as_far_as_it_says_and_to_the_nearest_level():
+def test_the_tolerance_is_exact_and_selects_the_nearest_level():
     assert MPP(0.5, 0.02).downsample(scan(mpp=0.51)) == 1
     assert MPP(0.5, 0.02).downsample(scan(mpp=0.5101)) != 1
     assert MPP(1.0, 0.02).downsample(scan(mpp=1.0, downsamples=(1.0, 1.01, 1.004))) == 1
@@ -76,7 +76,7 @@ def test_the_effective_scale_is_within_the_tolerance_and_the_requested_one_is_ke
 
 @pytest.mark.parametrize("tolerance", [-0.01, 1, 2.0, float("nan"), "2%", None, True])
 @pytest.mark.parametrize("kind", [MPP, Magnification])
-def test_a_tolerance_that_is_none_is_named(kind, tolerance):
+def test_an_invalid_tolerance_is_named(kind, tolerance):
     with pytest.raises(ConfigError, match=r"resolution\.tolerance=") as caught:
         kind(0.5, tolerance)
     assert repr(tolerance) in str(caught.value)
@@ -118,7 +118,7 @@ def test_a_scan_that_is_too_coarse_for_the_tolerance_is_still_refused(fake_reade
     assert slide.read_region((0, 0), (4, 4), MPP(0.5, 0.05)).shape == (4, 4, 3)
 
 
-def test_the_record_has_what_was_asked_and_what_was_made(tmp_path):
+def test_the_record_contains_requested_and_actual_values(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         scale = {"resolution": (1e4 / 0.499, 1e4 / 0.499), "resolutionunit": "CENTIMETER"}
         tiff.write(NOISE, tile=(32, 32), photometric="rgb", metadata=None, **scale)

@@ -142,7 +142,7 @@ def test_tissue_is_summed_where_it_is_known() -> None:
     [(0, "finished"), (3, "failed"), (4, "failed"), (None, "failed"), (130, "killed"),
      (143, "killed")],
 )  # fmt: skip
-def test_a_status_says_how_it_ended(code: int | None, status: str) -> None:
+def test_the_status_states_how_a_run_ended(code: int | None, status: str) -> None:
     assert status_of(code) == status
 
 
@@ -180,7 +180,7 @@ def test_a_sweep_is_described_by_what_is_swept() -> None:
 
 
 @given(st.text(st.characters(), max_size=40), st.integers(0, 300))
-def test_values_fit_and_say_when_they_were_cut(text: str, times: int) -> None:
+def test_long_values_are_cut_with_a_note(text: str, times: int) -> None:
     value = text * times
     fit = fitting(value)
     assert len(fit) <= 6000
@@ -253,7 +253,7 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path: Path, sweep: tuple[s
 # --- the command
 
 
-def test_another_tracker_makes_no_work(tmp_path: Path) -> None:
+def test_another_tracker_redoes_nothing(tmp_path: Path) -> None:
     picture(tmp_path)
     assert tiler(*COMMON, "out=out", cwd=tmp_path).returncode == 0
     before = outputs(tmp_path / "out")
@@ -339,7 +339,7 @@ def test_jobs_of_a_sweep_are_children_in_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["tracker=none,jsonl", "name=a,b", "out=a,b"])
-def test_what_jobs_share_cannot_be_swept(tmp_path: Path, key: str) -> None:
+def test_shared_keys_cannot_be_swept(tmp_path: Path, key: str) -> None:
     picture(tmp_path)
     result = tiler("-m", *COMMON, "hydra.sweep.dir=out", key, cwd=tmp_path)
     assert result.returncode == 2
@@ -363,7 +363,7 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
         assert steps == list(range(25))
 
 
-def test_mlflow_is_not_loaded_for_nothing(tmp_path: Path) -> None:
+def test_mlflow_is_loaded_only_when_used(tmp_path: Path) -> None:
     picture(tmp_path)
     code = (
         "import sys; from tiler.cli import run_command; assert run_command(0.0) == 0;"

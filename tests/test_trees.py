@@ -390,7 +390,7 @@ STEPS = st.one_of(
 @example([Run(), ("copy", "a", "b"), Run(size=30), ("edit", 3), Run(threshold=0.5)])
 @example([("put", "slides/a/x", b"mine"), Run(out="."), Run(out="slides")])
 @example([Run(), Run(threshold=0.5, stops=3), Run(threshold=0.5), Run(option=1, stops=15), Run()])
-def test_nothing_of_the_users_changes_and_nothing_of_tilers_unannounced(
+def test_no_user_file_changes_and_no_finished_file_without_notice(
     sources: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, steps: list
 ) -> None:
     world = World(tmp_path_factory.mktemp("world"))

@@ -110,7 +110,7 @@ def test_tokens_are_those_of_file_names(resolution, token):
     [(Level, "level"), (MPP, "mpp"), (Magnification, "magnification")],
 )
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, "0.5", None, True, (1,)])
-def test_resolutions_refuse_nonsense_and_name_it(build, field, value):
+def test_resolutions_refuse_invalid_values_and_name_them(build, field, value):
     with pytest.raises(ConfigError, match=field) as caught:
         build(value)
     assert repr(value) in str(caught.value)
@@ -130,7 +130,7 @@ def test_the_same_resolution_is_equal_however_it_is_typed():
     assert len({Level(1), MPP(1), Magnification(1)}) == 3
 
 
-def test_a_missing_level_names_those_there_are():
+def test_a_missing_level_names_the_existing_ones():
     with pytest.raises(ResolutionError, match=r"S1.*level 2 does not exist.*0 to 1"):
         Level(2).downsample(SCAN)
 
@@ -139,9 +139,7 @@ def test_a_missing_level_names_those_there_are():
     ("resolution", "number", "said"),
     [(MPP(0.5), "mpp", "7 parsec"), (Magnification(20), "magnification", "says nothing")],
 )
-def test_a_missing_number_is_named_with_what_the_file_says_and_the_way_out(
-    resolution, number, said
-):
+def test_a_missing_number_is_named_with_the_files_values_and_the_fix(resolution, number, said):
     with pytest.raises(ResolutionError) as caught:
         resolution.downsample(BLIND)
     text = str(caught.value)
@@ -164,7 +162,7 @@ def test_a_stride_left_out_is_the_size():
     assert TileSpec(64, resolution=Level(0)).size == (64, 64)
 
 
-def test_yaml_lists_numpy_numbers_and_words_become_values():
+def test_yaml_lists_numpy_numbers_and_text_become_values():
     spec = TileSpec([np.int64(256), 128.0], np.int32(64), MPP(0.5), "um", "pad")
     assert spec == TileSpec((256, 128), 64, MPP(0.5), MeasurementUnit.UM, Edge.PAD)
     assert type(TileSpec((256.0, 128), resolution=Level(0)).size.width) is int
@@ -194,7 +192,7 @@ def test_microns_may_be_fractional_and_pixels_may_not():
         ({"edge": "keep"}, "tile.edge='keep': choose one of drop, pad, shift"),
     ],
 )
-def test_a_tile_spec_refuses_nonsense_and_names_it(change, field):
+def test_a_tile_spec_refuses_invalid_values_and_names_them(change, field):
     with pytest.raises(ValueError, match=field) as caught:
         TileSpec(**{"size": 256, "resolution": Level(0), **change})
     assert isinstance(caught.value, ConfigError)
@@ -218,7 +216,7 @@ def test_a_tile_spec_refuses_nonsense_and_names_it(change, field):
         ({"downsample": "2"}, "downsample='2'"),
     ],
 )
-def test_a_region_refuses_nonsense_and_names_it(change, field):
+def test_a_region_refuses_invalid_values_and_names_them(change, field):
     good = {"location": (0, 1), "shape": (4, 5), "resolution": Level(0), "ratio": 1}
     with pytest.raises(ConfigError, match=field):
         RegionSpec(**{**good, **change})
@@ -232,7 +230,7 @@ def test_a_region_refuses_nonsense_and_names_it(change, field):
         ({"footprint": (0, 0, 1, 0)}, "footprint=.*0, 0, 1, 0"),
     ],
 )
-def test_a_mask_piece_refuses_nonsense_and_names_it(change, field):
+def test_a_mask_piece_refuses_invalid_values_and_names_them(change, field):
     good = {"location": (0, 1), "shape": (4, 5), "resolution": Level(0), "ratio": 1}
     with pytest.raises(ConfigError, match=field):
         RegionMaskSpec(**{**good, **change})

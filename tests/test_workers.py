@@ -118,7 +118,7 @@ def test_engines_write_the_same_bytes(folder: Path) -> None:
     assert len(trees[0]) > 100
 
 
-def test_a_dead_worker_costs_its_slide_alone(folder: Path) -> None:
+def test_a_dead_worker_fails_only_its_slide(folder: Path) -> None:
     slides(folder, "a", "killed", "b", "aborts", "c")
     result = tiler(*COMMON, READER, "engine=processes", "engine.workers=2", cwd=folder, env=FAULTY)
     assert result.returncode == 3
@@ -201,7 +201,7 @@ def test_a_dask_worker_that_is_stopped_is_killed(folder: Path) -> None:
     assert alive(folder) == []
 
 
-def test_a_worker_that_goes_on_or_works_for_others_does_not_hang() -> None:
+def test_a_worker_that_progresses_or_works_for_other_runs_does_not_hang() -> None:
     watch, own = Watch(timeout=10), {"a", "b", "c"}
     assert watch.hung({"w": ("a", "b"), "v": (), "u": ("x", "c")}, own, 0) is None
     assert watch.hung({"w": ("b",), "v": (), "u": ("x", "c")}, own, 9) is None  # a has ended
@@ -213,7 +213,7 @@ def test_a_worker_that_goes_on_or_works_for_others_does_not_hang() -> None:
 @pytest.mark.parametrize(
     ("raised", "said"), [(ValueError, "no nanny that could kill it"), (KeyError, "was killed")]
 )
-def test_a_hanging_dask_worker_that_cannot_be_restarted_costs_its_slide(
+def test_a_hanging_dask_worker_that_cannot_be_restarted_fails_its_slide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], said: str
 ) -> None:
     pytest.importorskip("distributed", reason="tiler[dask] is not installed")
@@ -319,7 +319,7 @@ def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_a_bug_costs_one_slide_and_shows(folder: Path, engine: str) -> None:
+def test_a_bug_fails_one_slide_and_is_reported(folder: Path, engine: str) -> None:
     slides(folder, "a", "buggy")
     result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
     assert result.returncode == 1
@@ -465,7 +465,7 @@ def test_a_signal_cancels_the_jobs_that_submitit_started(
     assert {row["status"] for row in read_csv(folder / "out/sweep.csv")} <= {"done", "interrupted"}
 
 
-def test_what_nohup_ignores_stays_ignored() -> None:
+def test_signals_that_nohup_ignores_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interruptible():
@@ -526,7 +526,7 @@ def test_one_run_per_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["nowhere", "odd://nowhere"])
-def test_a_dask_address_that_leads_nowhere_is_named(folder: Path, address: str) -> None:
+def test_an_unreachable_dask_address_is_named(folder: Path, address: str) -> None:
     pytest.importorskip("distributed", reason="tiler[dask] is not installed")
     slides(folder, "a")
     words = ["slides=files", "slides.paths=in", "engine=dask", f"engine.address='{address}'"]
@@ -579,7 +579,7 @@ def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
         (["engine.slurm={cores: 1}", "PATH"], "there is no Slurm here (no sbatch)"),
     ],
 )
-def test_a_slurm_job_that_cannot_be_is_refused_in_one_line(
+def test_an_impossible_slurm_job_is_refused_in_one_line(
     tmp_path: Path, words: list[str], said: str
 ) -> None:
     pytest.importorskip("dask_jobqueue", reason="tiler[dask] is not installed")
@@ -607,7 +607,7 @@ def test_a_slurm_job_that_cannot_be_is_refused_in_one_line(
         ({"code": ["0"], "versions": {**versions(), "numpy": "0.1"}}, ["numpy 0.1, here"]),
     ],
 )
-def test_a_dask_worker_that_is_unlike_the_run_says_so(
+def test_a_dask_worker_with_other_versions_is_reported(
     tmp_path: Path, other: dict[str, object], words: list[str]
 ) -> None:
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
@@ -620,7 +620,7 @@ def test_a_dask_worker_that_is_unlike_the_run_says_so(
 
 
 @pytest.mark.parametrize("changed", ["setting", "file"])
-def test_a_desk_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> None:
+def test_a_worker_state_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> None:
     """As the workers of a scheduler that stays have one, which serve run after run."""
     path, random = tmp_path / "a.tiff", np.random.default_rng(0)
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
@@ -658,14 +658,14 @@ def small_job(folder: Path, **exporters: object) -> SlideJob:
     return SlideJob(path, "a", partial(open_slide, magnification=20), extractor, exporters, {})
 
 
-def test_what_an_exporter_did_not_write_is_no_fault_of_the_destinations(tmp_path: Path) -> None:
+def test_files_that_an_exporter_did_not_write_are_its_own_error(tmp_path: Path) -> None:
     job = small_job(tmp_path, liar=Liar())
     planned, parts = PlanTask(job).run(WorkerState()), tmp_path / "partial"
     with pytest.raises(SlideError, match=r"an exporter lists nothing\.txt"):
         FinishTask(job, planned, {}, (), parts, tmp_path / "final").run(WorkerState())
 
 
-def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
+def test_a_slide_that_another_worker_published_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = small_job(tmp_path, images=ImagesExporter())
@@ -690,7 +690,9 @@ def test_a_slide_that_another_worker_put_in_place_meanwhile_is_done(
 
 
 @pytest.mark.parametrize("fate", ["cut", "gone", "homeless"])
-def test_what_is_not_as_it_was_written_is_the_destinations_fault(tmp_path: Path, fate: str) -> None:
+def test_a_file_that_changed_after_writing_is_an_error_of_the_destination(
+    tmp_path: Path, fate: str
+) -> None:
     job = small_job(tmp_path, images=ImagesExporter())
     planned, state, partial_folder = (
         PlanTask(job).run(WorkerState()),

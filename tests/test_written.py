@@ -39,7 +39,7 @@ FILES = st.lists(
 
 
 @given(st.lists(st.sampled_from("abcdefgh") | TEXT, max_size=12), st.integers(1, 4))
-def test_a_name_that_two_have_is_found(names: list[str], at_once: int) -> None:
+def test_a_name_that_is_listed_twice_is_found(names: list[str], at_once: int) -> None:
     files = WrittenFiles.of(WrittenFile(name, 0, "00" * 32) for name in names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiler.written._AT_ONCE", at_once)
@@ -62,7 +62,7 @@ def test_columns_are_the_files(one: list[WrittenFile], other: list[WrittenFile])
     assert list(pickle.loads(pickle.dumps(columns))) == one
 
 
-def test_no_parts_are_no_files() -> None:
+def test_joining_no_lists_gives_no_files() -> None:
     assert list(joined([])) == list(NO_FILES) == []
 
 
@@ -73,7 +73,7 @@ def many(count: int) -> list[WrittenFile]:
     ]
 
 
-def test_columns_travel_light() -> None:
+def test_lists_of_files_pickle_to_few_bytes() -> None:
     files = many(1000)
     room = sum(len(file.name) for file in files) + 1000 * (8 + 32)
     assert len(pickle.dumps(WrittenFiles.of(files))) < 1.1 * room + 1000
@@ -90,7 +90,7 @@ def test_columns_travel_light() -> None:
         WrittenFile(None, 1, "00" * 32),
     ],
 )
-def test_what_is_no_file_is_refused_and_not_bent(file: WrittenFile, tmp_path: Path) -> None:
+def test_a_path_that_is_no_file_is_refused_unchanged(file: WrittenFile, tmp_path: Path) -> None:
     with pytest.raises((ValueError, TypeError, OverflowError)):
         WrittenFiles.of([file])
     write_record(tmp_path, record_of([]), {})
@@ -140,7 +140,7 @@ def test_a_record_is_plain_json_with_the_files_by_name(
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 3)))
-def test_a_record_knows_whose_each_file_is(
+def test_a_record_names_the_exporter_of_each_file(
     tmp_path_factory: pytest.TempPathFactory, counts: dict[str, int]
 ) -> None:
     folder, start, exporters = tmp_path_factory.getbasetemp(), 0, {}
@@ -235,7 +235,7 @@ TAKES: dict[tuple[str | int, ...], list[object]] = {
 
 
 @pytest.mark.parametrize("keys", TAKES, ids=str)
-def test_a_record_that_was_tampered_with_is_refused_or_has_its_types(
+def test_a_manipulated_record_is_refused_or_has_its_types(
     tmp_path: Path, keys: tuple[str | int, ...]
 ) -> None:
     record, taken = record_of(many(2)), []
@@ -261,9 +261,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "deep"])
-def test_a_record_that_is_no_file_of_ours_neither_hangs_nor_fills_the_memory(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_foreign_record_neither_hangs_nor_fills_the_memory(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "record.json"
     if kind in KINDS:
         write_record(tmp_path, record_of([]), {})
