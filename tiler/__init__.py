@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tiler.resolution import MPP, Level, Magnification
     from tiler.spec import Edge, MeasurementUnit, TileSpec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "TileExtractor": "tiler.extractor",
