@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -304,3 +305,53 @@ def test_options_are_found_wherever_flags_stand(tmp_path: Path) -> None:
     assert [row["mask"] for row in read_csv(tmp_path / "out/sweep.csv")] == ["one", "two"]
     printed = tiler("--cfg", "job", "mask=one", f"-cd={tmp_path}/one", cwd=tmp_path)
     assert "mpp: 9\n" in printed.stdout
+
+
+def aliases(levels: int, each: int = 9) -> str:
+    """YAML whose last list stands for ``each`` to the power of ``levels`` values."""
+    lines = [f"a0: &a0 [{','.join(['x'] * each)}]"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * each)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("text", [aliases(9), "a: &a [*a]", "a: &a {b: [1, {c: *a}]}"])
+@pytest.mark.parametrize("flag", ["--config-dir", "--config-path"])
+def test_a_yaml_bomb_in_a_folder_of_options_is_refused(
+    tmp_path: Path, text: str, flag: str
+) -> None:
+    (tmp_path / "mask/deep").mkdir(parents=True)
+    (tmp_path / "mask/deep/bad.yaml").write_text(f"_target_: tiler.masks.AllTissue\n{text}\n")
+    (tmp_path / "config.yaml").write_text("defaults: [mask: deep/bad]")
+    with pytest.raises(ConfigError, match=r"bad\.yaml: its YAML aliases"):
+        compose(read_command_line([f"{flag}={tmp_path}", "mask=deep/bad"]))
+
+
+def test_a_few_yaml_aliases_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/ok.yaml").write_text(
+        f"{GLOBAL}name: &n mine\nout: *n\nthreshold: &t 0.25\nmax_bad_fraction: *t\n"
+    )
+    (tmp_path / "unused.yaml").write_text(aliases(3))
+    config = compose(read_command_line([f"--config-dir={tmp_path}", "experiment=ok"])).config
+    assert (config.out, config.max_bad_fraction) == ("mine", 0.25)
+
+
+def test_an_option_that_is_a_fifo_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mask").mkdir()
+    os.mkfifo(tmp_path / "mask/bad.yaml")
+    with pytest.raises(ConfigError, match=r"bad\.yaml: is not a regular file"):
+        compose(read_command_line([f"--config-dir={tmp_path}", "mask=bad"]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["threshold=range(0,1000000000)"],
+        ["threshold=shuffle(range(0,1000000000))"],
+        ["threshold=range(0,1,1e-9)"],
+        ["threshold=range(0,1000)", "tile.size=range(1,1000)"],
+    ],
+)
+def test_a_sweep_of_millions_of_jobs_is_refused(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match="more than 100,000 jobs"):
+        compose(read_command_line(["-m", *words]))

@@ -19,11 +19,13 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from tiler.config.checks.bombs import check_files, check_jobs
 from tiler.config.checks.choices import check_choices
 from tiler.config.checks.hydra_nodes import check_hydra
 from tiler.config.checks.sources import check_defaults, check_search_path
 from tiler.config.checks.typed import typed_keys
 from tiler.config.command.flags import CommandLine
+from tiler.config.command.folder import conf_folder
 from tiler.errors import ConfigError
 
 VERSION_BASE = "1.3"
@@ -68,6 +70,9 @@ def compose(line: CommandLine) -> Composed:
     HydraException, OmegaConfBaseException
         When there is no such configuration.
     """
+    for folder in (line.config_dir, line.config_path):
+        if folder is not None and folder != conf_folder():
+            check_files(folder)
     with _loader(line) as loader:
         words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
@@ -81,6 +86,7 @@ def compose(line: CommandLine) -> Composed:
             check_choices(loader, line.config_name, config, overrides)
             return Composed(config, False, typed=typed)
         swept = _sweep_lines(loader, line, config)
+        check_jobs([*swept, *overrides])
         check_choices(loader, line.config_name, config, [*swept, *overrides])
         hydras = [
             word for word, own in zip(words, overrides, strict=True) if own.is_hydra_override()
