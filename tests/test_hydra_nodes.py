@@ -261,6 +261,9 @@ def test_files_of_others_are_checked_as_well(
         ({"slurm": {"job_mem": ["$(x)"]}}, "engine.slurm.job_mem="),
         ({"slurm": {"local_directory": "/tmp/evil"}}, "engine.slurm.local_directory"),
         ({"slurm": {"queue": "a"}, "logs": "/tmp/evil"}, "engine.logs"),
+        ({"dashboard": "0.0.0.0:8787"}, "engine.dashboard=0.0.0.0:8787: other machines"),
+        ({"dashboard": ":8787"}, "engine.dashboard=:8787: other machines"),
+        ({"dashboard": "127.0.0.1.evil.org:80"}, "engine.dashboard=127.0.0.1.evil.org:80"),
     ],
 )
 def test_commands_for_a_cluster_count_only_from_the_command_line(
@@ -273,6 +276,7 @@ def test_commands_for_a_cluster_count_only_from_the_command_line(
     check_engine(engine, "out", [key for key, _ in leaves({"engine": engine})])
     harmless = {"queue": "long", "memory": "4 GB", "walltime": "04:00:00", "account": None}
     check_engine({"slurm": harmless, "address": None, "logs": "out/.dask"}, "out", [])
+    check_engine({"dashboard": "127.0.0.1:8787"}, "out", [])
 
 
 @pytest.mark.parametrize("flag", [["--cfg", "job"], ["--info", "defaults"]])

@@ -20,6 +20,9 @@ _RESOURCES = (
 _PLAIN = re.compile(r"([\w.,:/+@%][\w.,:/+@%-]*)?")
 """One value: Dask writes it into a job script without quotes."""
 
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
+"""Addresses of this machine that other machines do not reach."""
+
 
 def typed_keys(overrides: Sequence[Override]) -> frozenset[str]:
     """Return the dotted keys that overrides of the command set."""
@@ -64,6 +67,12 @@ def check_engine(engine: Mapping[str, Any], out: str, typed: Collection[str]) ->
     problems: list[str] = []
     if engine.get("address"):
         problems += untyped("engine.address", engine["address"], typed)
+    dashboard = str(engine.get("dashboard") or "127.0.0.1")
+    if not _LOOPBACK.fullmatch(dashboard) and "engine.dashboard" not in typed:
+        problems.append(
+            f"engine.dashboard={dashboard}: other machines may open it; use 127.0.0.1:PORT, or set"
+            " it in the command itself"
+        )
     slurm = engine.get("slurm") or {}
     for name, value in leaves(slurm):
         key = f"engine.slurm.{name}"
