@@ -37,7 +37,8 @@ from tiler.resolution import MPP, Level
 from tiler.runner.engines import SerialEngine
 from tiler.runner.run import run
 from tiler.runner.store import arrays as cache
-from tiler.runner.store.arrays import key_of, load, load_or_recall, prune, store
+from tiler.runner.store.arrays import key_of, load, load_or_recall, store
+from tiler.runner.store.cache_folder import prune
 from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.store.record_file import load_record, write_record
 from tiler.runner.work.cached import Shared, shared_work

@@ -314,7 +314,7 @@ def test_tiles_of_anything_else_are_not_taken_over(
         pixels = np.zeros((9 * 40, 12 * 40, 3), np.uint8)
         tifffile.imwrite(own, pixels, tile=(64, 64), photometric="rgb")
     else:
-        monkeypatch.setattr(pieces, "code_version", lambda: "another release")
+        monkeypatch.setattr("tiler.runner.work.job.code_version", lambda: "another release")
     _, read = tile(own, out, **options)
     assert (read, resumed(out)) == (TILES, 0)
     assert not (out / ".partial").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, starmap
 from typing import overload
@@ -186,6 +186,10 @@ class Regions(Sequence[RegionSpec]):
             self.resolution,
             self.downsample,
         )
+
+    def without(self, locations: Container[tuple[int, int]]) -> Regions:
+        """Return the regions whose location is not among some."""
+        return self.take(np.array([region.location not in locations for region in self], bool))
 
     def boxes0(self) -> npt.NDArray[np.int64]:
         """``RegionSpec.box0`` of all of them: int64 (N, 4), x, y, width, height."""

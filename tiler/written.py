@@ -140,6 +140,12 @@ class WrittenFiles(Sequence[WrittenFile]):
                 return bad.decode(errors="surrogatepass")
         return None
 
+    def count_alike(self, sha256s: Iterable[str]) -> int:
+        """Return how many files have one of some SHA-256 digests in hex; empty ones are ignored."""
+        wanted = [np.frombuffer(bytes.fromhex(one), np.uint8) for one in set(sha256s) if one]
+        alike = [(self.digests == one).all(axis=1) for one in wanted]
+        return int(np.count_nonzero(np.any(alike, axis=0))) if alike else 0
+
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
         """Those at some indices, or of a slice."""
         return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])

@@ -35,6 +35,11 @@ def component_error(error: BaseException, job: SlideJob) -> ComponentError | Non
     return None if place is None else ComponentError(job.slide_id, said(error, place))
 
 
+def is_ours(component: object) -> bool:
+    """Return whether a component is tiler's own, and not one that a user brings."""
+    return type(component).__module__.split(".")[0] == "tiler"
+
+
 def lacking(component: object, protocol: type) -> list[str]:
     """List the members of a protocol that a component does not have."""
     return [name for name in vars(protocol) if name[0] != "_" and not hasattr(component, name)]

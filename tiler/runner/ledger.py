@@ -17,7 +17,7 @@ from tiler.runner.reporting.progress import Progress
 from tiler.runner.reporting.tables import write_run, write_slides
 from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.stock import Stock
-from tiler.runner.work.cached import cache_facts, prune_caches
+from tiler.runner.store.cache_folder import cache_facts, prune_caches
 from tiler.runner.work.folders import make_room
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.storage.destinations import is_full

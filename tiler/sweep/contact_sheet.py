@@ -19,9 +19,9 @@ from tiler.geometry import Size
 from tiler.grid import Cells, Floats
 from tiler.protocols import Mask, Pixels
 from tiler.runner.store.arrays import load_or_recall
-from tiler.runner.store.entries import Grid, grid_of, mask_of
 from tiler.runner.store.record import Record
 from tiler.runner.store.record_file import read_record
+from tiler.runner.work.cached import Grid, grid_of, mask_of
 from tiler.storage.destinations import inside
 from tiler.sweep.table import JobRecord
 

@@ -27,9 +27,6 @@ from tiler.files import digest, write_whole
 from tiler.storage.destinations import inside, make_folder
 from tiler.storage.stored import parse_json, read_regular
 
-MAX_BYTES = 4 << 30
-"""A cache is cut down to this size, by what was not used for longest."""
-
 _MAX_HELD = 64 << 20
 """Bytes of arrays that a process holds, so that the next job of a sweep need not read them."""
 
@@ -44,7 +41,8 @@ _DTYPE = re.compile(r"\|b1|\|u1|[<>|][if]8|\|S[1-9]\d{0,3}")
 """Types of arrays: booleans, bytes, 64-bit numbers and text of at most 9999 bytes."""
 
 _MAGIC = b"tiler-cache-3\n"
-_SUFFIX = ".arrays"
+SUFFIX = ".arrays"
+"""Ends the name of an entry's file."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -64,7 +62,7 @@ def load(folder: Path, key: str) -> Arrays | None:
     ValueError
         When there is an entry that cannot be trusted, saying what is wrong with it.
     """
-    path = inside(folder, f"{key}{_SUFFIX}")
+    path = inside(folder, f"{key}{SUFFIX}")
     try:
         data = read_regular(path, _MAX_ENTRY)
     except FileNotFoundError:
@@ -90,7 +88,7 @@ def load_or_recall(folder: Path, key: str) -> Arrays | None:
     found = _held.pop((folder, key), None)
     if found is not None:
         with suppress(OSError):
-            os.utime(inside(folder, f"{key}{_SUFFIX}"))  # used, as in load
+            os.utime(inside(folder, f"{key}{SUFFIX}"))  # used, as in load
     else:
         found = load(folder, key)
     if found is not None:
@@ -113,28 +111,8 @@ def store(folder: Path, key: str, arrays: Arrays) -> None:
         return
     content = _packed(arrays)
     with suppress(DestinationError):  # if the output has no room either, its own writes tell
-        path = inside(make_folder(folder), f"{key}{_SUFFIX}")
+        path = inside(make_folder(folder), f"{key}{SUFFIX}")
         write_whole(path, _MAGIC + hashlib.sha256(content).digest() + content)
-
-
-def prune(folder: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Remove entries, those used longest ago first, until the folder is small enough."""
-    if not folder.is_dir():
-        return
-    entries = []
-    for path in folder.glob(f"*{_SUFFIX}"):
-        try:
-            facts = path.stat()
-        except OSError:  # another run made room at the same time
-            continue
-        entries.append((facts.st_mtime_ns, facts.st_size, path))
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
-        if total <= max_bytes:
-            return
-        with suppress(OSError):  # gone by itself, or another user's
-            path.unlink()
-            total -= size
 
 
 def _packed(arrays: Arrays) -> bytes:

@@ -65,7 +65,7 @@ def shaping_files() -> list[Path]:
 
 
 def code_of(*components: object) -> list[str]:
-    """What tells one version from another of tiler, its libraries, and a user's components."""
+    """Return digests of tiler's code with its libraries, and of each component of a user."""
     return [code_version(), *(users_code(None, component) for component in components)]
 
 
@@ -83,11 +83,6 @@ def users_code(settings: object, *components: object) -> str:
     digests = {name: source_digest(name) for name in modules if not _is_tilers(name)}
     text = "\n".join(f"{name} {found}" for name, found in sorted(digests.items()) if found)
     return sha256(text.encode()).hexdigest() if text else ""
-
-
-def is_ours(part: object) -> bool:
-    """Whether a part is tiler's own, and not one that a user brings."""
-    return _is_tilers(type(part).__module__)
 
 
 def _is_tilers(module: str) -> bool:

@@ -6,28 +6,23 @@ them what the slide is: then it need not even be opened.
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from tiler.grid import Axes, Cells, coverage
+from tiler.geometry import Box
+from tiler.grid import Axes, Cells, Floats, coverage
 from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
-from tiler.runner.store.arrays import Arrays, key_of, load_or_recall, prune, store
-from tiler.runner.store.code import code_version, is_ours
-from tiler.runner.store.entries import grid_of, mask_of
+from tiler.runner.components import is_ours
+from tiler.runner.store.arrays import Arrays, key_of, load_or_recall, store
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
-from tiler.runner.store.known import known_slide
 from tiler.runner.work.job import SlideJob
-
-log = logging.getLogger("tiler")
+from tiler.runner.work.worker_state import known_slide
 
 _EDGES = ("columns", "rows")
 
@@ -169,36 +164,6 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
     reader.read_region((0, 0), (1, 1), resolution)
 
 
-def prune_caches(jobs: Iterable[SlideJob]) -> None:
-    """Keep the caches of a run small."""
-    for folder in {job.cache for job in jobs if job.cache is not None}:
-        prune(folder)
-
-
-def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) -> dict[str, Any]:
-    """What a run's record says of the cache: where it lies, from ``out``, and what it was good for.
-
-    ``counts`` are those of ``Schedule.shared``; they go to the log as well.
-    """
-    if counts:
-        said = [
-            f"{what}s: {counts.get(f'{what}s made', 0)} made,"
-            f" {counts.get(f'{what}s reused', 0)} reused"
-            for what in ("mask", "grid")
-        ]
-        log.info("%s", "; ".join(said))
-    folder = next((job.cache for job in jobs if job.cache is not None), None)
-    return {"folder": folder and _seen_from(out, folder), **counts}
-
-
-def _seen_from(place: Path, folder: Path) -> str:
-    """The way to a folder; the whole of it where there is no other, as between Windows' drives."""
-    try:
-        return os.path.relpath(folder, place)
-    except ValueError:
-        return str(folder)
-
-
 def _mask_facts(job: SlideJob) -> dict[str, object]:
     """All that a mask depends on, beside the slide and other files."""
     provider = job.extractor.mask_provider
@@ -209,7 +174,7 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
         if provider is None or is_ours(provider)
         else job.slide_id,  # a user's may go by it
         "code": [
-            code_version(),
+            job.tiler_code,
             *(job.code.get(name) for name in ("mask", "static mask", "reader")),
         ],
     }
@@ -219,3 +184,61 @@ def _grid_facts(job: SlideJob) -> dict[str, object]:
     """All that a grid depends on, beside the mask."""
     code = [*map(job.code.get, ("tile", "resolution"))]
     return {"tile": repr(job.extractor.tile_spec), "code": code}
+
+
+def mask_of(entry: Arrays) -> Mask:
+    """The mask that an entry of the cache contains.
+
+    Raises
+    ------
+    ValueError
+        When it contains none.
+    """
+    mask = entry.get("mask")
+    if mask is None or mask.dtype != bool or mask.ndim != 2 or not mask.size:
+        raise ValueError("contains no mask")
+    return mask
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the cache keeps of a slide's grid.
+
+    Attributes
+    ----------
+    bounds
+        Of the slide, in level-0 pixels.
+    columns, rows, ratios
+        See ``Cells``.
+    """
+
+    bounds: Box
+    columns: Floats
+    rows: Floats
+    ratios: Floats
+
+
+def grid_of(entry: Arrays) -> Grid:
+    """The grid that an entry of the cache contains.
+
+    Raises
+    ------
+    ValueError
+        When it contains none, or one that cannot be.
+    """
+    try:
+        bounds, columns, rows, ratios = (
+            entry[name] for name in ("bounds", "columns", "rows", "ratios")
+        )
+    except KeyError:
+        raise ValueError("contains no grid") from None
+    kinds = [array.dtype.str[1:] for array in (bounds, columns, rows, ratios)]
+    shapes = bounds.shape, columns.shape, rows.shape
+    wanted = (4,), (*ratios.shape[1:], 2), (*ratios.shape[:1], 2)
+    if kinds != ["i8", "f8", "f8", "f8"] or ratios.ndim != 2 or shapes != wanted:
+        raise ValueError("contains no grid")
+    if not ((ratios >= 0) & (ratios <= 1)).all():  # NaN is neither
+        raise ValueError("has coverages out of range")
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        raise ValueError("has cells that are nowhere")
+    return Grid(Box(*bounds.tolist()), columns, rows, ratios)

@@ -18,18 +18,16 @@ from tiler.errors import (
 from tiler.protocols import FailedTile, LeftOut
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions, RegionSpec
-from tiler.runner.components import export
+from tiler.runner.components import export, is_ours
 from tiler.runner.kept import is_of, with_kept
-from tiler.runner.store.code import is_ours
 from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
 from tiler.runner.store.record import Counts, Record, mask_facts
 from tiler.runner.store.record_file import read_record, write_record
-from tiler.runner.work.blanks import blank_tiles
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 from tiler.runner.work.links import links, remember
-from tiler.runner.work.plan import settle
+from tiler.runner.work.plan import SlidePlan
 from tiler.runner.work.tasks import Planned
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import destination_error, make_folder
@@ -78,7 +76,7 @@ class FinishTask:
         job, plan = self.job, self.planned.plan
         folder = make_folder(self.partial)
         earlier = read_record(self.final)
-        regions, row, dropped = settle(job, plan, self.failed)
+        regions, row, dropped = _settled(job, plan, self.failed)
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
         exporters = self._exported(state, regions, dropped, folder)
@@ -106,7 +104,7 @@ class FinishTask:
             for name in job.kept:
                 link_files(record.exporters[name], self.final, folder)
         sync_tree(folder)
-        blanks = blank_tiles(record.files, self.blank_digests)
+        blanks = record.files.count_alike(self.blank_digests)
         if job.kept and earlier:
             blanks = max(blanks, earlier.row.blank_tiles)  # of images that stay
         row = replace(
@@ -152,6 +150,39 @@ class FinishTask:
             return None
         record = read_record(self.final)
         return record.row if record and is_of(self.job, record) else None
+
+
+def _settled(
+    job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
+) -> tuple[Regions, SlideRow, list[DroppedTile]]:
+    """Return the regions that stay, the slide's row, and the tiles that could not be read.
+
+    Raises
+    ------
+    ReadError
+        If a tile could not be read and that fails the slide.
+    """
+    if not failed and not job.dropped:
+        return plan.regions, plan.row, []
+    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
+    if failed and job.on_bad_tile == "fail":
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
+    if failed and job.kept:
+        files = f"the files of {', '.join(job.kept)} from an earlier run have them"
+        fix = "move the slide's folder away, or use another out"
+        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
+    new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
+    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
+    kept = plan.regions.without({(tile.x, tile.y) for tile in dropped})
+    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
+    row = replace(
+        plan.row,
+        status="failed" if too_many else "done" if kept else "done_empty",
+        kept=len(kept),
+        dropped=len(dropped),
+        reason=f"{count}, dropped; the first: {dropped[0].cause}",
+    )
+    return kept, row, dropped
 
 
 def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
-from tiler.runner.store.code import users_code
+from tiler.runner.store.code import code_version, users_code
 from tiler.runner.store.fingerprint import full_hash
 
 STATUSES = ("done", "done_empty", "failed", "interrupted")
@@ -67,6 +67,8 @@ class SlideJob:
         Why there is no file to open at ``path``; empty if there may be one.
     code
         See ``users_codes``; by default that of the job's own components, as they are now.
+    tiler_code
+        The digest of tiler's own code and its libraries; by default that of this process.
     kept
         The exporters whose files of an earlier run stay, and that are none of ``exporters``.
     dropped
@@ -87,10 +89,13 @@ class SlideJob:
     columns: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     code: Mapping[str, str] = _NOT_GIVEN
+    tiler_code: str = _NOT_GIVEN
     kept: tuple[str, ...] = ()
     dropped: tuple[DroppedTile, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.tiler_code is _NOT_GIVEN:
+            object.__setattr__(self, "tiler_code", code_version())
         if self.code is _NOT_GIVEN:  # a worker has the run's: pickles are made of values
             parts = self.open_reader, self.extractor, self.exporters
             object.__setattr__(self, "code", users_codes(self.settings, *parts))

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.store.arrays import Arrays, key_of, load, store
-from tiler.runner.store.code import code_version
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.store.record_file import read_record
 from tiler.runner.work.job import SlideJob
@@ -230,6 +229,6 @@ def _key(job: SlideJob, name: str, exporter: LinksFiles) -> str:
             "reader": job.settings.get("reader"),
             "pixels": repr((spec.size, spec.unit, spec.resolution)),
             "encoding": exporter.encoding,
-            "code": [code_version(), job.code.get(f"exporter.{name}"), job.code.get("reader")],
+            "code": [job.tiler_code, job.code.get(f"exporter.{name}"), job.code.get("reader")],
         }
     )

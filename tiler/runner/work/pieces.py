@@ -18,7 +18,6 @@ from tiler.protocols import WritesTiles
 from tiler.regions import Regions
 from tiler.runner.kept import code_key
 from tiler.runner.store.arrays import key_of
-from tiler.runner.store.code import code_version
 from tiler.runner.store.fingerprint import full_hash
 from tiler.runner.store.settings import of_exporter, shared
 from tiler.runner.work.folders import Work
@@ -200,7 +199,7 @@ def _key(job: SlideJob, plan: SlidePlan, name: str) -> str:
             "slide": [job.slide_id, vars(plan.shared.source), plan.shared.inputs],
             "settings": shared(job.settings),
             "exporter": [name, own],
-            "code": [code_version(), dict(job.code), job.code.get(code_key(name))],
+            "code": [job.tiler_code, dict(job.code), job.code.get(code_key(name))],
             "regions": [*shape, _digest(regions.locations), _digest(regions.ratios)],
         }
     )

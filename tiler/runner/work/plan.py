@@ -1,21 +1,20 @@
-"""One slide in a straight line: plan its tiles, export them in pieces, finish its folder."""
+"""The plan of a slide: its tiles, its row, and the pieces that tiles are exported in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.errors import ReadError
 from tiler.geometry import Size
 from tiler.grid import Ints
-from tiler.protocols import FailedTile, WSIReader
-from tiler.readers.deferred import DeferredReader
+from tiler.protocols import WSIReader
+from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
-from tiler.runner.work.blanks import blank_native_tiles
+from tiler.resolution import plan_read
 from tiler.runner.work.cached import Shared, shared_work
-from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
+from tiler.runner.work.job import SlideJob, SlideRow
 
 _PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
@@ -72,7 +71,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         candidates=cells.ratios.size,
         kept=len(regions),
         below_threshold=cells.ratios.size - len(regions),
-        blank_native_tiles=blank_native_tiles(
+        blank_native_tiles=_blank_native_tiles(
             shared.known, job.slide_id, regions, resolution.downsample(reader)
         ),
         coverage=sum(regions.ratios.tolist()) / len(regions) if regions else None,
@@ -106,6 +105,20 @@ def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:
         f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
         " exporter=overview, and choose another mask where that is wrong"
     )
+
+
+def _blank_native_tiles(
+    known: Known, slide: str, regions: Regions, downsample: float
+) -> int | None:
+    """Return how many native tiles under the regions the file leaves out; None if unknown.
+
+    They are counted in the level that the regions are read from.
+    """
+    sparse, levels = known.facts.sparse, known.facts.level_downsamples
+    if sparse is None:
+        return None
+    plan = plan_read(downsample, levels, slide=slide, allow_upsampling=True)
+    return sparse[plan.level].under(regions, plan.scale) if plan.level < len(sparse) else 0
 
 
 def _tissue_mm2(fraction: float, reader: WSIReader) -> float | None:
@@ -145,41 +158,4 @@ def _blocks(regions: Regions) -> tuple[Ints, Ints]:
 
 def readable(job: SlideJob, regions: Regions) -> Regions:
     """The regions without those that an earlier run could not read, where its files stay."""
-    return _without(regions, {(tile.x, tile.y) for tile in job.dropped})
-
-
-def _without(regions: Regions, locations: Container[tuple[int, int]]) -> Regions:
-    return regions.take(np.array([r.location not in locations for r in regions], bool))
-
-
-def settle(
-    job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
-) -> tuple[Regions, SlideRow, list[DroppedTile]]:
-    """Decide what tiles that could not be read mean: the regions that stay, the row, the rest.
-
-    Raises
-    ------
-    ReadError
-        When there are any and the slide is to fail.
-    """
-    if not failed and not job.dropped:
-        return plan.regions, plan.row, []
-    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
-    if failed and job.on_bad_tile == "fail":
-        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
-    if failed and job.kept:
-        files = f"the files of {', '.join(job.kept)} from an earlier run have them"
-        fix = "move the slide's folder away, or use another out"
-        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
-    new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
-    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
-    kept = _without(plan.regions, {(tile.x, tile.y) for tile in dropped})
-    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
-    row = replace(
-        plan.row,
-        status="failed" if too_many else "done" if kept else "done_empty",
-        kept=len(kept),
-        dropped=len(dropped),
-        reason=f"{count}, dropped; the first: {dropped[0].cause}",
-    )
-    return kept, row, dropped
+    return regions.without({(tile.x, tile.y) for tile in job.dropped})

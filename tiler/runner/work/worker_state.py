@@ -1,15 +1,25 @@
-"""What a worker keeps at hand between two tasks."""
+"""State that a worker keeps between tasks: the open slide, and facts about slides."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+
 from tiler.protocols import LinksFiles, WSIReader
+from tiler.readers.deferred import Known, known_of
 from tiler.runner.components import checked_reader
+from tiler.runner.store.arrays import key_of
+from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.links import LinkIndex, find_linkable
 
+_MAX_KNOWN = 4096  # slides, of about a kilobyte each
+
+_known: OrderedDict[str, Known] = OrderedDict()
+
 
 class WorkerState:
-    """A worker's place: it keeps the last slide open, because the next piece is often of it."""
+    """The last slide that a worker opened, because its next task is often on the same slide."""
 
     def __init__(self) -> None:
         self._reader: WSIReader | None = None
@@ -17,7 +27,7 @@ class WorkerState:
         self._link_indices: dict[str, LinkIndex] = {}
 
     def reader(self, job: SlideJob, key: str) -> WSIReader:
-        """The open reader of a job's slide, opened for the plan that has this key."""
+        """Return the open reader of a job's slide, opened for the plan that has this key."""
         if self._reader is None or self._key != key:
             self.close()
             opened = job.open_reader(job.path, name=job.slide_id)
@@ -26,7 +36,7 @@ class WorkerState:
         return self._reader
 
     def link_index(self, job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:
-        """The tiles of a job's slide that the exporter of this name can link."""
+        """Return the tiles of a job's slide that the exporter of this name can link."""
         if name not in self._link_indices:
             self._link_indices[name] = find_linkable(job, name, exporter)
         return self._link_indices[name]
@@ -37,3 +47,42 @@ class WorkerState:
             self._reader.close()
         self._reader = self._key = None
         self._link_indices.clear()
+
+
+def known_slide(job: SlideJob, source: Fingerprint, open_reader: Callable[[], WSIReader]) -> Known:
+    """Return the facts of a slide; open it unless this process did so with the same reader before.
+
+    Facts stay in memory alone: a file that anybody could write must not decide where a slide ends
+    or how large its pixels are. Jobs of a sweep, which share a process, open a slide once.
+
+    Parameters
+    ----------
+    job
+        The work on the slide.
+    source
+        The slide's fingerprint.
+    open_reader
+        Opens it.
+
+    Raises
+    ------
+    SlideError
+        If it cannot be opened.
+    """
+    key = key_of(
+        {
+            "slide": vars(source),
+            "reader": job.settings.get("reader"),
+            "open": repr(job.open_reader),
+            "code": [job.tiler_code, job.code.get("reader")],
+        }
+    )
+    if key in _known:
+        _known.move_to_end(key)
+        return _known[key]
+    found = known_of(open_reader())
+    if fingerprint(job.path) == source:  # else it was replaced during the read
+        _known[key] = found
+        if len(_known) > _MAX_KNOWN:
+            _known.popitem(last=False)
+    return found
