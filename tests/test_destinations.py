@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -153,6 +154,20 @@ def test_comparing_keeps_foreign_files(made: Path, tmp_path: Path, kind: str) ->
     done = tiler(run, run, "--overlay", str(tmp_path), cwd=made, module="tiler.compare")
     assert done.returncode == 4
     assert state(tmp_path / "pic.jpg") == before
+
+
+def test_comparing_replaces_no_other_table(made: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(made / "run", tmp_path / "run")
+    (tmp_path / "mine.csv").write_text("slide,note\n")
+    for path in (tmp_path / "mine.csv", run / "slides.csv", *run.glob("slides/*/*.csv")):
+        before = path.read_bytes()
+        done = tiler(str(run), str(run), "--csv", str(path), cwd=made, module="tiler.compare")
+        assert done.returncode == 2
+        assert f"{path}: is a file that tiler-compare did not write" in complaint(done)
+        assert path.read_bytes() == before
+    for _ in range(2):
+        words = "--csv", str(tmp_path / "new.csv")
+        assert tiler(str(run), str(run), *words, cwd=made, module="tiler.compare").returncode == 0
 
 
 _HOLDING = """

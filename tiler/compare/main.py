@@ -65,7 +65,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _compare(options: argparse.Namespace) -> int:
     if options.csv:
-        check_writable(options.csv)  # before the comparison, which may take minutes
+        _check_table(options.csv)  # before the comparison, which may take minutes
     print(shown(f"A: {options.a}\nB: {options.b}"))
     rows: list[dict[str, object]] = []
     alike = True
@@ -93,3 +93,24 @@ def _compare(options: argparse.Namespace) -> int:
         f"equal: {len(rows)} slides" if alike else f"different: {differing} of {len(rows)} slides"
     )
     return ExitCode.DONE if alike else ExitCode.DIFFERENT
+
+
+def _check_table(path: Path) -> None:
+    """Refuse to replace a file that is no table of this command, such as one of A, B or a slide.
+
+    Raises
+    ------
+    ConfigError, DestinationError
+        When it is another kind of file, or not a regular one.
+    """
+    check_writable(path)
+    header = comparison_csv([]).encode()
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(header))
+    except OSError:  # there is none, or what writes it reports why
+        return
+    if begins not in (b"", header):
+        raise ConfigError(
+            f"--csv {path}: is a file that tiler-compare did not write; name another file"
+        )
