@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import complaint, tiler
+from PIL import Image
 from special_files import plant
 from tracked import COMMON, picture
 
@@ -168,6 +169,25 @@ def test_comparing_replaces_no_other_table(made: Path, tmp_path: Path) -> None:
     for _ in range(2):
         words = "--csv", str(tmp_path / "new.csv")
         assert tiler(str(run), str(run), *words, cwd=made, module="tiler.compare").returncode == 0
+
+
+def test_overlays_replace_no_other_picture(tmp_path: Path) -> None:
+    slide = tmp_path / "in/pic.jpg"
+    slide.parent.mkdir()
+    Image.effect_noise((300, 300), 50).convert("RGB").save(slide)
+    before = slide.read_bytes()
+    words = ["slides=files", f"slides.paths={slide}", "reader=image", "resolution=level"]
+    assert tiler(*words, "tile.size=100", "mask=none", "out=run", cwd=tmp_path).returncode == 0
+    compare = "run", "run", "--overlay"
+    done = tiler(*compare, "in", cwd=tmp_path, module="tiler.compare")
+    assert done.returncode == 2
+    assert "in/pic.jpg: is a picture that tiler-compare did not write" in complaint(done)
+    assert slide.read_bytes() == before
+    for _ in range(2):
+        done = tiler(*compare, "drawn", cwd=tmp_path, module="tiler.compare")
+        assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "drawn/pic.jpg") as picture:
+        picture.load()
 
 
 _HOLDING = """

@@ -23,7 +23,7 @@ from tiler.geometry import Box, Size
 from tiler.protocols import Pixels
 from tiler.runner.store.fingerprint import fingerprint
 from tiler.slides import find_slides, read_table
-from tiler.storage.destinations import expanded, inside, make_folder
+from tiler.storage.destinations import check_writable, expanded, inside, make_folder
 from tiler.storage.safe_text import shown
 
 # Distinguishable with red-green colour blindness, and on pink tissue.
@@ -31,6 +31,9 @@ KEPT, GAINED, LOST = (0, 114, 178), (0, 158, 115), (213, 94, 0)
 
 _MAX_SIDE = 1600
 _SHADE = 0.45
+
+_MARK = b"\xff\xfe\x00\x0ftiler-compare"
+"""A JPEG comment, which follows the first two bytes of each picture."""
 
 
 class Overlays:
@@ -84,7 +87,29 @@ class Overlays:
             (GAINED, _boxes(tiles.b, tiles.gained)),
         )
         data = make_encoder("jpg", 90)(draw(picture, area, groups))
-        write_whole(inside(self._folder, f"{change.slide_id}.jpg"), data)
+        path = inside(self._folder, f"{change.slide_id}.jpg")
+        _refuse_foreign(path)
+        write_whole(path, b"".join((data[:2], _MARK, data[2:])))
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a picture of others; it may be the slide itself.
+
+    Raises
+    ------
+    ConfigError, DestinationError
+        When it is one, or no regular file.
+    """
+    check_writable(path)
+    try:
+        with path.open("rb") as file:
+            begins = file.read(2 + len(_MARK))
+    except OSError:  # there is none, or what writes it reports why
+        return
+    if begins and begins[2:] != _MARK:
+        raise ConfigError(
+            f"{path}: is a picture that tiler-compare did not write; name another folder"
+        )
 
 
 def draw(picture: Pixels, area: Box, groups: Iterable[tuple[tuple[int, int, int], Ints]]) -> Pixels:
