@@ -49,7 +49,7 @@ def pyramid(images: Sequence[StoredLevel]) -> Pyramid:
     and its height: as the slide's divided by it and rounded down or up, or as one of these rounded
     up to whole native tiles. Of several whole numbers that do, one that the file states comes
     first, then one that makes the levels a series of equal steps, then of powers of two. A level
-    of padded tiles that several numbers explain equally well is not used. Where no whole number
+    of padded tiles that several numbers explain is not used. Where no whole number
     fits, the downsample is the ratio of the sizes.
     """
     base = images[0].size
@@ -114,24 +114,22 @@ def _doublings(fits: Sequence[Fit]) -> list[int]:
 
 
 def _equal_padded_steps(fits: Sequence[Fit]) -> list[int]:
-    """The one series of equal steps that explains every level, padded or not; else empty."""
+    """Return the one series of equal steps that explains every level, padded or not; else none."""
     first = fits[0]
     series = (_series(fits, step) for step in first.nearest or first.loose.whole(first.ratio))
     found = [s for s in series if all(n in fit.loose for n, fit in zip(s, fits, strict=True))]
-    best = [s for s in found if _is_power_of_two(s[0])] or found
-    return best[0] if len(best) == 1 else []
+    return found[0] if len(found) == 1 else []
 
 
 def _alone(fit: Fit, before: float) -> float | None:
     """The downsample of a level that is not part of a series; None where several fit."""
     if fit.stated is not None:
         return fit.stated
-    for numbers in (
-        list(fit.exact.powers(before))[:1],
-        list(fit.loose.powers(before)),
-        fit.nearest[:1],
-        fit.loose.whole(fit.ratio),
-    ):
+    if fit.loose != fit.exact:  # it may be padded, so an exact fit does not decide
+        choices = [fit.loose.whole(fit.ratio)]
+    else:
+        choices = [list(fit.exact.powers(before))[:1], fit.nearest[:1]]
+    for numbers in choices:
         if numbers:
             return float(numbers[0]) if len(numbers) == 1 else None
     span = fit.loose if fit.exact.is_empty else fit.exact
