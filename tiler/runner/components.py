@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
@@ -13,6 +14,7 @@ from tiler.protocols import (
     Exporter,
     FailedTile,
     LeftOut,
+    LinksFiles,
     Mask,
     ShowsLeftOut,
     WritesTiles,
@@ -38,6 +40,17 @@ def component_error(error: BaseException, job: SlideJob) -> ComponentError | Non
 def is_ours(component: object) -> bool:
     """Return whether a component is tiler's own, and not one that a user brings."""
     return type(component).__module__.split(".")[0] == "tiler"
+
+
+def links(exporter: object) -> TypeGuard[LinksFiles]:
+    """Return whether an exporter links tiles of other jobs."""
+    # The protocol is asked last, because its check is slow.
+    return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
+
+
+def writes_tiles(exporter: object) -> TypeGuard[WritesTiles]:
+    """Return whether an exporter reports each tile that it has written."""
+    return hasattr(exporter, "export_each") and isinstance(exporter, WritesTiles)
 
 
 def lacking(component: object, protocol: type) -> list[str]:

@@ -18,7 +18,7 @@ from tiler.errors import (
 from tiler.protocols import FailedTile, LeftOut
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions, RegionSpec
-from tiler.runner.components import export, is_ours
+from tiler.runner.components import export, is_ours, links
 from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
@@ -26,7 +26,7 @@ from tiler.runner.store.record import Counts, Record, mask_facts
 from tiler.runner.store.record_file import read_record, write_record
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
-from tiler.runner.work.links import links, remember
+from tiler.runner.work.links import remember
 from tiler.runner.work.plan import SlidePlan
 from tiler.runner.work.tasks import Planned
 from tiler.runner.work.worker_state import WorkerState

@@ -12,13 +12,14 @@ import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
+from tiler.runner.components import links
 from tiler.runner.store.arrays import Arrays, key_of, load, store
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.store.record_file import read_record
@@ -33,11 +34,6 @@ LinkIndex = Arrays
 _PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
 """Columns of an entry of the cache, and their kinds: where tiles lie, and when they were written.
 What is in them, and that they are tiles, is for the records beside them to say."""
-
-
-def links(exporter: object) -> TypeGuard[LinksFiles]:
-    """Whether an exporter is to link tiles; the protocol is asked last, for it answers slowly."""
-    return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
 def find_linkable(job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:

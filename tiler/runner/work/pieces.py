@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tiler.files import digest
 from tiler.protocols import WritesTiles
 from tiler.regions import Regions
+from tiler.runner.components import writes_tiles
 from tiler.runner.kept import code_key
 from tiler.runner.store.arrays import key_of
 from tiler.runner.store.fingerprint import full_hash
@@ -28,11 +29,6 @@ from tiler.storage.destinations import destination_error, make_folder
 from tiler.written import WrittenFile, WrittenFiles, joined
 
 _AT_ONCE = 1000  # regions
-
-
-def writes_tiles(exporter: object) -> TypeGuard[WritesTiles]:
-    """Return whether an exporter reports each tile that it has written."""
-    return hasattr(exporter, "export_each") and isinstance(exporter, WritesTiles)
 
 
 @dataclass

@@ -19,14 +19,14 @@ from tiler.errors import (
 from tiler.protocols import Exported, FailedTile, Mask, WritesTiles, WSIReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
-from tiler.runner.components import export, export_each
+from tiler.runner.components import export, export_each, links, writes_tiles
 from tiler.runner.store.fingerprint import FileState, file_state, full_hash
 from tiler.runner.work.blanks import blank_digest
 from tiler.runner.work.folders import PIECES, Work
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.journal import Journal
-from tiler.runner.work.links import link_tiles, links
-from tiler.runner.work.pieces import Finished, take_over, writes_tiles
+from tiler.runner.work.links import link_tiles
+from tiler.runner.work.pieces import Finished, take_over
 from tiler.runner.work.plan import SlidePlan, plan_slide
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import make_folder
