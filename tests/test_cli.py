@@ -217,6 +217,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["reader.magnification=-20"], ["reader.magnification=-20", "positive"]),
         (["reader.max_pixels=0"], ["reader.max_pixels=0", "positive"]),
         (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
+        (["reader.series=-1"], ["reader.series=-1", "0 or more"]),
         (["threshold", "=", "0.1"], ["'threshold' is not an override; write threshold=VALUE"]),
         (["mask=otus"], ["mask/otus: no such option", "hsv none otsu; did you mean 'otsu'?"]),
         (

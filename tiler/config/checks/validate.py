@@ -205,3 +205,5 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
             yield f"reader.{key}={value}: must be a positive number"
     if not reader.get("cache_bytes", 0) >= 0:
         yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"
+    if (reader.get("series") or 0) < 0:
+        yield f"reader.series={reader['series']}: must be 0 or more, or null"
