@@ -1,4 +1,4 @@
-"""Running the command as a user does: in a process of its own, in any folder."""
+"""Run the command as a user does, in its own process and in any folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fresh_tiler(
     module: str = "tiler",
     umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m tiler`` from the very beginning, as a user does, and wait."""
+    """Run ``python -m tiler`` in a new process, as a user does, and wait."""
     return subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=cwd,
@@ -90,7 +90,7 @@ def whole_tiler(
 
 @cache
 def _forks(pid: int) -> subprocess.Popen[str]:
-    """The process that commands of this one are forked from."""
+    """Return the process from which commands of this process are forked."""
     return subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("forks.py"))],
         stdin=subprocess.PIPE,
@@ -102,18 +102,18 @@ def _forks(pid: int) -> subprocess.Popen[str]:
 
 
 def patience(seconds: float) -> float:
-    """Return how long a loaded machine may take for what takes so many seconds on an idle one."""
+    """Return the seconds for a loaded machine, from the seconds of an idle one."""
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """A table's rows."""
+    """Return the rows of a table."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a refused command says."""
+    """Return the one line that a refused command prints."""
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
     return lines[0]

@@ -1,4 +1,4 @@
-"""What all tests share: the real slides, where they exist, and slides made of arrays."""
+"""Fixtures of all tests: the real slides if they exist, and slides from arrays."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ settings.load_profile("tiler")
 
 
 def pytest_configure() -> None:
-    """Meet Ctrl-C and a hang-up again where a background shell or nohup has them ignored.
+    """Restore the handlers of SIGINT and SIGHUP, which a background shell or nohup ignores.
 
-    The commands of tests would inherit that, and go on after the signals that tests send.
+    Commands of tests would inherit this, and would not end on the signals that tests send.
     """
     met = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
     for name, handler in met.items():
@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more process than there are cores: some tests mostly wait."""
+    """Use one process more than there are cores: some tests mostly wait."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -43,7 +43,7 @@ SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"
 
 @pytest.fixture(scope="session")
 def shared_slides() -> Path:
-    """The folder of real slides beside the project; the test is skipped where it is missing."""
+    """Return the folder of real slides beside the project; skip the test if it is missing."""
     if not SLIDES.is_dir():
         pytest.skip(f"the real slides are not here: no folder {SLIDES}")
     return SLIDES
@@ -123,12 +123,12 @@ class ArrayReader(LevelReader):
 
 @pytest.fixture(scope="session")
 def fake_reader() -> type[ArrayReader]:
-    """Makes in-memory readers: ``fake_reader(level0, level1, bounds=…, mpp=…)``."""
+    """A function for in-memory readers: ``fake_reader(level0, level1, bounds=…, mpp=…)``."""
     return ArrayReader
 
 
 def coordinates(width: int, height: int) -> np.ndarray:
-    """A picture whose pixels say where they are: uint8 (height, width, 3), see ``decoded``."""
+    """Return a picture of coded pixels: uint8 (height, width, 3), see ``decoded``."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x & 255, y & 255, (x >> 8) << 4 | (y >> 8)], axis=2).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""DICOM whole-slide images, as small as OpenSlide takes them: uncompressed, one file a level."""
+"""DICOM whole-slide images, as small as OpenSlide accepts: uncompressed, one file per level."""
 
 from __future__ import annotations
 

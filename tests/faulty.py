@@ -1,4 +1,4 @@
-"""Readers that misbehave on slides whose names say so; allowed by TILER_TARGETS=faulty."""
+"""Readers that fail on slides with certain names; allowed by TILER_TARGETS=faulty."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class FaultyReader(OpenSlideReader):
-    """Dies, hangs or dawdles while it reads."""
+    """A reader that dies, hangs or is slow while it reads."""
 
     def __init__(self, path: Path, **options: object) -> None:
         super().__init__(path, **options)
         if "buggy" in self.name:
-            self.facts = replace(self.facts, level_downsamples=None)  # tiler's own code stumbles
+            self.facts = replace(self.facts, level_downsamples=None)  # a bug in tiler's own code
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         if "killed" in self.name:
@@ -47,14 +47,14 @@ class FaultyReader(OpenSlideReader):
 
 
 def hang(path: Path, *, name: str | None = None) -> OpenSlideReader:
-    """Hang where a slide is opened; a file beside it appears before."""
+    """Write a file beside the slide, and then hang in opening it."""
     path.with_suffix(".began").touch()
     time.sleep(3600)
     raise AssertionError("not reached")
 
 
 class SlowImageReader(ImageReader):
-    """Dawdles over an image named so."""
+    """A reader that is slow on images with ``slow`` in their names."""
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         if "slow" in self.name:
@@ -63,7 +63,7 @@ class SlowImageReader(ImageReader):
 
 
 class DiesOnceReader(OpenSlideReader):
-    """Dies the first time that a slide is read."""
+    """A reader that dies when a slide is first read."""
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         mark = Path(os.environ["DIED_ALREADY"])
@@ -74,7 +74,7 @@ class DiesOnceReader(OpenSlideReader):
 
 
 class MeasuringReader(OpenSlideReader):
-    """Notes the memory and the open files of its process each time a slide is opened."""
+    """A reader that writes down memory and open files of its process when it opens a slide."""
 
     def __init__(self, path: Path, **options: object) -> None:
         super().__init__(path, **options)
@@ -85,7 +85,7 @@ class MeasuringReader(OpenSlideReader):
 
 
 class TalkingMask:
-    """Logs lines of its own, one of tiler's, and an error with its traceback."""
+    """A mask that logs its own lines, one of tiler's, and an error with its traceback."""
 
     def __init__(self, **options: object) -> None:
         pass
@@ -111,7 +111,7 @@ def deadly_slides(paths: str, strict: bool = False) -> list[SlideEntry]:
 
 
 class TellsItsProcessReader(OpenSlideReader):
-    """Notes which process reads."""
+    """A reader that writes down the process that reads."""
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         with Path(os.environ["PIDS"]).open("a") as file:
@@ -120,7 +120,7 @@ class TellsItsProcessReader(OpenSlideReader):
 
 
 class HintsForCheckersReader(OpenSlideReader):
-    """Its hints can be resolved by type checkers alone."""
+    """A reader with type hints that only type checkers can resolve."""
 
     def __init__(self, path: Path, *, mpp: Hashable = None, name: str | None = None) -> None:
         super().__init__(path, name=name)

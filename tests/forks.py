@@ -58,7 +58,7 @@ def serve() -> dict | None:
 
 def await_tracer() -> None:
     """Wait until another program traces this process."""
-    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: anyone may
+    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: allow any process
     while "TracerPid:\t0\n" in Path("/proc/self/status").read_text():
         time.sleep(0.005)
 

@@ -1,4 +1,4 @@
-"""Damage what tiler reads, at random, and hold that it never crashes, hangs or fills the memory.
+"""Damage files that tiler reads at random; check that it never crashes, hangs or fills the memory.
 
     python tests/fuzzing.py --seconds 600            another seed each time, which is printed
     python tests/fuzzing.py --seed 7 --rounds 80     the same cases each time
@@ -71,7 +71,7 @@ class Slow(BaseException):
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """End what takes too long."""
+    """End a case that takes too long."""
 
     def ring(number: int, frame: object) -> None:
         raise Slow
@@ -85,7 +85,7 @@ def watched() -> Iterator[None]:
 
 
 def odd_value(pick: random.Random) -> object:
-    """A value that is not expected where it comes to stand."""
+    """Return a value that is not expected at its place."""
     deep: object = []
     for _ in range(pick.choice((3, 40, 900))):
         deep = [deep] if pick.random() < 0.5 else {"a": deep}
@@ -95,7 +95,7 @@ def odd_value(pick: random.Random) -> object:
 
 
 def damaged_json(pick: random.Random, data: bytes, seal: bool) -> bytes:
-    """A JSON object with something wrong in its values, sealed again or not."""
+    """Return a JSON object with an invalid value, sealed again or not."""
     content = json.loads(data.decode(errors="surrogateescape"))
     if seal:
         content.pop("sha256", None)
@@ -123,7 +123,7 @@ def damaged_json(pick: random.Random, data: bytes, seal: bool) -> bytes:
 
 
 def damaged_bytes(pick: random.Random, data: bytes, within: int | None = None) -> bytes:
-    """Bytes with some of them changed, cut off, doubled or set to what numbers end in."""
+    """Return bytes, some changed, cut off, doubled or set to the limits of numbers."""
     out = bytearray(data)
     for _ in range(pick.choice((1, 1, 2, 8))):
         if not out:
@@ -185,7 +185,7 @@ def damaged_tags(pick: random.Random, data: bytes) -> bytes:
 
 
 def damaged_entry(pick: random.Random, data: bytes) -> bytes:
-    """An entry of the cache with a right checksum over something that is not right."""
+    """Return a cache entry with a correct checksum over invalid content."""
     start = len(cache._MAGIC) + 32
     line, _, body = data[start:].partition(b"\n")
     match pick.randrange(4):
@@ -233,7 +233,7 @@ def damaged_table(pick: random.Random, data: bytes) -> bytes:
 
 
 def planted(pick: random.Random, path: Path) -> None:
-    """Something under a name that is no regular file."""
+    """Put a file that is not regular under a name."""
     path.unlink()
     match pick.randrange(4):
         case 0:
@@ -249,7 +249,7 @@ def planted(pick: random.Random, path: Path) -> None:
 
 @contextmanager
 def replaced(pick: random.Random, path: Path, damage: Callable[[bytes], bytes]) -> Iterator[None]:
-    """Have a file damaged for a while."""
+    """Damage a file within a context."""
     before = path.read_bytes()
     try:
         if pick.random() < 0.05:
@@ -263,7 +263,7 @@ def replaced(pick: random.Random, path: Path, damage: Callable[[bytes], bytes]) 
 
 
 class Fuzz:
-    """What is damaged, and what is asked of it.
+    """The damaged files, and the calls that read them.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ class Fuzz:
         return done
 
     def compared(self, pick: random.Random) -> None:
-        """Compare two jobs with all that can be asked for."""
+        """Compare two jobs with all options."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             more = ["--csv", f"{self.folder}/compared.csv", "--overlay", f"{self.folder}/overlays"]
@@ -347,7 +347,9 @@ class Fuzz:
             damage = damaged_bytes
         with replaced(pick, path, lambda data: damage(pick, data)):
             if path.name == "table.csv":
-                if path.is_file() and path.stat().st_size < MEMORY:  # else what the user asked for
+                if (
+                    path.is_file() and path.stat().st_size < MEMORY
+                ):  # other files are output that the user requested
                     with suppress(ConfigError):
                         read_table(str(path))
                 return
@@ -413,7 +415,7 @@ class Fuzz:
         return sorted(made.iterdir())
 
     def whole_runs(self, pick: random.Random) -> None:
-        """Damage what a run finds, and run the command."""
+        """Damage the files that a run finds, and run the command."""
         job = self.jobs[0]
         paths = [job / "run.json", self.one / "record.json", job / "slides.csv", *self.entries]
         path = pick.choice(paths)
@@ -441,7 +443,7 @@ SLOW = ("slides", "whole_runs")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzz for some seconds; the exit code is 1 when something went wrong."""
+    """Fuzz for some seconds; the exit code is 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=600)

@@ -1,4 +1,4 @@
-"""The command, but that Hydra runs a job with the configuration that tiler composed to check it.
+"""The command, except that Hydra runs a job with the configuration that tiler composed to check it.
 
 Hydra's launch composes the same configuration twice more. ``command.tiler`` runs this instead:
 docs/decisions/0010-commands-of-tests.md says what it saves.
@@ -26,7 +26,7 @@ _RUN = "hydra.mode=RUN"
 def main() -> None:
     """Run the command and end this process.
 
-    A sweep, a flag that prints and settings of Hydra's are left to Hydra.
+    Sweeps, flags that print and settings of Hydra are left to Hydra.
     """
     composed: list[Any] = []
     real_compose, real_main = cli.compose, hydra.main

@@ -1,4 +1,4 @@
-"""Slow and exact twins of what tiler computes fast: fractions for masks, plain sums for pixels."""
+"""Slow, exact references of fast code in tiler: fractions for masks, plain sums for pixels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def overlaps(start, stop, count: int) -> list:
-    """How much of each unit interval [i, i + 1), i < count, lies between start and stop."""
+    """Return the length of each unit interval [i, i + 1), i < count, between start and stop."""
     return [max(min(stop, i + 1) - max(start, i), 0) for i in range(count)]
 
 
 def exact_coverage(mask: np.ndarray, left, top, right, bottom) -> Fraction:
-    """Area-weighted mean of a mask over a box in its own pixels; outside the mask is 0."""
+    """Return the area-weighted mean of a mask over a box in its pixels; outside the mask is 0."""
     height, width = mask.shape
     across, down = overlaps(left, right, width), overlaps(top, bottom, height)
     total = sum((across[x] * down[y] for y, x in zip(*np.nonzero(mask), strict=True)), Fraction(0))
@@ -22,7 +22,7 @@ def exact_coverage(mask: np.ndarray, left, top, right, bottom) -> Fraction:
 
 
 def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> np.ndarray:
-    """Area mean of pixels, not rounded: float64 (height, width, 3).
+    """Return the area mean of pixels, not rounded: float64 (height, width, 3).
 
     Output pixel (i, j) covers left + i * scale to left + (i + 1) * scale across, and so on down;
     ``scale`` may be a pair, across and down.
@@ -47,7 +47,7 @@ def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> 
 
 
 def axis_twin(low: Fraction, high: Fraction, size: int, stride: Fraction, edge: str) -> list[int]:
-    """Where the tiles of an axis begin, in absolute target pixels, told one by one."""
+    """Yield the first pixels of an axis's tiles, in absolute target pixels."""
     first = math.floor(low) if edge == "pad" else math.ceil(low)
     last = math.ceil(high) if edge == "pad" else math.floor(high)
     origins: list[int] = []

@@ -1,4 +1,4 @@
-"""What may stand under a file's name and is no regular file of the usual size."""
+"""Special files under a file's name: links, devices, FIFOs, folders and huge files."""
 
 from __future__ import annotations
 

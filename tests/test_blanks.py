@@ -1,4 +1,4 @@
-"""Tiles of nothing: native tiles that a file leaves out, and tiles that are only background."""
+"""Counts of native tiles that a file leaves out, and of tiles that are background throughout."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_native_tiles_under_regions_are_counted_once_each(sparse, places, shape,
 
 
 def sparse_slide(path: Path, tiles: list[int], description: str | None = None) -> Path:
-    """A slide of 5 by 5 native tiles, some of which are left out."""
+    """Write a slide of 5 by 5 native tiles without some of them."""
     write(path, PYRAMID[0], compression="jpeg", description=description)
     change(path, dict.fromkeys(tiles, (0, 0)))
     return path

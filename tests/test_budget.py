@@ -1,4 +1,4 @@
-"""A dry run says what a run would write; limits stop a run that would write more."""
+"""A dry run predicts the output of a run; limits stop a run that would write more."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run on the folder's slides and give back what was printed."""
+    """Run on the folder's slides and return the output."""
     result = tiler(
         *arguments, "slides=files", "slides.paths=in", "resolution=level", "out=out",
         cwd=folder, env=env,
@@ -35,7 +35,7 @@ def run(folder: Path, *arguments: str, code: int = 0, env: dict[str, str] | None
 
 
 def budget(folder: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> dict:
-    """The budget that a dry run writes."""
+    """Return the budget that a dry run writes."""
     printed = run(folder, *arguments, "dry_run=true", code=code, env=env)
     found = json.loads((folder / "out/budget.json").read_text())
     assert found["exit_code"] == code
@@ -116,7 +116,7 @@ def test_bad_slides_are_named(folder: Path) -> None:
 def test_a_budget_leaves_out_bad_tiles(folder: Path) -> None:
     slide = folder / f"in/{NAME}.svs"
     data = bytearray(slide.read_bytes())
-    data[600_000:604_096] = bytes(4096)  # in one tile of 108, which the sample holds
+    data[600_000:604_096] = bytes(4096)  # in one tile of 108, which the sample contains
     slide.write_bytes(data)
     words = [
         "tile.size=240",
@@ -156,7 +156,7 @@ def test_a_dry_run_retries_after_a_dead_worker_like_a_run(folder: Path) -> None:
 
 
 def files(out: Path) -> dict[Path, bytes]:
-    """Everything in a run's folder but its cache."""
+    """Return the bytes in a run's folder, without its cache."""
     return {
         path: path.read_bytes()
         for path in out.rglob("*")
@@ -167,7 +167,7 @@ def files(out: Path) -> dict[Path, bytes]:
 def test_finished_slides_cost_nothing(folder: Path) -> None:
     settings = ["tile.size=300", "exporter=[csv,images]"]
     run(folder, *settings)
-    run(folder, *settings, "limits.max_tiles=1")  # nothing is left that could exceed it
+    run(folder, *settings, "limits.max_tiles=1")  # no remaining tile can exceed it
     before = files(folder / "out")
     found = budget(folder, *settings)
     assert [(s["status"], s["tiles"], s["bytes"]) for s in found["slides"]] == [("done", 0, 0)]

@@ -1,4 +1,4 @@
-"""The cache: the same numbers with it and without, and never trusted further than its checksum."""
+"""The cache: the same results with it and without it; damaged and crafted entries are refused."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_loaded_entries_stay_in_memory_while_there_is_room(
     load_or_recall(tmp_path, "a")
     os.utime(tmp_path / "a.arrays", (0, 0))
     load_or_recall(tmp_path, "a")
-    assert (tmp_path / "a.arrays").stat().st_mtime > 0  # recalled is used, too
+    assert (tmp_path / "a.arrays").stat().st_mtime > 0  # an entry in memory counts as used
     anew = load_or_recall(tmp_path, "a")
     assert anew is not None
     assert anew["x"].tolist() == [5, 5, 5]
@@ -167,14 +167,14 @@ def cache_counts(sweep: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The keys that name a small painted slide."""
+    """Return overrides for a small painted slide."""
     slide = write_demo_slide(tmp_path_factory.mktemp("slide") / "painted.tiff", Size(1600, 1100))
     return ["slides=files", f"slides.paths={slide}"]
 
 
 @pytest.fixture(scope="module")
 def plain(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that was made without a cache."""
+    """A sweep without a cache."""
     folder = tmp_path_factory.mktemp("plain")
     assert tiler(*SWEEP, *slides, "cache=off", "out=sweep", cwd=folder).returncode == 0
     assert not list(folder.rglob(".cache"))
@@ -184,7 +184,7 @@ def plain(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cached(slides: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A sweep with its cache, made once, and what it printed."""
+    """A sweep with its cache, made once, and its output."""
     folder = tmp_path_factory.mktemp("cached")
     done = tiler(*SWEEP, *slides, "out=sweep", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -284,7 +284,7 @@ def test_a_setting_recomputes_only_what_depends_on_it(
 
 
 def changed(**arrays: object) -> Callable[[dict], dict]:
-    """An entry with some of its arrays replaced by what a function makes of each."""
+    """Return an entry with some of its arrays replaced by a function of each."""
     return lambda entry: {**entry, **{name: make(entry[name]) for name, make in arrays.items()}}
 
 
@@ -413,7 +413,7 @@ LINKED = ["exporter=[csv,images]", "exporter.images.link=true", "tile.size=64", 
 
 
 def inodes(folder: Path) -> dict[int, int]:
-    """The files below a folder by their inodes: bytes."""
+    """Return the bytes of the files below a folder, by inode."""
     return {path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
@@ -608,7 +608,7 @@ def test_a_slide_whose_grid_is_known_is_opened_for_its_pixels_alone(
         done = tiler(*words, *more, f"out={name}", cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr
     assert outputs(tmp_path / "cached") == outputs(tmp_path / "plain")
-    for_picture = 1  # sweep.png, which is drawn where there is a cache
+    for_picture = 1  # sweep.png, which needs a cache
     assert len((tmp_path / "cached.log").read_text().splitlines()) == opened + for_picture
     assert len((tmp_path / "plain.log").read_text().splitlines()) == 4
     rows = [json.loads(p.read_text())["row"] for p in (tmp_path / "cached").rglob("record.json")]

@@ -1,4 +1,4 @@
-"""A group takes one option, however it is chosen, unless its options have places of their own."""
+"""A group accepts one option, unless each of its options has its own package."""
 
 from __future__ import annotations
 

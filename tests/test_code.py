@@ -1,4 +1,4 @@
-"""The code that keys the cache and the records: all of what shapes masks, grids and tiles."""
+"""The code that keys the cache and the records: all code that shapes masks, grids and tiles."""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,7 @@ PACKAGE = Path(tiler.__file__).parent
 
 
 def imported_files(path: Path) -> set[Path]:
-    """The files of tiler that a file imports, anywhere in it."""
+    """Return the files of tiler that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -1,4 +1,4 @@
-"""Which files are one slide: whatever they are called, and whatever lies beside them."""
+"""The files of one slide are found, independent of their names and of other files beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STUDY, SERIES, REFERENCED = (0x20, 0xD), (0x20, 0xE), (0x8, 0x1115)
 
 
 def element(tag: tuple[int, int], value: bytes, *, implicit: bool) -> bytes:
-    """A data element, its UID padded to an even length as DICOM has it."""
+    """Return a data element; its UID is padded to an even length, as in DICOM."""
     value += b"\0" * (len(value) % 2)
     head = struct.pack("<HH", *tag)
     if tag == REFERENCED:
@@ -43,7 +43,7 @@ def dicom(
     study: str = "1.2",
     media: str = WHOLE_SLIDE,
 ) -> bytes:
-    """The beginning of a DICOM file, that may refer to another series before it tells its own."""
+    """Return the beginning of a DICOM file, which may name another series before its own."""
     meta = element((2, 2), media.encode(), implicit=False) if media else b""
     referred = element(SERIES, refers_to.encode(), implicit=implicit)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, len(referred)) + referred
@@ -105,7 +105,7 @@ def test_files_of_two_series_in_a_folder_are_two_slides(tmp_path):
     for number in range(6):
         (tmp_path / f"1.2.3.{number}").write_bytes(dicom(f"9.{number % 2}"))
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub/IM0").write_bytes(dicom("9.0"))  # OpenSlide looks into one folder
+    (tmp_path / "sub/IM0").write_bytes(dicom("9.0"))  # OpenSlide searches one folder
     (tmp_path / "silent").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "silent too").write_bytes(bytes(128) + b"DICM")
     entries = one_per_series(find_slides(str(tmp_path)))

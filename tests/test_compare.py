@@ -1,4 +1,4 @@
-"""``tiler-compare`` as a regression test, on runs that the command made."""
+"""``tiler-compare`` as a regression test, on runs of the command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compare(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[st
 
 
 def compared(a: Path, b: Path, *arguments: str, code: int) -> tuple[str, dict[str, dict[str, str]]]:
-    """The text of a comparison and its table's rows, by slide."""
+    """Return the text of a comparison, and the rows of its table by slide."""
     table = a.parent / "compared.csv"
     result = compare(a, b, "--csv", table, *arguments, cwd=a.parent)
     assert (result.returncode, result.stderr) == (code, ""), result.stdout + result.stderr
@@ -41,7 +41,7 @@ def compared(a: Path, b: Path, *arguments: str, code: int) -> tuple[str, dict[st
 
 
 def chosen() -> list[str]:
-    """The slides to tile: real ones where they are, else the demo slide."""
+    """Return the slides to tile: real ones if they exist, else the demo slide."""
     if not SLIDES.is_dir():
         return ["slides=demo"]
     files = ",".join(f'"{path}"' for name in NAMES for path in sorted(SLIDES.glob(f"{name}.*")))
@@ -49,7 +49,7 @@ def chosen() -> list[str]:
 
 
 def made(folder: Path, *arguments: str) -> Path:
-    """Run ``tiler`` in a folder and give back that of the run or sweep."""
+    """Run ``tiler`` in a folder, and return the folder of the run or sweep."""
     done = tiler(*arguments, f"out={folder / 'out'}", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "out"
@@ -87,12 +87,12 @@ def table_of(run: Path, slide: str, suffix: str = "csv") -> Path:
 
 
 def a_slide(run: Path) -> str:
-    """A slide of a run that has tiles."""
+    """Return a slide of a run that has tiles."""
     return next(row["slide_id"] for row in read_csv(run / "slides.csv") if row["status"] == "done")
 
 
 def change_row(table: Path, line: int, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
-    """Rewrite a row of a table and give back what it was."""
+    """Rewrite a row of a table and return the old row."""
     rows = read_csv(table)
     before = dict(rows[line])
     change(rows[line])
@@ -191,7 +191,7 @@ def test_masks_are_compared_by_their_cached_pixels(sweep: Path, tmp_path: Path) 
     assert "mask.mpp was 8, now 20" in text
     _, same = compared(fine, job(copy, 8, 0.6), code=7)
     assert {row["mask_overlap"] for row in same.values()} == {"1.0"}
-    for entry in (copy / ".cache").iterdir():  # damaged is as good as none
+    for entry in (copy / ".cache").iterdir():  # a damaged mask counts as missing
         entry.write_bytes(entry.read_bytes()[:-1])
     text, rows = compared(fine, coarse, code=7)
     assert "of masks unknown (the cache contains no such mask)" in text
@@ -373,7 +373,7 @@ def test_sweeps_are_compared_job_by_job(sweep: Path, tmp_path: Path) -> None:
     text = "job\n" + "".join(f'"{row["job"]}"\n' for row in kept)
     (copy / "sweep.csv").write_text(text)
     both = shutil.copytree(sweep, tmp_path / "both")
-    for a in (sweep, both):  # a job that did not begin is not one that is not there
+    for a in (sweep, both):  # a job that did not begin is not a missing job
         result = compare(a, copy, cwd=tmp_path)
         assert result.returncode == 7
         assert "B stopped before its slides: the sweep has no job of this name" in result.stdout

@@ -1,4 +1,4 @@
-"""Areas of boxes and masks, and lists of tiles: against the same done by brute force."""
+"""Areas of boxes and masks, and lists of tiles, compared with brute force."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TILES = st.lists(
 
 
 def raster(boxes: np.ndarray) -> np.ndarray:
-    """The pixels that boxes cover, painted one by one."""
+    """Return the pixels that boxes cover, painted one by one."""
     painted = np.zeros((SIDE + 10, SIDE + 10), bool)
     for x, y, width, height in boxes:
         painted[y : y + height, x : x + width] = True
@@ -43,7 +43,7 @@ def share(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.fixture(params=[1, 40, 1 << 22])
 def band_cells(request, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Areas are added up in bands of rows: thin ones, some, and one."""
+    """Set the size of the bands in which areas are summed: thin, medium, whole."""
     monkeypatch.setattr(areas, "_BAND_CELLS", request.param)
 
 

@@ -1,4 +1,4 @@
-"""Components of the user's own: a failure names its line and costs its slide alone."""
+"""Users' components: a failure names its line and fails only its slide."""
 
 from __future__ import annotations
 

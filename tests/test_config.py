@@ -36,7 +36,7 @@ OPTIONS = sorted(
 
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
-    """Packages of the environment are asked for once a command: each test is one."""
+    """Clear the cache of packages of the environment: each test is a command of its own."""
     trusted_packages.cache_clear()
     yield
     trusted_packages.cache_clear()
@@ -193,7 +193,7 @@ def test_targets_of_the_environment_are_allowed(monkeypatch: pytest.MonkeyPatch)
         allowed_target("fractions.Fraction", "mask")
     monkeypatch.setenv("TILER_TARGETS", "decimal, fractions")
     with pytest.raises(ValueError, match="TILER_TARGETS"):
-        allowed_target("fractions.Fraction", "mask")  # it counts as it was when the command began
+        allowed_target("fractions.Fraction", "mask")  # the value at the start of the command counts
     trusted_packages.cache_clear()
     assert allowed_target("fractions.Fraction", "mask").__name__ == "Fraction"
     with pytest.raises(ValueError, match="TILER_TARGETS"):
@@ -287,7 +287,7 @@ def test_a_job_reaches_a_worker_without_hydra(tmp_path: Path) -> None:
 
 
 class Oddly:
-    """What type hints and parameters may look like."""
+    """A class with all forms of type hints and parameters."""
 
     def __init__(self, first, /, second: int | 3, third, *more, fourth=4, **rest):
         pass

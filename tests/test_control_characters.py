@@ -1,4 +1,4 @@
-"""Names that a terminal would obey reach neither terminals, nor logs, nor tables."""
+"""Control characters in names reach neither terminals, nor logs, nor tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = ("run.log", "run.json", "slides.csv", "events.jsonl", "record.json", "sw
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Slides, a folder and a table's column with such names; one slide is no slide."""
+    """Slides, a folder and a table's column with control characters; one file is no slide."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / f"in{ODD}").mkdir()
     picture(folder / f"in{ODD}", f"a{ODD}.png")

@@ -1,4 +1,4 @@
-"""A run killed at any moment leaves only whole slides, and the next run finishes the work."""
+"""A run killed at any moment leaves only complete slides, and the next run finishes the work."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_f13_killed_at_each_call_a_rerun_gives_the_same_tree(folder: Path, kind:
         crashed = traced(folder, calls, "-o", "/dev/null", "-e", inject)
         killed += crashed.returncode != 0
         for slide in (folder / "out/slides").glob("*"):
-            for path in slide.rglob("*"):  # what is there is whole
+            for path in slide.rglob("*"):  # existing folders are complete
                 if path.is_file():
                     assert path.read_bytes() == expected[str(path.relative_to(folder))]
         again = tiler(*COMMON, cwd=folder)

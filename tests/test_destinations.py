@@ -1,4 +1,4 @@
-"""Outputs are regular files: what else lies under their names is neither replaced nor followed."""
+"""Outputs are regular files: other files with their names are neither replaced nor followed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def planted(path: Path, kind: str) -> tuple[int, bytes]:
-    """Put something under a name; return its kind and the content that it leads to."""
+    """Put a special file under a name; return its kind and the content of its target."""
     if kind == "link":
         path.write_bytes(b"a file of the user's\n")
     plant(path, "link" if kind == "dangling" else kind)

@@ -1,4 +1,4 @@
-"""Encoders lose nothing where they promise it, and refuse what they cannot do."""
+"""Lossless encoders lose nothing, and unsupported input is refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 def decoded(data: bytes) -> list[np.ndarray]:
-    """The pixels as Pillow and as OpenCV (libpng, libtiff) see them."""
+    """Return the pixels as Pillow and as OpenCV (libpng, libtiff) decode them."""
     with opened(data) as image:
         assert image.mode == "RGB"
         by_pillow = np.asarray(image)
@@ -50,7 +50,7 @@ def decoded(data: bytes) -> list[np.ndarray]:
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """(type, content) of every chunk, lengths and checksums checked to the last byte."""
+    """Return (type, content) of every chunk; check lengths and checksums to the last byte."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = [], 8
     while at < len(data):

@@ -1,4 +1,4 @@
-"""Exit codes and the codes of errors: one order of severity, and no decision by a text."""
+"""Exit codes and error codes: one order of severity, and no decision by the text of an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_worst_code_is_one_of_them_in_any_order(codes: list[ExitCode]) -> No
     assert (worst(codes) == ExitCode.DONE) == (not any(codes))
     if stopped := [code for code in codes if code in STOPPED]:
         assert worst(codes) in stopped
-    elif ExitCode.DIFFERENT not in codes:  # of tiler-compare alone
+    elif ExitCode.DIFFERENT not in codes:  # only of tiler-compare
         assert worst(codes) == next((code for code in DOCUMENTED if code in codes), 0)
 
 

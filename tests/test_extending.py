@@ -1,4 +1,4 @@
-"""docs/extending.md as a reader would follow it: its files, its commands, and what they print."""
+"""The files and commands of docs/extending.md, as a reader would run them, and their output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CODES = {
 
 
 class Command(NamedTuple):
-    """A block of commands, and the lines that it is said to print."""
+    """A block of commands, and the lines that it prints according to the page."""
 
     section: str
     text: str
@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 
 def files() -> dict[str, str]:
-    """The files of the page: each has its name before the block."""
+    """Return the files of the page: each has its name before its block."""
     found = re.findall(r"^`([\w/.]+)`[^\n]*:\n\n```(?:python|yaml)\n(.*?)^```", PAGE, re.M | re.S)
     return dict(found)
 

@@ -39,7 +39,7 @@ KNOWN = {"mpp": "metadata", "magnification": "metadata"}
 def facts(
     width, height, *, bounds=None, mpp=0.25, levels=(1.0, 4.0), name="facts", rounding=math.floor
 ):
-    """A slide without pixels: extraction reads none."""
+    """A slide without pixels, because extraction reads none."""
     return SimpleNamespace(
         name=name,
         dimensions=(width, height),
@@ -152,7 +152,7 @@ def test_the_extractor_agrees_with_a_slow_exact_reference(slide, wish, mask, thr
         assume(abs(number % 1 - Fraction(1, 2)) > 1e-9)  # decimals that tie are not floats
     width, height = (round(v) for v in size)
     corner, extent = slide.bounds[:2], slide.bounds[2:]
-    # Where the target is a level, that ends where it ends, not where the slide's quotient does.
+    # If the target is a level, the grid ends with the level, not at the slide's quotient.
     stored = dict(zip(slide.level_downsamples, slide.level_dimensions, strict=True)).get(downsample)
     ends = [(corner[i] + extent[i]) / downsample for i in (0, 1)]
     if stored is not None:
@@ -206,7 +206,7 @@ def test_drop_and_shift_stay_inside_the_bounds_in_both_frames(slide, wish):
 
 
 def no_gaps(wish, slide):
-    """Whether neighbours meet: a size in microns is rounded to pixels, its stride is not."""
+    """Return whether neighbours meet: a size in microns is rounded to pixels, its stride is not."""
     tile = scale_tile(wish, slide, reference_level(slide, wish.resolution))
     return all(step <= size for step, size in zip(tile.stride, tile.size, strict=True))
 
@@ -376,7 +376,7 @@ def test_equal_sizes_in_pixels_and_microns_agree():
 
 
 class Provider:
-    """Gives each slide its own mask, by name."""
+    """A provider that returns a mask for each slide, by its name."""
 
     def __init__(self, **masks):
         self.masks = masks
@@ -652,7 +652,7 @@ def test_extraction_calls_nothing_per_candidate():
 
 
 def decoded(pixel):
-    """The (x, y) that a pixel of a coded slide holds."""
+    """Return the (x, y) that a pixel of a coded slide contains."""
     r, g, b = (int(v) for v in pixel)
     return (b >> 4) << 8 | r, (b & 15) << 8 | g
 
@@ -680,7 +680,7 @@ def test_saved_tiles_prove_their_origin_scale_and_orientation(tmp_path, fake_rea
 
 
 def ramp(width, height):
-    """Red grows across, green down: their area means are the ramp at the tile's centre."""
+    """Red grows across and green down, so area means are the values at the tile's centre."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x, y, np.full_like(x, 9)], axis=2).astype(np.uint8)
 

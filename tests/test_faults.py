@@ -1,4 +1,4 @@
-"""Faults to survive and inputs to refuse: each in its own words, none silently."""
+"""Faults to survive and inputs to refuse: each has its own message, and none is silent."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def small_disk(tmp_path: Path) -> Path:
 
 def test_an_unwritable_place_is_an_error_of_the_destination(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DestinationError, match="ENOTDIR"):  # nor be looked at for what to remove
+    with pytest.raises(DestinationError, match="ENOTDIR"):  # nor be listed to find files to remove
         write_whole(tmp_path / "file/x", b"data")
 
 

@@ -21,7 +21,7 @@ from tiler.runner.store.fingerprint import fingerprint
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of the file at each reading."""
+    """Return the size of the file at each reading."""
     sizes: list[int] = []
     state = module.TileFile.stat
 

@@ -1,4 +1,4 @@
-"""What tiler reads is damaged at random, the same way on every run: see ``fuzzing.py``."""
+"""Files that tiler reads are damaged at random, with a fixed seed: see ``fuzzing.py``."""
 
 from __future__ import annotations
 

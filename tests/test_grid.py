@@ -1,4 +1,4 @@
-"""Laws of the grid: where tiles lie, and how much of the mask each one covers."""
+"""Laws of the grid: the places of tiles, and their coverage."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_edges_by_example(extent, size, stride, dropped, padded, shifted):
 
 @st.composite
 def cells(draw, count=4):
-    """Begins and ends of cells along an axis, as fractions: inside, across and outside a mask."""
+    """Starts and ends of cells along an axis, as fractions: inside, across and outside a mask."""
     denominator = draw(st.sampled_from([1, 2, 3, 7, 499, 1000]))
     numbers = st.integers(-2 * denominator, 13 * denominator)
     lengths = st.integers(max(1, denominator // 50), 9 * denominator)
@@ -201,7 +201,7 @@ def test_coverage_laws(mask, x, y):
     width=st.sampled_from([1, 2, 33, 400, 873]),
 )
 def test_a_decimal_threshold_is_met_exactly(count, size, tenths, width):
-    # The last tile of a padded slide lies inside by a decimal share of its length.
+    # A decimal share of the last tile of a padded slide is inside.
     assume(size * tenths % 10 == 0)
     extent = count * size + size * tenths // 10
     origins = axis_origins(extent, size, size, Edge.PAD)
@@ -235,7 +235,7 @@ def test_a_hundred_thousand_cells_on_a_large_mask():
 
 
 def calls_of(work) -> int:
-    """How many functions, Python's and C's, are called while it works."""
+    """Count the calls of Python and C functions in ``work``."""
     count = 0
 
     def tell(frame, event, argument):
@@ -262,7 +262,7 @@ def test_no_function_is_called_per_cell():
 
         return grid
 
-    work(3, 2)()  # what is only called the first time
+    work(3, 2)()  # calls of the first time only
     few, many = calls_of(work(3, 2)), calls_of(work(400, 250))
     assert few > 10
     assert many == few

@@ -1,4 +1,4 @@
-"""A run never begins in a folder that holds its sources, or others' files under its own names."""
+"""A run never begins in a folder with its sources, or with foreign files under names of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = ["resolution=level", "tile.size=100", "mask=none"]
 
 
 def contents(folder: Path) -> dict[str, bytes | str]:
-    """Every file, link and folder below one."""
+    """Return every file, link and folder below a folder."""
     return {
         str(path.relative_to(folder)): str(path.readlink())
         if path.is_symlink()
@@ -28,14 +28,14 @@ def contents(folder: Path) -> dict[str, bytes | str]:
 
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
-    """The one error that a refused command names."""
+    """Return the one error of a refused command."""
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("E_"))
     return line
 
 
 @pytest.fixture
 def folder(tmp_path: Path, shared_slides: Path) -> Path:
-    """Slides, each in a folder of its own with notes, and links to the whole."""
+    """Slides, each in its own folder with notes, and links to all of them."""
     for name in ("A", "B"):
         (tmp_path / "slides" / name).mkdir(parents=True)
         shutil.copy(shared_slides / "boxes.tiff", tmp_path / f"slides/{name}/{name}.tiff")
@@ -81,7 +81,7 @@ def test_a_source_that_a_slides_folder_is_a_link_to_is_refused(folder: Path) -> 
 
 
 def mirax(folder: Path) -> list[str]:
-    """A slide whose data lie behind a link into the run's folder."""
+    """A slide whose data are behind a link into the run's folder."""
     (folder / "out/data").mkdir(parents=True)
     (folder / "out/data/Slidedat.ini").touch()
     (folder / "m.mrxs").touch()

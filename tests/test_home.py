@@ -135,7 +135,7 @@ def test_quotes_change_nothing_that_hydra_reads(parts: list[str]) -> None:
     (quoted,) = quoted_homes([word])
     try:
         (before,) = OverridesParser.create().parse_overrides([word])
-    except Exception:  # what Hydra refuses may become a path
+    except Exception:  # text that Hydra refuses may become a path
         return
     (after,) = OverridesParser.create().parse_overrides([quoted])
     assert after.value() == before.value()

@@ -1,4 +1,4 @@
-"""What Hydra would call is checked before Hydra calls anything."""
+"""All nodes that Hydra would instantiate are checked before it instantiates anything."""
 
 from __future__ import annotations
 

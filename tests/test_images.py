@@ -42,7 +42,7 @@ def test_passthrough_files_show_openslides_pixels(slide: tuple[Path, int], tmp_p
     with TiffReader(path) as reader:
         regions = TileExtractor(TileSpec(size, resolution=Level(0))).extract(reader)
         done = exporter.export(reader, regions, NO_MASK, tmp_path)
-        assert reader.native_tiles_decoded <= 1  # the one that opening looks at
+        assert reader.native_tiles_decoded <= 1  # the one that is read on opening
     assert len(done.files) == len(regions) > 20
     with openslide.OpenSlide(path) as opened:
         for region, file in zip(regions, done.files, strict=True):
@@ -112,7 +112,7 @@ def test_files_are_spread_over_folders(painted: Path, tmp_path: Path) -> None:
 
 
 def decoded(path: Path, spec: TileSpec) -> int:
-    """Native tiles decoded to export a slide piece by piece, as a run does."""
+    """Count the native tiles that are decoded to export a slide piece by piece, as a run does."""
     exporter = ImagesExporter(extension="jpg", threads=2)
     with TiffReader(path) as reader:
         before = reader.native_tiles_decoded

@@ -1,4 +1,4 @@
-"""The direction of imports, read from the source, and what starting up must not load."""
+"""The direction of imports, read from the source, and the libraries that start-up must not load."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py
 
 
 def room_of(path: Path) -> str:
-    """The top-level room that a source file belongs to."""
+    """Return the room of a source file."""
     return place_of(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def place_of(names: tuple[str, ...] | list[str]) -> str:
-    """The room of a module below ``tiler``: its own where ``ROOMS`` names it, else its folder."""
+    """Return the room of a module of ``tiler``: its own if ``ROOMS`` names it, else its folder."""
     return ".".join(names[:2]) if ".".join(names[:2]) in FLOOR else names[0]
 
 
 def imports_of(path: Path) -> list[str]:
-    """Every module that a file imports, anywhere in it: ``tiler.grid``, ``cv2``, …"""
+    """Return every module that a file imports, anywhere in it: ``tiler.grid``, ``cv2``, …"""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -112,10 +112,10 @@ FOREIGN = {"hydra", "omegaconf", "hydra_plugins"}
 
 
 def private_names(source: str) -> list[str]:
-    """Names of Hydra and OmegaConf in a source file that are not public.
+    """Return names of Hydra and OmegaConf in a source file that are not public.
 
-    An attribute counts that begins with ``_`` and is of anything but ``self`` or ``cls``, in a file
-    that imports one of the two: tiler's own are reached in no other way.
+    An attribute counts if it begins with ``_`` and does not belong to ``self`` or ``cls``, in a
+    file that imports one of the two: tiler's own private names are used in no other way.
     """
     tree = ast.parse(source)
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -1,4 +1,4 @@
-"""Sweeps whose jobs are processes of their own: all of them found again, in table and tracker.
+"""Sweeps whose jobs run in their own processes: table and tracker contain all of them.
 
 ``TILER_SWEEP_REPEATS=10 python -m pytest tests/test_launchers.py`` runs the parallel sweep ten
 times, each on a fresh database.
@@ -97,7 +97,7 @@ def test_a_job_that_dies_is_reported_and_the_others_finish(tmp_path: Path) -> No
 def test_a_job_that_its_launcher_queues_again_resumes(
     tmp_path: Path, engine: str, signals: list[str]
 ) -> None:
-    """submitit sends SIGUSR2 to a job that is to make room, and starts it again."""
+    """submitit sends SIGUSR2 to a preempted job, and starts it again."""
     for name in ("a", "slow"):
         picture(tmp_path, f"{name}.png")
     words = [
@@ -135,7 +135,7 @@ def wait_for(text: str, folder: Path) -> None:
 
 
 def first(folder: Path, pattern: str) -> Path:
-    """The first file that appears in a folder, waited for."""
+    """Wait for the first file in a folder, and return it."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if found := next(folder.glob(pattern), None):
@@ -207,7 +207,7 @@ def test_a_missing_launcher_names_its_extra(tmp_path: Path) -> None:
 def test_a_slurm_job_that_left_the_queue_without_a_result_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Submitit would wait for ever where Slurm keeps no accounting; a late result still counts."""
+    """Submitit waits for ever if Slurm keeps no accounting; a late result still counts."""
     submitit = pytest.importorskip("submitit", reason="tiler[submitit] is not installed")
     monkeypatch.setattr(submitit_jobs, "_LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(submitit_jobs, "ended", lambda jobs: set(jobs) - {"7_2"})
@@ -229,11 +229,11 @@ def test_a_slurm_job_that_left_the_queue_without_a_result_is_given_up(
     assert pickle.loads(dead.read_bytes()) == ("error", line)
     with pytest.raises(submitit.core.utils.FailedJobError) as caught:
         submitit.Job(str(tmp_path / "%j"), "7_0").result()
-    assert submitit_jobs.launch_error(caught.value) is None  # it is said already
+    assert submitit_jobs.launch_error(caught.value) is None  # already reported
 
 
 def submit(folder: Path, job: str, override: str) -> None:
-    """Leave what submitit leaves of a job that it has submitted."""
+    """Write the files that submitit writes for a submitted job."""
     from submitit.core.utils import DelayedSubmission
 
     (folder / job).mkdir()

@@ -1,4 +1,4 @@
-"""Tiles are found again by their places, files by their names: as a dictionary would find them."""
+"""Tiles are found by their places and files by their names, as in a dictionary."""
 
 from __future__ import annotations
 

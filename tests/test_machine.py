@@ -1,4 +1,4 @@
-"""Limits of the machine and absurd settings: one line, before memory is taken, and never a hang."""
+"""Limits of the machine and absurd settings: one line, before memory is allocated, and no hang."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_limits_of_the_machine_are_distinguished_from_other_errors(
 
 
 class Hungry:
-    """A mask that takes more memory than there is."""
+    """A mask that allocates more memory than exists."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -191,7 +191,7 @@ def test_a_machine_limit_before_any_slide_is_one_line(
     monkeypatch.chdir(tmp_path)
     for name in ("OPENBLAS_NUM_THREADS", "HYDRA_FULL_ERROR"):
         monkeypatch.setenv(name, "1")
-    monkeypatch.setattr(gc, "set_threshold", lambda number: None)  # this process goes on
+    monkeypatch.setattr(gc, "set_threshold", lambda number: None)  # this process continues
     monkeypatch.setattr(signals, "leave_at_once", lambda: None)
     monkeypatch.setattr(sys, "argv", ["tiler", "out=out"])
     monkeypatch.setattr(f"tiler.cli.{place}", fail)
@@ -204,7 +204,7 @@ def test_a_machine_limit_before_any_slide_is_one_line(
 
 
 def hungry_slides() -> list[object]:
-    """A source of slides that takes more memory than there is."""
+    """A source of slides that allocates more memory than exists."""
     raise MemoryError
 
 

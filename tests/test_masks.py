@@ -1,4 +1,4 @@
-"""Tissue masks: the laws of the cleaning, Otsu and HSV on made and real pictures, mask files."""
+"""Tissue masks: laws of cleaning, Otsu and HSV on synthetic and real pictures, mask files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 9)))
 
 @dataclass
 class Nowhere:
-    """A slide of any size, of which nobody may look at a pixel."""
+    """A slide of any size whose pixels must not be read."""
 
     bounds: Box
     mpp: float | None = None
@@ -53,12 +53,12 @@ def paint(pixels: np.ndarray, x: int, y: int, w: int, h: int, colour: tuple) -> 
 
 
 def share(mask: np.ndarray, x: int, y: int, w: int, h: int) -> float:
-    """The tissue within a box of a mask."""
+    """Return the tissue within a box of a mask."""
     return float(mask[y : y + h, x : x + w].mean())
 
 
 def pieces(mask: np.ndarray, corners: bool) -> list[set[tuple[int, int]]]:
-    """Connected pieces of True, found one pixel at a time."""
+    """Return connected pieces of True, found one pixel at a time."""
     steps = [(0, 1), (1, 0), (0, -1), (-1, 0)]
     steps += [(1, 1), (1, -1), (-1, 1), (-1, -1)] if corners else []
     left, found = set(map(tuple, np.argwhere(mask).tolist())), []
@@ -295,7 +295,7 @@ TINTS = {
 
 
 def tinted(height: int, width: int, tint: tuple, noise: int, seed: int = 0) -> np.ndarray:
-    """Empty glass of a colour of its own."""
+    """Return empty glass of a given colour."""
     shake = np.random.default_rng(seed).integers(-noise, noise + 1, (height, width, 3))
     return np.clip(np.array(tint) + shake, 0, 255).astype(np.uint8)
 
@@ -659,7 +659,7 @@ class TestFile:
         assert FileMask(path, max_pixels=1500).generate(SLIDE).any()
         with pytest.raises(LimitError, match=r"50x30 .*mask\.max_pixels=1_499"):
             FileMask(path, max_pixels=1499).generate(SLIDE)
-        # A GIF of a few bytes that says it has 65535 x 65535 pixels.
+        # A GIF of a few bytes that claims 65535 x 65535 pixels.
         bomb = tmp_path / "bomb.gif"
         Image.fromarray(LOPSIDED).save(bomb)
         content = bytearray(bomb.read_bytes())
@@ -688,7 +688,7 @@ class TestFile:
 
 
 class Returns:
-    """A mask provider of the user's own that returns one thing."""
+    """A user's mask provider that returns a fixed value."""
 
     def __init__(self, returned: object, **settings: object) -> None:
         self.returned = returned

@@ -1,4 +1,4 @@
-"""What a TIFF's lists say of each native tile: read, background, or damage that fails alone."""
+"""Entries of a TIFF's lists for each native tile: read, background, or damage of that tile only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def change(path: Path, tiles: dict[int, tuple[int | None, int | None]], page: in
 
 
 def box_of(tile: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Place and size of a native tile of level 0, cut to the picture."""
+    """Return place and size of a native tile of level 0, cut to the picture."""
     row, column = divmod(tile, 5)
     (width, height), (x, y) = TILE, (column * TILE[0], row * TILE[1])
     return (x, y), (min(width, 308 - x), min(height, 236 - y))

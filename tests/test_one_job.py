@@ -1,4 +1,4 @@
-"""A run that tests compose once is the run of the whole command."""
+"""A run that is composed once equals the run of the whole command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAMPS = r"\d\d:\d\d:\d\d|\d+\.\d s"
 
 
 def seen(run: Callable[..., CompletedProcess[str]], folder: Path, words: list[str]) -> tuple:
-    """Run in a folder; return all that a test may look at, but times."""
+    """Run in a folder; return all results except times."""
     folder.mkdir()
     (folder / "bad.png").write_bytes(b"no picture")
     for path in (picture(folder), folder / "bad.png"):

@@ -1,4 +1,4 @@
-"""JPEG 2000: what is sound decodes to OpenJPEG's pixels, and what is damaged is an error."""
+"""JPEG 2000: valid images decode to OpenJPEG's pixels, and damaged ones are an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a slide: lines where tiles lie, words that are whole, a scale that is true."""
+"""The picture of a slide: frames at the tiles, complete labels, and a correct scale bar."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_dashes_leave_half_of_a_line() -> None:
 
 
 def counted(pixels: np.ndarray, line: Line) -> tuple[int, int]:
-    """How many pixels have a line's colours, for bright and for dark places."""
+    """Count the pixels with a line's colours, for bright and for dark places."""
     return tuple(int((pixels == colour).all(axis=2).sum()) for colour in (line.bright, line.dark))
 
 
@@ -253,7 +253,7 @@ def test_real_slides(name: str, dark: bool, shared_slides: Path) -> None:
         assert (light > 10 * bright) if dark else (bright > 10 * light)
         assert sum(counted(seen, _BELOW)) > 100
     assert not sum(counted(seen, _UNREADABLE))
-    Image.fromarray(seen)  # RGB, whole
+    Image.fromarray(seen)  # RGB, complete
 
 
 def test_crosses_are_the_diagonals() -> None:

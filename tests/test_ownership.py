@@ -1,4 +1,4 @@
-"""tiler removes what it wrote and says so before; everything else in its folders stays."""
+"""tiler removes only files that it wrote, with notice; all other files in its folders stay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
 
 
 def run(folder: Path, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run with small images; return what was printed."""
+    """Run with small images; return the output."""
     result = tiler(
         "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=64",
         "out=out", *words, cwd=folder, env=env,
@@ -36,7 +36,7 @@ def run(folder: Path, *words: str, code: int = 0, env: dict[str, str] | None = N
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file in the slide's folder but its record: bytes and the time it was written."""
+    """Return every file in the slide's folder except its record: bytes and mtime."""
     return {
         path.relative_to(folder / FOLDER).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in sorted((folder / FOLDER).rglob("*"))
@@ -58,7 +58,7 @@ def pngs(folder: Path) -> int:
 
 
 def check_vouched(folder: Path) -> None:
-    """The record lists what is there, and the row counts it."""
+    """Check that the record lists the existing files, and that the row counts them."""
     there = files(folder)
     listed = {file["name"]: file["size"] for file in record(folder)["files"]}
     assert listed == {name: len(content) for name, (content, _) in there.items()}
@@ -181,7 +181,7 @@ OBSTACLES = {
 
 
 def other_record(place: Path) -> None:
-    """As where the user copied a slide's folder over another one."""
+    """A user may copy a slide's folder over another one."""
     from tiler.runner.store.record_file import load_record, write_record
 
     mine = load_record(place)
@@ -201,7 +201,7 @@ SEVERAL = f"slides.paths=[{','.join(f'{name}.svs' for name in IDS.values())}]"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
-    """A folder with several slides of equal content and a run of them, made once."""
+    """A folder with several slides of equal content, and a run over them, made once."""
     folder = tmp_path_factory.mktemp("made")
     for name in IDS.values():
         shutil.copy(shared_slides / f"{NAME}.svs", folder / f"{name}.svs")

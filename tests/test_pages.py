@@ -1,4 +1,4 @@
-"""The pages of the project: links lead somewhere, named files exist, decisions are complete."""
+"""The pages of the project: links have targets, named files exist, decisions are complete."""
 
 import re
 from pathlib import Path

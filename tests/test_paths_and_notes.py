@@ -1,4 +1,4 @@
-"""Every row says which slide it was, in the user's own words, and what the user's table says."""
+"""Every row contains the slide's path as given, and the user's own columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def shown(text: str) -> str:
-    """A text as a table has it."""
+    """Return a text as a table contains it."""
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 

@@ -1,4 +1,4 @@
-"""An interrupted run goes on with the tiles that it finished, and ends with the same bytes."""
+"""A run continues with the tiles that an interrupted run finished, and writes the same bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TILES = 12 * 9
 
 @dataclass
 class StopsReading:
-    """Opens slides, and interrupts the run when it has read so many tiles."""
+    """A reader that interrupts the run after a number of tiles."""
 
     after: int = 10**9
     read: int = 0
@@ -82,7 +82,7 @@ def job_of(slide: Path, stops: StopsReading, **options: object) -> SlideJob:
 def tile(
     slide: Path, out: Path, after: int = 10**9, verify: str = "size", **options: object
 ) -> tuple[RunResult, int]:
-    """Run until so many tiles are read; what came of it, and how many were."""
+    """Run until a number of tiles is read; return the result and that number."""
     stops = StopsReading(after)
     result = run([job_of(slide, stops, **options)], out, SerialEngine(), {}, Policy(verify))
     return result, stops.read
@@ -97,7 +97,7 @@ def tree(out: Path) -> dict[str, bytes]:
 
 
 def resumed(out: Path) -> int:
-    """How many tiles the last run took over."""
+    """Return the number of tiles that the last run took over."""
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     starts = [index for index, line in enumerate(lines) if line["event"] == "started"]
     return sum(line["tiles"] for line in lines[starts[-1] :] if line["event"] == "resumed")
@@ -105,7 +105,7 @@ def resumed(out: Path) -> int:
 
 @pytest.fixture(scope="module")
 def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an uninterrupted run leaves."""
+    """The files of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole")
     assert tile(slide, out)[0].exit_code == 0
     assert not (out / ".partial").exists()
@@ -142,7 +142,7 @@ def test_a_failed_slide_continues_with_its_finished_tiles(
     slide: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
     class Flaky(StopsReading):
-        """Its share goes away after 50 tiles."""
+        """The slide's share becomes unavailable after 50 tiles."""
 
         def __call__(self, path: Path, *, name: str | None = None) -> WSIReader:
             reader = super().__call__(path, name=name)
@@ -160,7 +160,7 @@ def test_a_failed_slide_continues_with_its_finished_tiles(
     assert result.exit_code == 3
     assert list((tmp_path / "slides").iterdir()) == []
     gone = slide.rename(tmp_path / "gone.tiff")
-    assert tile(slide, tmp_path)[0].exit_code == 3  # while it is away nothing is lost either
+    assert tile(slide, tmp_path)[0].exit_code == 3  # a run without the share loses no tile
     gone.rename(slide)
     result, read = tile(slide, tmp_path)
     assert (result.exit_code, read, resumed(tmp_path)) == (0, TILES - 50, 50)
@@ -294,7 +294,7 @@ def test_after_a_crash_of_the_machine_tiles_are_read_and_compared(
         monkeypatch.setattr(module, "this_boot", lambda: "another")
     assert tile(slide, tmp_path, 40)[1] == 40
     assert resumed(tmp_path) == 49
-    flipped(tmp_path)  # listed in this boot, so that the size is all that is looked at
+    flipped(tmp_path)  # listed in this boot, so that only the size is compared
     tile(slide, tmp_path)
     assert resumed(tmp_path) == 89
     assert tree(tmp_path).keys() == whole.keys()
@@ -340,7 +340,7 @@ def test_foreign_files_stay_in_the_work_folder(slide: Path, tmp_path: Path) -> N
 
 @pytest.fixture
 def counted_renames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list of two numbers: how many renames there were, and the one that is interrupted."""
+    """A list of two numbers: the count of renames, and the one that is interrupted."""
     state, real = [0, 10**9], Path.rename
 
     def rename(self: Path, target: Path) -> Path:
@@ -445,12 +445,12 @@ def test_a_rerun_continues_with_the_tiles_of_a_killed_run(
 
 
 def listed(out: Path) -> set[str]:
-    """The names of the tiles that a run lists as finished."""
+    """Return the names of the tiles that a run lists as finished."""
     lists = b"".join(path.read_bytes() for path in out.glob(".partial/*/pieces/*.jsonl"))
     return set(re.findall(r'tiles/([^"]+\.png)', lists.decode()))
 
 
 def test_a_job_may_be_copied_with_what_it_depends_on(slide: Path) -> None:
-    """As workers get it: what the user's code was when the run began."""
+    """Workers get the user's code as it was when the run began."""
     job = replace(job_of(slide, StopsReading()), code={"reader": "x"})
     assert replace(job, kept=("csv",)).code == {"reader": "x"}

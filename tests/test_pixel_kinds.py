@@ -1,4 +1,4 @@
-"""Depth, colours, channels and orientation of TIFF slides: shown as the file means, or refused."""
+"""Depth, colours, channels and orientation of TIFF slides: shown as meant, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain images as slides and masks: upright, of 8 bits, and refused when they are damaged."""
+"""Plain images as slides and masks: turned upright, 8 bits, refused if damaged."""
 
 from __future__ import annotations
 

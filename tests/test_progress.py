@@ -1,4 +1,4 @@
-"""What a run says while it goes on and when it ends."""
+"""Log lines during a run and at its end."""
 
 from __future__ import annotations
 

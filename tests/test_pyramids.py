@@ -1,4 +1,4 @@
-"""Levels of a pyramid: their true downsample, what of them shows the slide, and which are none."""
+"""Levels of a pyramid: downsample, the part that shows the slide, images that are no levels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDINGS = {"floor": math.floor, "ceil": math.ceil, "half up": lambda v: math.f
 
 
 def sizes_of(base, *levels, tile=None):
-    """What ``pyramid`` makes of sizes, all with the same native tile."""
+    """Return the downsamples that ``pyramid`` finds for sizes with one native tile."""
     tile = tile and Size(*tile)
     return pyramid([StoredLevel(Size(*size), tile) for size in (base, *levels)])
 
@@ -168,7 +168,7 @@ def test_a_stated_downsample_wins(stated, downsample, shown):
     assert found.sizes == (images[0].size, *([shown] if shown else []))
 
 
-# Files: pixels that say where they lie
+# Files: pixels that encode their place
 
 RAMP = 250
 """Slides are smaller than this: a pixel's red is its x, its green its y, its blue 100."""
@@ -188,7 +188,7 @@ def tissue(width: int, height: int, box: tuple[int, int, int, int]) -> np.ndarra
 
 
 def reduced(pixels: np.ndarray, k: int, rounding) -> np.ndarray:
-    """Area means over k x k pixels; of those at the end, over what there is."""
+    """Return area means over k x k pixels; at the end, over the existing pixels."""
     for axis in (0, 1):
         length = pixels.shape[axis]
         count = max(1, rounding(length / k))
@@ -228,7 +228,7 @@ def write(path: Path, levels, tile: int, kind: str) -> Path:
 
 
 def explaining(base, size, tile, whole_tiles):
-    """All whole numbers that make a size of the slide's, by the rule's own words."""
+    """Return all whole numbers that explain a size, by the literal rule."""
 
     def fits(length, whole, k):
         quotients = {math.floor(whole / k), math.ceil(whole / k)}
@@ -238,7 +238,7 @@ def explaining(base, size, tile, whole_tiles):
 
 
 def check_ramp(pixels, left, top, step, size, ds):
-    """Hold pixels, each ``step`` level-0 pixels large, against where they say they lie."""
+    """Compare the places of pixels, each ``step`` level-0 pixels large, with the encoded ones."""
     for axis, (start, whole) in enumerate(zip((left, top), size, strict=True)):
         count = pixels.shape[1 - axis]
         edges = np.minimum(start + np.arange(count + 1) * step[axis], whole)
@@ -389,7 +389,7 @@ def test_padding_changes_neither_pixels_nor_mask_nor_tiles(tmp_path, reader):
     assert found <= {place for place, ratio in share.items() if ratio > 0.3}
 
 
-# OpenSlide: whole pixels of a level, though it counts in level-0 pixels
+# OpenSlide: whole pixels of a level, although it addresses level-0 pixels
 
 
 def noise(width: int, height: int, seed: int = 1) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What Python callers are told: wrong arguments, files that cannot be, and Python's own fixes."""
+"""Errors of Python callers: wrong arguments, invalid files, and fixes in Python."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def extractor() -> TileExtractor:
     return made
 
 
-# --- what is passed
+# --- arguments
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_save_refuses_unsupported_extensions(
     assert not (tmp_path / "out").exists()
 
 
-# --- readers travel
+# --- readers in other processes
 
 
 def by_openslide(path: Path):

@@ -1,4 +1,4 @@
-"""Readers: any box at any resolution, and a word of its own for each file that is no slide."""
+"""Readers: any box at any resolution, and a specific error for each file that is no slide."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_a_reader_is_closed_when_its_context_ends(fake_reader):
 
 
 class Handle:
-    """What ``openslide.OpenSlide`` offers, over one RGBA level."""
+    """A substitute of ``openslide.OpenSlide`` with one RGBA level."""
 
     rgba = np.zeros((60, 80, 4), np.uint8)
     properties: Mapping[str, str] = MappingProxyType({})

@@ -1,4 +1,4 @@
-"""What is done is never done twice and never stale."""
+"""Finished slides are never redone without need and never stale."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEVERAL = tuple(f"s{number}" for number in range(6))
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
-    """A folder with a slide and a run of it, made once."""
+    """A folder with a slide and a run over it, made once."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copy(shared_slides / f"{NAME}.svs", folder)
     assert len(run(folder)) == 1
@@ -31,14 +31,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
 
 @pytest.fixture
 def slide(made: Path, tmp_path: Path) -> Path:
-    """The slide of a copy of ``made``."""
+    """Return the slide of a copy of ``made``."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / f"{NAME}.svs"
 
 
 @pytest.fixture(scope="module")
 def made_of_several(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
-    """A folder with several slides of equal content and a run of them, made once."""
+    """A folder with several slides of equal content, and a run over them, made once."""
     folder = tmp_path_factory.mktemp("several")
     for name in SEVERAL:
         shutil.copy(shared_slides / f"{NAME}.svs", folder / f"{name}.svs")
@@ -57,7 +57,7 @@ def several(made_of_several: Path, tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, code: int = 0) -> list[str]:
-    """Run with small images; return the lines on what was redone or done."""
+    """Run with small images; return the lines about redone and finished slides."""
     result = tiler(
         "slides=files", f"slides.paths={NAME}.svs", "resolution.value=2", "tile.size=64",
         "exporter=[csv,images]", "out=out", *arguments, cwd=folder,
@@ -67,12 +67,12 @@ def run(folder: Path, *arguments: str, code: int = 0) -> list[str]:
 
 
 def rows(folder: Path) -> dict[str, dict[str, str]]:
-    """The rows of ``slides.csv`` by slide id."""
+    """Return the rows of ``slides.csv`` by slide id."""
     return {row["slide_id"]: row for row in read_csv(folder / "out/slides.csv")}
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file of the slides with its bytes and the time it was written."""
+    """Return every file of the slides with its bytes and mtime."""
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in sorted((folder / "out/slides").rglob("*"))
@@ -339,7 +339,7 @@ def test_a_slides_other_files_are_part_of_it(
             level.unlink()
         case "added":
             shutil.copy2(level, tmp_path / "boxes_2.dcm")
-        case "shut":  # root may read all
+        case "shut":  # root can read all files
             monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != level)
     assert fingerprint(tmp_path / "boxes_0.dcm") != before
     assert (file_state(tmp_path / "boxes_0.dcm") != state) == (change != "shut")

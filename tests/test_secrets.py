@@ -41,13 +41,13 @@ class SecretiveReader(ImageReader):
 
 
 def tiler(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command with components of the user's own."""
+    """Run the command with users' components."""
     (cwd / "secretive.py").write_text(CODE)
     return run_tiler(*words, cwd=cwd, env={"TILER_TARGETS": "secretive", "PYTHONPATH": f"{cwd}"})
 
 
 def leaks(folder: Path, *texts: str) -> list[str]:
-    """The files below a folder, and the texts, in which a secret is to be read."""
+    """Return the files below a folder, and the texts, that contain a secret."""
     files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     said = {f"text {number}": text.encode() for number, text in enumerate(texts)}
     there = {**files, **said}
@@ -112,7 +112,7 @@ def test_values_are_masked_by_their_keys_and_their_text() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run, a dry run and a sweep with secrets, and all that they said."""
+    """A run, a dry run and a sweep with secrets, and their output."""
     folder = tmp_path_factory.mktemp("secrets")
     picture(folder)
     words = (*COMMON, *TRACKER, "hydra.output_subdir=.hydra")

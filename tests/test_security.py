@@ -1,4 +1,4 @@
-"""What somebody else's configuration, table or record may not do: docs/security.md."""
+"""Things that another person's configuration, table or record may not do: docs/security.md."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _environment() -> Iterator[None]:
 
 
 def callables() -> set[str]:
-    """Everything in tiler that a dotted name leads to and that can be called."""
+    """Return every callable in tiler that has a dotted name."""
     names = set()
     for module in pkgutil.walk_packages(package.__path__, "tiler."):
         if not module.name.endswith("__main__"):
@@ -55,7 +55,7 @@ def callables() -> set[str]:
 
 
 def listed(group: str) -> set[str]:
-    """The components of a group."""
+    """Return the components of a group."""
     if group == "resolution":
         return {"tiler.resolution.Level", "tiler.resolution.MPP", "tiler.resolution.Magnification"}
     if group == "tile":
@@ -113,7 +113,7 @@ def test_components_get_texts_as_they_are(text: str) -> None:
 
 
 def test_hydra_resolves_twice() -> None:
-    """Why texts are handed over beside Hydra: here it builds what a text names."""
+    """Hydra builds what a text names, so texts are passed without Hydra."""
     node = {"_target_": "builtins.dict", "x": "\\${oc.create:{_target_: builtins.dict, y: 1}}"}
     assert instantiate(node)["x"] == {"y": 1}
 
@@ -208,7 +208,7 @@ def test_a_rerun_has_the_values_of_its_record(
 
 
 def bomb(levels: int = 9) -> str:
-    """A short text of YAML that stands for a billion values."""
+    """Return a short YAML text that stands for a billion values."""
     lists = [f"&x{n} [{','.join([f'*x{n - 1}'] * 9)}]" for n in range(1, levels)]
     return f"[&x0 [a,a,a,a,a,a,a,a,a],{','.join(lists)}]"
 

@@ -1,4 +1,4 @@
-"""Folders that a group shares: files have the mode of the umask, and a colleague goes on."""
+"""Folders that a group shares: files have the mode of the umask, and a colleague can continue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROUP, OWNER, COLLEAGUE = 54321, 12345, 12346
 
 
 def mode_of(path: Path) -> int:
-    """The permissions of a file or folder."""
+    """Return the permissions of a file or folder."""
     return stat.S_IMODE(path.stat().st_mode) & 0o777
 
 
@@ -85,7 +85,7 @@ def shared() -> Iterator[Path]:
 
 
 def tile(folder: Path, size: int) -> int:
-    """The exit code of a run with a tile size."""
+    """Return the exit code of a run with a tile size."""
     extractor = TileExtractor(TileSpec(size, resolution=Level(0)), mask_threshold=0)
     job = SlideJob(
         folder.parent / "pic.png",
@@ -102,7 +102,7 @@ def tile(folder: Path, size: int) -> int:
 
 
 def as_user(user: int, folder: Path, size: int) -> int:
-    """The exit code of a run by somebody, in a process of its own."""
+    """Return the exit code of a run by another user, in its own process."""
     child = os.fork()
     if child == 0:
         code = 99
@@ -121,7 +121,7 @@ def test_a_colleague_continues_in_a_folder_of_the_group(shared: Path) -> None:
     picture(shared.parent)
     warm = shared.parent / "warm"
     warm.mkdir()
-    assert tile(warm, 16) == 0  # loads what the others may not be permitted to read
+    assert tile(warm, 16) == 0  # loads files that the other user may not read
     assert as_user(OWNER, shared, 16) == 0
     assert as_user(COLLEAGUE, shared, 32) == 0
     assert len(list((shared / "out/slides/pic/tiles").iterdir())) == 6

@@ -77,7 +77,7 @@ TREE_PATHS = st.lists(TREE_NAMES, min_size=1, max_size=4).map(lambda parts: "/".
 
 
 def planted(folder: Path, files: list[str], links: dict[str, str] | None = None) -> Path:
-    """A folder with files and links; what has no place there any more is left out."""
+    """Create files and links in a folder; skip those whose place is taken."""
     for name in files:
         path = folder / name
         try:
@@ -93,7 +93,7 @@ def planted(folder: Path, files: list[str], links: dict[str, str] | None = None)
 
 
 def reachable(folder: str, seen: set[str]) -> set[str]:
-    """The real paths of all files in a folder, its subfolders, and the folders of links."""
+    """Return the real paths of all files in a folder, its subfolders, and linked folders."""
     real = os.path.realpath(folder)
     if real in seen:
         return set()
@@ -127,7 +127,7 @@ def test_links_to_folders_are_followed_and_each_file_is_found_once(
         assert len(set(real)) == len(real)
         assert set(real) == reachable(str(folder), set())
         assert [entry.path for entry in entries] == sorted(entry.path for entry in entries)
-        # What is there without links is found by its own name.
+        # Files that need no links are found by their own names.
         for entry in entries:
             if os.path.realpath(entry.path).startswith(f"{os.path.realpath(folder)}{os.sep}"):
                 own = Path(os.path.realpath(entry.path)).relative_to(os.path.realpath(folder))

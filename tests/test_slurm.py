@@ -44,7 +44,7 @@ ARRAY = ["-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=normal
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Slurm cluster: the one that runs, or one started for these tests."""
+    """A Slurm cluster: a running one, or one started for these tests."""
     if _slurm("sinfo").returncode == 0:
         yield
         return
@@ -63,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def _skip(reason: str) -> NoReturn:
-    """Skip, and say so: whoever asks for these tests by their mark wants them run."""
+    """Skip with a visible reason: a user who selects these tests expects them to run."""
     warnings.warn(reason, stacklevel=2)
     pytest.skip(reason)
 
@@ -89,7 +89,7 @@ def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def queue(state: str = "all") -> list[str]:
-    """The ids of the jobs that wait or run."""
+    """Return the ids of pending and running jobs."""
     shown = _slurm("squeue", "--noheader", "--array", "--format=%i %T").stdout.splitlines()
     return [line.split()[0] for line in shown if state in ("all", line.split()[1])]
 
@@ -112,19 +112,19 @@ def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def at_once(job: str) -> None:
-    """Spare a job that Slurm has queued again the two minutes that it would wait."""
+    """Release a requeued job, which would otherwise wait for two minutes."""
     until(lambda: job in queue("PENDING"), "the job waits again")
     assert _slurm("scontrol", "update", f"jobid={job}", "starttime=now").returncode == 0
 
 
 def until_half_done(out: Path, slow: str, *done: str) -> None:
-    """Wait until some slides are done, and there are tiles of a slow one."""
+    """Wait until some slides are done, and a slow one has tiles."""
     folders = [f"slides/{name}" for name in done] + [f".partial/{slow}.*/slide/tiles/*"]
     until(lambda: all(any(out.glob(pattern)) for pattern in folders), f"half of {out} is done")
 
 
 def submit(folder: Path, *words: str) -> str:
-    """Submit the command as the documentation does; the job's id."""
+    """Submit the command as in the documentation; return the job's id."""
     command = " ".join(map(shlex.quote, [sys.executable, "-m", "tiler", *words]))
     (folder / "out").mkdir(exist_ok=True)
     done = subprocess.run(
@@ -150,7 +150,7 @@ def outputs(out: Path) -> dict[str, bytes]:
 
 
 def serial(folder: Path, *words: str) -> dict[str, bytes]:
-    """What the same command writes without Slurm."""
+    """The output of the same command without Slurm."""
     done = tiler(folder, *COMMON, *words, "out=serial")
     assert done.returncode == 0, done.stderr
     return outputs(folder / "serial")
@@ -178,7 +178,7 @@ def test_a_cancelled_dask_job_is_replaced_and_every_slide_done(folder: Path) -> 
 
 
 def check_listeners(pid: int) -> None:
-    """What a run opens to the network: one port of the scheduler at one address, by TLS."""
+    """A run opens one port of the scheduler at one address, with TLS."""
     listening = [c.laddr for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
     assert listening
     outside = [address for address in listening if address.ip != "127.0.0.1"]
@@ -225,7 +225,7 @@ def test_a_job_that_slurm_refuses_is_reported_in_one_line(
 
 
 def test_a_run_goes_on_with_the_jobs_that_slurm_takes(folder: Path, tmp_path_factory) -> None:
-    """As where a user may have no more jobs in the queue."""
+    """The user's limit of jobs in the queue is reached."""
     place = tmp_path_factory.mktemp("bin")
     sbatch = place / "sbatch"
     sbatch.write_text(
@@ -248,7 +248,7 @@ exit 1
 
 
 def check_logs(folder: Path, jobs: int) -> None:
-    """What the jobs of a run printed lies below ``out``, and no key of its connections is left."""
+    """The output of a run's jobs is below ``out``, and no key of its connections remains."""
     logs = [path.name for path in (folder / "out/.dask").iterdir()]
     assert all(re.fullmatch(r"dask-worker-\d+\.(out|err)", name) for name in logs)
     assert len({name.rpartition(".")[0] for name in logs}) == jobs

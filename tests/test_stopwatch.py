@@ -1,4 +1,4 @@
-"""What a prediction is made of: a fair sample, arithmetic on what was measured, limits."""
+"""The parts of a prediction: a fair sample, arithmetic on measured times, and limits."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_sample_is_part_of_the_slide(columns: int, rows: int, workers: int, si
 
 @dataclass
 class Clockwork(SerialEngine):
-    """A second for whatever is done once, a tenth for a tile, and 3 s for the first of all."""
+    """One second for each single step, a tenth for a tile, and 3 s for the very first step."""
 
     workers: int = 1
     imported: bool = field(default=False, init=False)

@@ -1,4 +1,4 @@
-"""Commands whose standard streams are closed, full, or pipes that nobody reads."""
+"""Commands with standard streams that are closed, full, or pipes without a reader."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(command: str, cwd: Path, redirection: str) -> subprocess.CompletedProcess[str]:
-    """Run a command by the shell, with its streams redirected."""
+    """Run a command in a shell, with redirected streams."""
     words = [sys.executable, "-m", *COMMANDS[command]]
     quoted = " ".join(f"'{word}'" for word in words)
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Sweeps as files, what they come to, and running again what a run was."""
+"""Sweeps as files, their tables and pictures, and --rerun."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tiler.trackers import NoTracker
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The keys that name two small painted slides."""
+    """Return overrides for two small painted slides."""
     folder = tmp_path_factory.mktemp("slides")
     for name, size in (("007", Size(1300, 900)), ("b", Size(900, 1100))):
         write_demo_slide(folder / f"{name}.tiff", size)
@@ -209,7 +209,7 @@ def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObj
             (rows[row], columns[column]), shape, size, strict=True
         ):
             first = min(round(start * pixels / side), pixels - 1)
-            last = max(round(end * pixels / side), first + 1)  # one is seen, however thin
+            last = max(round(end * pixels / side), first + 1)  # one line is visible, even if thin
             place.append(slice(max(0, first), max(0, last)))
         expected[*place] = True
     drawn = drawing(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))

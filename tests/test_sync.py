@@ -1,4 +1,4 @@
-"""Everything below a folder is flushed in the cheaper way, and an interrupt does not wait."""
+"""All files below a folder are flushed in the cheaper way, and an interrupt does not wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of h
 
 
 def tree(folder: Path, count: int) -> set[Path]:
-    """A folder of so many files, in two folders, and all that has to be flushed in it."""
+    """Write a number of files into two folders; return all paths to flush."""
     (folder / "a/b").mkdir(parents=True)
     for number in range(count):
         (folder / ("a/b", "a")[number % 2] / f"{number}").write_bytes(b"x" * 1000)
@@ -30,7 +30,7 @@ def tree(folder: Path, count: int) -> set[Path]:
 
 @pytest.fixture
 def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Files and folders as they are flushed one by one; a whole file system as ``fs``."""
+    """Record files and folders that are flushed one by one; ``fs`` is a whole file system."""
     found: list[Path] = []
     monkeypatch.setattr(
         os, "fsync", lambda handle: found.append(Path(f"/proc/self/fd/{handle}").readlink())

@@ -1,4 +1,4 @@
-"""Coordinates as CSV and JSON: what other tools read."""
+"""Coordinates as CSV and JSON, as other tools read them."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_exporters_report_the_file_they_wrote(tmp_path, exporter):
     assert written.sha256 == hashlib.sha256(data).hexdigest()
     assert report.failed == ()
     assert not exporter.per_tile
-    # A slide without tiles still has its table: only the class refuses to write one.
+    # A slide without tiles still has its table; only the class refuses to write one.
     exporter.export(source, [], np.ones((1, 1), bool), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A TIFF's own directories: what tifffile reads in them, and nothing beyond the file."""
+"""A TIFF's directories: the values that tifffile reads, and nothing beyond the file."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_any_bytes_are_directories_or_refused(head, body, first, tmp_path_factor
 def overlapping(
     path: Path, pages: int, lists: int, nbytes: int, *, codes=(324, 325), kind=4, size=4
 ) -> None:
-    """Pages that all call the same bytes, a hole at the end of the file, their lists."""
+    """Write pages that use the same bytes, a hole at the end of the file, as their lists."""
     entries = 12 * lists
     start, step = 8, 2 + entries + 4
     hole = max(start + pages * step, 1 << 16)
@@ -219,7 +219,7 @@ def overlapping(
 
 
 def digested(path: Path) -> list[int]:
-    """The bytes of each piece of a TIFF's index that its fingerprint covers."""
+    """Return the bytes of each piece of a TIFF's index that its fingerprint covers."""
     with closing(TileFile(path)) as file:
         return [len(piece) for piece in index_pieces(file)]
 

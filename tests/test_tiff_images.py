@@ -1,4 +1,4 @@
-"""Which image of a TIFF is the slide, and how large its pixels are: OME-XML, words and tags."""
+"""The image of a TIFF that is the slide, and its pixel size: OME-XML, descriptions and tags."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MACRO, SCAN = picture(90, 150, 10), picture(220, 170, 200)
 
 
 def two_images(path: Path, *, scale: float = 0.5) -> Path:
-    """An OME-TIFF with a macro image first, as Bio-Formats writes of some scanners."""
+    """Write an OME-TIFF with a macro image first, as Bio-Formats does for some scanners."""
     with tifffile.TiffWriter(path, ome=True) as tiff:
         for image, mpp, levels in ((MACRO, 16.0, 1), (SCAN, scale, 2)):
             sizes = {f"PhysicalSize{axis}": mpp for axis in "XY"}
@@ -114,7 +114,7 @@ def test_openslide_never_tiles_a_macro_image_as_the_slide(tmp_path, make, option
         OpenSlideReader(path)
     for word in ("90x150", "220x170", "slide=a"):
         assert word in str(caught.value)
-    if options:  # nobody tells which of Aperio's pages belong together
+    if options:  # no tag groups Aperio's pages
         with pytest.raises(OpenError, match=r"90x150 pixels, but page 1 has 220x170"):
             open_slide(path)
     elif make is two_images:
@@ -162,7 +162,7 @@ def test_a_padded_level_that_is_larger_than_the_slide_is_not_the_slide(
             assert slide.dimensions == size
             whole = slide.read_region((0, 0), size, Level(0))
             assert np.array_equal(whole, slide_pixels)
-    if not aperio:  # OpenSlide takes no Aperio slide whose levels are not in order
+    if not aperio:  # OpenSlide refuses Aperio slides with unordered levels
         with open_slide(path) as slide:
             assert slide.dimensions == size
             assert slide.mpp == 1.0
@@ -367,7 +367,7 @@ def test_images_are_found_by_the_pages_that_the_xml_names(tmp_path):
         assert np.array_equal(slide.read_region((0, 0), (220, 170), Level(0)), SCAN)
 
 
-# Scale in words
+# Scale in descriptions
 
 
 @pytest.mark.parametrize("reader", [open_slide, OpenSlideReader])

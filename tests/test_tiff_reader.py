@@ -33,7 +33,7 @@ def picture(width: int, height: int, seed: int = 5) -> np.ndarray:
 
 
 def tiles(pixels: np.ndarray, tile: tuple[int, int] = TILE) -> Iterator[np.ndarray]:
-    """Native tiles, row by row; what lies beyond the picture repeats its edge."""
+    """Return native tiles, row by row; pixels beyond the picture repeat its edge."""
     width, height = tile
     rows, columns, _ = pixels.shape
     padded = np.pad(pixels, ((0, -rows % height), (0, -columns % width), (0, 0)), "edge")
@@ -78,7 +78,7 @@ def tables_of(stream: bytes) -> bytes:
 
 
 def abbreviated(encode):
-    """The tiles without tables and without any word of their colours."""
+    """Return the tiles without tables and without any marker of their colours."""
 
     def data(tile: np.ndarray) -> bytes:
         kept = (s for marker, s in segments(encode(tile)) if marker not in (0xDB, 0xC4, 0xE0))
@@ -88,7 +88,7 @@ def abbreviated(encode):
 
 
 def with_adobe(encode, transform: int):
-    """The tiles with an Adobe marker that says what the colours are."""
+    """Return the tiles with an Adobe marker that names the colours."""
     marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
 
     def data(tile: np.ndarray) -> bytes:
@@ -208,7 +208,7 @@ def test_real_slides_are_openslides(shared_slides, name):
     with TiffReader(shared_slides / name) as mine, OpenSlideReader(shared_slides / name) as theirs:
         assert mine.facts == theirs.facts
         width, height = mine.dimensions
-        # Of the large one its lower right, with all that its tiles lack there.
+        # Of the large one, the lower right, with the parts that its tiles lack.
         corner = (2500, 2300) if width * height > 10_000_000 else (0, 0)
         size = width - corner[0], height - corner[1]
         a, b = both((mine, theirs), corner, size, 0)

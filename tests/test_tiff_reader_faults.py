@@ -1,4 +1,4 @@
-"""The direct reader of TIFFs: damage, what it does not vouch for, threads, and its cache."""
+"""The direct reader of TIFFs: damage, unsupported files, threads, and its cache."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tiler.readers.tiff.tile_cache import TileCache
 
 
 def overwrite(path, index: int, offset: int | None = None, count: int | None = None) -> None:
-    """Change where the first page's tile of this index lies, or how long it is."""
+    """Change offset or byte count of a tile of the first page."""
     with tifffile.TiffFile(path, mode="r+") as tiff:
         for tag, new in ((324, offset), (325, count)):
             values = np.atleast_1d(tiff.pages.first.tags[tag].value)
@@ -61,7 +61,7 @@ def test_a_damaged_tile_fails_alone_and_is_named(shared_slides, tmp_path):
         assert text.startswith("E_READ slide=hurt: level 0 at (720, 1680) 240x240: ")
         assert "native tile 73 (column 3, row 7) at byte 596,953: " in text
         assert "Corrupt JPEG data: premature end of data segment" in text
-        # A region that only touches the tile fails too, whenever it is asked for.
+        # A region that only touches the tile fails too, at every reading.
         for _ in range(2):
             with pytest.raises(ReadError, match=r"level 0 at \(950, 1910\) 20x20: native tile 73"):
                 hurt.read_region((950, 1910), (20, 20), Level(0))
@@ -176,7 +176,7 @@ def test_a_failed_read_is_tried_once_more_on_a_fresh_handle(tmp_path, monkeypatc
 
 
 class SlowFile(FileIO):
-    """Lets other threads in between finding the place and reading."""
+    """A file that lets other threads run between seeking and reading."""
 
     def seek(self, *arguments):
         place = super().seek(*arguments)
@@ -230,7 +230,7 @@ def test_subsampled_jpeg_2000_is_within_one_of_openslide(tmp_path):
     assert "subsampled" in str(vouch(path))
 
 
-# What is not vouched for
+# Unsupported files
 
 
 def strange(path, **options):

@@ -1,4 +1,4 @@
-"""``resolution.tolerance``: a level that is near enough is taken as it is, and recorded as such."""
+"""``resolution.tolerance``: a level within it is used unchanged, and the record shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tracker is told, that it is told the truth, and that it never costs a run."""
+"""Trackers get correct numbers, and a failing tracker never fails a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def outputs(out: Path) -> dict[str, bytes]:
 
 
 class Listener:
-    """A tracker that remembers, and fails where it is told to."""
+    """A tracker that keeps its calls, and fails in given ones."""
 
     def __init__(self, *failing: str) -> None:
         self.failing = failing
@@ -89,7 +89,7 @@ def test_numbers_add_up_and_what_was_done_before_is_not_counted_as_speed() -> No
 
 
 class Slow(Listener):
-    """A tracker that takes its time to begin, as MLflow does with a new database."""
+    """A tracker that starts slowly, as MLflow does with a new database."""
 
     def start(self, name, parameters, parent):
         time.sleep(0.4)
@@ -280,7 +280,7 @@ def test_a_run_in_mlflow(tmp_path: Path) -> None:
     assert result.returncode == 3, result.stderr
     said = [re.sub(r"^[\d:]{8} ", "", line)[:16] for line in result.stderr.splitlines()]
     end = "INFO masks: 1 ma", "INFO 2 slides: 1"
-    assert said in (  # neither a word of MLflow's, nor one of ours lost to it
+    assert said in (  # no line of MLflow, and no line of tiler is missing
         [*("INFO 2 slides", "ERROR [1/2] bad ", "INFO [2/2] pic d"), *end],
         [*("INFO 2 slides", "INFO [1/2] pic d", "ERROR [2/2] bad "), *end],
     )

@@ -1,4 +1,4 @@
-"""Whatever lies in its folders: tiler changes no file that it did not write, and none unannounced.
+"""In any folder, tiler changes no file that it did not write, and no finished file without notice.
 
 Trees are generated: sources, files and links of a user, copies and edits of tiler's own files, and
 runs with other settings and exporters, some of them interrupted.
@@ -46,7 +46,7 @@ Tree = dict[str, bytes | str | None]
 
 @dataclass(frozen=True)
 class Notes:
-    """An exporter of the user's own."""
+    """A user's exporter."""
 
     word: str = "x"
     per_tile = False
@@ -58,7 +58,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Run:
-    """A run, and when it is interrupted: after so many tiles."""
+    """A run, and the number of tiles after which it is interrupted."""
 
     out: str = "out"
     slides: tuple[str, ...] = SLIDES
@@ -99,7 +99,7 @@ def job_of(path: Path, step: Run, stops: Stops) -> SlideJob:
 
 @dataclass
 class Stops:
-    """Opens slides, and interrupts the run when it has read so many tiles."""
+    """A reader that interrupts the run after a number of tiles."""
 
     after: int
 
@@ -116,7 +116,7 @@ class Stops:
 
 
 def look(root: Path) -> Tree:
-    """Everything below a folder."""
+    """Return all paths below a folder."""
     found: Tree = {}
     for place, folders, files in os.walk(root):
         for name in (*folders, *files):
@@ -130,7 +130,7 @@ def look(root: Path) -> Tree:
 
 
 class Said(logging.Handler):
-    """What a run says, and what was there when it said that it replaces something."""
+    """The log lines of a run, and the files that existed when it announced a replacement."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class World:
     mine: Tree = field(default_factory=dict)
 
     def put(self, path: str, content: bytes | str | None) -> None:
-        """Have the user make a file, a link or a folder."""
+        """Create a file, a link or a folder as the user."""
         place = self.root / path
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ class World:
         self.note(path)
 
     def note(self, path: str) -> None:
-        """Take note of something of the user's, and of all that is in it."""
+        """Register a path of the user's, and all paths in it."""
         place = self.root / path
         if place.is_dir() and not place.is_symlink():
             self.mine[path] = None
@@ -193,7 +193,7 @@ class World:
             self.mine[path] = str(place.readlink()) if link else place.read_bytes()
 
     def theirs(self) -> list[str]:
-        """The files of slides that tiler wrote, in a stable order."""
+        """Return the files of slides that tiler wrote, in a stable order."""
         return sorted(
             path
             for path, content in look(self.root).items()
@@ -201,7 +201,7 @@ class World:
         )
 
     def forget(self, path: str) -> None:
-        """Have the user remove something."""
+        """Remove a path as the user."""
         place = self.root / path
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
@@ -213,13 +213,13 @@ class World:
 
 
 def slide_of(path: str) -> tuple[str, str] | None:
-    """The out and the slide that a path below ``slides`` belongs to."""
+    """Return the out and the slide of a path below ``slides``."""
     found = re.match(r"(?:(.*)/)?slides/([^/]+)/", path)
     return ((found[1] or "."), found[2]) if found else None
 
 
 def check_run(world: World, step: Run) -> None:
-    """Run, and hold what came of it to the laws."""
+    """Run, and check the laws on the result."""
     before = look(world.root)
     records = {
         out: {name: read_record(world.root / out / "slides" / name) for name in SLIDES}
@@ -274,7 +274,7 @@ def check_run(world: World, step: Run) -> None:
 
 
 def check_slide(world: World, step: Run, row: SlideRow, before: Tree, after: Tree) -> None:
-    """A slide that is done has what a fresh run would make; one that is kept is as it was."""
+    """Check that a finished slide equals that of a fresh run, and that a kept one is unchanged."""
     below = f"{step.out}/slides/{row.slide_id}/".removeprefix("./")
     now = {path.removeprefix(below): v for path, v in after.items() if path.startswith(below)}
     if row.output == "current":
@@ -305,7 +305,7 @@ ELSEWHERE: list[Path] = []
 
 
 def fresh(world: World, step: Run, name: str) -> dict[str, bytes]:
-    """What a run into an empty folder makes of a slide; found once."""
+    """Return the output of a run over a slide into an empty folder, computed once."""
     source = world.root / f"slides/{name}.tiff"
     shaping = (step.exporters, step.threshold, step.size, step.option)
     key = name, source.read_bytes(), shaping

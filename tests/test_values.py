@@ -1,4 +1,4 @@
-"""The frozen values: what they refuse, what they say, and that they stay what they are."""
+"""The frozen values: validation, error messages, and immutability."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_stride_follows_the_size_and_the_overlap(size, percent):
     overlap = percent / 100
     spec = TileSpec(size, resolution=MPP(0.5), overlap=overlap)
     for side, stride in zip(size, spec.stride, strict=True):
-        # Neighbours share at least so much, and not a pixel more than that takes.
+        # Neighbours share at least this much, and not one pixel more than needed.
         shared = -(-side * percent // 100)
         assert stride == max(1, side - shared)
         assert isinstance(stride, int)
@@ -333,7 +333,7 @@ def test_tiles_that_abut_also_abut_at_level_0(x, y, width, height, downsample):
         (1.0, ReadPlan(0, 1.0)),
         (3.9, ReadPlan(0, 3.9)),
         (4.0, ReadPlan(1, 1.0)),
-        (4 / 1.0199, ReadPlan(1, 1 / 1.0199)),  # 2 % coarser than the wish still serves
+        (4 / 1.0199, ReadPlan(1, 1 / 1.0199)),  # 2 % coarser than the target is accepted
         (4 / 1.0201, ReadPlan(0, 4 / 1.0201)),
         (15.0, ReadPlan(1, 3.75)),
         (100.0, ReadPlan(2, 6.25)),

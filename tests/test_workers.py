@@ -1,4 +1,4 @@
-"""Workers that die, hang or are told to stop, and engines that agree to the byte."""
+"""Workers that die, hang or are stopped, and engines that write the same bytes."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX system
 @pytest.fixture
 def folder(tmp_path: Path, shared_slides: Path) -> Path:
     (tmp_path / "in").mkdir()
-    shutil.copy(shared_slides / "boxes.tiff", tmp_path / "small.svs")  # 300 × 250, soon tiled
+    shutil.copy(shared_slides / "boxes.tiff", tmp_path / "small.svs")  # 300 × 250, tiled quickly
     shutil.copy(shared_slides / "CMU-1-Small-Region.svs", tmp_path / "large.svs")
     return tmp_path
 
 
 def slides(folder: Path, *names: str) -> None:
-    """Add slides: small ones, or large ones where one of them is to be slow."""
+    """Add slides: small ones, or large ones if one of them has to be slow."""
     content = "large.svs" if any("slow" in name for name in names) else "small.svs"
     for name in names:
         os.link(folder / content, folder / f"in/{name}.svs")
@@ -94,7 +94,7 @@ def wait_for(path: Path) -> None:
 
 
 def alive(marker: Path) -> list[int]:
-    """Processes whose command or folder is that of a run in ``marker``."""
+    """Return processes with the command or folder of a run in ``marker``."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -146,7 +146,7 @@ def test_a_single_death_of_a_worker_costs_nothing(folder: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
-    """The other slides are done before, so that a slow machine cannot make them late."""
+    """The other slides are done earlier, so that a slow machine cannot delay them."""
     slides(folder, "a", "b")
     common = [*COMMON, READER, "engine=processes", "engine.workers=1"]
     assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0
@@ -247,7 +247,7 @@ def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
 
 
 def _swept_by(folder: Path, out: str, *words: str) -> set[str]:
-    """The processes that worked on a sweep of two jobs."""
+    """Return the processes that worked on a sweep of two jobs."""
     done = tiler(
         "-m", *COMMON, "reader._target_=faulty.TellsItsProcessReader",
         "threshold=0.2,0.8", f"out={out}", *words, cwd=folder,
@@ -265,7 +265,7 @@ def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
     apart = _swept_by(
         folder, "apart", *two, "+hydra.job.env_set.OTHER=${hydra.job.override_dirname}"
     )
-    assert len(apart) > 2 + 1  # what a process was started with is another
+    assert len(apart) > 2 + 1  # the environment at its start differs
     trees = {out: {job.name: outputs(job) for job in (folder / out).iterdir() if job.is_dir()}
              for out in ("serial", "kept", "apart")}  # fmt: skip
     assert trees["serial"] == trees["kept"] == trees["apart"]
@@ -584,7 +584,7 @@ def test_an_impossible_slurm_job_is_refused_in_one_line(
 ) -> None:
     pytest.importorskip("dask_jobqueue", reason="tiler[dask] is not installed")
     path = os.environ["PATH"]
-    if "PATH" not in words:  # as where there is a Slurm
+    if "PATH" not in words:  # simulates an existing Slurm
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin/sbatch").write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "bin/sbatch").chmod(0o755)
@@ -621,7 +621,7 @@ def test_a_dask_worker_with_other_versions_is_reported(
 
 @pytest.mark.parametrize("changed", ["setting", "file"])
 def test_a_worker_state_keeps_nothing_of_another_run(tmp_path: Path, changed: str) -> None:
-    """As the workers of a scheduler that stays have one, which serve run after run."""
+    """Workers of a lasting scheduler have one, because they serve many runs."""
     path, random = tmp_path / "a.tiff", np.random.default_rng(0)
     extractor = TileExtractor(TileSpec(40, 40, Magnification(5)))
     kept, written = WorkerState(), []
@@ -642,7 +642,7 @@ def test_a_worker_state_keeps_nothing_of_another_run(tmp_path: Path, changed: st
 
 @dataclass(frozen=True)
 class Liar:
-    """An exporter of the user's own that lists what it did not write."""
+    """A user's exporter that lists a file that it did not write."""
 
     per_tile = False
 

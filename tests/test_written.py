@@ -1,4 +1,4 @@
-"""Files as columns are the files, and the record that lists them is plain JSON."""
+"""Lists of files as columns keep all values, and the record that lists them is plain JSON."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_record_names_the_exporter_of_each_file(
 
 
 def tampered(folder: Path, keys: tuple[str | int, ...], value: object) -> None:
-    """Set a value deep in a folder's record, as somebody would who knows how to seal it."""
+    """Set a value in a folder's record and seal it again, as an attacker could."""
     path = folder / "record.json"
     content = node = json.loads(path.read_bytes().decode(errors="surrogateescape"))
     del content["sha256"]

@@ -1,4 +1,4 @@
-"""A small slide to track, and what MLflow's own client says of runs on it."""
+"""A small slide to track, and runs on it as MLflow's client reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TILES = 4 * 6
 
 
 def picture(folder: Path, name: str = "pic.png") -> Path:
-    """A picture of 96 × 64 pixels, a slide to every purpose here."""
+    """Write a picture of 96 × 64 pixels as a slide."""
     pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     path = folder / name
     Image.fromarray(pixels).save(path)
@@ -26,7 +26,7 @@ def picture(folder: Path, name: str = "pic.png") -> Path:
 
 
 def mlflow_client(database: Path):
-    """A client of a local database."""
+    """Return a client of a local database."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow.tracking import MlflowClient
 
@@ -35,13 +35,13 @@ def mlflow_client(database: Path):
 
 
 def mlflow_runs(client, experiment: str = "demo") -> list:
-    """All runs of an experiment."""
+    """Return all runs of an experiment."""
     found = client.get_experiment_by_name(experiment)
     return list(client.search_runs([found.experiment_id], max_results=1000))
 
 
 def files_of(client, run_id: str, folder: str | None = None) -> set[str]:
-    """The names of a run's artifacts."""
+    """Return the names of a run's artifacts."""
     names: set[str] = set()
     for entry in client.list_artifacts(run_id, folder):
         names |= files_of(client, run_id, entry.path) if entry.is_dir else {entry.path}
