@@ -115,7 +115,7 @@ class TellsItsProcessReader(OpenSlideReader):
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         with Path(os.environ["PIDS"]).open("a") as file:
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{os.getpid()} {os.environ.get('OTHER', '')}\n")
         return super()._read_level(level, x, y, size)
 
 
