@@ -276,10 +276,11 @@ def test_a_log_that_cannot_be_written_is_no_bug(tmp_path: Path) -> None:
     assert "'nope'" in complaint(result)
 
 
-def test_a_run_is_kept_in_out_alone(tmp_path: Path) -> None:
-    result = tiler("hydra.run.dir=elsewhere", "out=out", cwd=tmp_path)
+@pytest.mark.parametrize("folder", ["elsewhere", "some/where/else", "~/hydra"])
+def test_a_run_is_kept_in_out_alone(tmp_path: Path, folder: str) -> None:
+    result = tiler(f"hydra.run.dir={folder}", "out=out", cwd=tmp_path)
     assert result.returncode == 2
-    assert "hydra.run.dir=elsewhere: all files lie under out=out" in complaint(result)
+    assert f"hydra.run.dir={folder}: all files lie under out=out" in complaint(result)
     assert not list(tmp_path.iterdir())
 
 

@@ -38,19 +38,21 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
 
 
 def check_hydras_files(config: DictConfig, *, of_sweep: bool) -> None:
-    """Refuse a command whose Hydra would write its own files over others'.
+    """Refuse a command whose Hydra would write outside ``out``, or over files of others.
 
     Raises
     ------
     ConfigError, DestinationError
-        When it would.
+        If it would.
     """
     from tiler.runner.guard import refuse_foreign_hydra_files
 
     hydras = config.hydra
-    if hydras.output_subdir is None:
-        return
-    with suppress(OmegaConfBaseException):  # what only a job can resolve
+    with suppress(OmegaConfBaseException):  # only a job can resolve some values
+        if not of_sweep:
+            check_folder(config.out, hydras, of_sweep=False)
+        if hydras.output_subdir is None:
+            return
         folder = hydras.sweep.dir if of_sweep else hydras.run.dir
         refuse_foreign_hydra_files(Path(folder), hydras.output_subdir, of_sweep=of_sweep)
 
