@@ -54,7 +54,7 @@ def sparse_slide(path: Path, tiles: list[int], description: str | None = None) -
 
 
 @pytest.mark.parametrize("description", [None, APERIO])
-def test_both_readers_know_what_the_file_leaves_out(tmp_path, description):
+def test_both_readers_count_the_sparse_tiles_of_a_file(tmp_path, description):
     path = sparse_slide(tmp_path / "a.tif", [6, 7, 12, 24], description)
     with TiffReader(path) as mine, OpenSlideReader(path) as theirs:
         assert mine.facts == theirs.facts
@@ -145,7 +145,7 @@ def test_no_real_slide_leaves_out_a_tile():
                 )
 
 
-def test_a_picture_leaves_nothing_out(tmp_path):
+def test_a_picture_has_no_sparse_tiles(tmp_path):
     from PIL import Image
 
     Image.fromarray(PYRAMID[0]).save(tmp_path / "a.png")

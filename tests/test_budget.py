@@ -164,7 +164,7 @@ def files(out: Path) -> dict[Path, bytes]:
     }
 
 
-def test_finished_slides_cost_nothing(folder: Path) -> None:
+def test_finished_slides_need_no_budget(folder: Path) -> None:
     settings = ["tile.size=300", "exporter=[csv,images]"]
     run(folder, *settings)
     run(folder, *settings, "limits.max_tiles=1")  # no remaining tile can exceed it

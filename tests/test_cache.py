@@ -102,7 +102,7 @@ def test_the_least_recently_used_entries_are_removed_first(tmp_path: Path) -> No
     prune(tmp_path / "nowhere", 0)
 
 
-def test_loaded_entries_stay_in_memory_while_there_is_room(
+def test_loaded_entries_stay_in_memory_within_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_held", OrderedDict())
@@ -125,9 +125,9 @@ def test_loaded_entries_stay_in_memory_while_there_is_room(
     os.utime(tmp_path / "a.arrays", (0, 0))
     load_or_recall(tmp_path, "a")
     assert (tmp_path / "a.arrays").stat().st_mtime > 0  # an entry in memory counts as used
-    anew = load_or_recall(tmp_path, "a")
-    assert anew is not None
-    assert anew["x"].tolist() == [5, 5, 5]
+    again = load_or_recall(tmp_path, "a")
+    assert again is not None
+    assert again["x"].tolist() == [5, 5, 5]
 
 
 def test_an_entry_that_cannot_be_removed_stays(
@@ -592,7 +592,7 @@ def test_a_users_own_code_is_part_of_the_key(slides: list[str], tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("exporter", "opened"), [("csv", 2), ("overview", 4)])
-def test_a_slide_whose_grid_is_known_is_opened_for_its_pixels_alone(
+def test_a_slide_with_a_cached_grid_is_opened_only_for_its_pixels(
     slides: list[str], tmp_path: Path, exporter: str, opened: int
 ) -> None:
     reader = ["reader._target_=faulty.MeasuringReader", "~reader.scaled_decode",

@@ -83,7 +83,7 @@ def written(folder: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_list_in_a_file_is_refused_and_an_option_made_of_others_is_not(tmp_path: Path) -> None:
+def test_a_list_in_a_file_is_refused_and_a_combined_option_is_not(tmp_path: Path) -> None:
     written(tmp_path, "experiment/two.yaml",
             "# @package _global_\ndefaults:\n  - override /mask: [otsu, hsv]\n")  # fmt: skip
     written(tmp_path, "experiment/many.yaml",

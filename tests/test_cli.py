@@ -277,7 +277,7 @@ def test_a_log_that_cannot_be_written_is_no_bug(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["elsewhere", "some/where/else", "~/hydra"])
-def test_a_run_is_kept_in_out_alone(tmp_path: Path, folder: str) -> None:
+def test_all_files_of_a_run_are_in_out(tmp_path: Path, folder: str) -> None:
     result = tiler(f"hydra.run.dir={folder}", "out=out", cwd=tmp_path)
     assert result.returncode == 2
     assert f"hydra.run.dir={folder}: all files lie under out=out" in complaint(result)

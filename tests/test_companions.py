@@ -79,7 +79,7 @@ def test_the_files_of_a_series_belong_together_and_no_others(tmp_path_factory, c
         assert companions(path) == alike
 
 
-def test_one_slide_of_a_series_is_found_whatever_its_files_are_called(tmp_path):
+def test_one_slide_of_a_series_is_found_with_any_file_names(tmp_path):
     for folder, names in {
         "uid": ["1.2.826.0.1.3680043.1", "1.2.826.0.1.3680043.10"],
         "bare": ["IM0", "IM1", "IM2 copy"],

@@ -220,9 +220,7 @@ def test_two_resolutions_are_compared_by_area(tmp_path: Path, shared_slides: Pat
     assert rows[SMALL]["kept"] == "0"
 
 
-def test_tiles_are_known_from_json_or_from_the_names_of_images(
-    imaged: Path, tmp_path: Path
-) -> None:
+def test_tiles_are_read_from_json_or_from_the_names_of_images(imaged: Path, tmp_path: Path) -> None:
     slide = a_slide(imaged)
     copy = shutil.copytree(imaged, tmp_path / "copy")
     table_of(copy, slide).unlink()
@@ -311,7 +309,7 @@ def test_comparing_a_sweep_with_nothing_names_the_missing_run(pair) -> None:
     )
 
 
-def test_a_slide_that_failed_in_one_run_or_is_in_one_alone(
+def test_a_slide_that_failed_in_one_run_or_is_missing_in_one(
     tmp_path: Path, shared_slides: Path
 ) -> None:
     files = [shared_slides / f"{name}.svs" for name in (*NAMES[:2], "small")]

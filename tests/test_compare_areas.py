@@ -83,7 +83,7 @@ def test_the_overlap_of_masks_is_that_of_both_enlarged_to_one_size() -> None:
 
 
 @pytest.mark.parametrize("second", [("x", 4, 2), ("x", 2, 4), ("y", 4, 2)])
-def test_masks_are_the_same_by_their_digest_and_size_alone(second) -> None:
+def test_masks_are_equal_by_their_digest_and_size(second) -> None:
     first = MaskFacts("ka", "x", 4, 2, "ga")
     other = MaskFacts("kb", *second, "gb")
     asked = []

@@ -106,7 +106,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
         (["out=outputs/${nowhere}"], ["nowhere"]),
     ],
 )
-def test_mistakes_are_named(overrides: list[str], words: list[str]) -> None:
+def test_each_mistake_is_named(overrides: list[str], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         build(composed(*overrides))
     text = str(caught.value)
@@ -173,9 +173,7 @@ def test_runs_do_not_share_components(
         (["tile.size=100.5", "tile.unit=um"], (50.25, 50.25)),
     ],
 )
-def test_tiles_overlap_by_half_whatever_their_size(
-    words: list[str], stride: tuple[float, float]
-) -> None:
+def test_tiles_of_any_size_overlap_by_half(words: list[str], stride: tuple[float, float]) -> None:
     plan = build(composed("slides=files", "slides.paths=a.svs", "tile=overlap", *words))
     assert plan.jobs[0].extractor.tile_spec.stride == stride
 

@@ -78,7 +78,7 @@ def test_the_same_slide_every_time_and_drawn_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_a_slide_of_another_painter_is_drawn_again(
+def test_a_slide_of_another_version_of_the_painter_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tiler.slides.demo.write_demo_slide.__defaults__", (Size(600, 300), 0.25))

@@ -208,7 +208,7 @@ print(held_it)
 """
 
 
-def test_processes_that_share_a_folder_hold_its_lock_one_at_a_time(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_locks_a_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _HOLDING, str(tmp_path / "deep" / "out"), "1.5"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipes) for _ in range(4)]

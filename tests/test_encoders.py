@@ -151,7 +151,9 @@ def test_views_that_are_not_contiguous_are_encoded_alike(extension: str) -> None
 
 
 @pytest.mark.parametrize("extension", ["jpg", "webp"])
-def test_lossy_files_are_near_and_quality_costs(tissue: np.ndarray, extension: str) -> None:
+def test_lossy_files_are_similar_and_higher_quality_is_larger(
+    tissue: np.ndarray, extension: str
+) -> None:
     sizes, errors = [], []
     for quality in (10, 40, 75, 95, 100):
         data = make_encoder(extension, quality=quality)(tissue)

@@ -290,7 +290,7 @@ TISSUE = np.random.default_rng(11).random((37, 23)) < 0.45
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.499, 0.2281750559028887])
-def test_twice_the_pixels_at_half_the_mpp_is_the_same_to_the_bit(mpp):
+def test_twice_the_pixels_at_half_the_mpp_give_the_same_bits(mpp):
     slide = facts(22201, 29671, mpp=mpp)
     coarse = TileSpec((256, 192), (128, 192), MPP(1.0))
     fine = TileSpec((512, 384), (256, 384), MPP(0.5))
@@ -333,7 +333,9 @@ def test_resolutions_of_the_same_footprints_keep_the_same_tiles(one, other, mpp)
     [(82_400, 1000, 0.4), (8_512, 320, 0.6), (49_440, 200, 0.2), (151_200, 1000, 0.2)],
 )
 @pytest.mark.parametrize("width", [None, 1, 33, 745])
-def test_a_padded_tile_meets_the_decimal_threshold_it_lies_inside_by(extent, size, share, width):
+def test_a_padded_tile_reaches_the_decimal_threshold_of_its_inside_share(
+    extent, size, share, width
+):
     wish = TileSpec((size, 7), resolution=Level(0), edge="pad")
     mask = None if width is None else np.ones((3, width))
     kept = TileExtractor(wish, mask, mask_threshold=share).extract(facts(extent, 7))
@@ -476,7 +478,7 @@ def test_a_static_mask_is_tissue_wherever_it_is_not_zero():
     assert found
 
 
-def test_the_tissue_of_a_static_mask_lies_where_the_mask_has_it():
+def test_the_tissue_of_a_static_mask_is_at_its_place():
     mask = np.zeros((2, 3))
     mask[1, 2] = 1  # the lower right sixth
     found = TileExtractor(TileSpec((100, 50), resolution=Level(0)), mask, mask_threshold=1).extract(
@@ -491,7 +493,7 @@ def test_extract_without_a_slide_is_a_runtime_error():
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, "0.5", None, True])
-def test_a_bad_threshold_is_named_when_built(threshold):
+def test_an_invalid_threshold_is_named_when_the_component_is_built(threshold):
     with pytest.raises(ConfigError, match="threshold") as caught:
         TileExtractor(SPEC, mask_threshold=threshold)
     assert repr(threshold) in str(caught.value)
@@ -686,7 +688,7 @@ def ramp(width, height):
 
 
 @pytest.mark.parametrize("resolution", [MPP(1.0), Magnification(10), MPP(0.65), MPP(0.5)])
-def test_reduced_tiles_lie_where_their_level_0_box_says(tmp_path, fake_reader, resolution):
+def test_reduced_tiles_are_at_their_level_0_box(tmp_path, fake_reader, resolution):
     slide = fake_reader(
         ramp(250, 201), bounds=(31, 12, 210, 180), mpp=0.25, magnification=40, name="ramp"
     )
@@ -761,7 +763,7 @@ def test_tables_are_written_to_the_given_folder_and_parents_are_created(tmp_path
     ]
 
 
-def test_a_region_that_knows_no_slide_gets_its_level_0_box_from_this_one(tmp_path, fitted):
+def test_a_region_without_a_slide_gets_its_level_0_box_from_the_fitted_one(tmp_path, fitted):
     bare = [RegionSpec((10, 20), (40, 30), MPP(0.5), 0.5)]
     row = fitted.to_csv(tmp_path, regions=bare).read_text().splitlines()[1]
     assert row == "slide_001,10,20,40,30,mpp_0.5,0.5,20,40,80,60"

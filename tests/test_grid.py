@@ -180,7 +180,7 @@ def test_float_dust_on_an_edge_changes_no_bit(dust):
 
 
 @given(mask=MASKS, x=cells(), y=cells(3))
-def test_coverage_laws(mask, x, y):
+def test_coverage_obeys_its_laws(mask, x, y):
     width = mask.shape[1]
     columns, rows = floats(x), floats(y)
     got = coverage(mask, columns, rows)
@@ -200,7 +200,7 @@ def test_coverage_laws(mask, x, y):
     tenths=st.integers(1, 9),
     width=st.sampled_from([1, 2, 33, 400, 873]),
 )
-def test_a_decimal_threshold_is_met_exactly(count, size, tenths, width):
+def test_a_decimal_threshold_is_compared_exactly(count, size, tenths, width):
     # A decimal share of the last tile of a padded slide is inside.
     assume(size * tenths % 10 == 0)
     extent = count * size + size * tenths // 10

@@ -120,7 +120,7 @@ def test_the_other_files_of_a_slide_are_sources_too(
     assert contents(folder) == before
 
 
-def test_sources_beside_out_are_no_sources_inside(folder: Path) -> None:
+def test_sources_beside_out_are_allowed(folder: Path) -> None:
     (folder / "out").symlink_to("real")
     (folder / "real").mkdir()
     for out in ("out", "slides-out", "real/deeper"):
@@ -272,7 +272,7 @@ def test_a_sweep_that_is_refused_leaves_the_lock_of_another_one(folder: Path) ->
     assert (folder / "out/.lock").is_file()
 
 
-def test_a_refused_job_leaves_a_file_of_others_as_it_is(folder: Path) -> None:
+def test_a_refused_job_keeps_a_foreign_file(folder: Path) -> None:
     place = folder / "out/threshold=0.1/refused.json"
     place.parent.mkdir(parents=True)
     place.write_text('{"reason": "mine"}')

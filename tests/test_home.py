@@ -130,7 +130,7 @@ def test_tilde_is_the_home_folder_in_the_uri_of_a_database(monkeypatch: pytest.M
 
 
 @given(st.lists(st.sampled_from([*"~/a.,=[]{}:'\" \\-", "~/x", "key=", "a=~/b"]), max_size=12))
-def test_quotes_change_nothing_that_hydra_reads(parts: list[str]) -> None:
+def test_quotes_do_not_change_the_values_that_hydra_reads(parts: list[str]) -> None:
     word = "".join(parts)
     (quoted,) = quoted_homes([word])
     try:

@@ -233,7 +233,7 @@ GOOD = f"{GLOBAL}threshold: 0.3\n"
           "experiment/good": GOOD}, ["-m", "experiment=good,bad"], "defaults: ${oc.env:WORD}"),
     ],
 )  # fmt: skip
-def test_files_of_others_are_checked_as_well(
+def test_another_persons_files_are_checked_as_well(
     tmp_path: Path, files: dict[str, str], words: list[str], said: str
 ) -> None:
     for name, text in files.items():
@@ -280,7 +280,7 @@ def test_commands_for_a_cluster_count_only_from_the_command_line(
 
 
 @pytest.mark.parametrize("flag", [["--cfg", "job"], ["--info", "defaults"]])
-def test_flags_that_print_call_nothing_either(tmp_path: Path, flag: list[str]) -> None:
+def test_flags_that_print_instantiate_nothing(tmp_path: Path, flag: list[str]) -> None:
     word = "hydra.hydra_logging.handlers.console.stream=ext://antigravity.x"
     done = tiler(*flag, word, cwd=tmp_path)
     assert done.returncode == 2
@@ -295,7 +295,7 @@ def test_help_composes_nothing(tmp_path: Path) -> None:
     assert f"Options in {tmp_path}:" in done.stdout
 
 
-def test_options_are_found_wherever_flags_stand(tmp_path: Path) -> None:
+def test_options_are_found_with_flags_at_any_position(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "mask").mkdir(parents=True)
         text = "_target_: tiler.masks.HsvMask\nmpp: 9\n"

@@ -123,7 +123,7 @@ def decoded(path: Path, spec: TileSpec) -> int:
         return reader.native_tiles_decoded - before
 
 
-def test_overlap_costs_no_decoding(painted: Path) -> None:
+def test_overlap_needs_no_extra_decoding(painted: Path) -> None:
     apart = decoded(painted, TileSpec(256, 256, Level(0)))
     overlapping = decoded(painted, TileSpec(256, 128, Level(0)))
     assert apart == (2100 // 256) * (1400 // 256)

@@ -186,7 +186,7 @@ def test_the_search_for_private_names_finds_them(line):
     assert not private_names("import hydra; self._x = hydra.main; plugin.__module__")
 
 
-def test_the_core_needs_numpy_alone():
+def test_the_core_needs_only_numpy():
     core = {"errors", "files", "geometry", "resolution", "spec", "regions", "grid", "protocols"}
     for path in SOURCES:
         if room_of(path) in core | {"extractor"}:
@@ -204,7 +204,7 @@ HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs", "mlflow"
 
 
 @pytest.mark.parametrize("module", ["tiler", "tiler.cli", "tiler.readers", "tiler.exporters"])
-def test_starting_up_loads_nothing_heavy(module):
+def test_start_up_loads_no_heavy_library(module):
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -144,7 +144,7 @@ def first(folder: Path, pattern: str) -> Path:
     raise AssertionError(f"no {pattern} in {folder}")
 
 
-def test_joblib_runs_jobs_that_work_by_themselves(tmp_path: Path) -> None:
+def test_joblib_runs_jobs_without_workers(tmp_path: Path) -> None:
     picture(tmp_path)
     result = fresh_tiler(
         "-m", *COMMON, "tile.size=16,32", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",

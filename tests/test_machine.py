@@ -142,7 +142,7 @@ def tiler_within(limit: str, cwd: Path, *words: str) -> subprocess.CompletedProc
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v of Linux")
 @pytest.mark.parametrize("engine", [["engine=serial"], ["engine=processes", "engine.workers=1"]])
-def test_too_little_memory_costs_the_slide_one_line(
+def test_too_little_memory_fails_the_slide_with_one_line(
     slide: Path, tmp_path: Path, engine: list[str]
 ) -> None:
     done = tiler_within("-v 260000", slide.parent, *engine, "mask=otsu", f"out={tmp_path}/out")
@@ -214,7 +214,7 @@ def test_a_component_that_needs_too_much_memory_is_no_configuration_error() -> N
         made_anew(plain, "slides")
 
 
-def test_more_workers_than_make_sense_are_refused() -> None:
+def test_too_many_workers_are_refused() -> None:
     with pytest.raises(ConfigError, match="eight per core"):
         ProcessEngine(10**6)
 
@@ -264,7 +264,7 @@ def test_a_result_that_cannot_be_read_does_not_hang_the_run(
         assert not isinstance(engine.next()[1], Exception)
 
 
-def test_without_a_folder_for_temporary_files_the_self_test_says_so(
+def test_the_self_test_reports_a_missing_folder_for_temporary_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def nowhere() -> str:

@@ -113,7 +113,7 @@ class TestCleaning:
         assert np.array_equal(dilate(turned, diameter), dilate(mask, diameter).T)
 
     @given(SMALL, st.floats(0, 12), st.floats(0, 12))
-    def test_the_mask_given_stays_as_it_was(
+    def test_the_given_mask_stays_unchanged(
         self, mask: np.ndarray, tissue: float, hole: float
     ) -> None:
         before = mask.copy()
@@ -149,7 +149,7 @@ class TestThumbnailSize:
         assert OtsuMask(mpp=8).thumbnail_size(source) == Size(300, 200)
 
     @given(st.integers(1, 90_000), st.integers(1, 90_000))
-    def test_max_side_where_mpp_is_unknown(self, width: int, height: int) -> None:
+    def test_max_side_applies_if_the_mpp_is_unknown(self, width: int, height: int) -> None:
         size = HsvMask(max_side=2048).thumbnail_size(Nowhere(Box(0, 0, width, height)))
         assert max(size) == min(2048, max(width, height))
         assert abs(size.width / width - size.height / height) * min(width, height) <= 0.5 or (
@@ -192,7 +192,7 @@ class TestOtsu:
         assert share(mask, 64, 0, 22, 100) == 0
 
     @pytest.mark.parametrize("pen", [False, True])
-    def test_pale_tissue_is_found_by_itself_and_beside_pen(self, pen: bool) -> None:
+    def test_pale_tissue_is_found_with_and_without_pen(self, pen: bool) -> None:
         pixels = paint(glass(100, 160), 20, 10, 40, 50, (238, 212, 228))  # saturation 28
         if pen:
             paint(pixels, 80, 10, 60, 80, (20, 130, 110))
@@ -200,7 +200,7 @@ class TestOtsu:
         assert share(mask, 22, 12, 36, 46) == 1
         assert share(mask, 65, 0, 95, 100) == 0
 
-    def test_a_speck_that_only_pen_makes_large_goes(self) -> None:
+    def test_a_speck_that_only_pen_makes_large_is_removed(self) -> None:
         pixels = paint(glass(150, 260), 100, 60, 120, 16, (20, 130, 110))
         paint(pixels, 140, 77, 7, 7, EOSIN)
         provider = OtsuMask(remove_pen=True, min_tissue_fraction=1e-3)
@@ -452,7 +452,7 @@ class TestRealThumbnails:
 
 
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
-def test_tissue_alone_is_not_taken_for_glass(name: str, shared_slides: Path) -> None:
+def test_tissue_without_glass_is_not_taken_for_glass(name: str, shared_slides: Path) -> None:
     with OpenSlideReader(shared_slides / name) as source:
         mask = OtsuMask().generate(source)
         pixels = source.thumbnail(Size(*mask.shape[::-1]))
@@ -509,7 +509,7 @@ def test_a_threshold_that_separates_nothing_is_a_warning_and_a_fraction(
 
 
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
-def test_pen_rules_leave_slides_without_pen_alone(name: str, shared_slides: Path) -> None:
+def test_pen_rules_do_not_change_slides_without_pen(name: str, shared_slides: Path) -> None:
     with OpenSlideReader(shared_slides / name) as source:
         mask = OtsuMask().generate(source)
         without = OtsuMask(remove_pen=True).generate(source)
@@ -771,7 +771,7 @@ class TestWhatAProviderReturns:
         with pytest.raises(MaskError, match="NaN"):
             TileExtractor(WISH, mask_provider=provider).fit(Picture(glass(40, 70)))
 
-    def test_the_threshold_of_a_map_is_a_key_of_the_users_own_mask(self, tmp_path: Path) -> None:
+    def test_the_threshold_of_a_map_is_a_key_of_the_users_mask(self, tmp_path: Path) -> None:
         (tmp_path / "code").mkdir()
         (tmp_path / "code/lab.py").write_text(
             "import numpy as np\n\n\nclass Network:\n"

@@ -88,7 +88,7 @@ def test_lines_are_light_on_dark_and_dark_on_light(grey: int) -> None:
         assert np.mean(line.bright) + 60 < np.mean(line.dark)
 
 
-def test_on_a_slide_half_dark_each_half_has_its_own_lines() -> None:
+def test_a_half_dark_slide_has_lines_of_two_colours() -> None:
     pixels = np.full((240, 480, 3), 240, np.uint8)
     pixels[:, 240:] = 10
     slide = ArrayReader(pixels)
@@ -99,7 +99,7 @@ def test_on_a_slide_half_dark_each_half_has_its_own_lines() -> None:
     assert counted(seen[:, :230], _KEPT)[1] == counted(seen[:, 250:], _KEPT)[0] == 0
 
 
-def test_frames_lie_where_the_tiles_do() -> None:
+def test_frames_are_at_the_tiles() -> None:
     slide = ArrayReader(np.full((500, 900, 3), 230, np.uint8), bounds=(100, 60, 600, 400))
     regions = TileExtractor(TileSpec((200, 100), resolution=Level(0))).extract(slide)
     seen = draw_overview(slide, regions[4:5], {}, np.zeros((1, 1), bool), 300)  # at a half
@@ -122,7 +122,7 @@ def test_tiles_smaller_than_their_frames_are_outlined_together() -> None:
 
 
 @given(st.integers(1, 4000), st.floats(1e-3, 1e4))
-def test_a_scale_bar_is_a_round_distance_as_long_as_it_says(longest: int, mpp: float) -> None:
+def test_a_scale_bar_has_a_round_length_and_is_drawn_to_scale(longest: int, mpp: float) -> None:
     length, name = scale_bar(longest, mpp)
     number, unit = name.split()
     assert unit in ("um", "mm")
@@ -139,7 +139,7 @@ def test_a_scale_bar_is_a_round_distance_as_long_as_it_says(longest: int, mpp: f
     st.sampled_from([None, 0.25, 37.0]),
     st.booleans(),
 )
-def test_no_word_is_cut_and_nothing_covers_the_picture(width, height, numbers, mpp, dark) -> None:
+def test_no_label_is_cut_and_none_covers_the_picture(width, height, numbers, mpp, dark) -> None:
     slide = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     entries = [Entry(_KEPT, f"kept: {n:,}") for n in numbers] + [Entry(_MASK, "tissue", "line")]
     seen = with_legend(slide, entries, mpp, dark=dark)

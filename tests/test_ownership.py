@@ -88,7 +88,7 @@ def test_exporters_of_later_runs_keep_the_files_of_earlier_ones(folder: Path) ->
     assert (row(folder)["status"], row(folder)["output"]) == ("done", "current")
 
 
-def test_adding_an_exporter_reuses_mask_and_grid_and_writes_that_one_alone(folder: Path) -> None:
+def test_adding_an_exporter_reuses_mask_and_grid_and_writes_only_its_files(folder: Path) -> None:
     run(folder, "exporter=[images]")
     said = run(folder, "exporter=[images,json]")
     assert "masks: 0 made, 1 reused; grids: 0 made, 1 reused" in said
@@ -96,7 +96,7 @@ def test_adding_an_exporter_reuses_mask_and_grid_and_writes_that_one_alone(folde
     assert not {"redo", "replaces"} & {event["event"] for event in events}
 
 
-def test_one_exporters_settings_replace_its_files_alone(folder: Path) -> None:
+def test_settings_of_one_exporter_replace_only_its_files(folder: Path) -> None:
     run(folder, "exporter=[csv,json,images]", "exporter.images.compression=1")
     before = files(folder)
     said = run(folder, "exporter=[csv,json,images]", "exporter.json.indent=0")

@@ -76,7 +76,7 @@ def test_a_run_over_moved_slides_lists_their_new_paths(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=4))
-def test_a_table_of_slides_reads_back_whatever_its_cells(
+def test_a_table_of_slides_is_read_back_with_any_cells(
     tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str, str]]
 ) -> None:
     def shown(text: str) -> str:

@@ -114,7 +114,7 @@ def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, TILES - 1), max_size=3))
-def test_however_often_it_was_interrupted_the_bytes_are_the_same(
+def test_the_bytes_are_the_same_after_any_number_of_interruptions(
     slide: Path,
     whole: dict[str, bytes],
     tmp_path_factory: pytest.TempPathFactory,
@@ -270,7 +270,7 @@ def garbled(out: Path) -> None:
         (garbled, "size", 0),
     ],
 )
-def test_only_tiles_that_are_as_they_were_listed_are_taken_over(
+def test_only_tiles_that_equal_their_listing_are_taken_over(
     slide: Path, whole: dict[str, bytes], tmp_path: Path, harm, verify: str, lost: int
 ) -> None:
     tile(slide, tmp_path, 50)

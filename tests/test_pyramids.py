@@ -87,7 +87,7 @@ def test_the_downsample_is_the_one_that_explains_the_sizes(base, levels, tile, d
         st.tuples(*[st.sampled_from(list(ROUNDINGS.values()))] * 2), min_size=5, max_size=5
     ),
 )
-def test_however_each_step_was_rounded_the_downsample_is_their_product(
+def test_the_downsample_is_the_product_of_steps_with_any_rounding(
     width, height, step, count, roundings
 ):
     levels, size = [], (width, height)
@@ -263,7 +263,7 @@ def check_ramp(pixels, left, top, step, size, ds):
     thumbnail=st.tuples(st.integers(3, 60), st.integers(3, 60)),
     edge=st.sampled_from(["drop", "shift"]),
 )
-def test_a_tile_shows_its_own_place_and_nothing_of_the_padding(
+def test_a_tile_shows_its_place_and_no_padding(
     tmp_path_factory, width, height, k, levels, rounding, pad, tile, kind, target, thumbnail, edge
 ):
     stored = [ramp(width, height)]
@@ -441,7 +441,7 @@ def test_openslide_reads_whole_pixels_of_a_level_that_was_cut_off(tmp_path, kind
         assert (around[:, -4:] == 255).all()
 
 
-def test_a_wide_read_of_openslide_is_its_parts_side_by_side(tmp_path):
+def test_a_wide_read_of_openslide_equals_its_parts(tmp_path):
     stored = noise(5000, 20)
     path = write(tmp_path / "a.tif", [np.zeros((41, 10_001, 3), np.uint8), stored], 256, "generic")
     with OpenSlideReader(path) as slide:
@@ -449,7 +449,7 @@ def test_a_wide_read_of_openslide_is_its_parts_side_by_side(tmp_path):
         assert np.abs(whole - stored).max() <= math.ceil(2 * 255 * 0.25) + 1
 
 
-def test_the_real_slide_with_a_cut_off_level_is_read_where_it_lies(shared_slides):
+def test_the_real_slide_with_a_cut_off_level_is_read_at_its_place(shared_slides):
     path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
     with tifffile.TiffFile(path) as tiff:
         stored = [page for page in tiff.pages if page.is_tiled][1].asarray()
@@ -504,7 +504,7 @@ def test_the_bounds_end_a_grid_before_the_level_does(fake_reader):
     ("size", "tile", "k", "spacing"),
     [((220, 170), 64, 2, True), ((220, 170), 64, 2, False), ((500, 400), 256, 4, True)],
 )
-def test_the_levels_of_a_dicom_slide_are_where_their_spacing_says(tmp_path, size, tile, k, spacing):
+def test_the_levels_of_a_dicom_slide_follow_their_pixel_spacing(tmp_path, size, tile, k, spacing):
     width, height = size
     stored = [noise(width, height)]
     stored.append(padded(reduced(stored[0], k, math.floor), tile))

@@ -370,7 +370,9 @@ def test_a_bad_override_is_named(opened, field, value):
         ("boxes_1.dcm", None, (1,), None, None),
     ],
 )
-def test_real_slides_are_what_openslide_says(shared_slides, file, size, downsamples, mpp, power):
+def test_real_slides_have_the_facts_of_openslide(
+    shared_slides, file, size, downsamples, mpp, power
+):
     path = shared_slides / file
     with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
         assert isinstance(slide, OpenSlideReader | TiffReader)
@@ -395,7 +397,7 @@ def test_real_slides_are_what_openslide_says(shared_slides, file, size, downsamp
             assert np.array_equal(slide.read_region((0, 0), box, Level(level)), np.asarray(truth))
 
 
-def test_a_level_of_another_vendor_is_read_where_it_lies(shared_slides):
+def test_a_level_of_another_vendor_is_read_at_its_place(shared_slides):
     path = shared_slides / "test3-DAPI-2-(387).ndpi"
     with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
         level2 = np.asarray(peer.read_region((0, 0), 2, peer.level_dimensions[2]).convert("RGB"))
@@ -579,7 +581,7 @@ def test_a_picture_is_a_slide_of_one_level(tmp_path):
         assert slide.read_region((0, 0), (65, 45), MPP(16.0)).shape == (45, 65, 3)
 
 
-def test_a_jpeg_is_a_picture_and_a_strip_tiff_is_when_asked(tmp_path):
+def test_a_jpeg_is_a_picture_and_a_strip_tiff_with_reader_image(tmp_path):
     Image.fromarray(NOISE).save(tmp_path / "a.jpg")
     Image.fromarray(NOISE).save(tmp_path / "b.tif")
     assert isinstance(open_slide(tmp_path / "a.jpg"), ImageReader)

@@ -103,7 +103,7 @@ def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
         ("mask=none", "mask._target_ was tiler.masks.OtsuMask, now tiler.masks.AllTissue"),
     ],
 )
-def test_a_setting_that_shapes_output_redoes_and_says_why(
+def test_a_setting_that_shapes_output_redoes_and_reports_the_reason(
     tmp_path: Path, slide: Path, setting: str, words: str
 ) -> None:
     lines = run(tmp_path, setting)
@@ -219,7 +219,7 @@ def test_only_the_hash_detects_a_flipped_byte(tmp_path: Path, slide: Path) -> No
     assert contents(tree(tmp_path)) == before
 
 
-def test_verify_none_looks_at_no_file(tmp_path: Path, slide: Path) -> None:
+def test_verify_none_checks_no_file(tmp_path: Path, slide: Path) -> None:
     tile(tmp_path).unlink()
     assert run(tmp_path, "verify=none") == []
 

@@ -104,7 +104,7 @@ MARK = "{_target_: os.mkdir, path: pwned}"
 
 
 @given(TEXTS)
-def test_components_get_texts_as_they_are(text: str) -> None:
+def test_components_get_texts_unchanged(text: str) -> None:
     evil = f"{text}${{oc.create:{MARK}}}"
     for path in (text, evil, f"${{oc.create:{MARK}}}"):
         plain = {"tracker": {"_target_": "tiler.trackers.MlflowTracker", "uri": path,
@@ -176,7 +176,7 @@ RERUN = {
 
 
 @pytest.mark.parametrize(("change", "said"), RERUN.values(), ids=RERUN)
-def test_a_record_of_somebody_else_runs_nothing(
+def test_another_persons_record_runs_no_code(
     tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
@@ -244,7 +244,7 @@ def test_cells_that_are_more_than_data_are_refused(name: str) -> None:
         cell_value(CELLS[name])
 
 
-def test_a_table_of_somebody_else_runs_and_reads_nothing(tmp_path: Path) -> None:
+def test_another_persons_table_runs_no_code_and_reads_no_file(tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "tile.size", "mask.path"])
@@ -314,7 +314,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("files", OPTIONS.values(), ids=OPTIONS)
-def test_options_of_somebody_else_run_nothing(tmp_path: Path, files: dict[str, str]) -> None:
+def test_another_persons_options_run_no_code(tmp_path: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         file = tmp_path / f"mine/{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)

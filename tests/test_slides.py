@@ -49,7 +49,7 @@ def test_tiles_of_an_earlier_run_are_no_slides(tmp_path: Path) -> None:
     assert sorted(found(str(tmp_path))) == ["b.svs", "c.svs", "d.svs", "e.svs"]
 
 
-def test_files_are_taken_as_they_are_and_once(tmp_path: Path) -> None:
+def test_files_are_taken_unchanged_and_once(tmp_path: Path) -> None:
     made(tmp_path, "b.svs", "thumb.png")
     one, other = str(tmp_path / "thumb.png"), str(tmp_path / "missing.svs")
     assert found(one, other, one) == ["thumb.png", "missing.svs"]

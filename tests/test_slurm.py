@@ -224,7 +224,7 @@ def test_a_job_that_slurm_refuses_is_reported_in_one_line(
     assert not queue()
 
 
-def test_a_run_goes_on_with_the_jobs_that_slurm_takes(folder: Path, tmp_path_factory) -> None:
+def test_a_run_continues_with_the_jobs_that_slurm_accepts(folder: Path, tmp_path_factory) -> None:
     """The user's limit of jobs in the queue is reached."""
     place = tmp_path_factory.mktemp("bin")
     sbatch = place / "sbatch"
@@ -264,7 +264,7 @@ def test_jobs_that_start_no_worker_end_the_run(folder: Path) -> None:
     assert "/not/here" in logs
 
 
-def test_a_driver_in_a_job_of_its_own_has_dask_jobs(folder: Path) -> None:
+def test_a_driver_in_its_own_job_has_dask_jobs(folder: Path) -> None:
     job = submit(folder, *COMMON, *DASK, "out=out")
     until(lambda: (folder / "out/run.json").exists(), "the run has ended", 120)
     until(lambda: not queue(), "no job is left")

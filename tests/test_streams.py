@@ -45,7 +45,7 @@ def shell(command: str, cwd: Path, redirection: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_closed_streams_change_nothing_but_what_is_printed(folder: Path, command: str) -> None:
+def test_closed_streams_change_only_the_printed_text(folder: Path, command: str) -> None:
     both = shell(command, folder, "<&- >&- 2>&-")
     assert (both.returncode, both.stdout, both.stderr) == (0, "", "")
     out = shell(command, folder, ">&-")

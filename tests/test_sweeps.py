@@ -191,7 +191,7 @@ def test_a_refused_job_keeps_existing_files(slides: list[str], tmp_path: Path) -
 
 
 @given(data=st.data())
-def test_the_picture_shows_every_kept_cell_however_they_overlap(data: st.DataObject) -> None:
+def test_the_picture_shows_every_kept_cell_also_with_overlap(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(st.integers(1, 220), st.integers(1, 220)))
     size = tuple(max(1, round(side * 220 / max(shape))) for side in shape)
     edges = st.tuples(st.floats(-20, 240), st.floats(0, 90)).map(lambda e: (e[0], e[0] + e[1]))

@@ -310,7 +310,7 @@ def test_a_position_before_the_file_is_refused(tmp_path):
 @example(code=277, kind=5, count=1)
 @example(code=256, kind=2, count=9)
 @example(code=317, kind=13, count=1)
-def test_whatever_a_tag_claims_the_slide_is_openslides_or_refused_with_a_reason(
+def test_slides_with_any_tag_value_equal_openslides_or_are_refused(
     code, kind, count, tmp_path_factory
 ):
     path = tmp_path_factory.getbasetemp() / "claim.tif"

@@ -70,7 +70,7 @@ def test_series_chooses_the_image(tmp_path, series, size, mpp):
         assert f"image {series} of" in slide.provenance["image"]
 
 
-def test_a_series_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+def test_a_missing_series_is_refused_with_the_existing_ones(tmp_path):
     path = two_images(tmp_path / "a.ome.tif")
     with pytest.raises(OpenError) as caught:
         open_slide(path, series=2)
@@ -228,7 +228,7 @@ def described(path: Path, description: str, encoding: str = "utf-8", **options) 
 @pytest.mark.parametrize("reader", [open_slide, OpenSlideReader])
 @pytest.mark.parametrize("tags", [{}, CM, DPI])
 @pytest.mark.parametrize("planar", [False, True])
-def test_ome_xml_gives_the_scale_whatever_the_layout_and_wins(tmp_path, reader, tags, planar):
+def test_ome_xml_gives_the_scale_in_any_layout_and_takes_precedence(tmp_path, reader, tags, planar):
     path = tmp_path / "a.ome.tif"
     options = dict(TILE, planarconfig="separate") if planar else TILE
     sizes = {f"PhysicalSize{axis}": 0.5 for axis in "XY"}

@@ -475,7 +475,7 @@ def test_scaled_decoding_is_off_by_default_and_keeps_whole_scales_whole(smooth):
     assert np.array_equal(read(3, scaled_decode=True), read(3))
 
 
-def test_scaled_decoding_leaves_other_compressions_alone(tmp_path):
+def test_scaled_decoding_does_not_affect_other_compressions(tmp_path):
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="lzw")
     for target in (2, 4.4):
         exact, asked = (

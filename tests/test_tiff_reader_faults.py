@@ -112,7 +112,7 @@ def test_a_tile_of_another_size_is_refused_before_it_is_decoded(tmp_path):
             slide.read_region((256, 0), (64, 48), Level(0))
 
 
-def test_tiles_beyond_the_end_of_the_file_cost_only_themselves(tmp_path):
+def test_tiles_beyond_the_end_of_the_file_fail_only_themselves(tmp_path):
     path = write(tmp_path / "a.tif", *PYRAMID, compression="lzw")
     overwrite(path, 17, offset=3_000_000_000)
     with TiffReader(path) as slide:
@@ -307,7 +307,7 @@ def test_missing_tiles_of_an_aperio_pyramid_are_left_to_openslide(tmp_path):
         assert fits or "missing tiles" in reason
 
 
-def test_pages_that_do_not_tell_levels_apart_are_left_to_openslide(tmp_path):
+def test_pages_that_do_not_distinguish_levels_are_left_to_openslide(tmp_path):
     path = write(tmp_path / "a.tif", PYRAMID[0], PYRAMID[1], PYRAMID[1], compression="lzw")
     assert len(openslide.OpenSlide(path).level_dimensions) == 3
     assert "several of its levels have one downsample" in str(vouch(path))

@@ -131,7 +131,7 @@ def test_coverage_is_the_mean_over_tiles() -> None:
     assert tracking.metrics()["coverage"] == pytest.approx(0.8)
 
 
-def test_tissue_is_summed_where_it_is_known() -> None:
+def test_known_areas_of_tissue_are_summed() -> None:
     tracking = Tracking(NoTracker())
     tracking.resumed([SlideRow("a", "done", tissue_mm2=area) for area in (1.5, None, 0.25)])
     assert tracking.metrics()["tissue_mm2"] == 1.75

@@ -55,7 +55,7 @@ def test_a_resolution_becomes_one_number():
     assert MPP(1.0).downsample(SCAN) == 4.0
 
 
-def test_a_resolution_knows_its_microns():
+def test_a_resolution_returns_its_microns():
     assert Level(1).mpp(SCAN) == 0.25 * 4.016
     assert Magnification(10).mpp(SCAN) == 1.0
     assert MPP(0.7).mpp(BLIND) == 0.7
@@ -123,7 +123,7 @@ def test_a_level_is_whole_and_the_others_are_positive(build, value):
         build(value)
 
 
-def test_the_same_resolution_is_equal_however_it_is_typed():
+def test_the_same_resolution_is_equal_in_every_spelling():
     assert MPP(1) == MPP(1.0) == MPP(np.float32(1))
     assert hash(MPP(1)) == hash(MPP(1.0))
     assert Level(np.int64(2)) == Level(2)
@@ -237,7 +237,7 @@ def test_a_mask_piece_refuses_invalid_values_and_names_them(change, field):
 
 
 @pytest.mark.parametrize("value", [Level(1), MPP(0.5), Magnification(20), SPEC, REGION, PIECE])
-def test_values_are_hashable_picklable_and_equal_to_themselves_alone(value):
+def test_values_are_hashable_picklable_and_equal_only_to_themselves(value):
     copy = pickle.loads(pickle.dumps(value))
     assert copy == value
     assert copy is not value
@@ -288,7 +288,7 @@ def test_a_mask_piece_keeps_its_own_mask():
     assert isinstance(region, RegionSpec)
 
 
-def test_a_region_holds_plain_numbers():
+def test_a_region_contains_plain_numbers():
     region = RegionSpec(
         (np.int64(7), 3.0), [np.int32(20), 30], MPP(0.5), np.float64(0.5), np.float64(2)
     )
@@ -303,7 +303,7 @@ def test_box0_is_the_two_corners_rounded():
     assert REGION.box0 == (14, -6, 40, 60)
 
 
-def test_box0_needs_to_know_the_slide():
+def test_box0_needs_the_slide():
     with pytest.raises(ConfigError, match="downsample"):
         _ = RegionSpec((3, 5), (10, 20), MPP(1.0), 1).box0
 
@@ -389,14 +389,14 @@ def test_plausible_pairs_of_mpp_become_one(pair, mpp):
         ((0.5, 0.5101), ["0.5", "0.5101", "2 %"]),
     ],
 )
-def test_implausible_or_unequal_mpp_is_not_used_and_the_reason_says_the_numbers(pair, words):
+def test_implausible_or_unequal_mpp_is_not_used_and_the_reason_names_the_numbers(pair, words):
     value, reason = agreed_mpp(*pair)
     assert value is None
     for word in words:
         assert word in reason
 
 
-def test_errors_survive_the_way_from_a_worker():
+def test_errors_can_be_pickled():
     error = pickle.loads(pickle.dumps(ReadError("S1", "bad tile", 1, 20, 30)))
     assert (error.slide, error.level, error.x, error.y) == ("S1", 1, 20, 30)
     assert isinstance(error, SlideError)

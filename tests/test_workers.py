@@ -134,7 +134,7 @@ def test_a_dead_worker_fails_only_its_slide(folder: Path) -> None:
     assert not (folder / "out/.partial").exists()
 
 
-def test_a_single_death_of_a_worker_costs_nothing(folder: Path) -> None:
+def test_a_single_death_of_a_worker_fails_no_slide(folder: Path) -> None:
     slides(folder, "a", "b")
     result = tiler(
         *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=processes", cwd=folder,
@@ -158,7 +158,7 @@ def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
     assert "no progress for 0.5 s" in found["hangs"][1]
 
 
-def test_other_workers_go_on_while_one_hangs_and_is_killed(
+def test_other_workers_continue_while_one_hangs_and_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's clock stands still until the test moves it: no result depends on the load."""
@@ -238,7 +238,7 @@ def test_a_hanging_dask_worker_that_cannot_be_restarted_fails_its_slide(
     assert set(engine._futures) == {"later"}, "what it would have done next goes elsewhere"
 
 
-def test_hints_for_type_checkers_alone_are_no_mistake(folder: Path) -> None:
+def test_hints_that_only_type_checkers_resolve_are_no_mistake(folder: Path) -> None:
     slides(folder, "a")
     reader = "reader={_target_: faulty.HintsForCheckersReader, _partial_: true, mpp: 1}"
     words = [word for word in COMMON if word != "reader=openslide"]
@@ -285,7 +285,7 @@ def no_processes() -> Iterator[None]:
     spawning._end_idle()
 
 
-def test_workers_are_taken_over_where_they_would_be_started_alike(
+def test_workers_are_reused_if_they_would_be_started_the_same_way(
     monkeypatch: pytest.MonkeyPatch, no_processes: None, tmp_path: Path
 ) -> None:
     task = PlanTask(SlideJob(tmp_path / "a", "a", open_slide, TileExtractor(
@@ -378,7 +378,7 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     assert "of 3 slides are done already" in result.stderr
 
 
-def test_the_tables_of_a_run_that_died_are_its_own_and_say_so(folder: Path) -> None:
+def test_the_tables_of_a_killed_run_are_its_own_and_have_status_running(folder: Path) -> None:
     slides(folder, "a", "slow1")
     common = [*COMMON, "tile.size=600", READER]
     assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0
@@ -425,7 +425,7 @@ def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float)
     assert alive(folder) == []
 
 
-def test_a_signal_ends_a_sweep_and_not_its_job_alone(folder: Path) -> None:
+def test_a_signal_ends_a_sweep_and_not_only_its_job(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER]
     process = subprocess.Popen(
@@ -499,7 +499,7 @@ def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
     assert alive(folder) == []
 
 
-def test_a_worker_whose_parent_died_before_it_began_ends() -> None:
+def test_a_worker_ends_if_its_parent_died_before_it_started() -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
     source = f"from tiler.runner.engines.worker import main; main({gone.pid})"

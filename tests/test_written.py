@@ -49,7 +49,7 @@ def test_a_name_that_is_listed_twice_is_found(names: list[str], at_once: int) ->
 
 
 @given(FILES, FILES)
-def test_columns_are_the_files(one: list[WrittenFile], other: list[WrittenFile]) -> None:
+def test_columns_contain_the_files(one: list[WrittenFile], other: list[WrittenFile]) -> None:
     columns = WrittenFiles.of(one)
     assert list(columns) == one == [columns[index] for index in range(len(columns))]
     assert WrittenFiles.of(columns) is columns
@@ -281,7 +281,7 @@ def test_chunks_are_one_file(tmp_path_factory: pytest.TempPathFactory, chunks: l
     assert (size, sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
 
 
-def test_short_writes_go_on_and_a_full_disk_leaves_what_was_there(
+def test_short_writes_continue_and_a_full_disk_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, real, room = tmp_path / "a", os.write, 25
@@ -304,7 +304,7 @@ def test_short_writes_go_on_and_a_full_disk_leaves_what_was_there(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_content_that_cannot_be_made_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+def test_content_that_cannot_be_produced_leaves_no_partial_file(tmp_path: Path) -> None:
     def broken() -> object:
         yield b"abc"
         raise ValueError("no more")
