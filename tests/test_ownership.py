@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,7 @@ def other_record(place: Path) -> None:
 
 def fields_of(value: object) -> dict:
     found = {name: getattr(value, name) for name in value.__dataclass_fields__}
-    return {**found, "row": {**found["row"], "slide_id": "other"}}
+    return {**found, "row": replace(found["row"], slide_id="other")}
 
 
 IDS = {what: f"s{number}" for number, what in enumerate(OBSTACLES)}

@@ -21,12 +21,12 @@ from tiler.sweep.parquet import _kind, write_parquet
 
 SETTINGS = COMMON[2:]
 TEXT = st.text(st.characters(exclude_characters="\0"), max_size=20)
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
 
 
 def shown(text: str) -> str:
     """Return a text as a table contains it."""
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1].replace("\\r", "\\x0d"), text)
 
 
 def test_paths_are_reported_as_given(tmp_path: Path) -> None:
@@ -79,9 +79,6 @@ def test_a_run_over_moved_slides_lists_their_new_paths(tmp_path: Path) -> None:
 def test_a_table_of_slides_is_read_back_with_any_cells(
     tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str, str]]
 ) -> None:
-    def shown(text: str) -> str:
-        return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
     out = tmp_path_factory.getbasetemp()
     rows = [
         SlideRow(f"s{n}", "done", reason, path=path) for n, (reason, path, _) in enumerate(cells)
