@@ -102,6 +102,13 @@ def test_a_list_in_a_file_is_refused_and_a_combined_option_is_not(tmp_path: Path
     assert tiler("--rerun", "out", "mask=none", cwd=tmp_path).returncode == 3
 
 
+def test_an_appended_exporter_without_a_package_line_gets_that_fix(tmp_path: Path) -> None:
+    written(tmp_path, "exporter/mine.yaml", "_target_: tiler.exporters.CsvExporter\n")
+    refused = tiler("--config-dir", "mine", "+exporter=[csv,mine]", "out=out", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "needs the first line '# @package exporter.NAME'" in complaint(refused)
+
+
 @pytest.mark.parametrize("sweep", [[], ["-m", "threshold=0,1"]])
 def test_the_command_refuses_a_list_before_anything_is_written(
     tmp_path: Path, sweep: list[str]

@@ -133,6 +133,6 @@ def test_another_file_under_its_name_is_not_overwritten(tmp_path: Path, kind: st
         place.write_text("my own slide")
     else:
         place.symlink_to("nowhere")
-    with pytest.raises(ConfigError, match=r"demo\.svs is not a slide that tiler drew"):
+    with pytest.raises(ConfigError, match=r"demo\.svs is not a demo slide"):
         demo_slide(str(tmp_path))
     assert place.read_text() == "my own slide" if kind == "file" else place.is_symlink()

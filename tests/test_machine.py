@@ -50,8 +50,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ValueError("array is too big; `arr.size` is larger"), "not enough memory"),
         (caused(KeyError("a"), caused(ValueError("b"), MemoryError())), "not enough memory"),
         (OSError(errno.EMFILE, "Too many open files"), "too many open files (ulimit -n is "),
-        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "no further process"),
-        (RuntimeError("can't start new thread"), "no further process or thread"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "cannot start another process"),
+        (RuntimeError("can't start new thread"), "cannot start another process or thread"),
         (FileNotFoundError(2, "No usable temporary directory found in []"), "set TMPDIR"),
         (OSError(errno.EIO, "Input/output error"), None),
         (FileNotFoundError(2, "No such file or directory"), None),
@@ -172,7 +172,7 @@ def test_a_low_limit_of_open_files_is_reported(slide: Path, tmp_path: Path) -> N
     ("error", "words"),
     [
         (MemoryError(), "not enough memory"),
-        (RuntimeError("can't start new thread"), "no further process or thread"),
+        (RuntimeError("can't start new thread"), "cannot start another process or thread"),
         (FileNotFoundError(2, "No usable temporary directory found in []"), "set TMPDIR"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_mask_is_upright_too(tmp_path, orientation, kind):
     assert np.array_equal(FileMask(str(path)).generate(slide), expected)
     if orientation == 6:
         wrong = ArrayReader(np.zeros((*stored.shape, 3), np.uint8))
-        with pytest.raises(MaskError, match="is 40x60, which is not the shape"):
+        with pytest.raises(MaskError, match="is 40x60; its aspect ratio is not"):
             FileMask(str(path)).generate(wrong)
 
 

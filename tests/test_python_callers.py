@@ -238,8 +238,8 @@ def test_a_folder_that_cannot_be_created_is_a_runtime_error(
         getattr(extractor, call)(tmp_path / folder)
     assert str(tmp_path / folder) in str(caught.value)
     in_the_way = place in ("file", "below")
-    fix = "or a new name" if in_the_way else "that can be written"
-    assert f"choose a folder {fix}" in str(caught.value)
+    fix = "a folder or a new name" if in_the_way else "a writable folder"
+    assert f"choose {fix}" in str(caught.value)
     assert "resume" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "in the way"
 

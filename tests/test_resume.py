@@ -285,7 +285,7 @@ def test_a_missing_mask_file_is_named(tmp_path: Path, slide: Path) -> None:
     assert result.returncode == 3
     assert "mask file differs" in result.stderr
     (row,) = read_csv(tmp_path / "out/slides.csv")
-    assert row["reason"].startswith(f"E_MASK slide={NAME}: there is no mask {NAME}.png; make it")
+    assert row["reason"].startswith(f"E_MASK slide={NAME}: the mask {NAME}.png does not exist")
 
 
 def test_a_wrong_hash_of_the_slide_is_named(tmp_path: Path, slide: Path) -> None:

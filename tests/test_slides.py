@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_listed_is_named(locked: Path, below: str) -> No
     assert set(problems) == {"a.svs", "locked", "sub/locked"}
     assert problems["a.svs"] == ""
     for name in ("locked", "sub/locked"):
-        assert problems[name] == f"{locked / name} cannot be looked at: Permission denied"
+        assert problems[name] == f"{locked / name} cannot be read: Permission denied"
     ids = assign_ids(entries)
     assert ids[0] == "a"
     assert len(set(ids)) == 3
@@ -228,7 +228,7 @@ def test_a_broken_link_is_named(tmp_path: Path, what: str) -> None:
     (tmp_path / "in/notes.txt").symlink_to("/nowhere/notes.txt")  # a file, by its type
     for pattern in (str(tmp_path / "in"), f"{tmp_path}/in/*/**/*.svs"):
         problems = {entry.path.name: entry.problem for entry in find_slides([pattern, pattern])}
-        assert "batch.2 cannot be looked at: " in problems["batch.2"]
+        assert "batch.2 cannot be read: " in problems["batch.2"]
         assert "notes.txt" not in problems
 
 
@@ -258,10 +258,10 @@ def test_an_unreadable_path_fails_alone(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     good, bad = read_csv(tmp_path / "out/slides.csv")
     assert (good["slide_id"], good["status"], bad["status"]) == ("good", "done", "failed")
-    assert "in/share cannot be looked at: No such file or directory" in bad["reason"]
+    assert "in/share cannot be read: No such file or directory" in bad["reason"]
     strict = tiler(*words, "slides.strict=true", "out=strict", cwd=tmp_path)
     assert strict.returncode == 2
-    assert "in/share cannot be looked at" in strict.stderr
+    assert "in/share cannot be read" in strict.stderr
     assert not (tmp_path / "strict").exists()
 
 
@@ -297,14 +297,14 @@ def test_skipped_files_are_counted_in_one_line(
             "1.jpg",
         ]
     assert [record.getMessage() for record in caplog.records] == [
-        "11 files passed over: 9 .xml, 2 .jpg"
+        "11 files skipped: 9 .xml, 2 .jpg"
     ]
     caplog.clear()
     made(tmp_path, "README", "1.2.3", *(f"f.t{n}" for n in range(20)))
     with caplog.at_level(logging.INFO, "tiler"):
         found(str(tmp_path))
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("34 files passed over: 9 .xml, 3 .jpg, 2 without a type, 1 .t0, ")
+    assert line.startswith("34 files skipped: 9 .xml, 3 .jpg, 2 without a type, 1 .t0, ")
     assert line.endswith(", 17 of other types")
 
 

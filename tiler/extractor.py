@@ -95,7 +95,7 @@ class TileExtractor(RegionWriter):
         ArgumentError
             When ``source`` is no open slide.
         SlideError
-            When it has no such resolution, or its mask cannot be made.
+            If it has no such resolution, or its mask cannot be made.
         """
         check_source(source)
         reference = reference_level(source, self.tile_spec.resolution)
@@ -121,7 +121,7 @@ class TileExtractor(RegionWriter):
         Raises
         ------
         RuntimeError
-            When no source is given and none was fitted before.
+            If no source is given and none was fitted before.
         """
         if source is not None:
             self.fit(source)
@@ -145,7 +145,7 @@ class TileExtractor(RegionWriter):
         Raises
         ------
         MaskError
-            When it is invalid: see ``provided_mask`` and ``static_mask``.
+            If it is invalid: see ``provided_mask`` and ``static_mask``.
         """
         if self.mask_provider is None:
             return static_mask(self.mask, source.name)

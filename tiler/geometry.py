@@ -132,7 +132,7 @@ def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
     Raises
     ------
     ConfigError
-        When it is something else, naming the field and the value.
+        If it is something else, naming the field and the value.
     """
     pair = (value, value) if is_number(value) else value
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:

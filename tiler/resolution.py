@@ -177,7 +177,7 @@ def plan_read(
     Raises
     ------
     ResolutionError
-        When the target is finer than the scan and enlarging is not allowed.
+        If the target is finer than the scan and enlarging is not allowed.
     """
     fine = [i for i, d in enumerate(level_downsamples) if d <= downsample * (1 + LEVEL_TOLERANCE)]
     if not fine and not allow_upsampling:

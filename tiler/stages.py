@@ -47,7 +47,7 @@ def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
     Raises
     ------
     LimitError
-        When the target is too fine or too coarse for numbers of pixels.
+        If the target is too fine or too coarse for numbers of pixels.
     """
     target = resolution.downsample(source)
     if not 1 / MAX_DOWNSAMPLE <= target <= MAX_DOWNSAMPLE:
@@ -67,7 +67,7 @@ def scale_mask(mask: npt.ArrayLike | None, source: WSIReader, reference: Referen
     Raises
     ------
     MaskError
-        When the mask is invalid: see ``static_mask``.
+        If the mask is invalid: see ``static_mask``.
     """
     array = static_mask(mask, source.name)
     height, width = array.shape
@@ -82,9 +82,9 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     Raises
     ------
     ValueError
-        When the unit is neither pixels nor microns.
+        If the unit is neither pixels nor microns.
     SlideError
-        When a size in microns is less than a pixel of this slide, or far too large.
+        If a size in microns is less than a pixel of this slide, or far too large.
     """
     if spec.unit is MeasurementUnit.PIXELS:
         factor = 1.0
@@ -118,7 +118,7 @@ def grid_axes(
     Raises
     ------
     LimitError
-        When there would be too many cells: before any memory is taken for them.
+        If there would be too many cells: before any memory is taken for them.
     """
     area = _target_area(source, reference.target_downsample, edge)
     extents, origins = (area.width, area.height), (area.x, area.y)

@@ -1,4 +1,4 @@
-"""Checks of the arguments of ``TileExtractor``; each error names what to pass instead."""
+"""Checks of the arguments of ``TileExtractor``; each error names the right argument."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from tiler.resolution import plan_read
 from tiler.spec import TileSpec
 
 _NEEDED = ("name", "bounds", "level_downsamples", "mpp", "magnification", "provenance")
-"""Attributes of a slide that an extraction uses, beside its pixels."""
+"""Attributes of a slide that an extraction uses, in addition to its pixels."""
 
 
 def check_parameters(
     tile_spec: object, mask: object, mask_provider: object, mask_threshold: object
 ) -> None:
-    """Refuse parameters of a ``TileExtractor`` that are of the wrong kind.
+    """Refuse invalid parameters of a ``TileExtractor``.
 
     Raises
     ------
     ConfigError
-        With what to pass instead; an ``ArgumentError`` where the type is wrong.
+        If a parameter is invalid; an ``ArgumentError`` if its type is wrong.
     """
     if not isinstance(tile_spec, TileSpec):
         raise ArgumentError(
-            f"tile_spec={_shown(tile_spec)}; pass TileSpec(256, resolution=MPP(0.5)) or the like"
+            f"tile_spec={_shown(tile_spec)} is not a TileSpec; pass one, such as"
+            " TileSpec(256, resolution=MPP(0.5))"
         )
     if hasattr(mask, "generate"):
-        raise ArgumentError(f"mask={_shown(mask)} makes masks; pass it as mask_provider=…")
+        raise ArgumentError(f"mask={_shown(mask)} is a mask provider; pass it as mask_provider=…")
     if isinstance(mask, str | bytes | Path):
         raise ArgumentError(
-            f"mask={_shown(mask)}; pass an array (height, width), or"
+            f"mask={_shown(mask)} is a path; pass an array (height, width), or"
             " mask_provider=FileMask(path) for a file"
         )
     if isinstance(mask_provider, type):
@@ -45,20 +46,20 @@ def check_parameters(
         )
     if mask_provider is not None and not hasattr(mask_provider, "generate"):
         raise ArgumentError(
-            f"mask_provider={_shown(mask_provider)}; pass an object with generate(source), such"
+            f"mask_provider={_shown(mask_provider)} has no generate(source); pass an object such"
             " as OtsuMask(), or an array as mask=…"
         )
     if not is_number(mask_threshold) or not 0 <= float(str(mask_threshold)) <= 1:
-        raise ConfigError(f"threshold={mask_threshold!r}: must lie between 0 and 1")
+        raise ConfigError(f"threshold={mask_threshold!r} is out of range; use a value from 0 to 1")
 
 
 def check_source(source: object) -> None:
-    """Refuse anything but an open slide.
+    """Refuse anything except an open slide.
 
     Raises
     ------
     ArgumentError
-        With what to pass instead.
+        If ``source`` is anything else.
     """
     if isinstance(source, str | Path):
         raise ArgumentError(
@@ -73,12 +74,12 @@ def check_source(source: object) -> None:
 
 
 def check_resolution(source: WSIReader, downsample: float) -> None:
-    """Refuse a target finer than the scan, unless the slide was opened to be enlarged.
+    """Refuse a target finer than the scan, unless the slide allows upsampling.
 
     Raises
     ------
     ResolutionError
-        With the factor.
+        If the target is finer; the error contains the factor.
     """
     plan_read(
         downsample,
@@ -89,12 +90,12 @@ def check_resolution(source: WSIReader, downsample: float) -> None:
 
 
 def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[RegionSpec]:
-    """Return regions with their downsample: those without one belong to the slide given.
+    """Return regions with a downsample; regions without one get that of the given slide.
 
     Raises
     ------
     ArgumentError
-        When one of them is not a region.
+        If an item is not a region.
     """
     if isinstance(regions, RegionSpec):
         raise ArgumentError(f"regions={_shown(regions)} is one region; pass a list: [region]")
@@ -102,7 +103,8 @@ def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[Reg
     for number, region in enumerate(regions):
         if not isinstance(region, RegionSpec):
             raise ArgumentError(
-                f"regions[{number}]={_shown(region)}; pass regions of extract(), or RegionSpec(…)"
+                f"regions[{number}]={_shown(region)} is not a region; pass regions of extract(), or"
+                " RegionSpec(…)"
             )
         downsample = region.downsample or region.resolution.downsample(source)
         placed.append(replace(region, downsample=downsample))
@@ -110,25 +112,25 @@ def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[Reg
 
 
 def check_inside(source: WSIReader, regions: Sequence[RegionSpec]) -> None:
-    """Refuse regions that do not touch the slide; those that run over its edge may stay.
+    """Refuse regions outside the slide; a region that crosses its edge is valid.
 
     Raises
     ------
     RegionError
-        Naming the first one and the slide's size.
+        If a region is outside; the error names the first one and the slide's size.
     """
     width, height = source.dimensions
     for number, region in enumerate(regions):
         x, y, across, down = region.box0
         if x >= width or y >= height or x + across <= 0 or y + down <= 0:
             raise RegionError(
-                f"regions[{number}] lies outside slide {source.name}: its level-0 box is"
+                f"regions[{number}] is outside slide {source.name}: its level-0 box is"
                 f" {tuple(Box(x, y, across, down))}, the slide {width}x{height}; pass regions of"
                 " this slide"
             )
 
 
 def _shown(value: object) -> str:
-    """Describe a value in a few words."""
+    """Return a short description of a value."""
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"

@@ -1,4 +1,4 @@
-"""The line of a user's component that raised an error. Imports nothing but Python's own modules."""
+"""The line of a user's component that raised an error. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 
 def foreign_packages(components: Iterable[object], settings: object = None) -> frozenset[str]:
-    """Name the top-level packages, tiler and Python's own left out, that components come from.
+    """Return the top-level packages of components, except tiler and the standard library.
 
     Parameters
     ----------
     components
-        Objects, functions or partials; base classes count as well.
+        Objects, functions or partials; their base classes are included.
     settings
-        Plain containers whose ``_target_`` values count as well: a component may hold others.
+        Plain containers; their ``_target_`` values are included, for nested components.
     """
     modules = [module for part in components for module in _modules(part)]
     roots = {name.partition(".")[0] for name in [*modules, *_targets(settings)]}
@@ -27,9 +27,9 @@ def foreign_packages(components: Iterable[object], settings: object = None) -> f
 
 
 def raised_at(error: BaseException, packages: frozenset[str]) -> str | None:
-    """Name file, line and function of an error's innermost frame in ``packages``; None without one.
+    """Return file, line and function of an error's innermost frame in ``packages``, or None.
 
-    An ``OSError`` that tiler's own code met on behalf of a component is not the component's.
+    An ``OSError`` raised in tiler's code is not the component's error, even if it called tiler.
     """
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
@@ -38,7 +38,7 @@ def raised_at(error: BaseException, packages: frozenset[str]) -> str | None:
             place = f"{_file(frame)}:{line}, in {frame.f_code.co_name}"
         elif root == "tiler" and isinstance(error, OSError):
             place = None
-    if isinstance(error, SyntaxError) and error.filename:  # no frame: the file never ran
+    if isinstance(error, SyntaxError) and error.filename:  # no frame: the file did not run
         path = Path(error.filename)
         place = f"{path.name}:{error.lineno}" if packages & {*path.parts, path.stem} else place
     return place
@@ -75,7 +75,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _file(frame: FrameType) -> str:
-    """Return the path of a module below its import folder, so that no private folder is shown."""
+    """Return the path of a module relative to its import folder, to hide private folders."""
     path = Path(frame.f_code.co_filename)
     depth = _module(frame).count(".") + 1 + (path.stem == "__init__")
     return "/".join(path.parts[-depth:])

@@ -1,4 +1,4 @@
-"""Type hints as checks of plain values, as YAML and JSON have them."""
+"""Checks of plain values from YAML and JSON against type hints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value from YAML can be meant by a type hint; unknown hints admit everything."""
+    """Return whether a value from YAML fits a type hint; unknown hints accept every value."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)
@@ -45,15 +45,15 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def made_of(kind: type[_Made], content: object) -> _Made:
-    """Make a dataclass of plain values that fit its hints; keys that it does not have are ignored.
+    """Build a dataclass from plain values that fit its hints; ignore unknown keys.
 
     Raises
     ------
     ValueError
-        When a value is missing or does not fit, naming its key; also what the class itself raises.
+        If a value is missing or does not fit, or the class refuses it; the error names the key.
     """
     if not isinstance(content, Mapping):
-        raise ValueError(f"no object for {kind.__name__}")
+        raise ValueError(f"the value for {kind.__name__} is not an object")
     values: dict[str, Any] = {}
     for name, (hint, needed) in _fields(typing.cast("Any", kind)).items():
         if name not in content:
@@ -77,7 +77,7 @@ def _value_of(name: str, value: Any, hint: Any) -> Any:
 
 @cache
 def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
-    """The fields of a dataclass: each one's hint, and whether it has to be given."""
+    """Return the fields of a dataclass: the hint of each, and whether it is required."""
     hints = typing.get_type_hints(kind)
     return {
         field.name: (hints[field.name], field.default is MISSING is field.default_factory)
@@ -96,7 +96,7 @@ def _fits_tuple(value: Any, arguments: tuple[Any, ...]) -> bool:
 
 
 def spelled(hint: Any) -> str:
-    """A type hint in words."""
+    """Return a type hint as English text."""
     arguments = typing.get_args(hint)
     origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):

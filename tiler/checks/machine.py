@@ -1,4 +1,4 @@
-"""The limits of the machine: errors that are no fault of a slide and no bug, in one line each."""
+"""Limits of the machine: errors that neither a slide nor a bug causes, in one line each."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import errno
 from collections.abc import Iterator
 
 _NO_ROOM = ("failed to map segment", "cannot allocate memory", "insufficient memory")
-"""What loaders and libraries say without an error number, in small letters."""
+"""Messages of loaders and libraries without an error number, in lower case."""
 
 _TOO_BIG = ("array is too big", "Maximum allowed dimension exceeded")
-"""How NumPy begins where no machine would have enough memory."""
+"""Beginnings of NumPy's messages about arrays that exceed the memory of any machine."""
 
 
 def machine_limit(error: BaseException) -> str | None:
-    """Describe the limit of the machine that an error comes from; None for every other error.
+    """Describe the limit of the machine that caused an error; return None for other errors.
 
     Parameters
     ----------
     error
-        Its causes count as well.
+        The error; its causes are searched, too.
 
     Returns
     -------
@@ -34,10 +34,10 @@ def machine_limit(error: BaseException) -> str | None:
         if number in (errno.EMFILE, errno.ENFILE):
             return f"too many open files{_now('RLIMIT_NOFILE', 'ulimit -n')}; allow more"
         if isinstance(one, BlockingIOError) or "can't start new thread" in text:
-            what = f"no further process or thread can be started{_now('RLIMIT_NPROC', 'ulimit -u')}"
+            what = f"cannot start another process or thread{_now('RLIMIT_NPROC', 'ulimit -u')}"
             return f"{what}; use fewer workers, or allow more"
         if isinstance(one, FileNotFoundError) and "temporary directory" in text:
-            return "no folder for temporary files is writable; set TMPDIR to one that is"
+            return "no folder for temporary files is writable; set TMPDIR to a writable folder"
     return None
 
 
@@ -58,10 +58,10 @@ def _says_no_room(error: BaseException, text: str) -> bool:
 
 
 def _now(name: str, command: str, unit: int = 1) -> str:
-    """Say what a limit is set to, where the system knows it and it is set."""
+    """Return the value of a limit as text; empty if the limit is unknown or not set."""
     try:
         import resource
-    except (ImportError, OSError):  # Windows, or no file can be opened
+    except (ImportError, OSError):  # Windows, or no file can be opened to import the module
         return ""
     limit = resource.getrlimit(getattr(resource, name))[0]
     return "" if limit == resource.RLIM_INFINITY else f" ({command} is {limit // unit})"

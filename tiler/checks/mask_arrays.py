@@ -1,4 +1,4 @@
-"""Masks as users and mask providers give them, checked and converted to bool arrays."""
+"""Checks of masks from users and mask providers, and their conversion to bool arrays."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tiler.regions import RegionMaskSpec, RegionSpec
 
 
 def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
-    """Convert a user's array, non-zero = tissue; None is tissue all over.
+    """Convert a user's array, non-zero = tissue; None means tissue everywhere.
 
-    Floats may be 0 and 1 alone: where a probability becomes tissue is the user's choice.
+    Floats other than 0 and 1 are refused: the user chooses the threshold of a probability.
 
     Raises
     ------
     MaskError
-        When it is not a two-dimensional array of booleans or numbers, or has no pixels.
+        If the array is not two-dimensional, not of booleans or numbers, or has no pixels.
     """
     if mask is None:
         return np.ones((1, 1), bool)
     array = _numbers(mask)
     if array is None:
         what = f"the mask is {described(mask)}"
-        raise MaskError(slide, f"{what}; give an array (height, width), non-zero = tissue")
+        raise MaskError(slide, f"{what}; pass an array (height, width), non-zero = tissue")
     if array.dtype.kind == "f" and not _is_binary(array):
         what = f"the mask is {described(mask)}, with values from {array.min()} to {array.max()}"
         raise MaskError(slide, f"{what}; threshold it, as in mask >= 0.5")
@@ -41,13 +41,13 @@ def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
 def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
     """Call a mask provider and convert its result.
 
-    Tissue is what is True, what is not 0 of two whole numbers, or what reaches the provider's
-    attribute ``threshold`` in a map of fractions.
+    Tissue is True in a bool array, non-zero in an array of two whole numbers, and at least the
+    provider's attribute ``threshold`` in a map of fractions.
 
     Raises
     ------
     MaskError
-        When the provider returns anything else; the error describes it.
+        If the provider returns anything else; the error describes the result.
     """
     returned: object = provider.generate(source)
     kind = type(provider)
@@ -91,16 +91,16 @@ def _is_transposed(shape: Sequence[int], source: WSIReader) -> bool:
 def with_masks(
     regions: Iterable[RegionSpec], mask: Mask, columns: Floats, rows: Floats
 ) -> list[RegionSpec]:
-    """Give regions their own pieces of a mask.
+    """Return regions with their pieces of a mask.
 
     Parameters
     ----------
     regions
-        N of them.
+        N regions.
     mask
         bool (h, w).
     columns, rows
-        float (N, 2): where each region begins and ends, across and down, in mask pixels.
+        float (N, 2): first and last edge of each region, across and down, in mask pixels.
     """
     return [
         RegionMaskSpec(**vars(region), **_piece(mask, column, row))
@@ -109,7 +109,7 @@ def with_masks(
 
 
 def _piece(mask: Mask, column: Sequence[float], row: Sequence[float]) -> dict[str, Any]:
-    """Cut out the mask pixels that a region touches; with its footprint in them."""
+    """Return the mask pixels that a region touches, and its footprint in them."""
     (x0, x1), (y0, y1) = column, row
     left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
     piece = np.zeros((bottom - top, right - left), bool)
@@ -120,7 +120,7 @@ def _piece(mask: Mask, column: Sequence[float], row: Sequence[float]) -> dict[st
 
 
 def described(value: object) -> str:
-    """Describe a value given as a mask: its type; of an array, its dtype and shape."""
+    """Describe a value that is used as a mask: the type, or the dtype and shape of an array."""
     if isinstance(value, np.ndarray):
         return f"a numpy.ndarray of {value.dtype} and shape {value.shape}"
     if value is None:
@@ -130,7 +130,7 @@ def described(value: object) -> str:
 
 
 def _numbers(value: object) -> npt.NDArray[Any] | None:
-    """Return a value as an array, if it is a picture of booleans or real numbers."""
+    """Return a value as an array; None unless it is a picture of booleans or real numbers."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):  # a ragged list, or a tensor that is not in main memory
@@ -139,7 +139,7 @@ def _numbers(value: object) -> npt.NDArray[Any] | None:
 
 
 def _is_binary(array: npt.NDArray[Any]) -> bool:
-    """Return whether all values that are not 0 are the same one; of floats, that they are 1."""
+    """Return whether all non-zero values are equal; for floats, whether they are 1."""
     others = array[array != 0]
     if not others.size:
         return True
@@ -150,7 +150,9 @@ def _is_binary(array: npt.NDArray[Any]) -> bool:
 def _reaching(array: npt.NDArray[Any], threshold: object, slide: str, name: str) -> Mask:
     limit = float(str(threshold)) if is_number(threshold) else math.nan
     if not math.isfinite(limit):
-        raise MaskError(slide, f"mask.threshold={threshold!r} is not a number; use 0.5, say")
+        raise MaskError(
+            slide, f"mask.threshold={threshold!r} is not a number; use one, such as 0.5"
+        )
     if np.isnan(array).any():
-        raise MaskError(slide, f"{name}, with NaN in it; return numbers only")
+        raise MaskError(slide, f"{name}, which contains NaN; return numbers only")
     return np.asarray(array >= limit)

@@ -1,4 +1,4 @@
-"""Plain image files, such as thumbnails and masks: damage that Pillow hides, and orientation."""
+"""Plain image files, such as masks: damage that Pillow does not report, and orientation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
     Parameters
     ----------
     path
-        The file. Pillow gets it open: by its name, Pillow 13 maps an uncompressed grey TIFF into
-        memory and then does not turn it.
+        The file. Pillow gets the open file. With a name, Pillow 13 maps an uncompressed grey
+        TIFF into memory and then ignores its orientation.
     formats
-        As Pillow calls them; None for all.
+        Pillow's names of the formats; None for all.
     """
     from PIL import Image
 
@@ -38,7 +38,7 @@ def check_damage(path: Path, kind: str | None) -> None:
     path
         The file.
     kind
-        Its format, as Pillow calls it.
+        Pillow's name of its format.
     """
     if kind in ("JPEG", "MPO"):
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -47,13 +47,13 @@ def check_damage(path: Path, kind: str | None) -> None:
         from PIL import Image
 
         with Image.open(path, formats=[kind]) as image:
-            image.verify()  # every checksum; the image cannot be used afterwards
+            image.verify()  # checks every checksum; the image is unusable afterwards
 
 
 def check_jpeg(stream: bytes | mmap.mmap) -> None:
-    """Raise ``ValueError`` for a JPEG about which libjpeg warns; other decoders hide its warnings.
+    """Raise ``ValueError`` for a JPEG with a libjpeg warning; other decoders hide the warnings.
 
-    All of it is read, but only the mean of each block is computed: 0.4 of the time of decoding it.
+    The whole file is read, but only the mean of each block is computed: 0.4 of the decoding time.
     """
     import simplejpeg
 
@@ -61,7 +61,7 @@ def check_jpeg(stream: bytes | mmap.mmap) -> None:
 
 
 def upright(image: Image) -> Image:
-    """A copy of an image, turned as its Exif orientation says."""
+    """Return a copy of an image with its Exif orientation applied."""
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image)

@@ -9,12 +9,12 @@ from tiler.protocols import Pixels, WSIReader
 
 
 def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[int, int]) -> Pixels:
-    """Return pixels from a reader's method, if they are an RGB picture of the right size.
+    """Return pixels from a reader's method if they are an RGB picture of the right size.
 
     Raises
     ------
     ComponentError
-        When they are not.
+        If the pixels are anything else.
     """
     width, height = size
     if (

@@ -104,7 +104,7 @@ def slide_changes(a: Run, b: Run, load_mask: LoadMask = cached_mask) -> Iterator
     Raises
     ------
     ConfigError
-        When files of a run are missing or damaged.
+        If files of a run are missing or damaged.
     """
     common = set(setting_changes(a, b))
     for slide_id in dict.fromkeys([*a.rows, *b.rows]):

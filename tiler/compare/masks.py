@@ -23,7 +23,7 @@ def mask_facts(record: Facts) -> MaskFacts | None:
     Raises
     ------
     ConfigError
-        When these facts are invalid.
+        If these facts are invalid.
     """
     facts = record.get("mask")
     if not facts:

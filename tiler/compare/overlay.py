@@ -71,7 +71,7 @@ class Overlays:
         Raises
         ------
         DestinationError
-            When the picture cannot be written.
+            If the picture cannot be written.
         """
         tiles = change.tiles
         if tiles is None or change.record is None:
@@ -138,7 +138,7 @@ def slide_picture(slide_id: str, record: Facts, candidates: Sequence[Path]) -> t
     Raises
     ------
     SlideError
-        When no candidate is the slide, or it cannot be read.
+        If no candidate is the slide, or it cannot be read.
     """
     path = next(_matching(record.get("source") or {}, candidates), None)
     if path is None:

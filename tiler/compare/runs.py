@@ -76,7 +76,7 @@ class Run:
         Raises
         ------
         ConfigError
-            When the record is missing or damaged.
+            If the record is missing or damaged.
         """
         folder = self.slide_folder(slide_id)
         try:
@@ -91,7 +91,7 @@ def read_run(folder: Path) -> Run:
     Raises
     ------
     ConfigError
-        When the folder contains no run, or its files are damaged.
+        If the folder contains no run, or its files are damaged.
     """
     _check_there(folder)
     if not (folder / "run.json").is_file():
@@ -112,7 +112,7 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
     Raises
     ------
     ConfigError
-        When a folder contains neither a run nor a sweep.
+        If a folder contains neither a run nor a sweep.
     """
     for folder in (a, b):
         _check_there(folder)
@@ -151,7 +151,7 @@ def read_text(path: Path) -> str:
     Raises
     ------
     ConfigError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     try:
         return read_regular(path, MAX_TABLE).decode(errors="surrogateescape")

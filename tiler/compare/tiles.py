@@ -80,7 +80,7 @@ def read_tiles(folder: Path, slide_id: str, record: Facts) -> Tiles:
     Raises
     ------
     ConfigError
-        When all of them are missing, or one is damaged.
+        If all of them are missing, or one is damaged.
     """
     try:
         written = {str(file["name"]): file["sha256"] for file in record["files"]}

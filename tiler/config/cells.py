@@ -18,7 +18,7 @@ def cell_value(text: str) -> Any:
     Raises
     ------
     ValueError
-        When it is anything else, or too long.
+        If it is anything else, or too long.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"has {len(text)} characters; a cell has at most {_LONGEST}")

@@ -16,7 +16,7 @@ def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
     Raises
     ------
     ConfigError
-        When a table is to list the files of tiles that nobody writes.
+        If a table is to list the files of tiles that nobody writes.
     """
     tiles = next((one for one in exporters.values() if isinstance(one, NamesTiles)), None)
     told: dict[str, Exporter] = {}

@@ -21,7 +21,7 @@ def instantiated(node: Mapping[str, Any], **how: bool) -> Any:
     Raises
     ------
     ConfigError
-        When there is such a text inside of another component's node.
+        If there is such a text inside of another component's node.
     """
     if not names_target(node):
         return {name: instantiated(below, **how) for name, below in node.items()}

@@ -21,7 +21,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        When an interpolation leads nowhere.
+        If an interpolation leads nowhere.
     """
     try:
         plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
@@ -37,7 +37,7 @@ def resolved_keys(config: DictConfig, keys: Collection[str]) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        When an interpolation leads nowhere.
+        If an interpolation leads nowhere.
     """
     plain: dict[str, Any] = {}
     try:

@@ -78,7 +78,7 @@ def _overridden(
     Raises
     ------
     ConfigError
-        When a key does not exist, may not differ between slides, is swept, or has the wrong type:
+        If a key does not exist, may not differ between slides, is swept, or has the wrong type:
         with a line for every mistake.
     """
     own: DictConfig = pickle.loads(config)

@@ -54,7 +54,7 @@ def make_encoder(
     Raises
     ------
     ConfigError
-        When a value is invalid, naming it.
+        If a value is invalid, naming it.
     """
     _check("extension", extension, EXTENSIONS)
     _check("subsampling", subsampling, SUBSAMPLINGS)
@@ -82,7 +82,7 @@ def encoder_for(extension: str) -> Encoder:
     Raises
     ------
     ConfigError
-        When neither writes RGB images with this extension.
+        If neither writes RGB images with this extension.
     """
     name = extension.lower() if isinstance(extension, str) else ""
     if name in EXTENSIONS:

@@ -185,7 +185,7 @@ def save_tiles(
     Raises
     ------
     RuntimeError
-        When the folder cannot be made, or tiles could not be read or written: how many, and the
+        If the folder cannot be made, or tiles could not be read or written: how many, and the
         first cause. The others stay.
     """
     if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:

@@ -32,7 +32,7 @@ class RegionWriter:
         Raises
         ------
         RuntimeError
-            When not fitted, there are no regions, or the file cannot be written.
+            If not fitted, there are no regions, or the file cannot be written.
         """
         from tiler.exporters.tables import write_csv
 
@@ -59,7 +59,7 @@ class RegionWriter:
         Raises
         ------
         RuntimeError
-            When not fitted, there are no regions, or the file cannot be written.
+            If not fitted, there are no regions, or the file cannot be written.
         """
         from tiler.exporters.tables import write_json
 
@@ -96,7 +96,7 @@ class RegionWriter:
         Raises
         ------
         RuntimeError
-            When not fitted, there are no regions, one lies outside the slide, the folder cannot
+            If not fitted, there are no regions, one lies outside the slide, the folder cannot
             be made, or tiles failed; the others stay.
         """
         from tiler.exporters.images import save_tiles

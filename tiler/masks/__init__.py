@@ -1,6 +1,6 @@
-"""Tissue masks: the only modules, beside the one resize, that use OpenCV.
+"""Tissue masks: together with the mask resize, the only modules that use OpenCV.
 
-Functions import it where they use it: a mask from the cache need not wait for it.
+Functions import OpenCV where they use it, so a cached mask does not load it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No mask: everything counts."""
+"""The mask ``none``: everything is tissue."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tiler.protocols import Mask, WSIReader
 
 @dataclass(frozen=True)
 class AllTissue:
-    """Everything inside the slide's bounds is tissue."""
+    """A mask provider that calls everything inside the slide's bounds tissue."""
 
     def generate(self, source: WSIReader) -> Mask:
-        """One pixel of tissue, stretched over the bounds: bool (1, 1)."""
+        """Return one pixel of tissue, bool (1, 1), which is stretched over the bounds."""
         return np.ones((1, 1), dtype=bool)

@@ -1,4 +1,4 @@
-"""Checks of masks' settings."""
+"""Checks of the settings of masks."""
 
 from __future__ import annotations
 
@@ -10,53 +10,57 @@ from tiler.errors import ConfigError
 
 
 def whole(field: str, value: object, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``.
+    """Return a whole number from ``low`` to ``high``.
 
     Raises
     ------
     ConfigError
-        When it is something else, naming the setting and the value.
+        If the value is anything else; the error names the setting and the value.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"mask.{field}={value!r}: must be a whole number from {low} to {high}")
+        raise ConfigError(
+            f"mask.{field}={value!r} is invalid; use a whole number from {low} to {high}"
+        )
     return value
 
 
 def odd(field: str, value: object, high: int) -> int:
-    """An odd whole number from 1 to ``high``: the width of a filter that has a centre."""
+    """Return an odd whole number from 1 to ``high``: the width of a filter with a centre."""
     if isinstance(value, int) and value % 2 == 0:
-        raise ConfigError(f"mask.{field}={value!r}: must be an odd number (1 switches it off)")
+        raise ConfigError(f"mask.{field}={value!r} is invalid; use an odd number (1 for no filter)")
     return whole(field, value, 1, high)
 
 
 def positive(field: str, value: object) -> float:
-    """A positive, finite number."""
+    """Return a positive, finite number."""
     if not _is_real(value) or not 0 < value < math.inf:
-        raise ConfigError(f"mask.{field}={value!r}: must be a positive number")
+        raise ConfigError(f"mask.{field}={value!r} is invalid; use a positive number")
     return float(value)
 
 
 def amount(field: str, value: object, high: float) -> float | None:
-    """A finite number from 0 to ``high``, or None."""
+    """Return a finite number from 0 to ``high``, or None."""
     if value is None:
         return None
     if not _is_real(value) or not 0 <= value <= high or value == math.inf:
-        upper = "" if high == math.inf else f" and at most {high:g}"
-        raise ConfigError(f"mask.{field}={value!r}: must be at least 0{upper}, or null")
+        upper = "" if high == math.inf else f" to {high:g}"
+        raise ConfigError(f"mask.{field}={value!r} is invalid; use a number from 0{upper}, or null")
     return float(value)
 
 
 def span(field: str, value: object, high: int, *, circular: bool = False) -> tuple[int, int]:
-    """A pair (lowest, highest) of whole numbers from 0 to ``high``, both inclusive.
+    """Return a pair (lowest, highest) of whole numbers from 0 to ``high``, both inclusive.
 
-    Lists, as YAML gives them, become tuples. Where ``circular``, as for hues, the first may be
-    the larger: the range then runs over the end and on from 0.
+    A list from YAML becomes a tuple. If ``circular``, as for hues, the first number may be the
+    larger one: the range then wraps from ``high`` to 0.
     """
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ConfigError(f"mask.{field}={value!r}: give a pair [lowest, highest]")
+        raise ConfigError(f"mask.{field}={value!r} is invalid; use a pair [lowest, highest]")
     low, top = (whole(f"{field}[{i}]", number, 0, high) for i, number in enumerate(value))
     if low > top and not circular:
-        raise ConfigError(f"mask.{field}=[{low}, {top}]: the lowest is above the highest")
+        raise ConfigError(
+            f"mask.{field}=[{low}, {top}] is invalid: the lowest is above the highest; swap them"
+        )
     return low, top
 
 

@@ -1,4 +1,4 @@
-"""Removal of specks of tissue and of holes in it."""
+"""Removal of small pieces of tissue and of small holes in tissue."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tiler.protocols import Mask
 
 
 def clean(mask: Mask, min_tissue: float, min_hole: float) -> Mask:
-    """Remove specks of tissue, then fill holes in it.
+    """Remove small pieces of tissue, then fill small holes in tissue.
 
-    Cleaning twice changes nothing more.
+    A second call changes nothing.
 
     Parameters
     ----------
     mask
         bool (h, w), True = tissue.
     min_tissue
-        The least area in pixels of a piece of tissue that stays; 0 keeps all.
+        Smaller pieces of tissue, in pixels, are removed; 0 keeps all.
     min_hole
-        The least area in pixels of a hole that stays open; 0 fills none.
+        Smaller holes, in pixels, are filled; 0 fills none.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def clean(mask: Mask, min_tissue: float, min_hole: float) -> Mask:
 
 
 def remove_specks(mask: Mask, min_area: float) -> Mask:
-    """Keep pieces of at least ``min_area`` pixels; pixels that touch by corners are one piece."""
+    """Keep pieces of at least ``min_area`` pixels; pixels that share a corner are one piece."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -43,8 +43,8 @@ def remove_specks(mask: Mask, min_area: float) -> Mask:
 def fill_holes(mask: Mask, min_area: float) -> Mask:
     """Fill background of fewer than ``min_area`` pixels that tissue surrounds.
 
-    What touches the border is no hole, however small: a slide without tissue stays without.
-    Pixels of a hole must touch by edges, the counterpart of tissue, where corners are enough.
+    Background that touches the border is never a hole, so a slide without tissue stays empty.
+    Pixels of one hole share an edge; for tissue a shared corner is enough.
     """
     import cv2
 
@@ -60,7 +60,7 @@ def fill_holes(mask: Mask, min_area: float) -> Mask:
 
 
 def close(mask: Mask, diameter: int) -> Mask:
-    """Close gaps that a disk of ``diameter`` pixels does not fit into."""
+    """Close gaps that are too narrow for a disk of ``diameter`` pixels."""
     import cv2
 
     closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _disk(diameter))
@@ -68,14 +68,14 @@ def close(mask: Mask, diameter: int) -> Mask:
 
 
 def dilate(mask: Mask, diameter: int) -> Mask:
-    """Widen by half of ``diameter`` pixels on every side."""
+    """Widen tissue by half of ``diameter`` pixels on every side."""
     import cv2
 
     return np.asarray(cv2.dilate(mask.view(np.uint8), _disk(diameter)), dtype=bool)
 
 
 def _disk(diameter: int) -> npt.NDArray[np.uint8]:
-    """A round structuring element; OpenCV's own ellipse is not the same when transposed."""
+    """Return a round structuring element; OpenCV's ellipse is not symmetric under transposition."""
     axis = np.arange(diameter) - diameter // 2
     inside: Mask = axis[:, None] ** 2 + axis[None, :] ** 2 <= (diameter / 2) ** 2
     return inside.astype(np.uint8)

@@ -16,15 +16,15 @@ from tiler.masks.checks import whole
 from tiler.protocols import Mask, WSIReader
 
 PILLOW_LIMIT = 178_956_970
-"""Pillow refuses larger images, whatever ``max_pixels`` is (twice its MAX_IMAGE_PIXELS)."""
+"""Pillow refuses larger images for any ``max_pixels`` (twice its MAX_IMAGE_PIXELS)."""
 
 ASPECT_TOLERANCE = 0.02
 """The largest relative difference between the aspect ratios of mask and slide."""
 
 _GREY = {"1", "L", "I", "I;16", "I;16L", "I;16B"}
 _COLOUR = {"P", "RGB", "RGBA", "LA", "PA"}
-_LISTED = 8  # values named in an error
-_COUNTED = 256  # colours distinguished
+_LISTED = 8  # values that an error lists
+_COUNTED = 256  # colours that are counted
 _WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 
 
@@ -32,22 +32,22 @@ _WAY_OUT = "save it as an 8-bit grey PNG of 0 and 255"
 class FileMask:
     """A mask image on disk, stretched over the slide's bounded area: non-zero is tissue.
 
-    It is turned by its Exif orientation.
+    The image's Exif orientation is applied.
 
-    It must be black and one other value: bool, grey (8 to 32 bit whole numbers), palette or RGB.
-    Greys between, as JPEG leaves at edges, are refused rather than guessed at.
+    The image contains black and one other value: bool, grey (whole numbers of 8 to 32 bits),
+    palette or RGB. Other greys, such as JPEG produces at edges, are refused.
 
     Parameters
     ----------
     path
         The file; ``{slide}`` in it stands for the slide's name.
     max_pixels
-        Larger masks are refused before they are decoded; at most Pillow's own limit.
+        Larger masks are refused before they are decoded; at most Pillow's limit.
 
     Raises
     ------
     ConfigError
-        When a value is invalid, naming it.
+        If a value is invalid; the error names it.
     """
 
     path: str
@@ -56,24 +56,24 @@ class FileMask:
     def __post_init__(self) -> None:
         text = str(self.path) if isinstance(self.path, (str, Path)) else ""
         if text in ("", ".") or "\0" in text:
-            raise ConfigError(f"mask.path={self.path!r}: give the mask image's path")
+            raise ConfigError(f"mask.path={self.path!r} is invalid; use the path of a mask image")
         object.__setattr__(self, "path", text)
         whole("max_pixels", self.max_pixels, 1, PILLOW_LIMIT)
 
     def inputs(self, slide_name: str) -> tuple[Path, ...]:
-        """The mask's file."""
+        """Return the mask's file."""
         return (Path(self.path.replace("{slide}", slide_name)),)
 
     def generate(self, source: WSIReader) -> Mask:
-        """The mask of a slide: bool (h, w), as large as the image.
+        """Return the mask of a slide: bool (h, w), as large as the image.
 
         Raises
         ------
         MaskError
-            When the file is missing, is no image, has more than two values, or has not the
-            shape of the slide's bounded area.
+            If the file is missing, is not an image, or has more than two values; or if its
+            aspect ratio differs from that of the slide's bounded area.
         LimitError
-            When it has more than ``max_pixels``.
+            If the image has more than ``max_pixels``.
         """
         (path,) = self.inputs(source.name)
         try:
@@ -85,13 +85,15 @@ class FileMask:
                 mask = _tissue(turned, path, source.name)
         except FileNotFoundError as error:
             raise MaskError(
-                source.name, f"there is no mask {path}; make it, or change mask.path={self.path}"
+                source.name,
+                f"the mask {path} does not exist; create it, or change mask.path={self.path}",
             ) from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise LimitError(source.name, f"mask {path}: {error}; make it smaller") from error
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise MaskError(
-                source.name, f"mask {path} is not an image that Pillow reads: {error}"
+                source.name,
+                f"mask {path} is not an image that Pillow reads: {error}; use an image file",
             ) from error
         return mask
 
@@ -101,7 +103,7 @@ class FileMask:
             raise LimitError(
                 source.name,
                 f"mask {path} has {size.width}x{size.height} pixels, more than"
-                f" mask.max_pixels={self.max_pixels:_}; make it smaller, or raise that",
+                f" mask.max_pixels={self.max_pixels:_}; make it smaller, or raise mask.max_pixels",
             )
 
 
@@ -110,20 +112,20 @@ def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
     if not same_shape(size, Size(bounds.width, bounds.height)):
         raise MaskError(
             source.name,
-            f"mask {path} is {size.width}x{size.height}, which is not the shape of the"
+            f"mask {path} is {size.width}x{size.height}; its aspect ratio is not that of the"
             f" slide's bounded area, {bounds.width}x{bounds.height} at"
-            f" ({bounds.x}, {bounds.y}); give a mask of exactly that area, of any scale",
+            f" ({bounds.x}, {bounds.y}); use a mask of exactly that area, at any scale",
         )
 
 
 def same_shape(mask: Size, area: Size) -> bool:
-    """Return whether a mask has an area's aspect, within 2 % or the rounding of one pixel."""
+    """Return whether mask and area have one aspect ratio, within 2 % or one pixel of rounding."""
     across, down = mask.width * area.height, mask.height * area.width
     return abs(across - down) <= max(ASPECT_TOLERANCE * min(across, down), area.width, area.height)
 
 
 def _tissue(image: Image.Image, path: Path, slide: str) -> Mask:
-    """Return where the image is not black."""
+    """Return a bool array that is True where the image is not black."""
     if image.mode in _GREY:
         values = np.asarray(image)
         found = np.unique(values).tolist()
@@ -142,7 +144,7 @@ def _not_black(image: Image.Image, path: Path, slide: str) -> Mask:
     rgba = image.convert("RGBA")
     if rgba.getchannel("A").getextrema() != (255, 255):
         raise MaskError(
-            slide, f"mask {path} has transparent pixels, which may mean either; {_WAY_OUT}"
+            slide, f"mask {path} has transparent pixels, whose meaning is unclear; {_WAY_OUT}"
         )
     found = rgba.getcolors(_COUNTED)  # None where there are more
     if found is None:
@@ -157,6 +159,6 @@ def _refusal(path: Path, found: Sequence[object]) -> str:
     listed = ", ".join(str(value) for value in found[:_LISTED])
     more = f", … ({len(found)} in all)" if len(found) > _LISTED else ""
     return (
-        f"mask {path} has the values {listed}{more}; a mask has two, one of them 0 (black):"
-        f" threshold it (JPEG makes greys at edges), then {_WAY_OUT}"
+        f"mask {path} has the values {listed}{more}, but a mask has two, one of them 0 (black);"
+        f" threshold it (JPEG produces greys at edges), then {_WAY_OUT}"
     )

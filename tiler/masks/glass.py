@@ -1,7 +1,7 @@
-"""The colour of the empty glass, and pixels as they would look on neutral glass.
+"""Correction of tinted glass: find the colour of the empty glass and remove its tint.
 
-Old or thick mounting media and some scanners tint the glass: then its saturation lies among that of
-tissue. Dividing by the light that passes the empty glass removes the tint, as the measurement of
+Old or thick mounting media and some scanners tint the glass. Its saturation then overlaps that of
+tissue. Division by the light that passes the empty glass removes the tint, as the measurement of
 optical density does (Ruifrok and Johnston 2001, Quantification of histochemical staining by color
 deconvolution, Analytical and Quantitative Cytology and Histology 23(4), 291-299).
 """
@@ -16,33 +16,33 @@ import numpy.typing as npt
 from tiler.protocols import Pixels
 
 GREEN = 180
-"""The least green of glass, which haematoxylin and eosin absorb most. In thumbnails of real tissue
+"""Minimum green of glass; haematoxylin and eosin absorb green most. In thumbnails of real tissue
 without glass, the colours that cover a tenth of the area reach 179; pale pink glass has 190."""
 
 YELLOW = 128
-"""The least green of glass that passes more green than blue, as yellow and brown tints do and those
-stains do not."""
+"""Minimum green of glass with more green than blue. Yellow and brown tints have more green than
+blue; haematoxylin and eosin do not."""
 
 TINTED = (15, 128)
-"""Saturations of tinted glass, 0 to 255: less is neutral, more is not glass."""
+"""Saturation range of tinted glass, 0 to 255: below it glass is neutral, above it is no glass."""
 
 LEAST_SHARE = 0.1
-"""The share of the slide that has the glass's colour: less of it does little harm as tissue."""
+"""Minimum share of the slide with the glass's colour. A smaller area changes the mask little."""
 
 BRIGHTEST = 20
-"""Glass is at most so much darker than the slide's brightest hundredths: tissue can be as pale, but
-only beside brighter glass."""
+"""Maximum difference in brightness between glass and the brightest 1 % of the slide. Tissue can be
+as pale as glass, but only on slides with brighter glass."""
 
 SAME = 8
-"""Pixels that differ by at most this in every channel have the same colour."""
+"""Maximum difference in each channel between pixels that count as one colour."""
 
 
 ENOUGH = 1_000_000
-"""The approximate number of pixels that are examined: more do not change the answer."""
+"""Approximate number of pixels that are examined; more do not change the result."""
 
 
 def on_neutral_glass(pixels: Pixels) -> Pixels:
-    """Remove the tint of the glass; the same pixels where the slide shows no tinted glass.
+    """Remove the tint of the glass; return the pixels unchanged if no glass is tinted.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def on_neutral_glass(pixels: Pixels) -> Pixels:
 
 
 def glass_colour(pixels: Pixels) -> npt.NDArray[np.float64] | None:
-    """Find the colour of tinted glass, RGB (3,); None where the slide shows none.
+    """Return the colour of tinted glass, RGB (3,); None if no glass is tinted.
 
-    It is the commonest of the brightest colours. Pure white is left out, because padding is white.
+    It is the most frequent of the brightest colours. Pure white is ignored: padding is white.
     """
     step = max(1, math.isqrt(pixels.size // (3 * ENOUGH)))
     colours = pixels[::step, ::step].reshape(-1, 3)

@@ -22,16 +22,17 @@ class HsvMask(ThumbnailMask):
     Parameters
     ----------
     hue
-        Hues are a circle: (125, 10) runs from violet over red to orange.
+        Bounds of the hue, which is circular: (125, 10) runs from violet over red to orange.
     saturation
-        Glass has little of it.
+        Bounds of the saturation; glass has a low one.
     value
-        Brightness; the saturation of what is nearly black is noise, so it is left out by default.
+        Bounds of the brightness. The saturation of nearly black pixels is noise, so the default
+        excludes them.
 
     Raises
     ------
     ConfigError
-        When a value is invalid, naming it.
+        If a value is invalid; the error names it.
     """
 
     hue: tuple[int, int] = (0, 180)
@@ -45,12 +46,12 @@ class HsvMask(ThumbnailMask):
         object.__setattr__(self, "value", span("value", self.value, 255))
 
     def generate(self, source: WSIReader) -> Mask:
-        """The tissue of a slide: bool (h, w), stretched over its bounded area.
+        """Return the tissue of a slide: bool (h, w), stretched over its bounded area.
 
         Raises
         ------
         LimitError
-            When the thumbnail would be too large.
+            If the thumbnail has too many pixels.
         """
         size = self.thumbnail_size(source)
         hsv = to_hsv(self.thumbnail(source, size))
@@ -59,7 +60,7 @@ class HsvMask(ThumbnailMask):
 
 
 def to_hsv(pixels: Pixels) -> Pixels:
-    """RGB into OpenCV's HSV, both uint8 (h, w, 3)."""
+    """Convert RGB to OpenCV's HSV, both uint8 (h, w, 3)."""
     import cv2
 
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV), dtype=np.uint8)
@@ -68,7 +69,7 @@ def to_hsv(pixels: Pixels) -> Pixels:
 def within(
     hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
 ) -> Mask:
-    """Return where a picture's HSV lies within inclusive bounds: bool (h, w); hues may wrap."""
+    """Return bool (h, w), True where a picture's HSV is within inclusive bounds; hues may wrap."""
     import cv2
 
     inside = np.zeros(hsv.shape[:2], dtype=bool)

@@ -17,7 +17,7 @@ from tiler.masks.thumbnail import ThumbnailMask
 from tiler.protocols import Mask, Pixels, WSIReader
 
 NEAR_BLACK = 40
-"""Below this value (0 to 255) saturation is rounding and JPEG noise: it counts as 0."""
+"""Minimum value, 0 to 255: the saturation of darker pixels is noise, and counts as 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,12 @@ class OtsuMask(ThumbnailMask):
     """Tissue where a thumbnail is more saturated than a threshold that Otsu's method finds.
 
     For bright-field slides. A tint of the glass is removed first: see ``tiler.masks.glass``.
-    Otsu's method always splits, also glass from glass and tissue from tissue, so its answer is
-    kept within bounds: less saturated than the lower is never tissue (a blank slide stays blank),
-    more than the upper always is (a slide full of tissue stays full, and vivid pen does not push
-    pale tissue out). What lies between, such as fat or mucin, may fall either way. See
-    ``ThumbnailMask`` for the other settings.
+    Otsu's method always finds two classes, even on a slide of glass alone or of tissue alone.
+    So two bounds limit its threshold. Pixels below the lower bound are never tissue: a blank
+    slide stays blank. Pixels above the upper bound are always tissue: a slide full of tissue
+    stays full, and vivid pen does not exclude pale tissue. Saturations between the bounds, such
+    as those of fat or mucin, may fall into either class. See ``ThumbnailMask`` for the other
+    settings.
 
     Parameters
     ----------
@@ -40,13 +41,13 @@ class OtsuMask(ThumbnailMask):
     close
         Diameter in pixels of the disk that closes gaps in the tissue; odd, 1 for none.
     remove_pen
-        Whether green, blue, red and black pen is left out. By rules made for H&E: blue-green
-        stains would be taken for pen, and tissue under ink goes with it; so do dark folds.
+        Whether green, blue, red and black pen is excluded. The rules are for H&E: they take
+        blue-green stains for pen. They also exclude tissue under ink, and dark folds.
 
     Raises
     ------
     ConfigError
-        When a value is invalid, naming it.
+        If a value is invalid; the error names it.
 
     References
     ----------
@@ -65,15 +66,15 @@ class OtsuMask(ThumbnailMask):
         object.__setattr__(self, "median", odd("median", self.median, 255))
         object.__setattr__(self, "close", odd("close", self.close, 255))
         if not isinstance(self.remove_pen, bool):
-            raise ConfigError(f"mask.remove_pen={self.remove_pen!r}: must be true or false")
+            raise ConfigError(f"mask.remove_pen={self.remove_pen!r} is invalid; use true or false")
 
     def generate(self, source: WSIReader) -> Mask:
-        """The tissue of a slide: bool (h, w), stretched over its bounded area.
+        """Return the tissue of a slide: bool (h, w), stretched over its bounded area.
 
         Raises
         ------
         LimitError
-            When the thumbnail would be too large.
+            If the thumbnail has too many pixels.
         """
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
@@ -83,24 +84,24 @@ class OtsuMask(ThumbnailMask):
         lowest, highest = self.saturation
         threshold = min(max(otsu(saturation[~pen]), lowest), highest)
         tissue = close(saturation > threshold, self.close) & ~pen
-        # Twice: pen must not become tissue again as a hole in it.
+        # Removed again: pen inside tissue is a hole, which cleaning fills.
         return clean(tissue, min_tissue, min_hole) & ~pen
 
     def why_empty(self, source: WSIReader) -> str:
-        """Explain why a slide has no tissue, where pen removal is the reason."""
+        """Explain an empty mask if pen removal is the reason."""
         if not self.remove_pen:
             return ""
         share = replace(self, remove_pen=False).generate(source).mean()
         if not share:
             return ""
         return (
-            f"mask.remove_pen=true took all tissue, {share:.1%} of the slide, for pen: its rules"
+            f"mask.remove_pen=true removed all tissue ({share:.1%} of the slide) as pen; its rules"
             " are for H&E on bright glass; set mask.remove_pen=false"
         )
 
 
 def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
-    """The median-filtered saturation of RGB pixels, uint8 (h, w); 0 where they are nearly black."""
+    """Return the median-filtered saturation of RGB, uint8 (h, w); 0 for nearly black pixels."""
     import cv2
 
     hsv = to_hsv(pixels)
@@ -109,7 +110,7 @@ def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
 
 
 def otsu(values: npt.NDArray[np.uint8]) -> float:
-    """Return the value, 0 to 255, that separates values into the two most distant classes."""
+    """Return the threshold, 0 to 255, with the largest variance between the two classes."""
     import cv2
 
     if not values.size:

@@ -1,11 +1,13 @@
 """Pen marks on H&E slides, distinguished from tissue by colour.
 
-The bounds are read off real thumbnails. In OpenCV's HSV, H&E tissue has hues from 125
-(haematoxylin) over 170 (eosin) to about 5 (blood). No tissue is green or blue; in a thumbnail,
-hardly any is as saturated as red ink or as dark as black ink. Each ink has a *core*, colours that
-tissue does not have, and a *fringe*, colours that thin ink shares with tissue: a patch of fringe
-counts as pen only where a good part of it is core. So pale red ink far from a solid stroke stays,
-for it looks like eosin; and a dark fold of tissue goes, for it looks like black ink.
+The bounds are measured on real thumbnails. In OpenCV's HSV, H&E tissue has hues from 125
+(haematoxylin) over 170 (eosin) to about 5 (blood). No tissue is green or blue. In a thumbnail,
+hardly any tissue is as saturated as red ink or as dark as black ink.
+
+Each ink has a *core*, colours that tissue does not have, and a *fringe*, colours that thin ink
+shares with tissue. A patch of fringe counts as pen only if enough of it is core. So pale red ink
+far from a solid stroke stays, because it looks like eosin. A dark fold of tissue is removed,
+because it looks like black ink.
 """
 
 from __future__ import annotations
@@ -30,29 +32,29 @@ class Colour(NamedTuple):
 
 
 class Ink(NamedTuple):
-    """The colours that only this pen has, and those that it shares with tissue."""
+    """The colours of one ink: those that only it has, and those that it shares with tissue."""
 
     core: Colour
     fringe: Colour
 
 
 INKS = (
-    # Green and blue: the hue alone decides; over tissue thin ink turns dark and dull.
+    # Green and blue: the hue decides, because thin ink over tissue is dark and dull.
     Ink(Colour((35, 118), saturation=(20, 255)), Colour(saturation=(0, 75), value=(0, 140))),
     # Red: more saturated than eosin and blood.
     Ink(
         Colour((172, 8), saturation=(165, 255), value=(120, 255)),
         Colour((170, 8), saturation=(40, 255), value=(80, 255)),
     ),
-    # Black: darker than haematoxylin once averaged to a thumbnail's pixels.
+    # Black: darker than haematoxylin averaged to a thumbnail's pixels.
     Ink(Colour(value=(0, 80)), Colour(value=(0, 115))),
 )
 
 CORE_SHARE = 0.2
-"""The part of a patch that must be core for all of it to be taken for pen."""
+"""Minimum share of core in a patch that counts as pen."""
 
 HALO = 7
-"""How far pen bleeds into its neighbours' colours: the diameter of a disk, in thumbnail pixels."""
+"""Diameter of the disk by which pen is widened, in thumbnail pixels: ink tints its neighbours."""
 
 
 def pen_marks(pixels: Pixels, min_area: float) -> Mask:
@@ -63,7 +65,7 @@ def pen_marks(pixels: Pixels, min_area: float) -> Mask:
     pixels
         A thumbnail, uint8 RGB (h, w, 3).
     min_area
-        Marks of fewer pixels are not believed.
+        Marks of fewer pixels are ignored.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def pen_marks(pixels: Pixels, min_area: float) -> Mask:
 
 
 def _grown(core: Mask, patches: Mask, min_area: float) -> Mask:
-    """The core, and the whole of each patch that is core for a good part."""
+    """Return the core, and each whole patch with enough core."""
     import cv2
 
     core = remove_specks(core, min_area)

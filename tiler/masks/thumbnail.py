@@ -1,4 +1,4 @@
-"""The base class of masks from a thumbnail: its size, and the least areas in it."""
+"""The base class of masks from a thumbnail: the thumbnail's size and the minimum areas."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tiler.masks.checks import amount, positive, whole
 from tiler.protocols import Pixels, WSIReader
 
 MAX_PIXELS = 64_000_000
-"""The largest thumbnail: at 8 µm per pixel, a glass of 75 x 52 mm."""
+"""Maximum pixels of a thumbnail: at 8 µm per pixel, a glass of 75 x 52 mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailMask:
-    """The settings that masks from a thumbnail have in common.
+    """The common settings of masks from a thumbnail.
 
     Parameters
     ----------
     mpp
-        Microns per pixel of the thumbnail, and so of the mask; never finer than level 0.
+        Microns per pixel of the thumbnail and the mask; never finer than level 0.
     max_side
-        Where the slide's mpp is unknown: the longer side of the thumbnail in pixels, at most;
+        Maximum longer side of the thumbnail in pixels, for slides without mpp; the slide is
         never enlarged.
     min_tissue_mm2
-        Pieces of tissue with a smaller area, in mm², are dropped; None keeps all.
+        Pieces of tissue with a smaller area, in mm², are removed; None keeps all.
     min_tissue_fraction
         The same as a fraction of the thumbnail, for slides without mpp.
     min_hole_mm2
@@ -39,7 +39,7 @@ class ThumbnailMask:
     Raises
     ------
     ConfigError
-        When a value is invalid, naming it.
+        If a value is invalid; the error names it.
     """
 
     thresholds: ClassVar[bool] = True
@@ -65,7 +65,7 @@ class ThumbnailMask:
         Raises
         ------
         LimitError
-            When that is more than ``MAX_PIXELS``.
+            If the size has more than ``MAX_PIXELS`` pixels.
         """
         width, height = source.bounds.width, source.bounds.height
         wish = max(width, height) / self.max_side if source.mpp is None else self.mpp / source.mpp
@@ -76,22 +76,24 @@ class ThumbnailMask:
                 source.name,
                 f"mask.mpp={self.mpp:g} needs a thumbnail of {size.width}x{size.height}, more than"
                 f" {MAX_PIXELS:_} pixels",
-                fix=Fix("choose a larger mask.mpp", f"choose {type(self).__name__}(mpp=…) larger"),
+                fix=Fix(
+                    "choose a larger mask.mpp", f"choose a larger {type(self).__name__}(mpp=…)"
+                ),
             )
         return size
 
     def thumbnail(self, source: WSIReader, size: Size) -> Pixels:
-        """The slide's bounded area at a size.
+        """Return the slide's bounded area at a size.
 
         Raises
         ------
         ComponentError
-            When a user's reader returns something else.
+            If a user's reader returns something else.
         """
         return checked_pixels(source, "thumbnail", source.thumbnail(size), size)
 
     def least_areas(self, source: WSIReader, size: Size) -> tuple[float, float]:
-        """The least areas of tissue and of holes, in pixels of a thumbnail of ``size``."""
+        """Return the minimum areas of tissue and of holes, in pixels of a thumbnail of ``size``."""
         if source.mpp is None:
             tissue, hole, whole_area = self.min_tissue_fraction, self.min_hole_fraction, 1.0
         else:

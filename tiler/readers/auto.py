@@ -53,7 +53,7 @@ def open_slide(
     Raises
     ------
     OpenError
-        When no reader takes the file.
+        If no reader takes the file.
     """
     # Here, so that a process that only hands out work does not wait for them.
     import openslide

@@ -48,9 +48,9 @@ class ImageReader(LevelReader):
     OpenError
         When Pillow cannot read the file, or it is damaged.
     DepthError
-        When it has more than 8 bits per channel, or channels that are not grey or RGB.
+        If it has more than 8 bits per channel, or channels that are not grey or RGB.
     LimitError
-        When it has more than ``max_pixels``.
+        If it has more than ``max_pixels``.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ def check_read(slide: str, size: Size, scale: float, what: str) -> None:
     Raises
     ------
     LimitError
-        When that is more than ``MAX_READ_PIXELS``.
+        If that is more than ``MAX_READ_PIXELS``.
     """
     width, height = size.width * scale, size.height * scale
     if not width * height <= MAX_READ_PIXELS:

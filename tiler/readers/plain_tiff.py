@@ -28,9 +28,9 @@ def check_plain_tiff(path: Path, name: str) -> None:
     Raises
     ------
     DepthError
-        When its first image is not 8-bit grey or RGB, or one of several channels.
+        If its first image is not 8-bit grey or RGB, or one of several channels.
     OpenError
-        When it is damaged, or its first image is not the largest.
+        If it is damaged, or its first image is not the largest.
     """
     with closing(TileFile(path)) as file:
         try:

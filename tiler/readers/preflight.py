@@ -175,9 +175,9 @@ def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: st
     Raises
     ------
     OpenError
-        When its directories cannot be read, or its orientation is not 1.
+        If its directories cannot be read, or its orientation is not 1.
     DepthError
-        When its pixels are not 8-bit grey or RGB in one image.
+        If its pixels are not 8-bit grey or RGB in one image.
     """
     if pages is None:
         if vendor == _HAMAMATSU:  # beyond 4 GiB an NDPI is no regular TIFF

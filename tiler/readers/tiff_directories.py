@@ -67,7 +67,7 @@ def read_directories(file: TileFile, codes: Container[int]) -> Directories:
     Raises
     ------
     ValueError
-        When a directory or a value does not lie within the file, or is none; or when they are more
+        If a directory or a value does not lie within the file, or is none; or when they are more
         than any slide has.
     """
     source = _Source(file, codes)
@@ -115,7 +115,7 @@ def first_place(file: TileFile) -> int:
     Raises
     ------
     ValueError
-        When the file ends before that number.
+        If the file ends before that number.
     """
     return _Source(file, ()).first_place()
 

@@ -1,4 +1,4 @@
-"""The demo slide, which tiler draws itself, so that no download is needed."""
+"""The demo slide, which tiler draws, so that no download is needed."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from tiler.storage.destinations import destination_error, expanded, make_folder
 SIZE = Size(4864, 3584)
 MPP = 0.25
 _TILE = 256
-_BLOCK = 1024  # pixels painted at once: small, so that empty glass is skipped
-_STEP = 4  # downsample from level to level
-_PAINTER = "tiler demo slide, painter 1"  # raised when the picture changes: old files are redrawn
+_BLOCK = 1024  # pixels painted at once; small blocks skip empty glass
+_STEP = 4  # downsample between neighbouring levels
+_PAINTER = "tiler demo slide, painter 1"  # increment to redraw when the picture changes
 _PAINTERS = b"Aperio format, tiler demo slide, painter "  # of any version
 
 
 def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
-    """The demo slide ``<folder>/demo.svs``, drawn if it is not there yet.
+    """Return the demo slide ``<folder>/demo.svs``; draw it if it is missing.
 
     Parameters
     ----------
     folder
-        Where it is kept; created if need be.
+        The slide's folder; created if it is missing.
 
     Raises
     ------
     ConfigError
-        When another file has its name.
+        If the name belongs to another file.
     """
     path = make_folder(Path(expanded(folder))) / "demo.svs"
     if not _is_current(path):
         from filelock import FileLock
 
-        with FileLock(path.with_name(".demo.lock")):  # jobs that run at once may all need it
+        with FileLock(path.with_name(".demo.lock")):  # several jobs may draw it at once
             if not _is_current(path):
                 _refuse_to_replace(path)
                 write_demo_slide(path)
@@ -50,8 +50,8 @@ def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
 def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
     """Write a synthetic slide as a tiled pyramid that OpenSlide takes for an Aperio one.
 
-    Of level 0 one row of tiles is in memory at a time; each other level is kept whole until it is
-    written.
+    One row of tiles of level 0 is in memory at a time. Each other level stays in memory until it
+    is written.
 
     Parameters
     ----------
@@ -60,17 +60,17 @@ def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
     size
         Width and height of level 0 in pixels.
     mpp
-        The scale in the file, in microns per pixel; the magnification follows.
+        The scale in the file, in microns per pixel; it determines the magnification.
 
     Raises
     ------
     ConfigError
-        When the size is smaller than one tile.
+        If a side is shorter than one tile.
     DestinationError
-        When the file cannot be written; no part of it stays.
+        If the file cannot be written; no partial file stays.
     """
     if min(size) < _TILE:
-        raise ConfigError(f"size={tuple(size)}: a demo slide has at least {_TILE} pixels a side")
+        raise ConfigError(f"size={tuple(size)} is too small; use at least {_TILE} pixels per side")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         _write_pyramid(partial, size, mpp)
@@ -83,7 +83,7 @@ def write_demo_slide(path: Path, size: Size = SIZE, mpp: float = MPP) -> Path:
 
 
 def _write_pyramid(path: Path, size: Size, mpp: float) -> None:
-    """Write the levels one after the other, each reduced from the one before as that passes."""
+    """Write the levels in order; reduce each one while it is written to get the next."""
     import tifffile
 
     shapes = [size]
@@ -111,7 +111,7 @@ def _write_pyramid(path: Path, size: Size, mpp: float) -> None:
 
 
 def _painted(size: Size) -> Iterator[Pixels]:
-    """Level 0 in strips of one row of tiles."""
+    """Yield level 0 in strips of one row of tiles."""
     for top in range(0, size.height, _TILE):
         height = min(_TILE, size.height - top)
         lefts = range(0, size.width, _BLOCK)
@@ -120,18 +120,18 @@ def _painted(size: Size) -> Iterator[Pixels]:
 
 
 def _strips(picture: Pixels) -> Iterator[Pixels]:
-    """A picture in strips of one row of tiles."""
+    """Yield a picture in strips of one row of tiles."""
     for top in range(0, len(picture), _TILE):
         yield picture[top : top + _TILE]
 
 
 def _keeping_reduced(strips: Iterator[Pixels], below: Pixels) -> Iterator[Pixels]:
-    """Pass strips on, and fill ``below``, the next level, with their averages over 4 x 4."""
+    """Yield the strips, and write their averages over 4 x 4 into ``below``, the next level."""
     top = 0
     for strip in strips:
         height, width = strip.shape[0] // _STEP, strip.shape[1] // _STEP
         whole = strip[: height * _STEP, : width * _STEP]
-        # Sums over slices: a fifth of the time of mean() over the axes of blocks.
+        # Sums over slices take a fifth of the time of mean() over the axes of blocks.
         lines = np.add.reduce([whole[n::_STEP] for n in range(_STEP)], dtype=np.uint16)
         sums = np.add.reduce([lines[:, n::_STEP] for n in range(_STEP)])
         below[top : top + height] = np.rint(sums / _STEP**2)
@@ -140,7 +140,7 @@ def _keeping_reduced(strips: Iterator[Pixels], below: Pixels) -> Iterator[Pixels
 
 
 def _tiles(strips: Iterator[Pixels]) -> Iterator[Pixels]:
-    """Whole tiles of each strip, the last ones filled up with their own edge."""
+    """Yield whole tiles of each strip; pad the last ones by repeating their edge."""
     for strip in strips:
         height, width, _ = strip.shape
         rest = ((0, _TILE - height), (0, -width % _TILE), (0, 0))
@@ -150,7 +150,7 @@ def _tiles(strips: Iterator[Pixels]) -> Iterator[Pixels]:
 
 
 def _description(size: Size, shape: Size, mpp: float) -> str:
-    """Return the text by which OpenSlide recognises an Aperio slide and its scale."""
+    """Return the text from which OpenSlide recognises an Aperio slide and its scale."""
     return (
         f"Aperio format, {_PAINTER}\r\n{size.width}x{size.height} -> {shape.width}x{shape.height}"
         f" ({_TILE}x{_TILE}) JPEG Q=85|AppMag = {10 / mpp:g}|MPP = {mpp:g}"
@@ -158,15 +158,13 @@ def _description(size: Size, shape: Size, mpp: float) -> str:
 
 
 def _refuse_to_replace(path: Path) -> None:
-    """Refuse to draw over a file that is no demo slide."""
+    """Refuse to overwrite a file that is not a demo slide."""
     if os.path.lexists(path) and not (path.is_file() and _PAINTERS in path.read_bytes()):
-        raise ConfigError(
-            f"{path} is not a slide that tiler drew; move it away, or set another slides.folder"
-        )
+        raise ConfigError(f"{path} is not a demo slide; move it, or set another slides.folder")
 
 
 def _is_current(path: Path) -> bool:
-    """Return whether the file is there and was drawn by this painter."""
+    """Return whether the file exists and this version of the painter drew it."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

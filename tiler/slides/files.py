@@ -20,26 +20,26 @@ log = logging.getLogger("tiler")
 
 SLIDE_SUFFIXES = frozenset(
     {".avs", ".bif", ".czi", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif"}
-    | {".tiff", ".vms", ".vmu"}  # up to here the formats of OpenSlide 4.0.1
-    | {".btf", ".ptif", ".ptiff", ".qptiff", ".tf2", ".tf8"}  # other names of TIFFs
+    | {".tiff", ".vms", ".vmu"}  # the formats of OpenSlide 4.0.1 end here
+    | {".btf", ".ptif", ".ptiff", ".qptiff", ".tf2", ".tf8"}  # other suffixes of TIFFs
 )
-"""The file types that are slides in a folder. A file of another type must be named."""
+"""The file types that count as slides in a folder. Files of other types must be named."""
 
 _OF_SEVERAL = (".mrxs", ".vms", ".vmu")
-"""File types whose slides have other files that do not look like slides."""
+"""File types of slides with companion files that do not look like slides."""
 
 _MACS = "._"
-"""How names begin of what macOS writes beside files on disks of other systems."""
+"""Prefix of the files that macOS writes beside files on other file systems."""
 
 _KINDS_NAMED = 6
 _NAMED = 10
 
 
 class _Hit(NamedTuple):
-    """A slide, a place that cannot be looked at (``problem``), or a file that is passed over.
+    """A slide, an unreadable place (``problem``), or a file that is skipped (``passed_over``).
 
-    If one file has several names, the one with the fewest ``detours`` counts: no link, a link to a
-    file, a link to a folder.
+    Of several names of one file, the name with the fewest ``detours`` is used: no link (0), a link
+    to a file, a link to a folder.
     """
 
     path: Path
@@ -50,32 +50,32 @@ class _Hit(NamedTuple):
 
 
 def find_slides(paths: str | Sequence[str], strict: bool = False) -> list[SlideEntry]:
-    """Find all slides that files, folders and globs stand for, each once, in a stable order.
+    """Find the slides that files, folders and globs name, each once, in a stable order.
 
     Parameters
     ----------
     paths
-        One or many of: a file, taken as it is; a folder, searched with its subfolders, and those
-        behind links, for files with a slide's suffix and for DICOM slides without one; a glob,
-        ``**`` included, whose folders are searched, too. Hidden folders, and those that tiler
-        wrote a slide's tiles to, are not searched. ``~`` stands for a home folder.
+        One or several of: a file of any type; a folder; a glob, which may contain ``**``. Folders,
+        also those that a glob matches, are searched with their subfolders and links for files
+        with a slide's suffix, and for DICOM slides without suffix. Hidden folders, and folders
+        with a slide's tiles, are skipped. ``~`` stands for a home folder.
     strict
-        Refuse files and folders that are missing or cannot be looked at. Otherwise each becomes a
-        failed slide, so that the others are done.
+        Refuse files and folders that are missing or unreadable. Otherwise each becomes a failed
+        slide, and the other slides are tiled.
 
     Raises
     ------
     ConfigError
-        When one of them finds nothing, or for ``strict``.
+        If a path matches no slide, or ``strict`` refuses one.
     """
     patterns = [paths] if isinstance(paths, str) else list(paths)
     if not patterns:
-        raise ConfigError("slides.paths=[]: give a file, a folder, a glob, or a list of them")
+        raise ConfigError("slides.paths=[] is empty; use a file, a folder, a glob, or several")
     found: dict[str, SlideEntry] = {}
     passed_over: dict[str, Path] = {}
     for pattern in patterns:
         if not pattern:
-            raise ConfigError("slides.paths is empty: give a file, a folder or a glob")
+            raise ConfigError("slides.paths is empty; use a file, a folder or a glob")
         hits = sorted(_hits(pattern), key=lambda hit: (hit.detours, hit.path))
         new = {hit.real: hit for hit in reversed(hits) if not hit.passed_over}
         passed_over |= {hit.real: hit.path for hit in hits if hit.passed_over}
@@ -91,12 +91,12 @@ def find_slides(paths: str | Sequence[str], strict: bool = False) -> list[SlideE
 
 
 def refuse_missing(key: str, entries: Iterable[SlideEntry]) -> None:
-    """Refuse slides that are missing or cannot be looked at.
+    """Refuse slides that are missing or unreadable.
 
     Raises
     ------
     ConfigError
-        Naming them.
+        If there are any; the error names them.
     """
     problems = [problem for entry in entries if (problem := entry.problem or _missing(entry))]
     if problems:
@@ -114,7 +114,7 @@ def _missing(entry: SlideEntry) -> str:
 
 def _hits(pattern: str) -> Iterator[_Hit]:
     if "\0" in pattern:
-        raise ConfigError(f"slides.paths={pattern!r}: no path has a NUL in it")
+        raise ConfigError(f"slides.paths={pattern!r} contains NUL; remove it")
     path = Path(expanded(pattern))
     if _is_folder(path):
         yield from _searched(path)
@@ -162,12 +162,12 @@ def _entry(hit: _Hit, pattern: str) -> SlideEntry:
     home = expanded(head)
     if home != head:
         given = head + given.removeprefix(home.rstrip("/"))
-    problem = f"{given} cannot be looked at: {hit.problem}" if hit.problem else ""
+    problem = f"{given} cannot be read: {hit.problem}" if hit.problem else ""
     return SlideEntry(hit.path, given=given, problem=problem)
 
 
 def _tell_of_others(passed_over: Mapping[str, Path], found: Mapping[str, SlideEntry]) -> None:
-    """Log how many files of which types in the folders are neither slides nor parts of one."""
+    """Log the number of files of each type that belong to no slide."""
     taken = set(found)
     for entry in found.values():
         if entry.path.suffix.lower() in _OF_SEVERAL:
@@ -182,13 +182,13 @@ def _tell_of_others(passed_over: Mapping[str, Path], found: Mapping[str, SlideEn
         named = [f"{number} {kind}" for kind, number in kinds[:_KINDS_NAMED]]
         if others := sum(number for _, number in kinds[_KINDS_NAMED:]):
             named.append(f"{others} of other types")
-        log.info("%d file%s passed over: %s", count, "s" if count > 1 else "", ", ".join(named))
+        log.info("%d file%s skipped: %s", count, "s" if count > 1 else "", ", ".join(named))
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # the slide's row gives the reason
+    except OSError:  # the slide's row states the reason
         return False
 
 

@@ -1,7 +1,7 @@
-"""A synthetic H&E slide as a function of its pixels: any block can be painted by itself.
+"""A synthetic H&E slide as a function of pixel coordinates: each block is painted separately.
 
-Everything is decided by hashes of integer coordinates, so blocks agree where they meet. Pieces of
-tissue grow with the slide; nuclei and fibres keep their size in pixels of 0.25 µm.
+Hashes of integer coordinates determine all details, so neighbouring blocks fit together. Pieces of
+tissue scale with the slide; nuclei and fibres keep their size in pixels of 0.25 µm.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GLASS = 243.0
 
 _CELL = 36  # pixels between nuclei: 9 µm
 
-# The two pieces of tissue: centre, radii and tilt, in parts of the slide's width and height.
+# The two pieces of tissue: centre, radii and tilt, as fractions of the slide's width and height.
 _PIECES = ((0.36, 0.55, 0.25, 0.33, 0.35), (0.79, 0.44, 0.13, 0.27, -0.25))
 
 
@@ -33,7 +33,7 @@ def paint(box: Box, slide: Size) -> Pixels:
     Parameters
     ----------
     box
-        The block in level-0 pixels; it must lie inside the slide.
+        The block in level-0 pixels, inside the slide.
     slide
         The whole slide's size in pixels.
 
@@ -59,7 +59,7 @@ def paint(box: Box, slide: Size) -> Pixels:
 
 
 def _tissue(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> Floats:
-    """Return how much tissue there is at each pixel, 0 to 1: two ragged pieces with holes."""
+    """Return the amount of tissue at each pixel, 0 to 1: two ragged pieces with holes."""
     u = (x / slide.width).astype(np.float32)[None, :]
     v = (y / slide.height).astype(np.float32)[:, None]
     inside = np.full((len(y), len(x)), -1, np.float32)
@@ -68,7 +68,7 @@ def _tissue(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> 
         across = (du * np.cos(tilt) + dv * np.sin(tilt)) / radius_u
         down = (dv * np.cos(tilt) - du * np.sin(tilt)) / radius_v
         np.maximum(inside, 1 - across * across - down * down, out=inside)
-    if inside.max() < -0.75:  # too far out for the raggedness below, which adds 1.3 - 0.55 at most
+    if inside.max() < -0.75:  # beyond the ragged edge below, which extends by at most 1.3 - 0.55
         return np.zeros_like(inside)
     ragged = _noise(x, y, max(slide) // 9, 2) * 0.9 + _noise(x, y, max(slide) // 30, 3) * 0.4
     edge = np.clip((inside + ragged - 0.55) * 14, 0, 1)
@@ -77,7 +77,7 @@ def _tissue(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> 
 
 
 def _stained(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], tissue: Floats) -> Floats:
-    """Optical density (h, w, 3) of stroma and nuclei."""
+    """Return the optical density of stroma and nuclei, (h, w, 3)."""
     fibres = 0.5 * _noise(x, y * 4, 64, 6) + 0.5 * _noise(x, y, 23, 11)
     fine = _noise(x, y, 9, 7)
     patches = _noise(x, y, 520, 8)
@@ -88,7 +88,7 @@ def _stained(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], tissue: Floats)
 
 
 def _nuclei(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> Floats:
-    """Haematoxylin of the nuclei: one ellipse per cell of a jittered grid, dense in patches."""
+    """Return the haematoxylin of nuclei: one ellipse per cell of a jittered grid, in patches."""
     out = np.zeros((len(y), len(x)), np.float32)
     columns = np.arange(x[0] // _CELL - 1, x[-1] // _CELL + 2)
     rows = np.arange(y[0] // _CELL - 1, y[-1] // _CELL + 2)
@@ -116,7 +116,7 @@ def _nuclei(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> Floats:
 
 
 def _pen(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> Floats:
-    """A green stroke along the upper edge, streaky as felt tip is."""
+    """Return a green stroke along the upper edge, with the streaks of a felt tip."""
     u = (x / slide.width).astype(np.float32)
     middle = 0.085 + 0.035 * np.sin(9 * u)
     distance = np.abs((y / slide.height).astype(np.float32)[:, None] - middle)
@@ -128,7 +128,7 @@ def _pen(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], slide: Size) -> Flo
 
 
 def _noise(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], cell: int, seed: int) -> Floats:
-    """Smooth noise between 0 and 1: hashed values at the corners of cells, eased in between."""
+    """Return smooth noise from 0 to 1: hashed values at cell corners, interpolated between."""
     column, along = _eased(x, cell)
     row, down = _eased(y, cell)
     columns = np.arange(column.min(), column.max() + 2)
@@ -141,7 +141,7 @@ def _noise(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], cell: int, seed: 
 
 
 def _eased(at: npt.NDArray[np.int64], cell: int) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The cell of each coordinate, and how far into it, by a smooth step."""
+    """Return the cell of each coordinate, and its smooth-step position in the cell."""
     cell = max(1, cell)
     index = at // cell
     part = ((at - index * cell) / cell).astype(np.float32)
@@ -149,7 +149,7 @@ def _eased(at: npt.NDArray[np.int64], cell: int) -> tuple[npt.NDArray[np.int64],
 
 
 def _hashed(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], seed: int) -> Floats:
-    """A number from 0 to 1 for each pair of integers, by multiply and xor-shift."""
+    """Return a number from 0 to 1 for each pair of integers, by multiply and xor-shift."""
     mixed = x.astype(np.uint32) * np.uint32(0x9E3779B1)
     mixed = (
         mixed + y.astype(np.uint32) * np.uint32(0x85EBCA77) + np.uint32(seed * 0x27D4EB2F % 2**32)

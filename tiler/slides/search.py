@@ -1,4 +1,4 @@
-"""Search folders and globs: follow links, survive loops, and report what cannot be looked at."""
+"""Search folders and globs: follow links, detect loops, and report unreadable places."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tiler.storage.companions import has_file_type
 from tiler.storage.stored import StoredError, opened
 
 _RECORD, _BEGINS = "record.json", b'{"slide_id": '
-"""What tiler leaves in a folder with a slide's tiles, and how it begins."""
+"""The file that tiler writes into a folder with a slide's tiles, and its first bytes."""
 
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class FoundPath(NamedTuple):
-    """A file or folder that was found, or a folder that could not be looked at.
+    """A file or folder that was found, or an unreadable folder.
 
     Attributes
     ----------
     path
-        Spelled from where the search began.
+        The path, relative to the start of the search if that is relative.
     error
-        Why it could not be looked at.
+        The reason why it is unreadable; None if it is readable.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class FoundPath(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A folder and the files in it, or why it could not be listed.
+    """A folder and its files, or the reason why it is unreadable.
 
     Attributes
     ----------
     linked
-        Whether the way there leads through a link.
+        Whether the path to it contains a link.
     """
 
     folder: Path
@@ -52,9 +52,9 @@ class Listing(NamedTuple):
 
 
 def listings(top: Path) -> Iterator[Listing]:
-    """List a folder and all folders below it once each: real ones first, then those behind links.
+    """Yield a folder and all folders below it, each once: real ones first, then links.
 
-    Hidden folders, and folders that tiler wrote a slide's tiles to, are left out.
+    Hidden folders, and folders with a slide's tiles, are skipped.
     """
     seen: set[tuple[int, int]] = set()
     near, behind_links = deque([(top, False)]), deque[tuple[Path, bool]]()
@@ -82,14 +82,14 @@ def listings(top: Path) -> Iterator[Listing]:
 
 
 def matches(start: Path, parts: Sequence[str]) -> Iterator[FoundPath]:
-    """Find what a glob stands for.
+    """Find the files and folders that a glob matches.
 
     Parameters
     ----------
     start
-        The folder that it counts from.
+        The folder that the glob is relative to.
     parts
-        Its components; ``**`` stands for any number of folders.
+        The glob's path components; ``**`` matches any number of folders.
     """
     if not parts:
         yield FoundPath(start)
@@ -136,9 +136,9 @@ def _matches_below(top: Path, parts: Sequence[str]) -> Iterator[FoundPath]:
 
 
 def broken_link(entry: os.DirEntry[str]) -> OSError | None:
-    """Return why a link leads nowhere that may be one to a folder, as it has no file type.
+    """Return why a link without file type, which may name a folder, is broken.
 
-    None for links that lead somewhere, and for all other entries.
+    Return None for all other entries.
     """
     if has_file_type(entry.name):
         return None
@@ -157,12 +157,12 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads in a circle
+    except OSError:  # a loop of links
         return False
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether a path exists, or could: opening it then reports the reason."""
+    """Return whether a path may exist; for an unreadable one, the reader reports the reason."""
     try:
         path.lstat()
     except _NOT_THERE:
@@ -173,7 +173,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _is_output(folder: Path) -> bool:
-    """Return whether tiler wrote a slide's tiles to a folder."""
+    """Return whether a folder contains a slide's tiles by tiler."""
     try:
         with opened(folder / _RECORD, sys.maxsize) as (record, _):
             begins = record.read(len(_BEGINS))

@@ -1,4 +1,4 @@
-"""Slides from a CSV table, with settings for each."""
+"""Slides from a CSV table, with settings for each slide."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     Parameters
     ----------
     table
-        The file: UTF-8, with or without a byte-order mark. Column ``path`` names a slide's file,
-        counted from the table's own folder; ``slide_id``, if there is one, names it in outputs;
-        ``expected_sha256`` is compared with the file's own before it is read; a column that
-        begins with ``_`` goes into ``slides.csv``; any other is a configuration key, and a cell
-        that is not empty overrides it for that slide. ``mask.path`` counts from the table's
-        folder, too.
+        The file: UTF-8, with or without a byte-order mark. It has these columns:
+
+        - ``path``: the slide's file, relative to the table's folder.
+        - ``slide_id`` (optional): the slide's name in outputs.
+        - ``expected_sha256`` (optional): compared with the file's hash before the file is read.
+        - A name that begins with ``_``: copied into ``slides.csv``.
+        - Any other name: a configuration key, which a non-empty cell overrides for its slide.
+          ``mask.path`` is relative to the table's folder, too.
     strict
-        Refuse slides that are missing or cannot be looked at, instead of failing them one by one.
+        Refuse slides that are missing or unreadable. Otherwise each becomes a failed slide.
 
     Raises
     ------
     ConfigError
-        When the table cannot be used, with every offending line's number; or for ``strict``.
+        If the table is invalid, with the number of each invalid line; or if ``strict`` refuses
+        a slide.
     """
     source = Path(expanded(table))
     try:
@@ -49,11 +52,11 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     if "path" not in columns:
         names = ", ".join(name[:_LONGEST_NAME] for name in columns[:_MOST])
         raise ConfigError(
-            f"slides.table={table}: no column 'path'; it has {names}; rename"
+            f"slides.table={table}: the header has no column 'path' (it has: {names}); rename"
             " the column of slide files to 'path'"
         )
     if len(set(columns)) < len(columns):
-        raise ConfigError(f"slides.table={table}: a column stands twice in the header")
+        raise ConfigError(f"slides.table={table}: the header contains a column twice; remove one")
     entries: list[SlideEntry] = []
     problems: list[str] = []
     seen: dict[tuple[str, str], int] = {}
@@ -65,12 +68,12 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
             problems.append(f"line {line} has {len(row)} cells, the header {len(columns)}")
         elif (longest := max(map(len, row))) > _LONGEST_CELL:
             problems.append(
-                f"line {line} has a cell of {longest:,} characters; use at most {_LONGEST_CELL:,}"
+                f"line {line} has a cell of {longest:,} characters (at most {_LONGEST_CELL:,})"
             )
         elif not key[0]:
             problems.append(f"line {line} has no path")
         elif "\0" in key[0]:
-            problems.append(f"line {line}: path {key[0][:_LONGEST_NAME]!r} has a NUL in it")
+            problems.append(f"line {line}: path {key[0][:_LONGEST_NAME]!r} contains NUL")
         elif key in seen:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
@@ -80,24 +83,24 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
         more = [f"{len(problems) - _MOST} more mistakes"] if len(problems) > _MOST else []
         raise ConfigError(f"slides.table={table}: " + "; ".join([*problems[:_MOST], *more]))
     if not entries:
-        raise ConfigError(f"slides.table={table}: no slide in it")
+        raise ConfigError(f"slides.table={table}: there is no slide; add a line for each")
     if strict:
         refuse_missing(f"slides.table={table}", entries)
     return entries
 
 
 def _base(table: str) -> str:
-    """The folder of a table, as it was given."""
+    """Return the folder of a table, as the user wrote it."""
     return _kept_here(str(Path(table).parent), table)
 
 
 def _kept_here(path: str, given: str) -> str:
-    """A path that begins with ``~`` only where the given one does: Path makes ``~`` of ``./~``."""
+    """Return a path that keeps a leading ``./~``, which Path would shorten to ``~``."""
     return f"./{path}" if path.startswith("~") and not given.startswith("~") else path
 
 
 def _numbered_rows(text: str, table: str) -> list[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of its last line."""
+    """Return the rows that are not blank, each with the number of its last line."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
@@ -113,9 +116,9 @@ def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEn
     }
     if _MASK in overrides and "://" not in overrides[_MASK]:
         mask = overrides[_MASK]
-        if not mask.startswith("~"):  # else it counts from a home folder
+        if not mask.startswith("~"):  # otherwise it is relative to a home folder
             mask = _kept_here(str(Path(base, mask)), base)
-        overrides[_MASK] = json.dumps(mask)  # whose folders may look like YAML
+        overrides[_MASK] = json.dumps(mask)  # folder names may look like YAML
     path = folder / expanded(cells["path"])
     return SlideEntry(
         path,

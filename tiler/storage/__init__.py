@@ -1,1 +1,1 @@
-"""Files that tiler reads back or finds: sealed values, CSV text, companions, flushing to disk."""
+"""Files: sealed values, CSV text, a slide's companion files, destinations, flushing to disk."""

@@ -17,11 +17,11 @@ from tiler.protocols import SlideEntry
 log = logging.getLogger("tiler")
 
 _STUDY_TAG, _SERIES_TAG = b"\x20\x00\x0d\x00", b"\x20\x00\x0e\x00"
-"""StudyInstanceUID (0020,000D) and what follows it, SeriesInstanceUID: DICOM PS3.6."""
+"""StudyInstanceUID (0020,000D), and SeriesInstanceUID, which follows it: DICOM PS3.6."""
 
 _MARKER_AT, _MARKER = 128, b"DICM"
 _CLASS_TAG = b"\x02\x00\x02\x00UI"
-"""MediaStorageSOPClassUID (0002,0002), which is always written this way: PS3.10, 7.1."""
+"""MediaStorageSOPClassUID (0002,0002) in its only encoding: PS3.10, 7.1."""
 
 _WHOLE_SLIDE = b"1.2.840.10008.5.1.4.1.1.77.1.6"
 """The class of whole-slide images: PS3.4, B.5."""
@@ -51,11 +51,11 @@ def is_dicom_slide(path: Path) -> bool:
 
 
 def companions(path: Path) -> list[Path]:
-    """The files that a slide has beside the one that names it, in a stable order.
+    """Return the files of a slide in addition to its main file, in a stable order.
 
-    MIRAX keeps its pixels in a folder of its name, Hamamatsu's VMS and VMU in images whose names
-    begin with it, DICOM in a file for each level, whatever they are called. All other formats are
-    one file. Hidden files are the file manager's.
+    MIRAX keeps its pixels in a folder of the same name. Hamamatsu's VMS and VMU keep them in
+    images whose names begin with the slide's. DICOM has a file for each level, under any name.
+    All other formats are one file. Hidden files are ignored: file managers write them.
     """
     folder, stem = path.parent, path.stem.lower()
     found: Iterator[os.DirEntry[str]]
@@ -69,7 +69,7 @@ def companions(path: Path) -> list[Path]:
             series = _series(path) if may_be_dicom(path.name) else None
             if not series:
                 return []
-            # OpenSlide looks into every file of the folder, too.
+            # OpenSlide also reads every file of the folder.
             found = (file for file in _files(folder, lambda name: True) if _series(file) == series)
     return sorted(other for file in found if (other := folder / file.name) != path)
 
@@ -77,7 +77,7 @@ def companions(path: Path) -> list[Path]:
 def one_per_series(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
     """Keep the first file of each DICOM series: OpenSlide opens the whole slide from any of them.
 
-    The files of a slide lie in one folder.
+    All files of a slide are in one folder.
     """
     first: dict[tuple[str, bytes], SlideEntry] = {}
     left_out: Counter[Path] = Counter()
@@ -98,16 +98,16 @@ def one_per_series(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
 
 
 def _files(folder: Path, fits: Callable[[str], bool]) -> Iterator[os.DirEntry[str]]:
-    """The regular files in a folder whose names, in lower case, fit."""
+    """Return the regular files in a folder whose lower-case names match."""
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
-    except OSError:  # no such folder: opening the slide reports it
+    except OSError:  # no such folder: the reader reports it
         return
     for entry in entries:
         if entry.name.startswith(".") or not fits(entry.name.lower()):
             continue
-        with suppress(OSError):  # a link that leads in a circle
+        with suppress(OSError):  # a loop of links
             if entry.is_file():
                 yield entry
 
@@ -116,7 +116,7 @@ def _series(file: Path | os.DirEntry[str]) -> bytes | None:
     """Return the series of a DICOM slide's file, empty if unknown; None for other files."""
     try:
         facts = file.stat()
-        if not stat.S_ISREG(facts.st_mode):  # to open a pipe would wait for ever
+        if not stat.S_ISREG(facts.st_mode):  # opening a pipe would block
             return None
         return _series_of(os.fspath(file), facts.st_size, facts.st_mtime_ns, facts.st_ino)
     except (OSError, ValueError):  # ValueError: a name with a NUL
@@ -125,7 +125,7 @@ def _series(file: Path | os.DirEntry[str]) -> bytes | None:
 
 @lru_cache(_REMEMBERED)  # each slide in a folder needs the series of all files there
 def _series_of(path: str, *state: int) -> bytes | None:
-    """The series in a file's first bytes: to open it by OpenSlide would take milliseconds."""
+    """Return the series from a file's first bytes: opening it in OpenSlide takes milliseconds."""
     with Path(path).open("rb") as file:
         head = file.read(_MARKER_AT + len(_MARKER))
         if not head.endswith(_MARKER) or len(head) < _MARKER_AT + len(_MARKER):
@@ -137,14 +137,14 @@ def _series_of(path: str, *state: int) -> bytes | None:
     at = head.find(_STUDY_TAG)
     while at >= 0:
         after = at + 8 + len(_uid(head, at))
-        if head.startswith(_SERIES_TAG, after):  # others are of slides that this one refers to
+        if head.startswith(_SERIES_TAG, after):  # later ones name slides that this one refers to
             return _uid(head, after)
         at = head.find(_STUDY_TAG, at + 1)
     return b""
 
 
 def _uid(head: bytes, at: int) -> bytes:
-    """The value of a tag, with or without its value representation (PS3.5, 7.1)."""
+    """Return the value of a tag, with or without its value representation (PS3.5, 7.1)."""
     length_at = at + 6 if head.startswith(b"UI", at + 4) else at + 4
     length = int.from_bytes(head[length_at : length_at + 2], "little")
     return head[at + 8 : at + 8 + length]

@@ -1,4 +1,4 @@
-"""CSV tables as text (RFC 4180) that any reader reads back, and that no terminal obeys."""
+"""CSV tables as text (RFC 4180), safe to parse and safe to show in a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> st
     Control characters in texts are written as ``\x1b``; tabs and line ends are quoted.
     """
     lines: list[str] = []
-    # Lines end in \n; but only with \r\n as their end does Python before 3.13 quote a \r in a cell.
+    # Python before 3.13 quotes a \r in a cell only if lines end in \r\n; the output has \n.
     lined = SimpleNamespace(write=lambda line: lines.append(visible(line[:-2])))
     writer = csv.writer(lined, lineterminator="\r\n")
     writer.writerow(columns)

@@ -12,15 +12,15 @@ from tiler.errors import ConfigError, DestinationError, Fix
 
 
 def check_writable(path: Path) -> None:
-    """Refuse an output path where something else than a regular file is.
+    """Refuse an output path that is anything but a regular file.
 
-    It would be replaced, or lead elsewhere: whoever named it may not know what it is. Folders that
-    the user names may be links; files, and folders that tiler names (``own_folder``), may not.
+    Writing would replace it, or write to another place. Folders that the user names may be links;
+    files, and folders that tiler names (``own_folder``), may not.
 
     Raises
     ------
     DestinationError
-        When there is a link, a folder, a FIFO, a socket or a device.
+        If the path is a link, a folder, a FIFO, a socket or a device.
     """
     try:
         mode = path.lstat().st_mode
@@ -44,15 +44,15 @@ _KINDS = {
 
 
 def own_folder(folder: Path) -> Path:
-    """A folder that tiler names itself, and so never a link to another one.
+    """Return a folder that tiler names, if it is not a link to another one.
 
     Raises
     ------
     ConfigError
-        When it is a link: writes and removals could lead anywhere.
+        If the folder is a link: writes and removals would affect another place.
     """
     if folder.is_symlink():
-        raise ConfigError(f"{folder} is a symbolic link; tiler only writes real folders")
+        raise ConfigError(f"{folder} is a symbolic link; replace it by a real folder")
     return folder
 
 
@@ -62,48 +62,50 @@ def make_folder(folder: Path) -> Path:
     Raises
     ------
     DestinationError
-        When it cannot be created.
+        If the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise destination_error(error, folder) from error
-    except ValueError as error:  # a name with NUL in it
+    except ValueError as error:  # a name that contains NUL
         raise destination_error(OSError(errno.EINVAL, str(error)), folder) from error
     return folder
 
 
 def expanded(path: str) -> str:
-    """A path whose ``~`` stands for a home folder; that of a user who does not exist stays."""
+    """Return a path with its ``~`` expanded; the ``~`` of an unknown user stays."""
     return os.path.expanduser(path)  # noqa: PTH111  a Path would take ./~ for a home folder
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of ``name`` in ``folder``.
+    """Return the path of ``name`` in ``folder``.
 
     Raises
     ------
     ConfigError
-        When it is not one plain name, and so could lead out of ``folder``.
+        If ``name`` is not one plain name, which could lead out of ``folder``.
     """
     return folder / plain_name(folder, name)
 
 
 def plain_name(folder: Path, name: str) -> str:
-    """Return a name of an output, if it is one plain name.
+    """Return the name of an output if it is one plain name.
 
     Raises
     ------
     ConfigError
-        When it could lead out of ``folder``.
+        If the name could lead out of ``folder``.
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise ConfigError(f"{name!r} is not a plain name for an output in {folder}")
+        raise ConfigError(
+            f"{name!r} is not a plain name for an output in {folder}; use a name without /"
+        )
     return name
 
 
 def destination_error(error: OSError, path: Path) -> DestinationError:
-    """Say that ``path`` cannot be written, why, and what room is left."""
+    """Return the error for a failed write of ``path``, with its reason and the free space."""
     name = errno.errorcode.get(error.errno or 0, "OSError")
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_among(path)):
         what = f"{file} is not a folder ({name})"
@@ -112,19 +114,19 @@ def destination_error(error: OSError, path: Path) -> DestinationError:
             fix=Fix("set out to a folder or to a new name", "choose a folder or a new name"),
         )
     what = f"{error.strerror or error} ({name}) writing {path}{_room(path)}"
-    if limit := machine_limit(error):  # the destination is not at fault
+    if limit := machine_limit(error):  # the destination works
         return DestinationError(f"{what}; {limit}")
     return DestinationError(
         what,
         fix=Fix(
-            "the run stops here: mend the destination and run again to resume",
-            "choose a folder that can be written",
+            "repair the destination and run again to resume",
+            "choose a writable folder",
         ),
     )
 
 
 def _file_among(path: Path) -> Path | None:
-    """Find what is no folder among a path and its parents."""
+    """Return the first of a path and its parents that exists and is not a folder."""
     return next((place for place in (path, *path.parents) if _is_file(place)), None)
 
 
@@ -136,13 +138,13 @@ def _is_file(path: Path) -> bool:
 
 
 def is_full(error: DestinationError) -> bool:
-    """Return whether a destination has no room left, by its size or by a quota."""
+    """Return whether a destination is full, by its size or by a quota."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _room(path: Path) -> str:
-    """Free bytes and inodes of the file system that holds ``path``, as far as it says."""
+    """Return the free bytes and inodes of the file system of ``path``, if known, as text."""
     if not hasattr(os, "statvfs"):
         return ""
     for folder in path.parents:

@@ -1,4 +1,4 @@
-"""Text that may leave tiler: without secrets, and without characters that a terminal obeys."""
+"""Text that is safe to show: without secrets and without control characters."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from functools import cache
 from typing import Any
 
 MASK = "***"
-"""Stands for a secret."""
+"""The replacement for a secret."""
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
-"""C0 and C1 controls but tabs and line ends; line separators; overrides of the text direction."""
+"""C0 and C1 controls except tabs and line ends; line separators; text direction overrides."""
 
 _NAMES = (
     r"(?:pass(?:word|wd|phrase)|pwd|secrets?|tokens?|credentials?|authorization|signature"
     r"|(?:api|access|account|private|secret)[-_]?keys?(?:[-_]id)?)"
 )
 _SECRET_KEY = re.compile(f".*{_NAMES}", re.IGNORECASE)
-# Possessive, so that text without an @ takes linear time. A password may contain a slash, but
-# HOST:PORT/… is none.
+# Possessive quantifiers: text without an @ takes linear time. A password may contain a slash, but
+# HOST:PORT/… contains no password.
 _PASSWORD = re.compile(r"(://[^\s:/@]*+:)(?!\d*/)[^\s@]{1,1000}+(?:@[^\s@/]*+(?=@))*(?=@)")
 _TOKEN = re.compile(r"(://)[^\s:/?#@'\"]++(?=@)")
 _VALUE = re.compile(
@@ -34,8 +34,8 @@ _HINTS = re.compile("[=:]")
 def masked(text: str) -> str:
     """Return text with ``***`` for the secrets in it.
 
-    A secret is what stands before the ``@`` of a URL, but for a user's name before a password, and
-    the value of a name such as ``password``, ``token`` or ``api_key``.
+    Secrets are the text before the ``@`` of a URL, without a user's name before a password, and the
+    value of a name such as ``password``, ``token`` or ``api_key``.
     """
     if "@" in text:
         text = _TOKEN.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1{MASK}", text))
@@ -43,7 +43,7 @@ def masked(text: str) -> str:
 
 
 def _without_value(found: re.Match[str]) -> str:
-    quote = "" if found[2] == "=" else '"'  # of YAML and JSON, where a plain * begins an alias
+    quote = "" if found[2] == "=" else '"'  # in YAML and JSON, where a plain * begins an alias
     return f"{found[1]}{found[2]}{quote}{MASK}{quote}"
 
 
@@ -71,14 +71,14 @@ def _names_secret(key: str) -> bool:
 
 
 def has_mask(value: Any) -> bool:
-    """Return whether a plain value is, or lists, text with a secret masked in it."""
+    """Return whether a plain value is, or contains, text with a masked secret."""
     if isinstance(value, list):
         return any(map(has_mask, value))
     return isinstance(value, str) and (value == MASK or f"{MASK}@" in value or f"={MASK}" in value)
 
 
 def visible(text: str) -> str:
-    r"""Return text with control characters written out, such as ``\x1b`` and ``\u202e``."""
+    r"""Return text with control characters escaped, such as ``\x1b`` and ``\u202e``."""
     return CONTROL.sub(_written_out, text)
 
 
@@ -88,7 +88,7 @@ def _written_out(found: re.Match[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return text as people may see it: ``masked`` and ``visible``."""
+    """Return text that is safe to show: ``masked`` and ``visible``."""
     return visible(masked(text))
 
 

@@ -1,7 +1,7 @@
-"""Reading what tiler wrote earlier: anybody may have changed it since, so nothing is trusted.
+"""Safe reading of files that tiler wrote earlier: others may have changed them since.
 
-Opening never follows a link and never waits, sizes are bounded, and JSON is plain: finite numbers,
-whole ones of 64 bits, text that can be written again, and no deep nesting.
+Opening never follows a link and never blocks, and sizes are bounded. JSON is plain: finite numbers,
+whole numbers of 64 bits, text that can be written again, and no deep nesting.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_JSON = 64 << 20
-"""Bytes of a file that describes a run or a sweep: 100,000 slides take half of it."""
+"""Maximum bytes of a file that describes a run or a sweep; 100,000 slides need half of it."""
 
 MAX_TABLE = 1 << 30
-"""Bytes of a table: of a slide's tiles, of a run's slides, or of a sweep."""
+"""Maximum bytes of a table: a slide's tiles, a run's slides, or a sweep."""
 
 _MODE = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
@@ -34,27 +34,27 @@ _SEAL_BYTES = len(_SEAL % bytes(64))
 
 
 class StoredError(ValueError):
-    """A stored file cannot be used; the text says why, without the path."""
+    """A stored file is unusable; the text states the reason, without the path."""
 
 
 @contextmanager
 def opened(path: Path, max_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular file of bounded size; the file, and its size in bytes.
+    """Open a regular file of bounded size; yield the file and its size in bytes.
 
     Raises
     ------
     FileNotFoundError
-        When there is nothing of that name.
+        If the path does not exist.
     StoredError
-        When it is a link, a folder, a device or a FIFO, is too large, or cannot be read.
+        If the path is a link, a folder, a device or a FIFO, is too large, or is unreadable.
     """
     try:
-        if path.is_symlink():  # O_NOFOLLOW has another errno on every system, and Windows has none
+        if path.is_symlink():  # O_NOFOLLOW: its errno varies, Windows has none
             raise StoredError("is a symbolic link")
         handle = os.open(path, _MODE)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: of a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         raise _unreadable(error) from error
     facts, why = os.fstat(handle), ""
     if not stat.S_ISREG(facts.st_mode):
@@ -80,7 +80,7 @@ def read_json(path: Path, max_bytes: int = MAX_JSON) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, StoredError
-        As ``opened``; also when the file contains no plain JSON object.
+        See ``opened``; also if the file contains no plain JSON object.
     """
     return _object(read_regular(path, max_bytes))
 
@@ -91,12 +91,12 @@ def parse_json(data: bytes) -> Any:
     Raises
     ------
     StoredError
-        When it is invalid, too deep, or has numbers or text that cannot be written again.
+        If the JSON is invalid, too deep, or has numbers or text that cannot be written again.
     """
     try:
         text = data.decode(errors="surrogateescape")
         content = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
-        if "\\u" in text:  # escapes can make surrogates that stand for no byte
+        if "\\u" in text:  # escapes can produce surrogates that represent no byte
             json.dumps(content, ensure_ascii=False).encode(errors="surrogateescape")
     except StoredError:
         raise
@@ -118,7 +118,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def sealed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """A JSON object, less its last brace, with the SHA-256 of all of that as its last member."""
+    """Return a JSON object whose last member is the SHA-256 of the text before it."""
     total = sha256()
     for chunk in chunks:
         total.update(chunk)
@@ -127,12 +127,12 @@ def sealed(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def read_sealed(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Read what ``sealed`` made; its checksum is tested before any of it is held in memory.
+    """Read the output of ``sealed``; check the checksum before loading the content.
 
     Raises
     ------
     FileNotFoundError, StoredError
-        As ``read_json``; also when the checksum is missing or wrong.
+        See ``read_json``; also if the checksum is missing or wrong.
     """
     with opened(path, max_bytes) as (file, size):
         rest, total = size - _SEAL_BYTES, sha256()

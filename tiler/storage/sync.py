@@ -1,4 +1,4 @@
-"""Flushing what was written to the disk."""
+"""Flush written files to the disk."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tiler.files import sync_one
 from tiler.storage.destinations import destination_error
 
 _FEW = 4
-"""So many files are flushed one by one as fast as a whole file system: 8 ms on ext4."""
+"""Number of files that take as long one by one as a whole file system: 8 ms on ext4."""
 
 _OTHERS = 64 << 20
-"""Bytes that others may have waiting for the disk, for the whole file system to be flushed."""
+"""Flush the whole file system only if at most so many bytes of others wait for the disk."""
 
 _AT_ONCE = 32
-"""Files flushed at the same time share journal commits: 2000 take 0.3 s, one by one 7 s."""
+"""Files flushed at once, which share journal commits: 2000 take 0.3 s, one by one 7 s."""
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush everything below a folder to the disk, in whichever way is the cheaper one.
+    """Flush everything below a folder to the disk, in the cheaper of two ways.
 
     ``syncfs`` (Linux) flushes the folder's whole file system in one call: 20 to 80 ms for a
-    thousand files, but it waits for what everybody else has written, and nothing interrupts it.
-    Where much of that waits for the disk, each file and folder is flushed by itself.
+    thousand files. But it waits for the data of all other processes, without interruption. If
+    much of their data waits for the disk, each file and folder is flushed separately.
 
     Raises
     ------
     DestinationError
-        When they cannot be flushed.
+        If flushing fails.
     """
     paths, size = [folder], 0
     for entry in _below(folder):
@@ -51,7 +51,7 @@ def sync_tree(folder: Path) -> None:
             for _ in pool.map(_sync, paths):
                 pass
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait
 
 
 def _below(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -70,12 +70,12 @@ def _below(folder: Path) -> Iterator[os.DirEntry[str]]:
 def _sync(path: Path) -> None:
     if os.name != "nt":
         sync_one(path, os.O_RDONLY)
-    elif path.is_file():  # Windows cannot open a folder, and flushes what it may write
+    elif path.is_file():  # Windows cannot open a folder, and flushes only writable files
         sync_one(path, os.O_RDWR)
 
 
 def _waiting() -> float:
-    """Bytes that wait for any disk of this machine; endless where the system does not say."""
+    """Return the bytes that wait for all disks of this machine; infinity if unknown."""
     total = float("inf")
     if sys.platform.startswith("linux"):
         with suppress(OSError, ValueError, KeyError):

@@ -31,7 +31,7 @@ class JsonlTracker:
     Raises
     ------
     ConfigError
-        When the path is empty, or the file contains anything but lines of JSON: a line of JSON in a
+        If the path is empty, or the file contains anything but lines of JSON: a line of JSON in a
         script is a command.
     """
 

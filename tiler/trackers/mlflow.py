@@ -41,7 +41,7 @@ class MlflowTracker:
     Raises
     ------
     ConfigError
-        When the extra ``tiler[mlflow]`` is not installed.
+        If the extra ``tiler[mlflow]`` is not installed.
     """
 
     def __init__(self, uri: str, experiment: str) -> None:

@@ -45,7 +45,8 @@ def check_choices(
             # A file of the same group is an option that another one is made from.
             if group and str(default.parent).rpartition("/")[0] != group:
                 chosen[group, str(default.parent), str(default.package)].append(option)
-        for (group, _, _), options in chosen.items():
+        for (group, _, _), listed in chosen.items():
+            options = list(dict.fromkeys(listed))  # `+exporter=[csv]` repeats the default option
             if len(options) > 1 and not group.startswith("hydra/"):
                 raise ConfigError(
                     f"{group}=[{','.join(options)}]: the group takes one option; choose"

@@ -112,7 +112,7 @@ def codestream(data: bytes) -> Codestream:
     Raises
     ------
     ValueError
-        When a part of it is missing or contradicts another.
+        If a part of it is missing or contradicts another.
     """
     if not data.startswith(START):
         start = data.find(b"jp2c" + START) + 4

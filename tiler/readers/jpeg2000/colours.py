@@ -15,7 +15,7 @@ def has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
     Raises
     ------
     ValueError
-        When they are, and must not be; or in a way that is not known.
+        If they are, and must not be; or in a way that is not known.
     """
     if not data.startswith(b"\xff\x4f\xff\x51"):
         if allowed:

@@ -47,7 +47,7 @@ def decode(data: bytes, out: Pixels) -> Pixels:
     Raises
     ------
     ValueError, RuntimeError
-        When it is damaged, or of another size or depth.
+        If it is damaged, or of another size or depth.
     """
     stream = codestream(data)
     _check_size(stream, Size(out.shape[1], out.shape[0]))

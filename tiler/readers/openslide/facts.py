@@ -47,7 +47,7 @@ def facts_of(
     Raises
     ------
     ValueError
-        When its bounds or its background are no numbers.
+        If its bounds or its background are no numbers.
     """
     properties = _properties(slide)
     scale = _scale(properties, description, Size(*slide.dimensions))

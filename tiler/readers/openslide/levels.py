@@ -32,7 +32,7 @@ def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
     Raises
     ------
     ValueError
-        When the first of them is not the largest.
+        If the first of them is not the largest.
     """
     sizes = [Size(*size) for size in slide.level_dimensions]
     for size in sizes:

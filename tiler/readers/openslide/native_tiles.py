@@ -114,7 +114,7 @@ def native_tiles(
     Raises
     ------
     OpenError
-        When a tile is damaged and it is not known in which level it is shown.
+        If a tile is damaged and it is not known in which level it is shown.
     """
     levels = level_pages(pages, vendor) if vendor in _PLAIN_VENDORS else []
     sizes, downsamples = [Size(*size) for size in slide.level_dimensions], slide.level_downsamples

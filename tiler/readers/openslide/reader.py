@@ -57,7 +57,7 @@ class OpenSlideReader(LevelReader):
     OpenError
         When OpenSlide cannot open the file.
     LimitError
-        When the slide or its own tiles are larger than allowed.
+        If the slide or its own tiles are larger than allowed.
     """
 
     def __init__(

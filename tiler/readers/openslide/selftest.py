@@ -26,7 +26,7 @@ def check_openslide() -> None:
     Raises
     ------
     EnvironmentRefusedError
-        When the pixels that come back are not the ones that were written, or no file can be
+        If the pixels that come back are not the ones that were written, or no file can be
         written for it.
     """
     expected = _pattern()

@@ -92,9 +92,9 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
     Raises
     ------
     UnfitError
-        When the reader does not support the file, with the reason.
+        If the reader does not support the file, with the reason.
     OpenError
-        When it has no image of that number.
+        If it has no image of that number.
     """
     path, slide = request.path, request.slide
     with closing(TileFile(path)) as file:

@@ -98,7 +98,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
     Raises
     ------
     OpenError
-        When a later page is larger, so that the first one is not the slide.
+        If a later page is larger, so that the first one is not the slide.
     """
     images = [_image(number, number, tags) for number, tags in enumerate(pages)]
     largest = choose_image(images, None, slide)
@@ -131,7 +131,7 @@ def notes_for_openslide(
     Raises
     ------
     OpenError
-        When another image is larger, or ``series`` names another one.
+        If another image is larger, or ``series`` names another one.
     """
     if pages and vendor in (_GENERIC, *_LARGEST_FIRST):
         images = images_in(pages) if vendor == _GENERIC else [first_image(pages, slide)]
@@ -184,7 +184,7 @@ def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) ->
     Raises
     ------
     OpenError
-        When no image has that number, with those that there are.
+        If no image has that number, with those that there are.
     """
     if series is None:
         first, *others = images

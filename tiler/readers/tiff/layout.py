@@ -99,7 +99,7 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
     Raises
     ------
     UnfitError
-        When they are not 8-bit RGB in a known coding, with the reason.
+        If they are not 8-bit RGB in a known coding, with the reason.
     """
 
     def number(tag: int, default: int | None = None) -> int:
@@ -152,7 +152,7 @@ def check_limits(
     Raises
     ------
     LimitError
-        When level 0, or a native tile of any level, is larger.
+        If level 0, or a native tile of any level, is larger.
     """
     width, height = levels[0].size
     if width * height > max_pixels:

@@ -74,7 +74,7 @@ def ome_images(description: str) -> list[OmeImage]:
     Raises
     ------
     OmeError
-        When it is not well-formed. A document type is refused: OME-XML needs none, and its
+        If it is not well-formed. A document type is refused: OME-XML needs none, and its
         entities may expand without end.
     """
     text = _without_comments(description)

@@ -84,7 +84,7 @@ class PageTiles:
         Raises
         ------
         NativeTileError
-            When they are damaged.
+            If they are damaged.
         """
         for plane in self.planes:
             if self.check is None or plane.sparse[tile]:

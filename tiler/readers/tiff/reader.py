@@ -68,11 +68,11 @@ class TiffReader(LevelReader):
     Raises
     ------
     UnfitError
-        When the reader does not support the file, with the reason; OpenSlide may read it.
+        If the reader does not support the file, with the reason; OpenSlide may read it.
     OpenError
-        When the file is missing, or contains no tile of a level.
+        If the file is missing, or contains no tile of a level.
     LimitError
-        When the slide or its own tiles are larger than allowed.
+        If the slide or its own tiles are larger than allowed.
     """
 
     def __init__(
@@ -202,9 +202,9 @@ class TiffReader(LevelReader):
         Raises
         ------
         SlideError
-            When the box is not just one JPEG tile of level 0.
+            If the box is not just one JPEG tile of level 0.
         ReadError
-            When the tile's bytes cannot be read.
+            If the tile's bytes cannot be read.
         """
         native = self._levels[0]
         tile, downsample = tile_at(native, location, shape), resolution.downsample(self)
@@ -230,7 +230,7 @@ def vouch(path: str | Path) -> str | None:
     Raises
     ------
     OpenError, LimitError
-        When nothing should read it.
+        If nothing should read it.
     """
     try:
         TiffReader(path).close()

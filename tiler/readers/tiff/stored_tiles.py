@@ -49,7 +49,7 @@ class StoredTiles:
         Raises
         ------
         DamagedTileError
-            When it cannot be read or decoded.
+            If it cannot be read or decoded.
         """
         level, tile = key
         try:

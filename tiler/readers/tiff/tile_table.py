@@ -140,7 +140,7 @@ def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
     Raises
     ------
     ValueError
-        When one is missing or contains no file positions.
+        If one is missing or contains no file positions.
     """
     return _numbers(tags, OFFSETS), _numbers(tags, BYTE_COUNTS)
 
