@@ -807,7 +807,10 @@ class TestSettings:
             (lambda: HsvMask(max_side=0), r"mask\.max_side=0"),
             (lambda: HsvMask(min_tissue_mm2=-0.1), r"mask\.min_tissue_mm2=-0\.1.*null"),
             (lambda: OtsuMask(min_hole_mm2=float("inf")), r"mask\.min_hole_mm2=inf"),
-            (lambda: OtsuMask(min_tissue_fraction=1.5), r"mask\.min_tissue_fraction=1\.5.*from 0 to 1"),
+            (
+                lambda: OtsuMask(min_tissue_fraction=1.5),
+                r"mask\.min_tissue_fraction=1\.5.*from 0 to 1",
+            ),
             (lambda: OtsuMask(min_hole_fraction="x"), r"mask\.min_hole_fraction='x'"),
             (lambda: OtsuMask(saturation=(40, 15)), r"mask\.saturation=\[40, 15\]"),
             (lambda: OtsuMask(saturation=40), r"mask\.saturation=40 is invalid; use a pair"),

@@ -1,4 +1,4 @@
-"""Area averaging: the one resize. Each output pixel is the mean of what it covers."""
+"""Area averaging, the only resize: each output pixel is the mean of its footprint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 
-_ROWS_AT_ONCE = 64  # of the result: what is summed up for them stays in the processor's cache
+_ROWS_AT_ONCE = 64  # rows of the result at once: their sums fit into the processor's cache
 
 
 def area_mean(
@@ -16,15 +16,15 @@ def area_mean(
 ) -> Pixels:
     """Reduce pixels by averaging over the exact, fractional footprint of each output pixel.
 
-    Output pixel (i, j) covers ``left + i * scale_x`` to ``left + (i + 1) * scale_x`` across, and
-    likewise down, in pixels of the input; the result is rounded to the nearest integer.
+    Output pixel (i, j) covers ``left + i * scale_x`` to ``left + (i + 1) * scale_x`` across, in
+    pixels of the input, and likewise down. The result is rounded to the nearest integer.
 
     Parameters
     ----------
     pixels
         uint8 (h, w, 3), large enough for every footprint.
     left, top
-        Where the first footprint begins, in pixels of the input.
+        Corner of the first footprint, in pixels of the input.
     scale_x, scale_y
         Input pixels per output pixel.
     shape
@@ -50,13 +50,13 @@ def area_mean(
 def _shares(
     start: float, scale: float, count: int, length: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Return the lines of ``length`` under each of ``count`` stretches, and the share of each.
+    """Return the rows or columns under each of ``count`` footprints, and their weights.
 
     Returns
     -------
     tuple
-        Both (K, count), K the most lines that a stretch touches: the lines' numbers, and shares
-        that add up to 1 for every stretch; lines that it does not touch have a share of 0.
+        Indices and weights, both (K, count); K is the largest number of lines that a footprint
+        touches. The weights of a footprint sum to 1; lines that it does not touch have 0.
     """
     edges = np.clip(start + scale * np.arange(count + 1), 0, length)
     first = np.minimum(edges[:-1].astype(np.intp), length - 1)
@@ -70,11 +70,14 @@ def _shares(
 def _weighted(
     values: npt.NDArray[np.generic], lines: npt.NDArray[np.intp], shares: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Return sums over lines of values, (h, w, 3), by their shares: float32 (count, w, 3)."""
+    """Return weighted sums over lines of values, (h, w, 3): float32 (count, w, 3)."""
     flat = values.reshape(len(values), -1)
     shape = lines.shape[1], flat.shape[1]
     total = np.zeros(shape, np.float32)
-    some, part = np.empty(shape, flat.dtype), np.empty(shape, np.float32)  # new memory is slow
+    some, part = (
+        np.empty(shape, flat.dtype),
+        np.empty(shape, np.float32),
+    )  # allocating memory is slow
     for line, share in zip(lines, shares, strict=True):
         np.take(flat, line, axis=0, out=some, mode="clip")
         total += np.multiply(some, share[:, None], out=part)

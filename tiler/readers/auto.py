@@ -1,4 +1,4 @@
-"""The reader ``auto``: the choice of a reader for each file."""
+"""The reader ``auto``, which chooses a reader for each file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def open_slide(
 ) -> WSIReader:
     """Open a slide with the fastest reader that supports it.
 
-    A tiled TIFF goes to ``TiffReader``; unsupported ones and all other formats to
-    OpenSlide; a PNG or JPEG that is no slide is a plain image. OpenSlide is tried before that,
-    because some slide files begin like images (MIRAX like a JPEG). Plain TIFFs are not guessed
-    at: ``reader=image`` takes them.
+    ``TiffReader`` opens the tiled TIFFs that it supports. OpenSlide opens all other slides.
+    ``ImageReader`` opens other PNG and JPEG files as plain images. OpenSlide is tried first,
+    because some slide files begin like images (MIRAX like a JPEG). Plain TIFFs need
+    ``reader=image``.
 
     Parameters
     ----------
@@ -44,18 +44,18 @@ def open_slide(
     allow_upsampling
         Whether a target finer than level 0 may be enlarged from it.
     max_pixels, max_tile_bytes
-        Limits of the slide readers; a plain image has its own.
+        Limits of the slide readers; plain images have a fixed limit.
     scaled_decode, cache_bytes
         See ``TiffReader``.
     series
-        The number of the image to read, from 0, of a TIFF that has several; None for the largest.
+        The number of the image to read, from 0, if a TIFF has several; None for the largest.
 
     Raises
     ------
     OpenError
-        If no reader takes the file.
+        If no reader supports the file.
     """
-    # Here, so that a process that only hands out work does not wait for them.
+    # Imported here, so that a process that only distributes work does not load them.
     import openslide
 
     from tiler.readers.image import ImageReader
@@ -84,7 +84,7 @@ def open_slide(
                 series=series,
             )
         except UnfitError as error:
-            log.debug("OpenSlide reads it, because: %s", error)
+            log.debug("OpenSlide reads it because: %s", error)
     # A MIRAX file begins like a JPEG even when the rest of the slide is missing.
     elif (
         head.startswith(_PLAIN_IMAGES)

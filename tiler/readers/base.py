@@ -1,6 +1,6 @@
 """Base classes of readers: any region at any resolution from the levels of a slide.
 
-A format only has to list its levels and read whole pixels of one of them.
+A reader of a format lists the levels and reads whole pixels of one level.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tiler.readers.limits import check_read
 from tiler.readers.sparse import SparseTiles
 from tiler.resolution import Resolution, plan_read
 
-_SNAP = 1e-6  # target pixels; float dust must not move an edge by a whole pixel
-_STRIP_BYTES = 64 << 20  # source pixels in memory while a thumbnail is made
+_SNAP = 1e-6  # target pixels; rounding errors must not move an edge by a whole pixel
+_STRIP_BYTES = 64 << 20  # source pixels in memory during a thumbnail
 
 
 @dataclass(frozen=True)
 class Facts:
     """Facts of a slide, from the file or from overrides.
 
-    ``mpp`` and ``magnification`` are None when unknown; ``provenance`` states the origin of each
-    or why it is missing. ``background`` is the colour of unscanned areas, RGB. ``sparse`` says
-    of each level which native tiles the file leaves out; None where it does not list them.
+    ``mpp`` and ``magnification`` are None if unknown; ``provenance`` states the origin of each, or
+    why it is missing. ``background`` is the colour of unscanned areas, RGB. ``sparse`` contains
+    the native tiles that the file omits from each level; None if the file does not list them.
     """
 
     level_dimensions: tuple[Size, ...]
@@ -50,7 +50,7 @@ class Facts:
 class FactsReader(ABC):
     """The part of a ``WSIReader`` that needs no pixels.
 
-    Readers pickle, and copy, by being opened again with what they were opened with.
+    To pickle or copy a reader opens its file again with the same arguments.
     """
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
@@ -62,7 +62,7 @@ class FactsReader(ABC):
         return reader
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path and the settings: whoever unpickles the reader opens the file again."""
+        """Pickle the path and the settings: unpickling opens the file again."""
         return _reopened, (type(self), *self._given)
 
     def __init__(self, path: Path, name: str | None, facts: Facts) -> None:
@@ -76,7 +76,7 @@ class FactsReader(ABC):
 
     @property
     def dimensions(self) -> Size:
-        """Level 0, in pixels."""
+        """The size of level 0, in pixels."""
         return self.facts.level_dimensions[0]
 
     @property
@@ -154,7 +154,7 @@ class LevelReader(FactsReader):
         x, y = whole_pair(location, "location")
         size = Size(*whole_pair(shape, "shape"))
         if min(size) <= 0:
-            raise ConfigError(f"shape={tuple(shape)}: must be positive")
+            raise ConfigError(f"shape={tuple(shape)} is invalid; use positive sides")
         downsample = resolution.downsample(self)
         if bounded:
             corner = whole_box(self.bounds, downsample, inside=True)
@@ -174,7 +174,7 @@ class LevelReader(FactsReader):
         """Return the whole bounded area, area-averaged to exactly ``size``."""
         width, height = whole_pair(size, "thumbnail size")
         if min(width, height) <= 0:
-            raise ConfigError(f"thumbnail size={tuple(size)}: must be positive")
+            raise ConfigError(f"thumbnail size={tuple(size)} is invalid; use positive sides")
         if not (self.bounds.width and self.bounds.height):
             return np.full((height, width, 3), self.facts.background, np.uint8)
         downsample = max(1.0, min(self.bounds.width / width, self.bounds.height / height))
@@ -216,10 +216,10 @@ class LevelReader(FactsReader):
         return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
 
     def _read_covering(self, level: int, box: Box) -> Pixels:
-        """Return whole pixels of a level, also those at the slide's end that the level lacks.
+        """Return whole pixels of a level, and pixels at the slide's end that the level lacks.
 
-        Many pyramids drop what does not fill a pixel at the right and at the bottom. The last
-        pixel before stands for it: background would be averaged into the slide's edge.
+        Many pyramids omit partial pixels at the right and at the bottom. The last whole pixel
+        replaces them, because background would be averaged into the slide's edge.
         """
         (width, height), downsample = self._level_facts(level)
         across, down = (length / downsample - _SNAP for length in self.dimensions)

@@ -22,7 +22,7 @@ class Known:
     reader
         The name of the reader's class.
     facts
-        Without the properties, which may name people: this travels between processes.
+        The facts without the properties: these may name people, and processes exchange the facts.
     """
 
     reader: str
@@ -30,7 +30,7 @@ class Known:
 
 
 def known_of(source: WSIReader) -> Known:
-    """Return the facts of an open slide as Python numbers: a user's reader may return NumPy's."""
+    """Return the facts of an open slide as Python numbers; a user's reader may return NumPy's."""
     facts = Facts(
         level_dimensions=tuple(_size(size) for size in source.level_dimensions),
         level_downsamples=tuple(float(downsample) for downsample in source.level_downsamples),
@@ -58,11 +58,11 @@ class DeferredReader(FactsReader):
     Parameters
     ----------
     path, name
-        As of the slide.
+        The slide's path and name.
     known
         Facts of the slide.
     open_reader
-        Opens it, or has it open; whose reader it is, closes it.
+        Returns the open slide; the owner of that reader closes it.
     """
 
     def __init__(
@@ -95,4 +95,4 @@ class DeferredReader(FactsReader):
         return checked_pixels(reader, "thumbnail", reader.thumbnail(size), size)
 
     def close(self) -> None:
-        """Nothing is open here."""
+        """Do nothing: the owner of the reader closes it."""

@@ -21,14 +21,14 @@ from tiler.readers.tiff_directories import MAGIC
 _CONVERT = "convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)"
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 _FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "BMP", "GIF")
-"""The formats whose depth and damage are known to be reported. Pillow hands others to programs."""
+"""The formats whose depth and damage are reported. For others Pillow may run other programs."""
 
 _PNG_DEPTH_AT = 24
-_READS = "tiler reads 8-bit grey, palette, RGB and RGBA: convert it first"
+_READS = "convert it to 8-bit grey, palette, RGB or RGBA"
 
 
 class ImageReader(LevelReader):
-    """An ordinary image as a slide of one level, in memory, upright by its Exif orientation.
+    """An ordinary image as a slide of one level, in memory, with its Exif orientation applied.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ImageReader(LevelReader):
     name
         Its name in outputs; the file's stem if None.
     mpp, magnification
-        The scan's numbers: the image's dots per inch describe paper.
+        The scale of the scan; the image's dots per inch describe paper.
     allow_upsampling
         Whether a target finer than the image may be enlarged from it.
     max_pixels
@@ -48,9 +48,9 @@ class ImageReader(LevelReader):
     OpenError
         When Pillow cannot read the file, or it is damaged.
     DepthError
-        If it has more than 8 bits per channel, or channels that are not grey or RGB.
+        If the image has more than 8 bits per channel, or channels other than grey or RGB.
     LimitError
-        If it has more than ``max_pixels``.
+        If the image has more than ``max_pixels``.
     """
 
     def __init__(
@@ -115,8 +115,9 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
         raise LimitError(name, f"{path.name}: {error}") from error
     except UnidentifiedImageError as error:
         if _head(path, 4) in MAGIC:
-            check_plain_tiff(path, name)  # which reports the reason
-        raise OpenError(name, f"{path.name} is not an image that tiler reads: {error}") from error
+            check_plain_tiff(path, name)  # reports the reason
+        what = f"{path.name} is not an image that tiler reads: {error}; use PNG, JPEG or TIFF"
+        raise OpenError(name, what) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise OpenError(name, f"{path.name} cannot be decoded: {error}; copy it again") from error
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -124,7 +125,7 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
 
 
 def _check(path: Path, name: str, image: Image.Image) -> None:
-    """Refuse depths that Pillow would cut to 8 bits, and damage that it does not report."""
+    """Refuse depths that Pillow would reduce to 8 bits, and damage that it does not report."""
     if image.format == "TIFF":
         check_plain_tiff(path, name)
     if image.format == "PNG" and _png_depth(path) > 8:

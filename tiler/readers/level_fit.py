@@ -1,4 +1,4 @@
-"""The downsamples that explain the size of a level: its size is a quotient that was rounded."""
+"""The downsamples that fit the size of a level, which is a rounded quotient."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fractions import Fraction
 from tiler.geometry import Size
 
 _STATED_TOLERANCE = 0.02
-"""How far a stated downsample may be from the whole number that fits the sizes: files give pixel
-sizes with three digits, or derive them from the rounded sizes."""
+"""Maximum relative distance of a stated downsample from the whole number that fits the sizes. Files
+state pixel sizes with three digits, or derive them from the rounded sizes."""
 
-_MOST_NUMBERS = 64  # a level of a few pixels fits thousands of downsamples
+_MOST_NUMBERS = 64  # thousands of downsamples fit a level of a few pixels
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class StoredLevel:
     size
         Its stored pixels.
     tile
-        Its native tile; None where it has none.
+        The size of its native tiles; None without native tiles.
     stated
-        The downsample that the file states; None where it states none.
+        The downsample that the file states, or None.
     """
 
     size: Size
@@ -47,11 +47,11 @@ class Span:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no downsample lies in it."""
+        """Return whether the span contains no downsample."""
         return self.high is not None and self.low >= self.high
 
     def powers(self, of: float = 1) -> Iterator[int]:
-        """The first two of ``of`` times 2, 4, 8, …, that lie in the span."""
+        """Return the first two of ``of`` times 2, 4, 8, … in the span."""
         power, found = 2 * int(of), 0
         while of == int(of) and found < 2 and (self.high is None or power < self.high):
             if power in self:
@@ -60,7 +60,7 @@ class Span:
             power *= 2
 
     def whole(self, near: Fraction) -> list[int]:
-        """Whole numbers above 1 in the span: the smallest, that at ``near``, powers of two."""
+        """Return whole numbers > 1 in the span: the smallest, at ``near``, powers of two."""
         least = math.floor(self.low) + 1
         numbers = {*range(least, least + _MOST_NUMBERS), round(near), *self.powers()}
         return sorted(number for number in numbers if number > 1 and number in self)
@@ -68,7 +68,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Fit:
-    """The downsamples that explain the size of an image.
+    """The downsamples that fit the size of an image.
 
     Attributes
     ----------
@@ -77,16 +77,16 @@ class Fit:
     size
         Its stored pixels.
     exact
-        Those for which the size is the slide's divided by them and rounded down or up.
+        Downsamples for which the slide's size divided by them, rounded down or up, fits.
     loose
-        ``exact``, and those for which that was rounded up to whole native tiles.
+        ``exact``, and those that fit after rounding up to whole native tiles.
     ratio
         The quotient of the sizes.
     stated
-        The downsample that the file states, put on the whole number that fits, if one is near;
-        None where it states none, or one that cannot be.
+        The downsample that the file states, moved to a near whole number that fits; None if the
+        file states none or an impossible one.
     whole_tiles
-        Whether the image ends where its last native tiles end, so that it may be padded.
+        Whether the image ends at the end of its last native tiles, so that it may be padded.
     """
 
     index: int
@@ -99,12 +99,12 @@ class Fit:
 
     @property
     def nearest(self) -> list[int]:
-        """Whole numbers that explain the size without padding, the nearest to the ratio first."""
+        """Whole numbers that fit the size without padding, nearest to the ratio first."""
         return sorted(self.exact.whole(self.ratio), key=lambda number: abs(number - self.ratio))
 
 
 def fit_of(index: int, base: Size, image: StoredLevel) -> Fit:
-    """The downsamples that make a level of an image, if ``base`` is the size of level 0."""
+    """Return the downsamples of an image as a level, if ``base`` is the size of level 0."""
     tile, stated = image.tile, image.stated
     whole_tiles = tile is not None and not any(
         length % step for length, step in zip(image.size, tile, strict=True)
@@ -114,7 +114,7 @@ def fit_of(index: int, base: Size, image: StoredLevel) -> Fit:
     across, down = (Fraction(a, b) for a, b in zip(base, image.size, strict=True))
     ratio = max(across, down) if exact.is_empty else (across + down) / 2
     if stated is not None and stated < exact.low * Fraction(1 - _STATED_TOLERANCE):
-        stated = None  # the level would not reach the slide's end: some files repeat one pixel size
+        stated = None  # the level would end before the slide: some files repeat one pixel size
     if stated is not None:
         near = round(stated)
         if near in loose and abs(stated - near) <= _STATED_TOLERANCE * near:
@@ -125,11 +125,11 @@ def fit_of(index: int, base: Size, image: StoredLevel) -> Fit:
 
 
 def _span(base: Size, size: Size, added: Size) -> Span:
-    """The downsamples that give a size, if up to ``added`` pixels may have been added.
+    """Return the downsamples that result in a size, if up to ``added`` pixels were added.
 
-    Rounding down or up stays within 1 of the quotient, and so does rounding at each of many steps:
-    floor(floor(W / a) / b) is floor(W / ab), the same holds for ceil, and any other rounding lies
-    between the two.
+    Rounding down or up stays within 1 of the quotient, also if each of many steps rounds:
+    floor(floor(W / a) / b) equals floor(W / ab), and likewise for ceil. Any other rounding is
+    between these two.
     """
     low, high = Fraction(0), None
     for whole, length, most in zip(base, size, added, strict=True):

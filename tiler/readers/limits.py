@@ -1,4 +1,4 @@
-"""Limits of a slide's size, which the configuration may change."""
+"""Limits of a slide's size, which the configuration can change."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
 
 MAX_PIXELS = 400_000_000_000
-"""Level-0 pixels that a slide may claim by default: some ten times the largest scans."""
+"""Default maximum of level-0 pixels of a slide: about ten times the largest scans."""
 
 MAX_TILE_BYTES = 1 << 28
-"""Memory that one of a slide's own tiles may take by default: 8192 x 8192 RGBA."""
+"""Default maximum bytes of one native tile in memory: 8192 x 8192 RGBA."""
 
 MAX_READ_PIXELS = 1 << 29
-"""Pixels that are read or returned at once: 1.6 GB of RGB, a tile of 23,170 x 23,170."""
+"""Maximum pixels that are read or returned at once: 1.6 GB of RGB, 23,170 x 23,170 pixels."""
 
 CACHE_BYTES = 32 << 20
-"""Decoded native tiles kept by default: 170 of 256 x 256; more only leave the CPU's cache."""
+"""Default bytes of the cache of decoded tiles: 170 of 256 x 256; more exceeds the CPU's cache."""
 
 
 def limit_fix(name: str, condition: str) -> Fix:
-    """Return the fix of a slide that exceeds a limit: raise the limit if a condition is met."""
+    """Return the fix for a slide that exceeds a limit: raise the limit under a condition."""
     return Fix(
         f"raise reader.{name} if {condition}",
         f"open it with open_slide(path, {name}=…) if {condition}",
@@ -27,23 +27,23 @@ def limit_fix(name: str, condition: str) -> Fix:
 
 
 def check_read(slide: str, size: Size, scale: float, what: str) -> None:
-    """Refuse a read that would fill the memory, before any of it is taken.
+    """Refuse a read that would fill the memory, before any allocation.
 
     Parameters
     ----------
     slide
         Names the slide in the error.
     size
-        Pixels that are to be returned.
+        Pixels to return.
     scale
-        Pixels of a level, across and down, that are read for each of them.
+        Pixels of a level to read for each returned pixel, across and down.
     what
         Names what is read in the error.
 
     Raises
     ------
     LimitError
-        If that is more than ``MAX_READ_PIXELS``.
+        If either number of pixels exceeds ``MAX_READ_PIXELS``.
     """
     width, height = size.width * scale, size.height * scale
     if not width * height <= MAX_READ_PIXELS:

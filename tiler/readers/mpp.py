@@ -1,4 +1,4 @@
-"""One mpp from the two that a file states, or the reason why there is none."""
+"""One mpp from the two values that a file states, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ MPP_RANGE = (0.05, 20.0)
 """Plausible microns per pixel of a scan; 72-dpi exports claim 352.78."""
 
 MPP_ANISOTROPY = 0.02
-"""The largest relative difference between mpp-x and mpp-y that is taken for one number."""
+"""Maximum relative difference between mpp-x and mpp-y."""
 
 
 def agreed_mpp(mpp_x: float, mpp_y: float) -> tuple[float | None, str]:
-    """Return one mpp for a pair, or none and the reason why it cannot be used.
+    """Return one mpp for a pair, or None and the reason.
 
     Returns
     -------
@@ -19,7 +19,7 @@ def agreed_mpp(mpp_x: float, mpp_y: float) -> tuple[float | None, str]:
     """
     low, high = MPP_RANGE
     for value in (mpp_x, mpp_y):
-        if not low <= value <= high:  # also refuses nan
+        if not low <= value <= high:  # also refuses NaN
             return None, f"{value:.6g} is implausible (allowed {low} to {high} µm per pixel)"
     if max(mpp_x, mpp_y) > (1 + MPP_ANISOTROPY) * min(mpp_x, mpp_y):
         return None, f"mpp-x {mpp_x:.6g} and mpp-y {mpp_y:.6g} differ by more than 2 %"

@@ -1,4 +1,4 @@
-"""JPEG 2000 codestreams: their coding, and the places of their parts.
+"""JPEG 2000 codestreams: their coding and the positions of their sections.
 
 Source: ITU-T T.800, annexes A and B.
 """
@@ -14,14 +14,14 @@ import numpy as np
 from tiler.geometry import Size
 
 START = b"\xff\x4f\xff\x51"
-"""What a codestream begins with: the markers SOC and SIZ."""
+"""The first bytes of a codestream: the markers SOC and SIZ."""
 
 _CONTAINER = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _COD, _SOT, _SOD, _EOC = 0xFF52, 0xFF90, 0xFF93, b"\xff\xd9"
 _MAX_PARTS = 65_535
-_PLAIN_PRECINCTS = 0xFF  # as large as can be: 2 ** 15 samples
+_PLAIN_PRECINCTS = 0xFF  # the maximum: 2 ** 15 samples
 
-_BYPASS, _HIGH_THROUGHPUT = 0x01, 0x40  # in the style of code blocks
+_BYPASS, _HIGH_THROUGHPUT = 0x01, 0x40  # bits of the style of code blocks
 _SOP = re.compile(rb"\xff\x91\x00\x04..", re.DOTALL)
 _STRAY = re.compile(rb"\xff[\x90-\xff]")
 _STRAY_BUT_EPH = re.compile(rb"\xff[\x90\x91\x93-\xff]")
@@ -34,9 +34,9 @@ class Codestream:
     Attributes
     ----------
     data
-        Its bytes, without a container around them.
+        The bytes, without a container.
     size
-        Pixels of the image.
+        The image's size in pixels.
     depths
         Bits of each component; negative where the samples are signed.
     steps
@@ -44,15 +44,15 @@ class Codestream:
     style, style_at
         The style of its code blocks (table A.19), and the index of that byte in ``data``.
     marked
-        Whether packets may have markers around them (SOP, EPH).
+        Whether markers (SOP, EPH) may enclose packets.
     layers, levels
-        Its quality layers, and how often its components are halved.
+        The quality layers, and the number of times that the components are halved.
     block
-        Binary logarithms of a code block's width and height.
+        The base-2 logarithms of a code block's width and height.
     precincts
-        Of each resolution, one byte: the logarithms of a precinct's height and width.
+        One byte per resolution: the logarithms of a precinct's height and width.
     parts
-        Of each tile-part, three indices in ``data``: its SOT marker, its packets, its end.
+        Three indices in ``data`` per tile-part: its SOT marker, its packets, its end.
     """
 
     data: bytes
@@ -74,7 +74,7 @@ class Codestream:
         return not self.style & (_BYPASS | _HIGH_THROUGHPUT)
 
     def stray_marker(self) -> int | None:
-        """The index of a marker code inside packets, which no coder writes; None without one."""
+        """The index of a marker code inside packets, which no coder writes, or None."""
         stray = _STRAY_BUT_EPH if self.marked else _STRAY
         for _, start, stop in self.parts:
             packets = self.data[start:stop]
@@ -85,7 +85,7 @@ class Codestream:
         return None
 
     def has_runs(self) -> bool:
-        """Return whether packets repeat one byte 15 times or more, which coders rarely do."""
+        """Return whether packets repeat one byte 15 times or more; coders rarely do."""
         for _, start, stop in self.parts:
             words = np.frombuffer(self.data, np.uint64, (stop - start) // 8, start)
             turned = (words << np.uint64(8)) | (words >> np.uint64(56))
@@ -94,7 +94,7 @@ class Codestream:
         return False
 
     def most_empty_bytes(self) -> int:
-        """An upper bound of the bytes at the end of a tile that belong to no code block."""
+        """An upper bound of the bytes at a tile's end that belong to no code block."""
         packets = blocks = 0
         for across, down in self.steps:
             for resolution, sizes in enumerate(self.precincts):
@@ -107,17 +107,17 @@ class Codestream:
 
 
 def codestream(data: bytes) -> Codestream:
-    """Read the structure of a codestream, by itself or in a container (JP2).
+    """Read the structure of a codestream, with or without a container (JP2).
 
     Raises
     ------
     ValueError
-        If a part of it is missing or contradicts another.
+        If a section is missing or contradicts another.
     """
     if not data.startswith(START):
         start = data.find(b"jp2c" + START) + 4
         if start < 4 or not data.startswith(_CONTAINER):
-            raise ValueError(f"no JPEG 2000 codestream: it begins with {data[:4].hex()}")
+            raise ValueError(f"not a JPEG 2000 codestream: it begins with {data[:4].hex()}")
         data = data[start:]
     try:
         return _read(data)
@@ -169,7 +169,7 @@ def _read(data: bytes) -> Codestream:
 
 
 def _parts(data: bytes, at: int) -> tuple[tuple[int, int, int], ...]:
-    """The tile-parts, the first of which begins at an index."""
+    """Return the tile-parts; the first begins at the given index."""
     parts: list[tuple[int, int, int]] = []
     while at < len(data) and data[at : at + 2] != _EOC:
         marker, _, _, length = struct.unpack_from(">HHHI", data, at)
@@ -192,7 +192,7 @@ def _parts(data: bytes, at: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _after_segment(data: bytes, at: int) -> int:
-    """Return where the marker segment at an index ends."""
+    """Return the end of the marker segment at an index."""
     marker, length = struct.unpack_from(">HH", data, at)
     if marker < 0xFF00 or length < 2:
         raise ValueError(f"no marker of the JPEG 2000 codestream at byte {at:,}")

@@ -1,4 +1,4 @@
-"""Colours of Aperio's JPEG 2000 tiles, which the tiles do not name."""
+"""Colours of Aperio's JPEG 2000 tiles, which do not state their colour space."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tiler.protocols import Pixels
 
 
 def has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
-    """Return whether the colours of a JPEG 2000 codestream are coarser than its brightness.
+    """Return whether the chroma of a JPEG 2000 codestream is subsampled.
 
-    XRsiz and YRsiz of three components lie from byte 42 on, after Ssiz (ITU-T T.800, A.5.1).
+    XRsiz and YRsiz of the three components begin at byte 42, after Ssiz (ITU-T T.800, A.5.1).
 
     Raises
     ------
     ValueError
-        If they are, and must not be; or in a way that is not known.
+        If the subsampling is unknown, or RGB is subsampled.
     """
     if not data.startswith(b"\xff\x4f\xff\x51"):
         if allowed:
-            raise ValueError(f"no JPEG 2000 codestream: it begins with {data[:4].hex()}")
-        return False  # in a box, which names the colours
+            raise ValueError(f"not a JPEG 2000 codestream: it begins with {data[:4].hex()}")
+        return False  # a JP2 box, which states the colour space
     first, second, third = (tuple(data[at : at + 2]) for at in (43, 46, 49))
     if first != (1, 1) or second != third or second not in ((1, 1), (2, 1), (2, 2)):
         raise ValueError(f"components subsampled by {first}, {second} and {third}")
@@ -30,7 +30,7 @@ def has_subsampled_chroma(data: bytes, *, allowed: bool) -> bool:
 
 
 def from_ycbcr(pixels: Pixels) -> Pixels:
-    """YCbCr to RGB, uint8 (h, w, 3), rounded as OpenSlide rounds."""
+    """Convert YCbCr to RGB, uint8 (h, w, 3), with OpenSlide's rounding."""
     luma = pixels[..., 0].astype(np.int16)
     blue, red = pixels[..., 1], pixels[..., 2]
     rgb = np.stack(
@@ -46,7 +46,7 @@ def from_ycbcr(pixels: Pixels) -> Pixels:
 
 
 # R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb (JFIF 1.02), each product
-# rounded: to 1/65536 for green, whose two are added before they are rounded to whole numbers.
+# rounded to whole numbers; for green to 1/65536, and their sum to whole numbers.
 _CHROMA = np.arange(-128, 128)
 _RED_OF_CR = np.rint(1.402 * _CHROMA).astype(np.int16)
 _BLUE_OF_CB = np.rint(1.772 * _CHROMA).astype(np.int16)

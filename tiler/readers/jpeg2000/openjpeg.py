@@ -1,17 +1,17 @@
-"""JPEG 2000 by OpenJPEG, called so that it reports damage.
+"""JPEG 2000 decoding by OpenJPEG, with checks for damage.
 
-OpenJPEG decodes most damage without an error: each code block gives some pixels whatever its bytes
-are. Three checks report damage, and change no pixel of a sound image:
+OpenJPEG decodes most damaged data without an error: any bytes of a code block produce pixels. Three
+checks find damage, and change no pixel of an intact image:
 
 - With the flag for predictable termination set, the decoder compares the bytes of each code block
-  with those that its coding passes take, and warns when they differ. Damage makes most differ.
-- Where one byte is repeated in the packets, the last bytes are taken away, and the rest must not
-  decode. When it does, the decoder did not get to the end: it took overwritten headers for those of
-  empty packets. Checking this always would cost a quarter of the decoding time.
+  with those that its coding passes take, and warns if they differ. After damage most differ.
+- If packets repeat one byte, the check removes the last bytes; decoding must then fail. If
+  it decodes, the decoder stopped before the end: it took overwritten headers for empty packets.
+  This check on every tile would take a quarter of the decoding time.
 - The packets must not contain the code of a marker.
 
-Together they find 4 KiB of zeros, of ones and of noise in a tile of a real slide, 4 KiB of another
-tile in 95 % of the cases, and a flipped bit in 42 %.
+In a tile of a real slide the checks find 4 KiB of zeros, of ones and of noise. They find 4 KiB of
+another tile in 95 % of the cases, and a flipped bit in 42 %.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tiler.geometry import Size
 from tiler.protocols import Pixels
 from tiler.readers.jpeg2000.codestream import Codestream, codestream
 
-_PREDICTABLE_TERMINATION = 0x10  # in the style of code blocks (ITU-T T.800, table A.19)
+_PREDICTABLE_TERMINATION = 0x10  # bit of the style of code blocks (ITU-T T.800, table A.19)
 _UNUSED = re.compile(r"(\d+) remaining bytes in code block")
 _MISSING = re.compile(r"(\d+) synthesized 0xFF markers read")
 
 _MOST_UNUSED = 8
-"""Bytes of a sound code block that its coding passes may leave. None was seen to leave any."""
+"""Maximum unused bytes of an intact code block; none had any in tests."""
 
 _MOST_MISSING = 512
-"""Bytes that they may take beyond its end. Coders leave out what a decoder makes up by itself: 5
-bytes of Kakadu on a real slide, up to 286 of OpenJPEG on 10,000 drawn pictures, where areas without
-noise were coded with loss."""
+"""Maximum bytes that coding passes may take beyond the end of a block. Coders omit bytes that a
+decoder supplies: 5 by Kakadu on a real slide, up to 286 by OpenJPEG on 10,000 drawn pictures with
+lossy coding of areas without noise."""
 
 _MOST_MISSING_WITH_RUNS = 64
 
@@ -47,7 +47,7 @@ def decode(data: bytes, out: Pixels) -> Pixels:
     Raises
     ------
     ValueError, RuntimeError
-        If it is damaged, or of another size or depth.
+        If the image is damaged, or its size or depth differs.
     """
     stream = codestream(data)
     _check_size(stream, Size(out.shape[1], out.shape[0]))
@@ -55,7 +55,7 @@ def decode(data: bytes, out: Pixels) -> Pixels:
 
 
 def check(data: bytes, size: Size) -> None:
-    """Raise ``ValueError`` for an image that is damaged, or of another size or depth."""
+    """Raise ``ValueError`` if an image is damaged, or its size or depth differs."""
     stream = codestream(data)
     _check_size(stream, size)
     try:
@@ -90,12 +90,12 @@ def _decoded(data: bytes, stream: Codestream, out: Pixels | None) -> Pixels:
     if damaged := [line for line in said if not _is_harmless(line, most_missing)]:
         raise ValueError(f"a code block is damaged: {damaged[0]}")
     if runs and _decodes_without_its_end(stream):
-        raise ValueError("JPEG 2000: its packets end before its bytes do")
+        raise ValueError("JPEG 2000: bytes are left after its last packet")
     return pixels
 
 
 def _is_harmless(line: str, most_missing: int) -> bool:
-    """Return whether OpenJPEG may report this about a sound image."""
+    """Return whether OpenJPEG may report this about an intact image."""
     if found := _UNUSED.search(line):
         return int(found[1]) <= _MOST_UNUSED
     if found := _MISSING.search(line):
@@ -106,8 +106,8 @@ def _is_harmless(line: str, most_missing: int) -> bool:
 def _decodes_without_its_end(stream: Codestream) -> bool:
     """Return whether the last bytes of the packets have no effect.
 
-    Packets without code blocks do not matter either, so more bytes are taken away than those have.
-    A sound tile fails at the first attempt, before any code block is decoded.
+    Packets without code blocks have no effect either, so more bytes than theirs are removed. An
+    intact tile fails at the first attempt, before any code block is decoded.
     """
     import imagecodecs
 
@@ -151,7 +151,7 @@ class _Ear(logging.Filter):
         self._thread.said = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Collect a record, or leave it to the log."""
+        """Collect a record, or pass it on to the log."""
         said: list[str] | None = getattr(self._thread, "said", None)
         if said is None:
             return True
@@ -164,7 +164,7 @@ _ear = _Ear()
 
 @cache
 def _listen() -> None:
-    """Route warnings of imagecodecs through the collector, at any level of the log."""
+    """Send warnings of imagecodecs to the collector, at any log level."""
     source = logging.getLogger("imagecodecs")
     source.setLevel(logging.WARNING)
     source.addFilter(_ear)
