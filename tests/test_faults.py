@@ -523,9 +523,9 @@ def test_i18_an_mpp_that_contradicts_the_power_is_reported(
     with OpenSlideReader(path) as reader:
         assert reader.mpp == 0.25
         assert reader.magnification == 5
-        assert "at odds with the objective power 5" in reader.provenance["mpp"]
+        assert "inconsistent with the objective power 5" in reader.provenance["mpp"]
     (told,) = caplog.messages
-    for word in ("slide=odd", "0.25", "at odds with the objective power 5", "reader.mpp"):
+    for word in ("slide=odd", "0.25", "inconsistent with the objective power 5", "reader.mpp"):
         assert word in told
 
 

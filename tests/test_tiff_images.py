@@ -190,7 +190,7 @@ def test_the_record_names_the_image_and_what_is_no_level(tmp_path):
     with (tmp_path / "out/slides.csv").open(newline="") as file:
         one, two = csv.DictReader(file)
     assert one["notes"] == "image 1 of 220x170; not read: image 0 of 90x150"
-    assert "40x60 pixels is no level of this slide of 220x170" in two["notes"]
+    assert "40x60 pixels is not a level of this slide of 220x170" in two["notes"]
     assert f"WARNING slide={two['slide_id']} {two['notes']}" in done.stderr
     assert f"INFO slide={one['slide_id']} {one['notes']}" in done.stderr
     for row in (one, two):

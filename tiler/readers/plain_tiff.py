@@ -1,4 +1,4 @@
-"""TIFFs that Pillow reads as plain images: what it would show wrong, or would not report."""
+"""Checks of TIFFs that Pillow reads as plain images: wrong pixels and unreported damage."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _OLD_JPEG = 6
 
 
 def check_plain_tiff(path: Path, name: str) -> None:
-    """Refuse a TIFF that Pillow would read as something else, or although it is damaged.
+    """Refuse a damaged TIFF, and one whose pixels Pillow would show wrongly.
 
     Raises
     ------
     DepthError
-        If its first image is not 8-bit grey or RGB, or one of several channels.
+        If its first image is not 8-bit grey or RGB, or is one of several channels.
     OpenError
-        If it is damaged, or its first image is not the largest.
+        If the file is damaged, or its first image is not the largest.
     """
     with closing(TileFile(path)) as file:
         try:

@@ -1,4 +1,4 @@
-"""The reason why a file cannot be opened: OpenSlide reports the same for all of them."""
+"""The reason why a file cannot be opened; OpenSlide reports one text for all reasons."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _KINDS = (
     (b"pk\x03\x04", "a ZIP archive"),
 )
 _QUOTED = re.compile("“[^”]*”?")
-"""A line of an index file that GLib quotes because it cannot parse it."""
+"""GLib's message about an invalid line of an index file; it quotes the line."""
 
 _CONVERT = (
     "convert it: vips tiffsave --tile --pyramid --bigtiff; or, if it is small, read it as a plain"
@@ -62,12 +62,13 @@ _CONVERT = (
 
 
 def look(path: Path, name: str) -> None:
-    """Check that there is a file with something in it that may be read.
+    """Check that a file exists, is not empty and is readable.
 
     Raises
     ------
     OpenError
-        With a different text for missing, a loop of links, a folder, empty, not permitted.
+        If the file is missing, a loop of links, a folder, empty, or not permitted; each reason
+        has its own text.
     """
     try:
         facts = path.stat()
@@ -79,7 +80,7 @@ def look(path: Path, name: str) -> None:
     if stat.S_ISDIR(facts.st_mode):
         raise OpenError(name, f"{path.name} is a folder; give the slide's file inside it")
     if not stat.S_ISREG(facts.st_mode):
-        raise OpenError(name, f"{path.name} is not a regular file")
+        raise OpenError(name, f"{path.name} is not a regular file; give the slide's file")
     if facts.st_size == 0:
         raise OpenError(name, f"{path.name}: the file is empty (0 bytes); copy it again")
     if not os.access(path, os.R_OK):
@@ -87,7 +88,7 @@ def look(path: Path, name: str) -> None:
 
 
 def tiff_pages(path: Path) -> Sequence[Tags] | None:
-    """The directories of a TIFF's pages; none for other files, None where they are damaged."""
+    """Return the directories of a TIFF's pages; empty for other files, None if damaged."""
     with closing(TileFile(path)) as file:
         try:
             return read_directories(file, _WANTED).pages if is_tiff(file) else ()
@@ -98,13 +99,13 @@ def tiff_pages(path: Path) -> Sequence[Tags] | None:
 def check_claims(path: Path, name: str, pages: Sequence[Tags]) -> None:
     """Refuse a TIFF with false lists of tiles, which OpenSlide does not check.
 
-    For a tile that claims more bytes than the file has it allocates that memory, and ends the
-    process if that fails; it shows tiles that are not listed as blank.
+    If a tile claims more bytes than the file has, OpenSlide allocates that memory, and ends the
+    process if the allocation fails. It shows tiles that are not listed as blank.
 
     Raises
     ------
     OpenError
-        Naming the claim.
+        If a claim is false; the error states the claim.
     """
     size = path.stat().st_size
     for tags in pages:
@@ -137,9 +138,9 @@ def diagnosis(path: Path, message: str) -> str:
     Parameters
     ----------
     path
-        A file that ``look`` let pass.
+        A file that ``look`` accepted.
     message
-        OpenSlide's own text, used where nothing better is known.
+        OpenSlide's own text, used if the bytes show no reason.
     """
     size = path.stat().st_size
     message = _QUOTED.sub("“…”", message)
@@ -160,27 +161,27 @@ def diagnosis(path: Path, message: str) -> str:
 def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: str) -> None:
     """Refuse a TIFF whose pixels OpenSlide would change.
 
-    It returns 8-bit RGBA for every file: 16 bits are cut to 8, the first of several
-    channels is shown as grey, and native tiles are turned one by one.
+    OpenSlide returns 8-bit RGBA for every file. It reduces 16 bits to 8, shows the first of several
+    channels as grey, and rotates each native tile separately.
 
     Parameters
     ----------
     path, name
         The slide's file and name.
     pages
-        Of ``tiff_pages``.
+        The result of ``tiff_pages``.
     vendor
-        As OpenSlide calls it.
+        OpenSlide's name of the format.
 
     Raises
     ------
     OpenError
-        If its directories cannot be read, or its orientation is not 1.
+        If the directories cannot be read, or the orientation is not 1.
     DepthError
-        If its pixels are not 8-bit grey or RGB in one image.
+        If the pixels are not 8-bit grey or RGB in one image.
     """
     if pages is None:
-        if vendor == _HAMAMATSU:  # beyond 4 GiB an NDPI is no regular TIFF
+        if vendor == _HAMAMATSU:  # an NDPI of more than 4 GiB is not a regular TIFF
             return
         raise OpenError(
             name, f"{path.name}: its TIFF directories are damaged; copy the slide again"
@@ -196,7 +197,7 @@ def check_pixels(path: Path, name: str, pages: Sequence[Tags] | None, vendor: st
 
 
 def _hidden(pages: Sequence[Tags]) -> str | None:
-    """Return why OpenSlide would show one of several channels, if it would."""
+    """Return the reason why OpenSlide would show one of several channels; None otherwise."""
     images = [tags for tags in pages if is_image(tags)]
     if not images:
         return None
@@ -206,7 +207,7 @@ def _hidden(pages: Sequence[Tags]) -> str | None:
 
 
 def _kind(head: bytes) -> str:
-    """Return the kind of a file by its first bytes, never its text; empty if unknown."""
+    """Return the kind of a file from its first bytes; empty if unknown."""
     begins = head.lstrip().lower()
     found = (kind for start, kind in _KINDS if begins.startswith(start))
     return next(found, "plain text" if _is_text(head) else "")

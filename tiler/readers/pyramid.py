@@ -1,7 +1,8 @@
 """The images of a file that are levels of its slide, and the downsample of each.
 
-A level's size is the slide's divided by its downsample, rounded to whole pixels and sometimes up to
-whole native tiles. So the quotient of two sizes is not the downsample: decision record 0003.
+The size of a level is the slide's size divided by the downsample, rounded to whole pixels, and
+sometimes up to whole native tiles. So the quotient of two sizes is not the downsample: see decision
+record 0003.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Pyramid:
     indices
         Each level's place among the images given to ``pyramid``.
     sizes
-        The pixels of each level that show the slide; what is stored beyond is padding.
+        The pixels of each level that show the slide; further stored pixels are padding.
     downsamples
         Level-0 pixels per pixel of each level.
     left_out
@@ -45,19 +46,22 @@ class Pyramid:
 def pyramid(images: Sequence[StoredLevel]) -> Pyramid:
     """Sort the images of a file, the first of which is level 0, into a pyramid.
 
-    Level 0 shows the whole slide. Another image is a level if one downsample explains its width
-    and its height: as the slide's divided by it and rounded down or up, or as one of these rounded
-    up to whole native tiles. Of several whole numbers that do, one that the file states comes
-    first, then one that makes the levels a series of equal steps, then of powers of two. A level
-    of padded tiles that several numbers explain is not used. Where no whole number
-    fits, the downsample is the ratio of the sizes.
+    Level 0 shows the whole slide. Another image is a level if one downsample fits its width and its
+    height. A downsample fits if the slide's size divided by it, rounded down or up, is the image's
+    size, with or without rounding up to whole native tiles.
+
+    If several whole numbers fit, the order of preference is: the number that the file states, a
+    series of equal steps, a series of powers of two. A level of padded tiles that several numbers
+    fit is not used. If no whole number fits, the downsample is the ratio of the sizes.
     """
     base = images[0].size
     found = [fit_of(index, base, image) for index, image in enumerate(images[1:], start=1)]
     if any(not (fit.whole_tiles or fit.exact.is_empty) for fit in found):
-        found = [replace(fit, loose=fit.exact) for fit in found]  # one level is not padded: none is
+        found = [
+            replace(fit, loose=fit.exact) for fit in found
+        ]  # one level without padding: no level is padded
     left_out = [
-        f"an image of {_text(fit.size)} pixels is no level of this slide of {_text(base)}: its"
+        f"an image of {_text(fit.size)} pixels is not a level of this slide of {_text(base)}: its"
         " aspect ratio differs"
         for fit in found
         if fit.loose.is_empty
@@ -81,7 +85,7 @@ def pyramid(images: Sequence[StoredLevel]) -> Pyramid:
 
 
 def _downsamples(fits: Sequence[Fit]) -> list[float | None]:
-    """The downsample of each level, largest first; None where several fit and nothing decides."""
+    """Return the downsample of each level, largest first; None for an undecided level."""
     if not fits:
         return []
     series = _equal_steps(fits) or _doublings(fits) or _equal_padded_steps(fits)
@@ -96,14 +100,14 @@ def _downsamples(fits: Sequence[Fit]) -> list[float | None]:
 
 
 def _equal_steps(fits: Sequence[Fit]) -> list[int]:
-    """A series of equal steps that explains every level without padding; empty if there is none."""
+    """Return a series of equal steps that fits every level without padding; empty if none does."""
     series = (_series(fits, step) for step in fits[0].nearest)
     found = [s for s in series if all(n in fit.exact for n, fit in zip(s, fits, strict=True))]
     return next((s for s in found if _is_power_of_two(s[0])), found[0] if found else [])
 
 
 def _doublings(fits: Sequence[Fit]) -> list[int]:
-    """A series, without padding, of levels that are the one before reduced by a power of two."""
+    """Return a series in which powers of two reduce each level to the next; no padding."""
     series: list[int] = []
     for fit in fits:
         numbers = list(fit.exact.powers(series[-1] if series else 1))
@@ -114,7 +118,7 @@ def _doublings(fits: Sequence[Fit]) -> list[int]:
 
 
 def _equal_padded_steps(fits: Sequence[Fit]) -> list[int]:
-    """Return the one series of equal steps that explains every level, padded or not; else none."""
+    """Return the only series of equal steps that fits every level, padded or not; else none."""
     first = fits[0]
     series = (_series(fits, step) for step in first.nearest or first.loose.whole(first.ratio))
     found = [s for s in series if all(n in fit.loose for n, fit in zip(s, fits, strict=True))]
@@ -122,7 +126,7 @@ def _equal_padded_steps(fits: Sequence[Fit]) -> list[int]:
 
 
 def _alone(fit: Fit, before: float) -> float | None:
-    """The downsample of a level that is not part of a series; None where several fit."""
+    """Return the downsample of a level that is not part of a series; None if several fit."""
     if fit.stated is not None:
         return fit.stated
     if fit.loose != fit.exact:  # it may be padded, so an exact fit does not decide
@@ -147,10 +151,10 @@ def _is_power_of_two(number: int) -> bool:
 
 
 def _shown(base: Size, fit: Fit, downsample: float) -> Size:
-    """The pixels of a level that show the slide.
+    """Return the pixels of a level that show the slide.
 
-    The pixel in which the slide ends may be padding, too, if the level was rounded down before it
-    was padded. So a level of whole tiles ends before that pixel.
+    The pixel at the slide's end may be padding, too, if the level was rounded down before padding.
+    So the result for a level of whole tiles ends before that pixel.
     """
     lengths = []
     for whole, length in zip(base, fit.size, strict=True):

@@ -1,4 +1,4 @@
-"""The scale of a TIFF: from OME-XML, from its description, or from its tags."""
+"""The scale of a TIFF, from its OME-XML, its description, or its tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiler.readers.mpp import MPP_ANISOTROPY, agreed_mpp
 from tiler.readers.tiff.ome import Found, OmeError, OmeImage, is_ome, ome_images
 
 _EXPONENT = r"(?:e[-+]?\d{1,3})?"
-_NUMBER = (  # "0,25" is a decimal comma; "1,5" may be two numbers, and is none here
+_NUMBER = (  # "0,25" is a decimal comma; "1,5" may be two numbers, and is refused
     rf"((?>0?,\d{{1,15}}|\d{{0,9}}\.\d{{1,15}}{_EXPONENT}|\d{{1,15}}{_EXPONENT}(?!,\d)))(?!\.?\d)"
 )
 _PER_PIXEL = r"(?:[µ\u03bcu]m|microns?|micromet(?:er|re)s?)[ _-]?(?:per|/)[ _-]?(?:pixel|px)"
@@ -41,9 +41,9 @@ class Scale:
     Attributes
     ----------
     mpp_key, power_key
-        Where the numbers were found.
+        The metadata keys of the numbers.
     mpp, power
-        The numbers and their texts, or None and why there are none.
+        Each number and its text, or None and the reason.
     """
 
     mpp_key: str
@@ -55,23 +55,23 @@ class Scale:
 def scale_of(
     description: object, size: Size, tags: Scale, *, tags_say: bool, image: OmeImage | None = None
 ) -> Scale:
-    """The scale of an image of a TIFF.
+    """Return the scale of an image of a TIFF.
 
-    OME-XML comes first, then the description, then the tags. Where two of them say
-    something different, the text of the first one names the other.
+    OME-XML has precedence over the description, and that over the tags. If two of them differ, the
+    text of the first one states the other.
 
     Parameters
     ----------
     description
         The ImageDescription of the image's page.
     size
-        Of the image.
+        The image's size.
     tags
-        What is known without the description.
+        The scale without the description.
     tags_say
-        Whether ``tags.mpp`` is a number that the file states, usable or not.
+        Whether the file states ``tags.mpp``, usable or not.
     image
-        The image's facts in OME-XML, if known; else they are looked up by ``size``.
+        The image's facts in OME-XML; None to find them by ``size``.
     """
     text = description if isinstance(description, str) else ""
     first = _in_ome(text, size, image) if image or is_ome(text) else _in_words(text)
@@ -97,22 +97,22 @@ def resolve(
     quantity
         ``mpp`` or ``magnification``.
     override
-        What the configuration sets, or None.
+        The value from the configuration, or None.
     found
-        The file's number, or None and why.
+        The file's number and its text, or None and the reason.
     key
-        The metadata key it was read from.
+        The metadata key of the number.
     """
     if override is not None:
         if not is_number(override) or not 0 < override < math.inf:
-            raise ConfigError(f"reader.{quantity}={override!r}: must be a positive number")
+            raise ConfigError(f"reader.{quantity}={override!r} is invalid; use a positive number")
         return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
     value, note = found
     return value, note if value is None else f"{key} ({note})"
 
 
 def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float | None, str]:
-    """Return one mpp from two metadata texts, or None and why it cannot be used."""
+    """Return one mpp from two metadata texts, or None and the reason."""
     if mpp_x is None or mpp_y is None:
         return None, missing
     try:
@@ -123,7 +123,7 @@ def mpp_pair(mpp_x: str | None, mpp_y: str | None, missing: str) -> tuple[float 
 
 @dataclass(frozen=True)
 class _Statement:
-    """The numbers of one source; None for those that it does not mention."""
+    """The numbers of one source; None for missing ones."""
 
     key: str
     mpp: Found | None

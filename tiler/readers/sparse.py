@@ -1,4 +1,4 @@
-"""Native tiles that a file leaves out, and how many of them lie under tiles of a grid."""
+"""Native tiles that a file omits, and their number under tiles of a grid."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy.typing as npt
 from tiler.geometry import Size
 from tiler.regions import Regions
 
-_SNAP = 1e-6  # level pixels; float dust must not touch one more native tile
+_SNAP = 1e-6  # level pixels; rounding errors must not touch another native tile
 
 
 @dataclass(frozen=True)
 class SparseTiles:
-    """The native tiles of a level that have no bytes in the file: they are background.
+    """The native tiles of a level without bytes in the file; they are background.
 
     Attributes
     ----------
     tile
-        Pixels of a native tile.
+        A native tile's size in pixels.
     columns, rows
         Native tiles across and down.
     packed
-        A bit for each, row by row, 1 where it is left out; empty where none is.
+        A bit per native tile, row by row, 1 for an omitted one; empty if all are present.
     """
 
     tile: Size
@@ -39,7 +39,7 @@ class SparseTiles:
         return cls(tile, columns, len(sparse) // columns, packed)
 
     def under(self, regions: Regions, scale: float) -> int:
-        """Count those that lie under at least one region.
+        """Count the omitted tiles under at least one region.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class SparseTiles:
 def _spans(
     regions: Regions, axis: int, scale: float, length: int, count: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The first native tile that each region touches along an axis, and the one after the last."""
+    """Return the first native tile under each region along an axis, and the one after the last."""
     starts = regions.locations[:, axis] * scale
     stops = starts + regions.shape[axis] * scale
     first = np.floor((starts + _SNAP) / length)

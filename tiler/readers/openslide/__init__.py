@@ -1,1 +1,1 @@
-"""Slides that OpenSlide opens: its facts, levels, damage that it hides, and its self-test."""
+"""Slides through OpenSlide: facts, levels, damage that it does not report, and a self-test."""

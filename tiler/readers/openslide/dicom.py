@@ -1,4 +1,4 @@
-"""The pixel spacing of each level of a DICOM slide: OpenSlide gives that of level 0 alone."""
+"""The pixel spacing of each level of a DICOM slide; OpenSlide reports only that of level 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tiler.geometry import Size
 from tiler.storage.companions import companions
 
-_HEAD_BYTES = 1 << 22  # the attributes before the pixels, among them ICC profiles
+_HEAD_BYTES = 1 << 22  # the attributes before the pixels, ICC profiles included
 
 # With or without the value representation: PS3.5, 7.1.
 _COLUMNS = re.compile(rb"\x48\x00\x06\x00(?:UL\x04\x00|\x04\x00\x00\x00)(.{4})", re.DOTALL)
@@ -25,12 +25,12 @@ _SPACING = re.compile(
 
 
 def stated_downsamples(path: Path) -> dict[Size, float]:
-    """The downsample of each level by its pixel spacing, by the size of the level.
+    """Return the downsample of each level from its pixel spacing, keyed by the level's size.
 
     Parameters
     ----------
     path
-        Any file of the slide; the other files of its series are found beside it.
+        Any file of the slide; the other files of its series are in the same folder.
     """
     spacings = {}
     for file in (path, *companions(path)):
@@ -47,11 +47,11 @@ def stated_downsamples(path: Path) -> dict[Size, float]:
 
 
 def _size_and_spacing(head: bytes) -> tuple[Size, float]:
-    """The pixels of the level in a file, and the mean of its spacings in mm."""
+    """Return the size of the level in a file, and the mean of its spacings in mm."""
     columns, rows = _COLUMNS.search(head), _ROWS.search(head)
     spacing = _SPACING.search(head, max(0, head.find(_SHARED)))
     if not (columns and rows and spacing):
-        raise ValueError("no whole-slide image, or none with a spacing")
+        raise ValueError("not a whole-slide image, or without spacing")
     width, height = (struct.unpack("<I", found.group(1))[0] for found in (columns, rows))
     down, across = (float(number) for number in spacing.groups())
     mean = (down + across) / 2

@@ -34,29 +34,29 @@ def facts_of(
     slide
         The open slide.
     levels
-        Of ``levels_of``.
+        The result of ``levels_of``.
     name
         Its name in outputs.
     mpp, magnification
         Overrides of the file's values.
     notes
-        What is to be added to ``Facts.provenance``.
+        Text to add to ``Facts.provenance``.
     description
-        A TIFF's ImageDescription, of which OpenSlide gives nothing if it is not UTF-8.
+        A TIFF's ImageDescription; OpenSlide omits one that is not UTF-8.
 
     Raises
     ------
     ValueError
-        If its bounds or its background are no numbers.
+        If the bounds or the background are not numbers.
     """
     properties = _properties(slide)
     scale = _scale(properties, description, Size(*slide.dimensions))
     known_mpp, mpp_note = resolve("mpp", mpp, scale.mpp, scale.mpp_key)
     known_power, power_note = resolve("magnification", magnification, scale.power, scale.power_key)
     if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
-        mpp_note += f"; at odds with the objective power {known_power:g}"
+        mpp_note += f"; inconsistent with the objective power {known_power:g}"
         log.warning(
-            "slide=%s mpp=%g: %s; set the right one by reader.mpp or reader.magnification",
+            "slide=%s mpp=%g: %s; set the correct value with reader.mpp or reader.magnification",
             name,
             known_mpp,
             mpp_note,
@@ -79,9 +79,9 @@ def facts_of(
 
 
 def _scale(properties: Mapping[str, str], description: object, size: Size) -> Scale:
-    """The scale by OpenSlide's properties, and by a TIFF's description where OpenSlide has none.
+    """Return the scale from OpenSlide's properties, or else from a TIFF's description.
 
-    OpenSlide derives a generic TIFF's mpp from its resolution tags, and reads nothing else of it.
+    For a generic TIFF, OpenSlide derives mpp from the resolution tags and reads no other scale.
     """
     vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     mpp_x, mpp_y = (
@@ -104,7 +104,7 @@ def _scale(properties: Mapping[str, str], description: object, size: Size) -> Sc
 
 
 def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
-    """Return all readable properties: OpenSlide lists some names that it cannot look up."""
+    """Return all readable properties; OpenSlide lists names that it cannot read."""
     found = {}
     for key in slide.properties:
         try:
@@ -115,14 +115,14 @@ def _properties(slide: openslide.OpenSlide) -> dict[str, str]:
 
 
 def _said(properties: Mapping[str, str]) -> str:
-    """Return what a file without mpp states about its scale, for the error."""
+    """Return the other scales that a file without mpp states, for the error."""
     keys = (
         openslide.PROPERTY_NAME_OBJECTIVE_POWER,
         "tiff.XResolution",
         "tiff.ResolutionUnit",
     )
     said = [f"{key}={properties[key]}" for key in keys if key in properties]
-    return f"; it says {', '.join(said)}" if said else " nor any other scale"
+    return f"; it states {', '.join(said)}" if said else " nor any other scale"
 
 
 def _power(properties: Mapping[str, str], vendor: str) -> tuple[float | None, str]:
@@ -134,7 +134,9 @@ def _power(properties: Mapping[str, str], vendor: str) -> tuple[float | None, st
     except ValueError:
         power = math.nan
     return (
-        (power, text) if 0 < power < math.inf else (None, f"objective-power {text!r} is unusable")
+        (power, text)
+        if 0 < power < math.inf
+        else (None, f"objective-power {text!r} is not a positive number")
     )
 
 

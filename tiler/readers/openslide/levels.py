@@ -1,4 +1,4 @@
-"""The levels of a slide that is open in OpenSlide, and the locations that read them exactly."""
+"""The levels of an open OpenSlide slide, and the locations that read their pixels exactly."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tiler.readers.openslide.dicom import stated_downsamples
 from tiler.readers.pyramid import Pyramid, pyramid
 
 _ANY_TILED_PAGE = ("aperio", "generic-tiff")
-"""Formats of which OpenSlide takes any tiled page for a level."""
+"""Formats in which OpenSlide treats any tiled page as a level."""
 
 _OVERLAP = 0.01
-"""How much the ratios of width and height may differ in a level that the format lists."""
+"""Maximum difference between the ratios of width and height in a level that the format lists."""
 
 _EXACT = 1 / 512 - 1e-5
-"""OpenSlide mixes no neighbours where the distances of both axes from a whole pixel of the level
-add up to less than 1/256 (measured: all of 9,000 locations)."""
+"""OpenSlide blends no neighbours if the sum of both axes' distances from a whole pixel of the level is
+less than 1/256 (measured on 9,000 locations)."""
 
 _MOST_SKIPPED = 512
-"""Pixels read in vain, at most, to begin where OpenSlide mixes none."""
+"""Maximum extra pixels to read in order to begin where OpenSlide blends no pixels."""
 
 
 def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
-    """The levels of an open slide; ``indices`` are OpenSlide's.
+    """Return the levels of an open slide; ``indices`` are OpenSlide's.
 
     Raises
     ------
     ValueError
-        If the first of them is not the largest.
+        If the first level is not the largest.
     """
     sizes = [Size(*size) for size in slide.level_dimensions]
     for size in sizes:
@@ -63,11 +63,11 @@ def _level(
     own: float,
     vendor: str | None,
 ) -> StoredLevel:
-    """A level, with the downsample that the file states.
+    """Return a level with the downsample that the file states.
 
-    OpenSlide's own one is stated if it is not the mean ratio of the sizes, as of Philips, MIRAX
-    and Ventana. It is believed as well where a format lists its levels and their sizes fit no
-    number because of how their tiles overlap, as of Trestle.
+    OpenSlide's downsample counts as stated if it is not the mean ratio of the sizes, as for Philips,
+    MIRAX and Ventana. It also counts if a format lists its levels, and overlapping tiles make their sizes
+    fit no downsample (Trestle).
     """
     across, down = base.width / size.width, base.height / size.height
     level = StoredLevel(size, tile, stated)
@@ -80,10 +80,10 @@ def _level(
 
 
 def exact_location(pixel: int, downsample: float) -> tuple[int, int]:
-    """A level-0 coordinate for a pixel of a level, along one axis.
+    """Return the level-0 coordinate for a pixel of a level, along one axis.
 
-    OpenSlide divides the coordinate by its own downsample of the level. Where that does not come
-    out at a whole pixel it mixes two neighbours.
+    OpenSlide divides the coordinate by its own downsample of the level. If the result is not a
+    whole pixel, it blends two neighbours.
 
     Parameters
     ----------
@@ -95,9 +95,8 @@ def exact_location(pixel: int, downsample: float) -> tuple[int, int]:
     Returns
     -------
     tuple
-        The coordinate, and how many pixels of the level lie between it and that pixel. If no
-        coordinate near by is exact, the nearest to that pixel: it is off by up to half a
-        level-0 pixel.
+        The coordinate, and the number of pixels of the level between it and the given pixel. If
+        no near coordinate is exact, the nearest one; its error is at most half a level-0 pixel.
     """
     for skipped in range(min(pixel, _MOST_SKIPPED) + 1):
         start = pixel - skipped

@@ -1,6 +1,6 @@
-"""Native tiles that OpenSlide reads without an error although they are damaged.
+"""Damaged native tiles that OpenSlide reads without an error.
 
-It shows a tile of 0 bytes as transparent wherever its offset points, and does not report all damage
+OpenSlide shows a tile of 0 bytes as transparent for any offset, and does not report all damage
 inside a tile. These checks read the lists and the bytes in the TIFF itself.
 """
 
@@ -23,11 +23,11 @@ from tiler.readers.tiff_directories import Tags
 from tiler.readers.tile_checks import openslide_check
 
 _PLAIN_VENDORS = ("aperio", "generic-tiff", "philips")
-"""OpenSlide's formats whose levels are each one page, its tiles side by side."""
+"""OpenSlide's formats in which each level is one page of adjacent tiles."""
 
 
 class CheckedTiles:
-    """The native tiles of a slide that OpenSlide has open, checked before it reads them.
+    """The native tiles of an open OpenSlide slide, checked before OpenSlide reads them.
 
     Safe to use from several threads.
 
@@ -36,11 +36,11 @@ class CheckedTiles:
     path
         The slide's file.
     levels
-        By OpenSlide's number of the level, those that have something to check.
+        The levels with something to check, by OpenSlide's level number.
     downsamples
-        OpenSlide's own, of all levels.
+        OpenSlide's downsamples of all levels.
     sparse
-        By the same number, the native tiles that the file leaves out.
+        The native tiles that the file omits, by the same number.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class CheckedTiles:
         Parameters
         ----------
         location, level, size
-            As OpenSlide takes them: the location in level-0 pixels.
+            OpenSlide's arguments: the location is in level-0 pixels.
 
         Raises
         ------
         NativeTileError
-            Naming the first tile that is damaged.
+            If a tile is damaged; the error names the first one.
         """
         if level not in self._levels:
             return
@@ -84,7 +84,7 @@ class CheckedTiles:
                 checked[tile] = True
 
     def sparse_in(self, levels: Sequence[int]) -> tuple[SparseTiles, ...] | None:
-        """Return the native tiles that the file leaves out of some levels; None if unknown."""
+        """Return the native tiles that the file omits from some levels; None if unknown."""
         if not self._sparse.keys() >= set(levels):
             return None
         return tuple(self._sparse[level] for level in levels)
@@ -98,23 +98,23 @@ class CheckedTiles:
 def native_tiles(
     path: Path, name: str, pages: Sequence[Tags], vendor: str, slide: openslide.OpenSlide
 ) -> CheckedTiles:
-    """The native tiles behind the levels that OpenSlide sees.
+    """Return the native tiles of the levels that OpenSlide finds.
 
     Parameters
     ----------
     path, name
         The slide's file and name.
     pages
-        Of the TIFF; none for other formats.
+        The pages of the TIFF; empty for other formats.
     vendor
-        As OpenSlide calls it.
+        OpenSlide's name of the format.
     slide
         OpenSlide's handle.
 
     Raises
     ------
     OpenError
-        If a tile is damaged and it is not known in which level it is shown.
+        If a tile is damaged and its level is unknown.
     """
     levels = level_pages(pages, vendor) if vendor in _PLAIN_VENDORS else []
     sizes, downsamples = [Size(*size) for size in slide.level_dimensions], slide.level_downsamples

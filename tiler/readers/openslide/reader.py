@@ -1,4 +1,4 @@
-"""Slides through OpenSlide, never through its fallback to Pillow."""
+"""Slides through OpenSlide, without its fallback to Pillow."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tiler.readers.tiff.images import DESCRIPTION, check_series, notes_for_opens
 from tiler.readers.tiff.page_tiles import NativeTileError
 
 _MOST_AT_ONCE = 2048
-"""Pixels across and down of one read. OpenSlide takes 4096 at once and rounds where each further
-part begins, so that the parts of a larger read do not fit together."""
+"""Maximum width and height of one read. OpenSlide splits larger reads at 4096 pixels and rounds the
+start of each piece, so the pieces do not fit together."""
 
 
 class OpenSlideReader(LevelReader):
@@ -47,8 +47,8 @@ class OpenSlideReader(LevelReader):
     max_pixels
         Slides that claim more pixels on level 0 are refused.
     max_tile_bytes
-        Slides whose own tiles would take more memory are refused: OpenSlide ends the whole
-        process when it cannot allocate one.
+        Slides whose native tiles need more memory are refused: OpenSlide ends the whole process
+        if it cannot allocate one.
     series
         The number of the image to read, from 0; None for the largest. OpenSlide reads the first.
 
@@ -57,7 +57,7 @@ class OpenSlideReader(LevelReader):
     OpenError
         When OpenSlide cannot open the file.
     LimitError
-        If the slide or its own tiles are larger than allowed.
+        If the slide or its native tiles exceed a limit.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class OpenSlideReader(LevelReader):
             except ConfigError:
                 raise
             except ValueError as error:
-                what = f"{path.name}: its metadata are malformed: {error}"
+                what = f"{path.name}: its metadata are invalid: {error}"
                 raise OpenError(name or path.stem, what) from error
             check_slide_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
             check_pixels(path, name or path.stem, pages, vendor)
@@ -135,7 +135,7 @@ class OpenSlideReader(LevelReader):
         return out
 
     def _read_inside(self, level: int, x: int, y: int, size: Size) -> Pixels:
-        """A box of a level that lies inside it."""
+        """Read a box inside a level."""
         downsample = self._own_downsamples[level]
         across, left = exact_location(x, downsample)
         down, top = exact_location(y, downsample)
@@ -156,9 +156,9 @@ class OpenSlideReader(LevelReader):
         return _over(np.asarray(image), self.facts.background)[top:, left:]
 
     def _read_twice(self, location: tuple[int, int], level: int, size: Size) -> Image:
-        """Read; if that fails, read once more with a new handle.
+        """Read; after an error, read once more with a new handle.
 
-        The failure may be another thread's: one error breaks a handle for all threads.
+        Another thread may have caused the error: one error breaks a handle for all threads.
         """
         slide = self._slide
         try:
@@ -185,7 +185,7 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
 def check_slide_limits(
     slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
-    """Refuse sizes beyond the memory, before anything is allocated."""
+    """Refuse sizes that exceed a limit, before any allocation."""
     width, height = slide.dimensions
     if width * height > max_pixels:
         raise LimitError(

@@ -16,7 +16,7 @@ from tiler.errors import EnvironmentRefusedError
 from tiler.protocols import Pixels
 
 _TILE = 16
-_WIDTH, _HEIGHT = 40, 20  # the bottom row of tiles is partial: the row that was wrong
+_WIDTH, _HEIGHT = 40, 20  # the bottom row of tiles is partial; that row was wrong
 
 
 @cache
@@ -26,8 +26,7 @@ def check_openslide() -> None:
     Raises
     ------
     EnvironmentRefusedError
-        If the pixels that come back are not the ones that were written, or no file can be
-        written for it.
+        If OpenSlide returns other pixels than were written, or the TIFF cannot be written.
     """
     expected = _pattern()
     try:
@@ -47,14 +46,14 @@ def check_openslide() -> None:
 
 
 def _pattern() -> Pixels:
-    """Whole tiles of a picture in which every pixel is different from its neighbours."""
+    """Return whole tiles of a picture in which each pixel differs from its neighbours."""
     rows, columns = -(-_HEIGHT // _TILE) * _TILE, -(-_WIDTH // _TILE) * _TILE
     y, x = np.mgrid[:rows, :columns]
     return np.stack([5 * x + y, 7 * y + x, 11 * (x ^ y)], axis=-1).astype(np.uint8)
 
 
 def _tiff(pixels: Pixels) -> bytes:
-    """A deflated tiled TIFF (TIFF 6.0, sections 2 and 15), the directory first."""
+    """Return a deflated tiled TIFF (TIFF 6.0, sections 2 and 15) that begins with its directory."""
     tiles = [
         zlib.compress(pixels[y : y + _TILE, x : x + _TILE].tobytes())
         for y in range(0, pixels.shape[0], _TILE)
@@ -71,7 +70,7 @@ def _tiff(pixels: Pixels) -> bytes:
         (277, short, [3]),
         (322, long, [_TILE]),
         (323, long, [_TILE]),
-        (324, long, [0] * len(tiles)),  # offsets, known when the rest is laid out
+        (324, long, [0] * len(tiles)),  # offsets, filled in below
         (325, long, lengths),
     ]
     extra_at = 8 + 2 + 12 * len(entries) + 4
