@@ -134,13 +134,13 @@ def small(tmp_path) -> Path:
         (258, {"count": 2**32 - 1}, "tag 258 has 4,294,967,295 values"),
         (258, {"count": 0}, r"bits per sample \(\), not 8"),
         (305, {"count": 2**31}, "2,147,483,648 bytes"),
-        (OFFSETS, {"kind": 1}, "tag 324 is no list of file positions"),
-        (OFFSETS, {"kind": 7}, "tag 324 is no list of file positions"),
-        (OFFSETS, {"kind": 11}, "tag 324 is no list of file positions"),
-        (OFFSETS, {"kind": 99}, "tag 324 is of an unknown type, 99"),
+        (OFFSETS, {"kind": 1}, "tag 324 is not a list of file positions"),
+        (OFFSETS, {"kind": 7}, "tag 324 is not a list of file positions"),
+        (OFFSETS, {"kind": 11}, "tag 324 is not a list of file positions"),
+        (OFFSETS, {"kind": 99}, "tag 324 has an unknown type, 99"),
         (OFFSETS, {"count": 1}, "13x7 tiles, but 1 offsets and 91 sizes"),
         (OFFSETS, {"count": 0}, "13x7 tiles, but 0 offsets and 91 sizes"),
-        (322, {"kind": 13}, "tag 322 is of type 13"),
+        (322, {"kind": 13}, "tag 322 has type 13"),
         (322, {"count": 0}, r"tag 322 is \(\), not a number"),
         (258, {"count": 4096, "kind": 1, "place": 8}, "per pixel of unknown bits"),
     ],
@@ -171,7 +171,7 @@ def test_positions_beyond_any_file_size_are_refused(tmp_path):
     )  # fmt: skip
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages.first.tags[OFFSETS].overwrite([2**64 - 1])
-    with pytest.raises(UnfitError, match="tag 324 is no list of file positions"):
+    with pytest.raises(UnfitError, match="tag 324 is not a list of file positions"):
         TiffReader(path)
 
 
@@ -268,7 +268,7 @@ def test_pages_without_end_are_refused(tmp_path):
     overlapping(path, MAX_PAGES, 0, 0)
     assert len(read(path).pages) == MAX_PAGES
     overlapping(path, MAX_PAGES + 1, 0, 0)
-    with pytest.raises(ValueError, match="they are more than 65,535"):
+    with pytest.raises(ValueError, match="there are more than 65,535"):
         read(path)
     assert len(digested(path)) == MAX_PAGES
 

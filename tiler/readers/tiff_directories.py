@@ -1,4 +1,4 @@
-"""The directories of a TIFF: the values of tags, and lists of file positions as arrays."""
+"""The directories of a TIFF: values of tags, and lists of file positions as arrays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tiler.readers.tiff.file import TileFile
 from tiler.readers.tiff.number_formats import LAYOUTS, TYPES, text_of
 
 Tags = Mapping[int, object]
-"""A directory: by code a number, a tuple of them (a fraction is two), bytes, text or an array."""
+"""A directory: by code a number, a tuple of numbers (two per fraction), bytes, text or an array."""
 
 LISTS = frozenset({273, 279, 324, 325, 330})
-"""Offsets and byte counts of strips and tiles, and SubIFDs: their whole numbers are read as arrays.
-As numbers of Python those of a large slide take 40 MB."""
+"""Tags that are read as arrays: offsets and byte counts of strips and tiles, and SubIFDs. As Python
+numbers those of a large slide take 40 MB."""
 
 MAX_PAGES = 65_535
-"""Directories that follow one another: slides have a dozen, and libtiff long counted no further."""
+"""Maximum length of a chain of directories: slides have a dozen; older libtiff had this limit."""
 
 _TILE_LISTS = LISTS - {330}
 _MAX_INDEX = 64 << 20
@@ -28,22 +28,22 @@ _SUBIFDS = 330
 _ASCII = 2
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 1024
-"""Of any tag that is no array: what is meant to have a few must not fill the memory."""
+"""Maximum values of a tag that is not read as an array, to bound the memory."""
 
 _MAX_BYTES = 1 << 28
-"""Of all directories and their values, which may lie upon one another: 16 million tiles."""
+"""Maximum bytes of all directories and their values, which may overlap: 16 million tiles."""
 
-_NUMBER_BYTES = 40  # of one of Python's own in a tuple
+_NUMBER_BYTES = 40  # bytes of a Python number in a tuple
 
 _POSITIONS = (13, 18)
 
 MAGIC = tuple(LAYOUTS)
-"""The four bytes that a TIFF begins with: classic or BigTIFF, in either byte order."""
+"""The first four bytes of a TIFF: classic or BigTIFF, in either byte order."""
 
 
 @dataclass(frozen=True)
 class Directories:
-    """Those of the pages, one after the other, and the SubIFDs of the first page."""
+    """The directories of the pages in order, and the SubIFDs of the first page."""
 
     pages: tuple[Tags, ...]
     subifds: tuple[Tags, ...]
@@ -60,31 +60,31 @@ def read_directories(file: TileFile, codes: Container[int]) -> Directories:
     Parameters
     ----------
     file
-        One that ``is_tiff``.
+        A file for which ``is_tiff`` is true.
     codes
         Codes of the tags to read; damage in others is ignored.
 
     Raises
     ------
     ValueError
-        If a directory or a value does not lie within the file, or is none; or when they are more
-        than any slide has.
+        If a directory or a value is invalid or outside the file, or if there are more than in
+        any slide.
     """
     source = _Source(file, codes)
     place = source.first_place()
     pages: dict[int, Tags] = {}
     while place or not pages:
         if place in pages:
-            raise ValueError("they lead in a circle")
+            raise ValueError("they form a loop")
         if len(pages) == MAX_PAGES:
-            raise ValueError(f"they are more than {MAX_PAGES:,}")
+            raise ValueError(f"there are more than {MAX_PAGES:,}")
         pages[place], place = source.directory(place)
     first, *_ = pages.values()
     return Directories(tuple(pages.values()), source.below(first))
 
 
 def read_subifds(file: TileFile, page: Tags, codes: Container[int]) -> tuple[Tags, ...]:
-    """The directories in a page's SubIFDs.
+    """Return the directories in a page's SubIFDs.
 
     Parameters
     ----------
@@ -98,24 +98,24 @@ def read_subifds(file: TileFile, page: Tags, codes: Container[int]) -> tuple[Tag
     Raises
     ------
     ValueError
-        As of ``read_directories``.
+        See ``read_directories``.
     """
     return _Source(file, codes).below(page)
 
 
 def read_first(file: TileFile, codes: Container[int]) -> Tags:
-    """Return the first page as ``read_directories`` does, also where other pages are damaged."""
+    """Return the first page like ``read_directories``, even if other pages are damaged."""
     source = _Source(file, codes)
     return source.directory(source.first_place())[0]
 
 
 def first_place(file: TileFile) -> int:
-    """Return the byte at which the first directory lies.
+    """Return the position of the first directory.
 
     Raises
     ------
     ValueError
-        If the file ends before that number.
+        If the file ends before this number.
     """
     return _Source(file, ()).first_place()
 
@@ -137,7 +137,7 @@ def index_pieces(file: TileFile) -> Iterator[bytes]:
             for piece in source.with_lists(raw, place):
                 yield piece
                 total += len(piece)
-                if total >= _MAX_INDEX:  # lists that lie upon one another are any number of bytes
+                if total >= _MAX_INDEX:  # overlapping lists may have any number of bytes
                     return
 
 
@@ -152,20 +152,20 @@ class _Source:
         self._bytes_left = _MAX_BYTES
 
     def first_place(self) -> int:
-        """Return where the first directory lies."""
+        """Return the position of the first directory."""
         return self._number(self._layout.place, self._layout.first)
 
     def directory(self, place: int) -> tuple[Tags, int]:
-        """Return a directory's tags, and where the next one lies; 0 for nowhere."""
+        """Return a directory's tags, and the position of the next one; 0 if it is the last."""
         raw, following = self.raw_directory(place)
         tags: dict[int, object] = {}
         for tag, kind, count, field in self._entry.iter_unpack(raw):
-            if tag in self._codes and tag not in tags:  # of two alike libtiff takes the first
+            if tag in self._codes and tag not in tags:  # libtiff uses the first of two equal tags
                 tags[tag] = self._value(tag, kind, count, field)
         return tags, following
 
     def raw_directory(self, place: int) -> tuple[bytes, int]:
-        """Return a directory's entries as they are stored, and where the next one lies."""
+        """Return a directory's stored entries, and the position of the next one."""
         layout = self._layout
         entries = self._number(layout.entries, place)
         if entries > _MAX_ENTRIES:
@@ -175,7 +175,7 @@ class _Source:
         return raw, self._number(layout.place, start + len(raw))
 
     def with_lists(self, raw: bytes, following: int) -> Iterator[bytes]:
-        """Yield a directory as it is stored, and the lists of its tiles."""
+        """Yield a directory's stored bytes, and the lists of its tiles."""
         yield raw + struct.pack(self._layout.order + self._layout.place, following)
         for tag, kind, count, field in self._entry.iter_unpack(raw):
             length = count * struct.calcsize(f"={TYPES.get(kind, '')}")
@@ -186,18 +186,18 @@ class _Source:
                 yield self._file.read(place, length)
 
     def below(self, page: Tags) -> tuple[Tags, ...]:
-        """The tags of the directories in a page's SubIFDs."""
+        """Return the tags of the directories in a page's SubIFDs."""
         places = page.get(_SUBIFDS, np.empty(0, np.uint64))
         if not isinstance(places, np.ndarray) or len(places) > _MAX_VALUES:
-            raise ValueError("its SubIFDs are no list of file positions")
+            raise ValueError("its SubIFDs are not a list of file positions")
         return tuple(self.directory(place)[0] for place in places.tolist())
 
     def _value(self, tag: int, kind: int, count: int, field: bytes) -> object:
-        """Return a tag's value: from its field if it fits there, else from the field's place."""
+        """Return a tag's value, from its entry or from the position that the entry states."""
         if kind not in TYPES:
-            raise ValueError(f"tag {tag} is of an unknown type, {kind}")
+            raise ValueError(f"tag {tag} has an unknown type, {kind}")
         if kind in _POSITIONS and tag not in LISTS:  # libtiff ignores it, so that defaults hold
-            raise ValueError(f"tag {tag} is of type {kind}, a directory's position")
+            raise ValueError(f"tag {tag} has type {kind}, a directory's position")
         order, form = self._layout.order, TYPES[kind]
         listed = tag in LISTS and form in "HIQbhiq"
         if form != "s" and not listed and count > _MAX_VALUES:
@@ -222,7 +222,7 @@ class _Source:
         return int(number)
 
     def _bytes(self, place: int, count: int) -> bytes:
-        """Return bytes that the file contains: checked before anything is allocated."""
+        """Return bytes of the file; check the range before any allocation."""
         if not 0 <= place <= place + count <= self._file.size:
             raise ValueError(
                 f"{count:,} bytes from {place:,}, but the file has {self._file.size:,}"

@@ -14,7 +14,7 @@ from tiler.readers.tiff.tile_table import TILE_HEIGHT, TILE_WIDTH
 from tiler.readers.tiff_directories import Tags
 
 Check = Callable[[bytes], None]
-"""Raises ``ValueError`` for a native tile whose bytes are damaged."""
+"""A check that raises ``ValueError`` for damaged bytes of a native tile."""
 
 # Tags of TIFF 6.0 and its Technical Note 2
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, TABLES = 258, 259, 262, 277, 284, 347
@@ -24,11 +24,11 @@ _RGB, _YCBCR = 2, 6
 
 
 def openslide_check(tags: Tags) -> Check | None:
-    """Return the check for tiles that OpenSlide decodes; None where it reports damage itself.
+    """Return the check for tiles that OpenSlide decodes; None if it reports damage.
 
-    It decodes JPEG of three samples itself, and fails on libjpeg's warnings. It leaves the other
-    tiles to libtiff, which hides those warnings, and does not compare the checksum of deflate; and
-    JPEG 2000 to OpenJPEG, which does not report most damage.
+    OpenSlide decodes JPEG of three samples itself, and fails on libjpeg's warnings. OpenJPEG
+    decodes JPEG 2000, and does not report most damage. libtiff decodes the other tiles; it hides
+    libjpeg's warnings, and does not compare the checksum of deflate.
     """
     direct = tags.get(SAMPLES) == 3 and tags.get(PLANES, 1) == 1
     if tags.get(COMPRESSION) == _JPEG and direct and tags.get(PHOTOMETRIC) in (_RGB, _YCBCR):
@@ -37,7 +37,7 @@ def openslide_check(tags: Tags) -> Check | None:
 
 
 def libtiff_check(tags: Tags) -> Check | None:
-    """Return the check for tiles or strips that libtiff decodes; None where there is none."""
+    """Return the check for tiles or strips that libtiff decodes, or None."""
     compression, tables = tags.get(COMPRESSION, 1), tags.get(TABLES)
     if compression == _JPEG:
         return jpeg_check(tables if isinstance(tables, bytes) else None)
@@ -48,7 +48,7 @@ def libtiff_check(tags: Tags) -> Check | None:
 
 
 def plain_bytes(tags: Tags, tile: Size) -> int | None:
-    """The bytes of each uncompressed tile, or of one plane of it; None for compressed tiles."""
+    """Return the bytes of an uncompressed tile, or of one plane; None for compressed tiles."""
     bits, samples = tags.get(BITS, 1), tags.get(SAMPLES, 1)
     bits = bits[0] if isinstance(bits, tuple) and bits else bits
     if tags.get(COMPRESSION, 1) != _UNCOMPRESSED or tags.get(PHOTOMETRIC) == _YCBCR:
@@ -60,10 +60,12 @@ def plain_bytes(tags: Tags, tile: Size) -> int | None:
 
 
 def _inflate(data: bytes) -> None:
-    """Raise ``ValueError`` when deflated bytes do not match the checksum at their end."""
+    """Raise ``ValueError`` if deflated bytes do not match their final checksum."""
     inflater = zlib.decompressobj()
     try:
-        while data and not inflater.eof:  # piece by piece: a bomb must not fill the memory
+        while (
+            data and not inflater.eof
+        ):  # in pieces, so that a decompression bomb does not fill the memory
             inflater.decompress(data, _AT_ONCE)
             data = inflater.unconsumed_tail
     except zlib.error as error:

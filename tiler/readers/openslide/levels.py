@@ -19,8 +19,8 @@ _OVERLAP = 0.01
 """Maximum difference between the ratios of width and height in a level that the format lists."""
 
 _EXACT = 1 / 512 - 1e-5
-"""OpenSlide blends no neighbours if the sum of both axes' distances from a whole pixel of the level is
-less than 1/256 (measured on 9,000 locations)."""
+"""OpenSlide blends no neighbours if the distances of both axes from a whole pixel of the level sum
+to less than 1/256 (measured on 9,000 locations)."""
 
 _MOST_SKIPPED = 512
 """Maximum extra pixels to read in order to begin where OpenSlide blends no pixels."""
@@ -65,9 +65,9 @@ def _level(
 ) -> StoredLevel:
     """Return a level with the downsample that the file states.
 
-    OpenSlide's downsample counts as stated if it is not the mean ratio of the sizes, as for Philips,
-    MIRAX and Ventana. It also counts if a format lists its levels, and overlapping tiles make their sizes
-    fit no downsample (Trestle).
+    OpenSlide's downsample counts as stated if it is not the mean ratio of the sizes (as for
+    Philips, MIRAX and Ventana). It also counts if a format lists its levels, and overlapping tiles
+    make their sizes fit no downsample (as for Trestle).
     """
     across, down = base.width / size.width, base.height / size.height
     level = StoredLevel(size, tile, stated)

@@ -1,7 +1,7 @@
-"""One native tile of a TIFF: from its bytes to its pixels, the same as OpenSlide's.
+"""Decoding of one native tile of a TIFF to the pixels that OpenSlide returns.
 
-JPEG and the lossless codecs give the same bits. JPEG 2000 comes from OpenJPEG on both sides and is
-the same too, except that subsampled chroma (33003) is converted with other rounding: at most 1.
+JPEG and the lossless codecs give the same bits. So does JPEG 2000, which OpenJPEG decodes for both;
+only subsampled chroma (33003) is rounded differently, by at most 1.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tiler.readers.jpeg2000.colours import from_ycbcr, has_subsampled_chroma
 from tiler.readers.tiff.jpeg import SOI, jpeg_decoder
 
 Decode = Callable[[bytes], Pixels]
-"""Raises one of ``DECODE_ERRORS`` for a tile that is damaged."""
+"""A check that raises one of ``DECODE_ERRORS`` for a damaged tile."""
 
 DECODE_ERRORS = (ValueError, RuntimeError)
-"""What the codec libraries raise: simplejpeg the first, imagecodecs either."""
+"""Errors of the codec libraries: simplejpeg raises the first, imagecodecs both."""
 
 _RGB, _YCBCR = 2, 6  # TIFF 6.0, PhotometricInterpretation
 
@@ -49,7 +49,7 @@ _NO_PREDICTOR, _HORIZONTAL = 1, 2
 
 @dataclass(frozen=True)
 class Coding:
-    """Storage of the tiles of one level: values of the TIFF tags of those names."""
+    """Storage of the tiles of one level: values of the TIFF tags with these names."""
 
     tile: Size
     compression: int
@@ -59,17 +59,17 @@ class Coding:
 
     @property
     def is_jpeg(self) -> bool:
-        """Return whether the tiles are JPEG streams, which can be decoded smaller than they are."""
+        """Return whether the tiles are JPEG streams, which libjpeg can decode at a smaller size."""
         return self.compression == _JPEG
 
     @property
     def is_ycbcr(self) -> bool:
-        """Return whether JPEG tiles are YCbCr, else RGB; the streams do not decide it."""
+        """Return whether JPEG tiles are YCbCr or RGB: the TIFF decides, not the streams."""
         return self.photometric == _YCBCR
 
 
 def unknown_coding(coding: Coding) -> str | None:
-    """Return why tiles stored like this are not decoded here; None when they are."""
+    """Return the reason why this storage is not supported; None if it is."""
     known = {_JPEG, _UNCOMPRESSED, *_BYTE_CODECS, *_IMAGE_CODECS}
     if coding.compression not in known:
         return f"compression {coding.compression} is not supported"
@@ -90,9 +90,9 @@ def decoder(coding: Coding, factor: int = 1) -> Decode:
     Parameters
     ----------
     coding
-        One for which ``unknown_coding`` is None.
+        A storage for which ``unknown_coding`` returns None.
     factor
-        1, or for JPEG 2, 4 or 8: decode to a tile so many times smaller along both axes.
+        1, or for JPEG 2, 4 or 8: the reduction of the decoded tile along both axes.
     """
     if coding.is_jpeg:
         return jpeg_decoder(coding.tile, coding.tables, ycbcr=coding.is_ycbcr, factor=factor)
@@ -142,7 +142,7 @@ def _image_decoder(coding: Coding) -> Decode:
             openjpeg.decode(data, pixels)
         else:
             codec(data, out=pixels)  # refuses an image of any other size before decoding it
-        # imagecodecs takes subsampled chroma for YCbCr, and converts it.
+        # imagecodecs treats subsampled chroma as YCbCr, and converts it.
         return from_ycbcr(pixels) if ycbcr and not subsampled else pixels
 
     return decode

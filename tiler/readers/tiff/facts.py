@@ -42,7 +42,7 @@ from tiler.readers.tiff_directories import Tags, is_tiff, read_directories, read
 
 _GENERIC = "generic-tiff"
 _VENDORS = ("aperio", _GENERIC, "philips")
-"""OpenSlide's formats whose levels are each one page, its tiles side by side."""
+"""OpenSlide's formats in which each level is one page of adjacent tiles."""
 
 _SUBIFDS = 330
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296  # tags of TIFF 6.0
@@ -59,12 +59,12 @@ _NAMES = {
 """Tags that are passed on as properties."""
 
 _WANTED = frozenset({*TAGS, *_NAMES, _SUBIFDS})
-_MICRONS = {2: 25400.0, 3: 10000.0}  # of a ResolutionUnit: inch, centimetre
+_MICRONS = {2: 25400.0, 3: 10000.0}  # microns in a ResolutionUnit: inch, centimetre
 
 
 @dataclass(frozen=True)
 class Request:
-    """A slide and what the configuration sets for it.
+    """A slide and its settings from the configuration.
 
     Attributes
     ----------
@@ -86,15 +86,15 @@ class Request:
 def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
     """Return the facts and the levels of a file for ``TiffReader``.
 
-    What OpenSlide does not see is described by the file's own tags: levels in SubIFDs, images that
-    are not the first of the file, and compressions that OpenSlide lacks.
+    The file's tags describe what OpenSlide does not read: levels in SubIFDs, images other than the
+    first, and compressions that OpenSlide lacks.
 
     Raises
     ------
     UnfitError
-        If the reader does not support the file, with the reason.
+        If the reader does not support the file; the error states the reason.
     OpenError
-        If it has no image of that number.
+        If the file has no image of that number.
     """
     path, slide = request.path, request.slide
     with closing(TileFile(path)) as file:
@@ -126,10 +126,10 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
     if vendor is None or any(is_tiled(tags) for tags in below):
         return _by_tags(request, [pages[0], *others], image, notes)
     natives = _levels_among(pages, vendor, slide)
-    if generic and natives[0].size.width > image.size.width:  # OpenSlide takes it for level 0
+    if generic and natives[0].size.width > image.size.width:  # OpenSlide treats it as level 0
         return _by_tags(request, [pages[0], *others], image, notes)
     if vendor == "aperio" and len(natives) > 1 and any(level.sparse.any() for level in natives):
-        # OpenSlide paints them from the next finer level, and tiles above them as well.
+        # OpenSlide fills them, and tiles above them, from the next finer level.
         raise UnfitError(slide, "a pyramid with missing tiles")
     description = pages[0].get(DESCRIPTION)
     try:
@@ -140,7 +140,7 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
             )
             sizes = tuple(Size(*size) for size in peer.level_dimensions)
     except (openslide.OpenSlideError, ValueError) as error:
-        # It lacks the compression, or lists its levels in another order than their sizes.
+        # OpenSlide lacks the compression, or the levels are not in the order of their sizes.
         known = isinstance(error, openslide.OpenSlideUnsupportedFormatError)
         if not known and "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
@@ -148,12 +148,12 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
         return _by_tags(request, [pages[0], *others], image, notes)
     _check_alike(natives, sizes, vendor, slide)
     if len(set(levels.downsamples)) < len(levels.indices):
-        raise UnfitError(slide, f"several of its levels have one downsample: {sizes}")
+        raise UnfitError(slide, f"several of its levels have the same downsample: {sizes}")
     return facts, _chosen(natives, levels)
 
 
 def _reduced_after(pages: Sequence[Tags], page: int) -> list[Tags]:
-    """The levels that follow a page, up to the next image."""
+    """Return the levels that follow a page, up to the next image."""
     found = []
     for tags in pages[page + 1 :]:
         if not is_reduced(tags):
@@ -164,20 +164,20 @@ def _reduced_after(pages: Sequence[Tags], page: int) -> list[Tags]:
 
 
 def _levels_among(pages: Sequence[Tags], vendor: str, slide: str) -> list[NativeLevel]:
-    """The levels that OpenSlide sees, in its order."""
+    """Return the levels that OpenSlide reads, in its order."""
     return [native_level(tags, slide) for tags in level_pages(pages, vendor)]
 
 
 def _check_alike(
     levels: Sequence[NativeLevel], sizes: Sequence[Size], vendor: str, slide: str
 ) -> None:
-    """Refuse a file whose pages are not the levels that OpenSlide sees, one for each."""
+    """Refuse a file unless each page is one level that OpenSlide reads."""
     if not are_levels([level.size for level in levels], sizes, vendor):
-        raise UnfitError(slide, f"its pages are not the levels that OpenSlide sees, {sizes}")
+        raise UnfitError(slide, f"its pages are not the levels that OpenSlide reads, {sizes}")
 
 
 def _chosen(natives: Sequence[NativeLevel], levels: Pyramid) -> tuple[NativeLevel, ...]:
-    """The levels of the slide, each with the size that shows it."""
+    """Return the levels of the slide, each with its size without padding."""
     return tuple(
         replace(natives[index], size=size)
         for index, size in zip(levels.indices, levels.sizes, strict=True)
@@ -187,7 +187,7 @@ def _chosen(natives: Sequence[NativeLevel], levels: Pyramid) -> tuple[NativeLeve
 def _by_tags(
     request: Request, directories: Sequence[Tags], image: TiffImage, notes: Mapping[str, str]
 ) -> tuple[Facts, tuple[NativeLevel, ...]]:
-    """The facts and the levels of an image, by its own directories; the first is level 0."""
+    """Return the facts and the levels of an image from its directories; the first is level 0."""
     first = directories[0]
     if not is_tiled(first):
         raise UnfitError(request.slide, f"{image} is not tiled")
@@ -223,7 +223,7 @@ def _scale(tags: Tags, image: TiffImage) -> Scale:
 
 
 def _mpp_of_tags(tags: Tags) -> tuple[bool, Found]:
-    """Return whether the tags state a scale, and the mpp by them."""
+    """Return whether the tags state a scale, and the mpp from them."""
     unit = tags.get(_RESOLUTION_UNIT, 2)
     if unit not in _MICRONS:
         return False, (None, "the TIFF's resolution has no unit")

@@ -1,4 +1,4 @@
-"""Bytes of a file, for many threads at once."""
+"""Reads of a file by many threads at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class TileFile:
-    """An open file that is read at given positions, without a current one.
+    """An open file that is read at given positions; it has no current position.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class TileFile:
     size
         Its length in bytes when it was opened.
     reopened
-        How often it had to be opened again because reading failed.
+        The number of times that it was opened again after a failed read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,9 +33,9 @@ class TileFile:
         self.reopened = 0
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return ``count`` bytes from ``offset``; fewer where the file ends before.
+        """Return ``count`` bytes from ``offset``; fewer if the file ends earlier.
 
-        Reads once more with a new handle if that fails: a network error may pass.
+        After an error, read once more with a new handle: network errors may be temporary.
         """
         file = self._file
         try:
@@ -44,7 +44,7 @@ class TileFile:
             return self._read(self._reopen(file), offset, count)
 
     def stat(self) -> os.stat_result:
-        """Return size, times and inode of the file that is open."""
+        """Return size, times and inode of the open file."""
         return os.fstat(self._file.fileno())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The images in a TIFF, such as a macro image and the scan: one of them is the slide."""
+"""The images in a TIFF, such as a macro image and the scan; one of them is the slide."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESCRIPTION = 270
 _SAMPLES = 277  # tag of TIFF 6.0
 _GENERIC = "generic-tiff"
 _LARGEST_FIRST = ("aperio", "philips")
-"""OpenSlide's formats of TIFFs that begin with the slide."""
+"""OpenSlide's TIFF formats in which the slide is the first image."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class TiffImage:
     page
         The page of its level 0.
     size
-        Of its level 0.
+        The size of its level 0.
     stored
-        The same, if its last native tiles count as a whole.
+        The size of its level 0 with the padding of its last native tiles.
     ome
         Its facts in OME-XML.
     """
@@ -50,7 +50,7 @@ class TiffImage:
 
 
 def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
-    """The images of a TIFF: those that its OME-XML lists, else the pages that are not reduced."""
+    """Return the images that a TIFF's OME-XML lists, or else the pages that are not reduced."""
     description = pages[0].get(DESCRIPTION)
     found = []
     if isinstance(description, str) and is_ome(description):
@@ -79,9 +79,9 @@ def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
     Parameters
     ----------
     image
-        One of ``images_in``.
+        An image from ``images_in``.
     tags
-        Of its page.
+        The tags of its page.
     """
     if image.ome is None or image.ome.channels <= number_of(tags, _SAMPLES):
         return None
@@ -98,7 +98,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
     Raises
     ------
     OpenError
-        If a later page is larger, so that the first one is not the slide.
+        If a later page is larger: then the first page is not the slide.
     """
     images = [_image(number, number, tags) for number, tags in enumerate(pages)]
     largest = choose_image(images, None, slide)
@@ -120,9 +120,9 @@ def notes_for_openslide(
     Parameters
     ----------
     pages
-        Of the TIFF; none for other formats.
+        The pages of the TIFF; empty for other formats.
     vendor
-        As OpenSlide calls it.
+        OpenSlide's name of the format.
     series
         The number of the image to read; None for the largest.
     slide
@@ -147,7 +147,7 @@ def notes_for_openslide(
 
 
 def _check_widest(pages: Sequence[Tags], slide: str) -> None:
-    """Refuse a file of which OpenSlide takes a padded level for level 0: it sorts them by width."""
+    """Refuse a file in which OpenSlide, which sorts by width, takes a padded level for level 0."""
     first = page_size(pages[0])
     for tags in pages[1:]:
         size = page_size(tags)
@@ -178,13 +178,13 @@ def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
 def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) -> TiffImage:
     """Return the image that is the slide: the one with the given number, else the largest.
 
-    A slide smaller than a native tile has levels that are larger, as they are padded to whole
-    tiles. So an image that fits into the first one's tiles is not larger than that.
+    The padded levels of a slide smaller than a native tile are larger than the slide. So an image
+    that fits into the native tiles of the first one does not count as larger.
 
     Raises
     ------
     OpenError
-        If no image has that number, with those that there are.
+        If no image has that number; the error lists the images.
     """
     if series is None:
         first, *others = images
@@ -193,7 +193,7 @@ def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) ->
     for image in images:
         if image.number == series:
             return image
-    what = f"series={series}: there is no such image; the file has {listed(images)}"
+    what = f"series={series} does not exist; the file has {listed(images)}"
     fix = Fix("choose one of them for reader.series", "choose one: open_slide(path, series=…)")
     raise OpenError(slide, what, fix=fix)
 
@@ -215,7 +215,7 @@ def check_series(series: object) -> None:
     if series is not None and (
         not isinstance(series, int) or isinstance(series, bool) or series < 0
     ):
-        raise ConfigError(f"reader.series={series!r}: must be a whole number >= 0, or null")
+        raise ConfigError(f"reader.series={series!r} is invalid; use a whole number >= 0, or null")
 
 
 def _text(size: Size) -> str:

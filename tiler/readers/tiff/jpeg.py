@@ -1,4 +1,4 @@
-"""JPEG streams inside a TIFF: as complete files, and as pixels.
+"""JPEG streams inside a TIFF: conversion to complete files, and to pixels.
 
 Sources: ITU-T T.81, annex B; TIFF Technical Note 2.
 """
@@ -18,10 +18,10 @@ _COLOUR_MARKERS = {0xE0, 0xEE}  # APP0 of JFIF, APP14 of Adobe
 
 
 def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[bytes], bytes]:
-    """Return a function that makes a tile's bytes a JPEG file with the right colours.
+    """Return a function that turns a tile's bytes into a JPEG file with the right colours.
 
-    The function that is returned adds the tables that all tiles share, and a marker for the
-    colours, where the bytes do without; it raises ``ValueError`` when they are not such a tile.
+    The returned function adds missing parts: the tables that all tiles share, and a marker for the
+    colours. It raises ``ValueError`` if the bytes are not such a tile.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
     shared
         The TIFF's JPEGTables, where it has them.
     ycbcr
-        Whether its colours are YCbCr by the TIFF; else RGB.
+        Whether the TIFF states YCbCr; else RGB.
     """
     import simplejpeg
 
@@ -40,15 +40,15 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([ycbcr])
 
     def complete(data: bytes) -> bytes:
-        """With the tables, and a marker for the colours in place of all others."""
+        """Add the tables, and replace all colour markers by one."""
         segments, rest = _segments(data, without=_COLOUR_MARKERS)
         return b"".join((SOI, tables, adobe, segments, data[rest:]))
 
     def whole(data: bytes) -> bytes:
         stream = complete(data) if tables else data
-        found = simplejpeg.decode_jpeg_header(stream)  # before memory is taken for it
+        found = simplejpeg.decode_jpeg_header(stream)  # before memory is allocated for it
         if found[2] != colours and stream is data:
-            # OpenSlide takes the colours from the TIFF, not from the stream.
+            # OpenSlide reads the colour space from the TIFF, not from the stream.
             stream = complete(data)
             found = simplejpeg.decode_jpeg_header(stream)
         if found[:3] != (height, width, colours):
@@ -84,7 +84,7 @@ def jpeg_decoder(
 
 
 def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
-    """Return a function that raises ``ValueError`` for a JPEG stream about which libjpeg warns.
+    """Return a function that raises ``ValueError`` for a JPEG stream with a libjpeg warning.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
 def _segments(
     stream: bytes, *, only: Container[int] | None = None, without: Container[int] = ()
 ) -> tuple[bytes, int]:
-    """The segments of a JPEG stream that have, or have not, one of these markers.
+    """Return the segments of a JPEG stream with, or without, one of the given markers.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The native tiles of a TIFF's levels, and whether they can be read without OpenSlide."""
+"""The native tiles of a TIFF's levels, and checks that ``TiffReader`` supports them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _ORDINARY = {
     _FILL_ORDER: (1, "fill order"),
     _DEPTH: (1, "image depth"),
 }
-"""Tags that must have this value wherever they are given, and their names for people."""
+"""Tags with their only supported value, and their names in messages."""
 
 TAGS = frozenset(
     {SUBFILE_TYPE, WIDTH, HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, TILE_WIDTH}
@@ -67,11 +67,11 @@ TAGS = frozenset(
 )
 """All that are looked at here."""
 
-_DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # of the tags that are not ordinary when absent
+_DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # default values that are unsupported
 
 
 def level_pages(pages: Sequence[Tags], vendor: str) -> list[Tags]:
-    """The pages that OpenSlide takes for levels, in its order."""
+    """Return the pages that OpenSlide uses as levels, in its order."""
     generic = vendor == "generic-tiff"
     levels = [
         tags
@@ -82,9 +82,9 @@ def level_pages(pages: Sequence[Tags], vendor: str) -> list[Tags]:
 
 
 def are_levels(pages: Sequence[Size], levels: Sequence[Size], vendor: str) -> bool:
-    """Return whether pages of these sizes are the levels that OpenSlide sees, one page for each.
+    """Return whether pages of these sizes are OpenSlide's levels, one page per level.
 
-    Philips pads its levels to whole tiles, and OpenSlide cuts that off.
+    Philips pads its levels to whole tiles, and OpenSlide removes the padding.
     """
     return len(pages) == len(levels) and all(
         page == level
@@ -94,12 +94,12 @@ def are_levels(pages: Sequence[Size], levels: Sequence[Size], vendor: str) -> bo
 
 
 def native_level(tags: Tags, slide: str) -> NativeLevel:
-    """The tiles that a directory describes.
+    """Return the tiles that a directory describes.
 
     Raises
     ------
     UnfitError
-        If they are not 8-bit RGB in a known coding, with the reason.
+        If they are not 8-bit RGB in a known coding; the error states the reason.
     """
 
     def number(tag: int, default: int | None = None) -> int:
@@ -147,12 +147,12 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
 def check_limits(
     levels: Sequence[NativeLevel], slide: str, max_pixels: int, max_tile_bytes: int
 ) -> None:
-    """Refuse sizes beyond the memory, before anything is allocated.
+    """Refuse sizes that exceed a limit, before any allocation.
 
     Raises
     ------
     LimitError
-        If level 0, or a native tile of any level, is larger.
+        If level 0, or a native tile of any level, exceeds its limit.
     """
     width, height = levels[0].size
     if width * height > max_pixels:
@@ -173,12 +173,13 @@ def check_limits(
 
 
 def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) -> None:
-    """Refuse a file that contains no tile of some level.
+    """Refuse a file that contains no tile of one of its levels.
 
     Raises
     ------
     OpenError
-        Naming the first such tile. A file that has lost some tiles costs only those.
+        If there is such a level; the error names its first tile. If only some tiles of a level
+        are lost, only reads of these fail.
     """
     for index, level in enumerate(levels):
         stored = np.flatnonzero(level.byte_counts)
@@ -202,7 +203,7 @@ def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) 
 def not_native(
     level: NativeLevel, tile: int | None, size: tuple[int, int], downsample: float
 ) -> str:
-    """Explain why a box is not one of a level's JPEG tiles; it may lie on a sparse one."""
+    """Explain why a box is not a JPEG tile of a level; its tile may be sparse."""
     if not level.coding.is_jpeg:
         return f"its tiles are not JPEG (TIFF compression {level.coding.compression})"
     if size != level.tile or downsample != 1:

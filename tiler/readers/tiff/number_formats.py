@@ -1,4 +1,4 @@
-"""Numbers and text as TIFF files write them."""
+"""Formats of numbers and text in TIFF files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ByteLayout(NamedTuple):
     """The formats of a TIFF's numbers."""
 
     order: str
-    first: int  # where the place of the first directory is written
+    first: int  # position of the first directory's offset
     entries: str
     entry: str
     place: str
@@ -29,9 +29,9 @@ LAYOUTS = {
 
 
 def text_of(data: bytes) -> str:
-    """Return a tag's text, without the zeros at its end."""
+    """Return a tag's text without trailing NUL bytes."""
     data = data.rstrip(b"\0")
     try:
         return data.decode().strip()
-    except UnicodeDecodeError:  # what scanners on Windows write
+    except UnicodeDecodeError:  # the encoding of scanners on Windows
         return data.decode("cp1252", "replace").strip()

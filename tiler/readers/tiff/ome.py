@@ -13,13 +13,13 @@ from tiler.geometry import Size
 from tiler.readers.mpp import agreed_mpp
 
 Found = tuple[float | None, str]
-"""A number and its text, or None and why there is none."""
+"""A number and its text, or None and the reason."""
 
 _PREFIX = r"(?:[\w.-]+:)?"
 _START = re.compile(rf"<{_PREFIX}OME[\s>]")
 _END = re.compile(rf"</{_PREFIX}OME\s*>")
 
-# Microns in each of UnitsLength of the OME schema; two of them, below, are no lengths.
+# Microns per unit of UnitsLength in the OME schema; the two units below are not lengths.
 _MICRONS = {
     "Ym": "1e30", "Zm": "1e27", "Em": "1e24", "Pm": "1e21", "Tm": "1e18", "Gm": "1e15",
     "Mm": "1e12", "km": "1e9", "hm": "1e8", "dam": "1e7", "m": "1e6", "dm": "1e5", "cm": "1e4",
@@ -39,15 +39,15 @@ class OmeImage:
     Attributes
     ----------
     size
-        Of its level 0.
+        The size of its level 0.
     page
-        The TIFF page that its first plane is on, if its planes are in this file.
+        The TIFF page of its first plane, if its planes are in this file.
     mpp
-        Microns per pixel, or why they are not usable; None where the XML states no length.
+        Microns per pixel, or the reason why they are unusable; None if the XML states no length.
     power
-        The objective's nominal magnification, or why there is none.
+        The objective's nominal magnification, or the reason why it is missing.
     channels
-        How many samples each pixel has, over all its planes.
+        Samples per pixel, over all planes.
     """
 
     size: Size
@@ -58,24 +58,24 @@ class OmeImage:
 
 
 class OmeError(ValueError):
-    """OME-XML that cannot be read, with the reason."""
+    """OME-XML is unreadable; the text states the reason."""
 
 
 def is_ome(description: object) -> bool:
-    """Return whether a TIFF's description contains OME-XML, whole or cut off."""
+    """Return whether a TIFF's description contains OME-XML, complete or truncated."""
     return isinstance(description, str) and bool(_START.search(_without_comments(description)))
 
 
 def ome_images(description: str) -> list[OmeImage]:
-    """The images that a description's OME-XML lists, in its order.
+    """Return the images that a description's OME-XML lists, in its order.
 
-    What stands around the ``OME`` element is ignored: a declaration, comments, other text.
+    Text outside the ``OME`` element is ignored, such as a declaration or comments.
 
     Raises
     ------
     OmeError
-        If it is not well-formed. A document type is refused: OME-XML needs none, and its
-        entities may expand without end.
+        If the XML is not well-formed, or has a document type. OME-XML needs no document type,
+        whose entities may expand without limit.
     """
     text = _without_comments(description)
     start = _START.search(text)
@@ -125,12 +125,12 @@ def _number(text: str | None) -> int:
 
 
 def _planes(pixels: ET.Element, channels: int) -> int:
-    """The planes of one section: one for each channel, which may have several samples."""
+    """Return the planes of one section: one per channel, which may have several samples."""
     return len(pixels.findall("{*}Channel")) or channels
 
 
 def _first_page(root: ET.Element, pixels: ET.Element, following: int) -> int | None:
-    """The page of an image's first plane; None if that is in another file."""
+    """Return the page of an image's first plane; None if it is in another file."""
     for data in pixels.iterfind("{*}TiffData"):
         if any(_number(data.get(f"First{axis}", "0")) for axis in "ZCT"):
             continue

@@ -1,4 +1,4 @@
-"""The native tiles, or the strips, of one page of a TIFF, and signs of damage."""
+"""The native tiles or strips of one TIFF page, and signs of damage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tiler.readers.tile_checks import PLANES, SAMPLES, plain_bytes
 
 
 class NativeTileError(Exception):
-    """A native tile or a strip is damaged: which one, and how."""
+    """A native tile or strip is damaged; the text names it and the damage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ class PageTiles:
     Attributes
     ----------
     planes
-        Their tables: one, or one for each sample where the samples are stored apart.
+        The tables of the tiles: one, or one per sample if the samples are stored separately.
     plain_bytes
         int64 (tiles,): the bytes of each uncompressed tile; None for compressed ones.
     check
-        What to check in a tile's bytes, if anything.
+        The check of a tile's bytes; None for no check.
     """
 
     planes: tuple[TileTable, ...]
@@ -52,7 +52,7 @@ class PageTiles:
 
     @cached_property
     def wrong(self) -> npt.NDArray[np.bool_]:
-        """Tiles whose entries in the lists show that they are damaged: bool (tiles,)."""
+        """Tiles whose list entries show damage: bool (tiles,)."""
         sparse = np.stack([plane.sparse for plane in self.planes])
         wrong: npt.NDArray[np.bool_] = np.any([plane.damaged for plane in self.planes], axis=0)
         wrong |= sparse.any(axis=0) & ~sparse.all(axis=0)
@@ -62,7 +62,7 @@ class PageTiles:
         return wrong
 
     def sparse_tiles(self) -> SparseTiles:
-        """Pack which tiles are left out in all planes."""
+        """Return the packed bits of the tiles that all planes omit."""
         table = self.planes[0]
         sparse = np.all([plane.sparse for plane in self.planes], axis=0)
         return SparseTiles.of(table.tile, table.columns, sparse)
@@ -73,18 +73,18 @@ class PageTiles:
             if reason := plane.wrong_entry(tile):
                 return f"{plane.name(tile)}: {reason}"
         table, count = self.planes[0], int(self.planes[0].byte_counts[tile])
-        reason = "only some of its planes are there"
+        reason = "some of its planes are missing"
         if self.plain_bytes is not None and 0 < count < self.plain_bytes[tile]:
             reason = f"{count:,} bytes of pixels instead of {self.plain_bytes[tile]:,}"
         return f"{table.name(tile)}: {reason}; copy the slide again"
 
     def check_bytes(self, file: TileFile, tile: int) -> None:
-        """Check the bytes of a tile whose entries are not wrong.
+        """Check the bytes of a tile whose list entries are valid.
 
         Raises
         ------
         NativeTileError
-            If they are damaged.
+            If the bytes are damaged.
         """
         for plane in self.planes:
             if self.check is None or plane.sparse[tile]:
@@ -96,7 +96,7 @@ class PageTiles:
 
 
 def page_tiles(tags: Tags, check: Callable[[bytes], None] | None) -> PageTiles | None:
-    """The native tiles of a page; None where its lists are not those of its tiles."""
+    """Return the native tiles of a page; None if its lists do not match its tiles."""
     size, table = page_size(tags), TileTable if is_tiled(tags) else StripTable
     tile = Size(number_of(tags, TILE_WIDTH), number_of(tags, TILE_HEIGHT))
     if table is StripTable:

@@ -17,7 +17,7 @@ PIXEL_TAGS = frozenset(
     {SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES, _EXTRA, _FORMAT}
     | {_NDPI_LENS}
 )
-"""All that are looked at here, beside those of the tiles."""
+"""The tags that this module reads, in addition to those of the tiles."""
 
 _PHOTOMETRICS = {
     0: "MinIsWhite",
@@ -47,35 +47,35 @@ _TURNS = {
     8: "turn it by 90 degrees anticlockwise",
 }
 _LISTED = 8
-_READS = "tiler reads 8-bit grey, palette, RGB and RGBA: convert it first"
+_READS = "convert it to 8-bit grey, palette, RGB or RGBA"
 
 
 def pixel_problem(tags: Tags) -> str | None:
-    """Explain why no reader shows the pixels of a page; None if one may."""
+    """Explain why no reader supports the pixels of a page; None if one may."""
     return orientation_problem(tags) or depth_problem(tags)
 
 
 def orientation_problem(tags: Tags) -> str | None:
-    """Explain why a page must be rotated, and what to do; None if it is upright."""
+    """Explain why a page must be rotated, with the fix; None if it is upright."""
     if tags.get(_ORIENTATION, 1) == 1:
         return None
     number = number_of(tags, _ORIENTATION)
     return (
-        f"its Orientation tag (274) is {number} ({_TURNS.get(number, 'unknown')}), and tiler"
-        " reads slides with orientation 1 only: rotate it first (vips autorot IN"
+        f"its Orientation tag (274) is {number} ({_TURNS.get(number, 'unknown')}), but tiler"
+        " reads only slides with orientation 1; rotate it first (vips autorot IN"
         " OUT[tile,pyramid]), or set the tag to 1 to tile the pixels as they are stored"
     )
 
 
 def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
-    """Explain why the samples of a page would be shown wrongly; None if they would not.
+    """Explain why the samples of a page would be wrong in 8-bit RGB; None if they are right.
 
     Parameters
     ----------
     tags
-        Of the page.
+        The tags of the page.
     depths
-        Bits of a grey or palette sample that are shown right; colours always have 8.
+        The supported bits of a grey or palette sample; other colours have 8.
     """
     bits, formats = set(_values(tags.get(_BITS, 1))), set(_values(tags.get(_FORMAT, 1)))
     photometric, samples = tags.get(_PHOTOMETRIC), number_of(tags, _SAMPLES)
@@ -95,14 +95,14 @@ def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
 
 
 def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
-    """Explain why the channels of a TIFF cannot be shown; None if its pages are no channels.
+    """Explain why the channels of a TIFF cannot be shown; None if its pages are not channels.
 
     Parameters
     ----------
     pages
-        All of them.
+        All pages.
     first
-        The one that would be shown, which is grey if it is a channel.
+        The page that would be shown; it is grey if it is a channel.
     """
     if number_of(first, _SAMPLES) != 1:
         return None
@@ -122,13 +122,13 @@ def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:
 
 
 def is_image(tags: Tags) -> bool:
-    """Return whether a page may be a level: it is tiled, or one that NDPI stores in one strip."""
+    """Return whether a page may be a level: a tiled page, or an NDPI page of one strip."""
     lens = tags.get(_NDPI_LENS, 0)
     return is_tiled(tags) or (isinstance(lens, int | float) and lens > 0)
 
 
 def pixel_format(tags: Tags) -> str:
-    """Describe the pixels of a page: samples, bits, photometric interpretation and the rest."""
+    """Describe the pixels of a page: samples, bits, photometric interpretation, and so on."""
     samples, photometric = number_of(tags, _SAMPLES), number_of(tags, _PHOTOMETRIC)
     colours = f"{photometric} ({_PHOTOMETRICS.get(photometric, 'unknown')})"
     facts = [
@@ -145,7 +145,7 @@ def pixel_format(tags: Tags) -> str:
 
 
 def _listed(tags: Tags, tag: int, names: Mapping[int, str] = {}) -> str:
-    """Return the different values of a tag, or their names; few, for any file."""
+    """Return the distinct values of a tag, or their names: a short list for any file."""
     values = [value for value in _values(tags.get(tag, 1)) if isinstance(value, int)]
     found = [str(names.get(value, value)) for value in dict.fromkeys(values)]
     return ", ".join(found[:_LISTED]) or "unknown"

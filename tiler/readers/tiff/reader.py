@@ -34,10 +34,10 @@ from tiler.resolution import Resolution
 class TiffReader(LevelReader):
     """A slide in a tiled TIFF: Aperio SVS, generic and BigTIFF, Philips, OME-TIFF with SubIFDs.
 
-    Pixels of level 0 are OpenSlide's to the bit for JPEG and lossless compressions; JPEG 2000 with
-    subsampled chroma (Aperio 33003) differs by at most 1. Other levels are read at whole pixels of
-    their own, where OpenSlide, which counts in level-0 pixels, blends neighbours wherever the
-    downsample is not a whole number: there, identity is not claimed.
+    Pixels of level 0 are identical to OpenSlide's for JPEG and lossless compressions. For JPEG 2000
+    with subsampled chroma (Aperio 33003) they differ by at most 1. Other levels are read at whole
+    pixels of the level. OpenSlide counts in level-0 pixels, and blends neighbours if the
+    downsample is not a whole number; then the pixels may differ.
 
     Safe to use from several threads.
 
@@ -56,10 +56,10 @@ class TiffReader(LevelReader):
     max_pixels
         Slides that claim more pixels on level 0 are refused.
     max_tile_bytes
-        Slides whose own tiles would take more memory are refused.
+        Slides whose native tiles need more memory are refused.
     scaled_decode
-        Whether JPEG tiles are decoded at 1/2, 1/4 or 1/8 by libjpeg when the target is so much
-        coarser than the level. Faster, and close to the area mean, but not identical to it.
+        Whether libjpeg decodes JPEG tiles at 1/2, 1/4 or 1/8 if the target is at least that much
+        coarser than the level. This is faster, and close but not identical to the area mean.
     cache_bytes
         Memory for decoded native tiles, which neighbouring regions share.
     series
@@ -68,11 +68,12 @@ class TiffReader(LevelReader):
     Raises
     ------
     UnfitError
-        If the reader does not support the file, with the reason; OpenSlide may read it.
+        If the reader does not support the file; the error states the reason. OpenSlide may
+        support it.
     OpenError
-        If the file is missing, or contains no tile of a level.
+        If the file is missing, or contains no tile of one of its levels.
     LimitError
-        If the slide or its own tiles are larger than allowed.
+        If the slide or its native tiles exceed a limit.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class TiffReader(LevelReader):
     ) -> None:
         check_series(series)
         if not is_number(cache_bytes) or cache_bytes < 0:
-            raise ConfigError(f"reader.cache_bytes={cache_bytes!r}: must be a number >= 0")
+            raise ConfigError(f"reader.cache_bytes={cache_bytes!r} is invalid; use a number >= 0")
         path = Path(path)
         slide = path.stem if name is None else name
         look(path, slide)
@@ -100,7 +101,7 @@ class TiffReader(LevelReader):
         self._levels = list(levels)
         decoders = [decoder(level.coding) for level in levels]
         self._downsamples = list(facts.level_downsamples)
-        self._scaled: dict[tuple[int, int], int] = {}  # of a level by a factor: where it stands
+        self._scaled: dict[tuple[int, int], int] = {}  # index of a level and its factor
         for index, factor, reduced in reduced_levels(levels) if scaled_decode else ():
             self._scaled[index, factor] = len(self._levels)
             self._levels.append(reduced)
@@ -121,12 +122,12 @@ class TiffReader(LevelReader):
 
     @property
     def native_tiles_decoded(self) -> int:
-        """Return how many native tiles were decoded so far, each time one was."""
+        """Return the number of decodings of native tiles so far."""
         return self._cache.made
 
     @property
     def reopened(self) -> int:
-        """Return how often the file had to be opened again because reading failed."""
+        """Return the number of times that the file was opened again after a failed read."""
         return self._file.reopened
 
     def close(self) -> None:
@@ -189,20 +190,20 @@ class TiffReader(LevelReader):
     def native_jpeg(
         self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
     ) -> bytes:
-        """The JPEG stream of the native tile of level 0 that a box coincides with.
+        """Return the JPEG stream of the native tile of level 0 that coincides with a box.
 
-        It is completed with tables and markers, and not decoded: damage inside
-        it goes unseen.
+        Missing tables and markers are added. The stream is not decoded, so damage inside it is
+        not detected.
 
         Parameters
         ----------
         location, shape, resolution
-            As in ``read_region``, counted from the slide's corner.
+            See ``read_region``; the location is relative to the slide's corner.
 
         Raises
         ------
         SlideError
-            If the box is not just one JPEG tile of level 0.
+            If the box is not exactly one JPEG tile of level 0.
         ReadError
             If the tile's bytes cannot be read.
         """
@@ -230,7 +231,7 @@ def vouch(path: str | Path) -> str | None:
     Raises
     ------
     OpenError, LimitError
-        If nothing should read it.
+        If no reader may read the file.
     """
     try:
         TiffReader(path).close()

@@ -1,4 +1,4 @@
-"""Levels that are not in the file: JPEG tiles that libjpeg decodes smaller than they are."""
+"""Virtual levels: JPEG tiles that libjpeg decodes at a reduced size."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import replace
 from tiler.geometry import Size
 from tiler.readers.tiff.layout import NativeLevel
 
-_FACTORS = (8, 4, 2)  # libjpeg's own reductions, coarsest first
+_FACTORS = (8, 4, 2)  # libjpeg's reductions, coarsest first
 
 
 def reduced_levels(levels: Sequence[NativeLevel]) -> Iterator[tuple[int, int, NativeLevel]]:
-    """Each level of JPEG tiles at 1/8, 1/4 and 1/2, where its tiles stay whole.
+    """Yield each level of JPEG tiles at 1/8, 1/4 and 1/2, if the reduced tiles have whole sizes.
 
     Yields
     ------
     tuple
-        The level's index, the factor, and what the level is at that size.
+        The level's index, the factor, and the reduced level.
     """
     for index, level in enumerate(levels):
         for factor in _FACTORS:
@@ -30,7 +30,7 @@ def reduced_levels(levels: Sequence[NativeLevel]) -> Iterator[tuple[int, int, Na
 def best_factor(scale_x: float, scale_y: float, factors: Container[int]) -> int:
     """Return the factor by which libjpeg reduces a level, for a reduction by these scales."""
     for factor in _FACTORS:
-        # Whole scales stay whole: 3 is 3, not 2 and then 1.5, which is slower and blurs.
+        # Whole scales stay whole: 3 is not split into 2 and 1.5, which is slower and blurs.
         spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))
         if factor in factors and factor <= min(scale_x, scale_y) and not spoils:
             return factor

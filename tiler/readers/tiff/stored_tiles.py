@@ -1,4 +1,4 @@
-"""Native tiles as a TIFF stores them, and their pixels."""
+"""The stored bytes of a TIFF's native tiles, and their pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiler.readers.tiff.layout import NativeLevel, beyond_the_end
 
 
 class DamagedTileError(Exception):
-    """A native tile cannot be read, and why."""
+    """A native tile is unreadable; the text states the reason."""
 
 
 class StoredTiles:
@@ -26,7 +26,7 @@ class StoredTiles:
     file
         The slide's file.
     levels, decoders
-        The levels to read from, and a decoder for each.
+        The levels, and a decoder for each.
     max_tile_bytes
         Tiles that take more bytes in the file are refused.
     """
@@ -44,12 +44,12 @@ class StoredTiles:
         self._max_tile_bytes = max_tile_bytes
 
     def pixels(self, key: tuple[int, int]) -> Pixels:
-        """Decode a native tile, by its level and number.
+        """Decode the native tile of a level and number.
 
         Raises
         ------
         DamagedTileError
-            If it cannot be read or decoded.
+            If the tile cannot be read or decoded.
         """
         level, tile = key
         try:
@@ -59,11 +59,11 @@ class StoredTiles:
             raise DamagedTileError(f"{name}: {error}") from error
 
     def jpeg_file(self, tile: int) -> bytes:
-        """Return a JPEG tile of level 0 as a complete file; it is not decoded."""
+        """Return a JPEG tile of level 0 as a complete file, without decoding it."""
         return self._as_file(self._stored(0, tile))
 
     def undecodable(self, level: int) -> str:
-        """Return the first error if three tiles of a level cannot be decoded, else nothing."""
+        """Return the first error if three tiles of a level cannot be decoded; None otherwise."""
         native = self._levels[level]
         stored = np.flatnonzero(native.byte_counts.astype(bool) & ~native.damaged)
         errors = []
@@ -71,7 +71,7 @@ class StoredTiles:
             try:
                 self.pixels((level, int(tile)))
                 return ""
-            except (DamagedTileError, ImportError) as error:  # a codec may not be built in
+            except (DamagedTileError, ImportError) as error:  # a build may lack a codec
                 errors.append(str(error))
         return errors[0] if errors else ""
 
@@ -81,7 +81,7 @@ class StoredTiles:
         return jpeg_stream(coding.tile, coding.tables, ycbcr=coding.is_ycbcr)
 
     def _stored(self, level: int, tile: int) -> bytes:
-        """Return the bytes of a native tile as they are in the file."""
+        """Return the stored bytes of a native tile."""
         native = self._levels[level]
         if wrong := native.wrong_entry(tile):
             raise ValueError(wrong)

@@ -1,4 +1,4 @@
-"""Decoded native tiles, kept while there is room, and decoded once for all threads."""
+"""A bounded cache of decoded native tiles, each decoded once for all threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tiler.protocols import Pixels
 
 Key = tuple[int, int]
-"""A level and the number of a tile in it."""
+"""A level's index, and the number of a tile in that level."""
 
 
 class TileCache:
@@ -18,8 +18,8 @@ class TileCache:
     Parameters
     ----------
     limit
-        Bytes of pixels to keep; with 0 none are kept. The newest tile stays even if it alone is
-        larger, since it had to be decoded anyway: memory is at most ``limit`` or that one tile.
+        Bytes of pixels to keep; 0 keeps none. The newest tile stays even if it alone is larger:
+        the cache takes at most ``limit`` bytes or that one tile.
     """
 
     def __init__(self, limit: int) -> None:
@@ -31,10 +31,10 @@ class TileCache:
         self._guard = threading.Lock()
 
     def get(self, key: Key, make: Callable[[Key], Pixels]) -> Pixels:
-        """Return the tile of this key, from the cache or decoded now; it is read-only.
+        """Return the tile of a key, read-only, from the cache or newly decoded.
 
-        When several threads need the same tile, one decodes it and the others wait. If that
-        fails, each thread tries again and gets its own error.
+        If several threads need the same tile, one decodes it and the others wait. If it fails,
+        each thread tries again and gets its own error.
         """
         while True:
             with self._guard:
@@ -48,7 +48,7 @@ class TileCache:
                     turn.acquire()
                     break
             with turn:
-                pass  # whoever makes it is done: look again
+                pass  # the decoding thread has finished: check again
         try:
             tile = make(key)
             tile.flags.writeable = False

@@ -1,4 +1,4 @@
-"""The places of one image's native tiles in a TIFF, and which are damaged or sparse."""
+"""The positions of one image's native tiles in a TIFF; damaged and sparse tiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TILE_WIDTH, TILE_HEIGHT, OFFSETS, BYTE_COUNTS = 322, 323, 324, 325
 STRIP_OFFSETS, STRIP_ROWS, STRIP_BYTE_COUNTS = 273, 278, 279
 
 _HEADER_BYTES = 8
-"""Of a classic TIFF, before which no tile can begin; a BigTIFF has 16."""
+"""Bytes of a classic TIFF's header, where no tile can begin; a BigTIFF has 16."""
 
 _Number = TypeVar("_Number", int, float)
 
@@ -32,13 +32,13 @@ class TileTable:
     Attributes
     ----------
     size
-        Pixels of the image that count; the tiles may reach beyond.
+        The image's size in pixels, without padding of its tiles.
     tile
-        Pixels of a tile.
+        The size of a tile in pixels.
     columns
-        Tiles in a row.
+        Tiles per row.
     offsets, byte_counts
-        int64 (tiles,): where the bytes of a tile begin and how many they are.
+        int64 (tiles,): position and number of the bytes of each tile.
     """
 
     size: Size
@@ -54,7 +54,7 @@ class TileTable:
 
     @cached_property
     def sparse(self) -> npt.NDArray[np.bool_]:
-        """Tiles that the writer left out: they have neither bytes nor an offset. bool (tiles,)."""
+        """Tiles that the writer omitted, without bytes and offset: bool (tiles,)."""
         sparse: npt.NDArray[np.bool_] = (self.byte_counts == 0) & (self.offsets == 0)
         return sparse
 
@@ -68,11 +68,11 @@ class TileTable:
         return damaged
 
     def sparse_tiles(self) -> SparseTiles:
-        """Pack which tiles are sparse."""
+        """Return the packed bits of the sparse tiles."""
         return SparseTiles.of(self.tile, self.columns, self.sparse)
 
     def wrong_entry(self, tile: int) -> str | None:
-        """Explain why a tile's entries are impossible for any file; None if they are possible."""
+        """Explain why a tile's entries are impossible in any file; None if they are possible."""
         offset, count = int(self.offsets[tile]), int(self.byte_counts[tile])
         if not self.damaged[tile]:
             return None
@@ -81,13 +81,13 @@ class TileTable:
         return "its byte count is 0, but it has an offset; copy the slide again"
 
     def name(self, tile: int) -> str:
-        """A tile's number and place, for messages."""
+        """Return a tile's number and position for messages."""
         row, column = divmod(tile, self.columns)
         offset = int(self.offsets[tile])
         return f"{self.word} {tile} (column {column}, row {row}) at byte {offset:,}"
 
     def within(self, left: _Number, top: _Number, right: _Number, bottom: _Number) -> Iterator[int]:
-        """The numbers of the tiles that a box touches, row by row."""
+        """Return the numbers of the tiles that a box touches, row by row."""
         width, height = self.tile
         right, bottom = min(right, self.size.width), min(bottom, self.size.height)
         columns = range(int(max(left, 0) // width), int(-(-right // width)))
@@ -98,7 +98,7 @@ class TileTable:
 
 @dataclass(frozen=True, eq=False)
 class StripTable(TileTable):
-    """The strips of an image that is not tiled: as wide as the image, the last one not as high."""
+    """The strips of an image without tiles: as wide as the image; the last one may be lower."""
 
     @property
     def word(self) -> str:
@@ -112,13 +112,13 @@ def is_tiled(tags: Tags) -> bool:
 
 
 def is_reduced(tags: Tags) -> bool:
-    """Return whether a directory calls itself a smaller version of another (NewSubfileType)."""
+    """Return whether a directory is marked as a reduced version (NewSubfileType)."""
     kind = tags.get(SUBFILE_TYPE, 0)
     return isinstance(kind, int) and bool(kind & 1)
 
 
 def page_size(tags: Tags) -> Size:
-    """Return the pixels of a page; 0 by 0 if it does not state them."""
+    """Return the size of a page in pixels; 0 by 0 if the page does not state it."""
     match tags.get(WIDTH), tags.get(HEIGHT):
         case int(width), int(height):
             return Size(width, height)
@@ -126,7 +126,7 @@ def page_size(tags: Tags) -> Size:
 
 
 def stored_size(tags: Tags) -> Size:
-    """The pixels of a page whose last native tiles count as a whole."""
+    """Return the size of a page with the padding of its last native tiles."""
     size = page_size(tags)
     match tags.get(TILE_WIDTH), tags.get(TILE_HEIGHT):
         case int(across), int(down) if across > 0 and down > 0:
@@ -135,23 +135,23 @@ def stored_size(tags: Tags) -> Size:
 
 
 def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The offsets and the byte counts of a directory: int64 (tiles,) each.
+    """Return the offsets and the byte counts of a directory: int64 (tiles,) each.
 
     Raises
     ------
     ValueError
-        If one is missing or contains no file positions.
+        If a list is missing or contains no file positions.
     """
     return _numbers(tags, OFFSETS), _numbers(tags, BYTE_COUNTS)
 
 
 def strip_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The same of a directory whose image is stored in strips."""
+    """Return the offsets and the byte counts of a directory with strips."""
     return _numbers(tags, STRIP_OFFSETS), _numbers(tags, STRIP_BYTE_COUNTS)
 
 
 def _numbers(tags: Tags, tag: int) -> npt.NDArray[np.int64]:
     numbers = tags.get(tag, np.empty(0, np.int64))
     if not isinstance(numbers, np.ndarray) or (numbers > np.iinfo(np.int64).max).any():
-        raise ValueError(f"TIFF tag {tag} is no list of file positions")
+        raise ValueError(f"TIFF tag {tag} is not a list of file positions")
     return numbers.astype(np.int64)
