@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command import read_csv, tiler
 from conftest import ArrayReader
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from tracked import COMMON, picture
@@ -139,6 +139,7 @@ def test_a_scale_bar_has_a_round_length_and_is_drawn_to_scale(longest: int, mpp:
     st.sampled_from([None, 0.25, 37.0]),
     st.booleans(),
 )
+@example(354, 1, [100, 100_000, 100_000], None, False)  # a row would end at the edge
 def test_no_label_is_cut_and_none_covers_the_picture(width, height, numbers, mpp, dark) -> None:
     slide = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
     entries = [Entry(_KEPT, f"kept: {n:,}") for n in numbers] + [Entry(_MASK, "tissue", "line")]

@@ -95,7 +95,7 @@ def _rows(widths: Sequence[int], across: int, gap: int) -> Iterator[list[tuple[i
     row: list[tuple[int, int]] = []
     x = gap
     for number, width in enumerate(widths):
-        if row and x + width > across:
+        if row and x + width + gap > across:
             yield row
             row, x = [], gap
         row.append((number, x))
