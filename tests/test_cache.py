@@ -90,15 +90,21 @@ def test_the_keys_of_like_facts_are_the_same() -> None:
 
 
 def test_the_least_recently_used_entries_are_removed_first(tmp_path: Path) -> None:
-    for age, key in enumerate(["new", "used", "old", "oldest"]):
+    """Other files in the folder are not the cache's, whatever their names end with."""
+    others = ["mine.arrays", f"{'A' * 64}.arrays", f"{'a' * 64}.arrays.bak", f"{'a' * 63}.arrays"]
+    for name in others:
+        (tmp_path / name).write_bytes(bytes(5000))
+    names = {name: key_of({"name": name}) for name in ("new", "used", "old", "oldest")}
+    for age, key in enumerate(names.values()):
         store(tmp_path, key, {"x": np.arange(100)})
         os.utime(tmp_path / f"{key}.arrays", (10**9 - age, 10**9 - age))
-    size = (tmp_path / "new.arrays").stat().st_size
-    load(tmp_path, "oldest")
+    size = (tmp_path / f"{names['new']}.arrays").stat().st_size
+    load(tmp_path, names["oldest"])
     prune(tmp_path, 3 * size)
-    assert {path.stem for path in tmp_path.iterdir()} == {"new", "used", "oldest"}
+    kept = {f"{names[name]}.arrays" for name in ("new", "used", "oldest")}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, *others}
     prune(tmp_path, 0)
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {*others}
     prune(tmp_path / "nowhere", 0)
 
 
@@ -136,10 +142,11 @@ def test_an_entry_that_cannot_be_removed_stays(
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(f"{path}: of another user")
 
-    store(tmp_path, "k", {"x": np.arange(100)})
+    key = key_of({})
+    store(tmp_path, key, {"x": np.arange(100)})
     monkeypatch.setattr(Path, "unlink", refuse)
     prune(tmp_path, 0)
-    assert load(tmp_path, "k") is not None
+    assert load(tmp_path, key) is not None
 
 
 def test_an_unwritable_folder_loses_only_the_cache_entry(tmp_path: Path) -> None:

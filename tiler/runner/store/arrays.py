@@ -40,6 +40,8 @@ _MAX_DIMENSIONS = 4
 _DTYPE = re.compile(r"\|b1|\|u1|[<>|][if]8|\|S[1-9]\d{0,3}")
 """Types of arrays: booleans, bytes, 64-bit numbers and text of at most 9999 bytes."""
 
+_KEY = re.compile(r"[0-9a-f]{64}")
+
 _MAGIC = b"tiler-cache-3\n"
 SUFFIX = ".arrays"
 """Ends the name of an entry's file."""
@@ -52,6 +54,11 @@ _held: OrderedDict[tuple[Path, str], Arrays] = OrderedDict()
 def key_of(facts: Mapping[str, Any]) -> str:
     """A key for plain facts: the SHA-256 of their JSON."""
     return digest(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
+
+
+def is_key(name: str) -> bool:
+    """Return whether ``key_of`` may have made a name."""
+    return _KEY.fullmatch(name) is not None
 
 
 def load(folder: Path, key: str) -> Arrays | None:

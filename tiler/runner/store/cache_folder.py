@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tiler.runner.store.arrays import SUFFIX
+from tiler.runner.store.arrays import SUFFIX, is_key
 from tiler.runner.work.job import SlideJob
 
 MAX_BYTES = 4 << 30
@@ -49,11 +49,16 @@ def _seen_from(place: Path, folder: Path) -> str:
 
 
 def prune(folder: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Remove entries, those used longest ago first, until the folder is small enough."""
+    """Remove entries, those used longest ago first, until the folder is small enough.
+
+    Files with other names than those of entries stay: ``cache`` may name any folder.
+    """
     if not folder.is_dir():
         return
     entries = []
     for path in folder.glob(f"*{SUFFIX}"):
+        if not is_key(path.name.removesuffix(SUFFIX)):
+            continue
         try:
             facts = path.stat()
         except OSError:  # another run made room at the same time
