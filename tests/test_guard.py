@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import tiler
+from PIL import Image
 
 WORDS = ["resolution=level", "tile.size=100", "mask=none"]
 
@@ -261,6 +262,28 @@ def test_files_of_a_sweep_are_its_own(folder: Path) -> None:
         result = tiler(*SWEEP, f"threshold={threshold}", "out=out", cwd=folder)
         assert result.returncode == (2 if "2" in threshold else 0), result.stderr
         assert "not a file that tiler wrote" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["sweep.png", "sweep.parquet"])
+@pytest.mark.parametrize("more", [[], ["cache=off"]])
+def test_a_users_picture_or_table_beside_a_sweep_is_kept(
+    folder: Path, name: str, more: list[str]
+) -> None:
+    """The test makes files without tiler's mark from those of the sweep."""
+    assert tiler(*SWEEP, "out=out", cwd=folder).returncode == 0
+    mine = folder / "out" / name
+    if name == "sweep.png":
+        with Image.open(mine) as drawn:
+            assert drawn.info == {"Software": "tiler sweep"}
+            drawn.convert("L").save(mine)
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet", reason="tiler[parquet] is not installed")
+        parquet.write_table(parquet.read_table(mine).replace_schema_metadata(), mine)
+    before = mine.read_bytes()
+    result = tiler(*SWEEP, "out=out", *more, cwd=folder)
+    assert result.returncode == 2
+    assert f"out/{name} is not a file that tiler wrote" in complaint(result)
+    assert mine.read_bytes() == before
 
 
 def test_a_sweep_that_is_refused_leaves_the_lock_of_another_one(folder: Path) -> None:

@@ -20,7 +20,7 @@ _UP = 2  # filter type: each byte less the one above it
 _RGB = 2  # colour type
 
 
-def png_bytes(pixels: Pixels, level: int) -> bytes:
+def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
     """Encode RGB pixels without loss.
 
     Parameters
@@ -30,6 +30,8 @@ def png_bytes(pixels: Pixels, level: int) -> bytes:
     level
         Effort of ISA-L's deflate. 0 is the fastest and its files half as large again as those of
         1; on tissue, 2 and 3 take longer and gain less than 1 %.
+    text
+        Keyword, NUL and Latin-1 text of a tEXt chunk; empty for none.
     """
     from isal.isal_zlib import crc32  # it takes an eighth of zlib's time
 
@@ -43,6 +45,7 @@ def png_bytes(pixels: Pixels, level: int) -> bytes:
     parts = [_SIGNATURE]
     for kind, data in (
         (b"IHDR", header),
+        *([(b"tEXt", text)] if text else []),
         (b"IDAT", _deflated(filtered.reshape(-1), level)),
         (b"IEND", b""),
     ):

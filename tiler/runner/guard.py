@@ -20,6 +20,9 @@ _OBJECT = rb'\{\s*"tiler": '
 _SLIDES = rb"slide_id,status,reason,candidates,kept[\n\r,]"
 _SWEEP = rb"job,(.*,)?" + _SLIDES
 
+MARK = b"Software\0tiler sweep"
+"""Keyword and text that mark the picture and the Parquet table of a sweep as tiler's."""
+
 _LOCKS = {".lock": rb"\Z|\d+\n", ".lock-holder.json": rb'\{"pid": '}
 
 _RUNS = {
@@ -38,19 +41,22 @@ _HYDRAS_NODE = rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)"
 _SWEEPS = {
     "sweep.csv": _SWEEP,
     "sweep.json": _OBJECT,
+    "sweep.png": rb"(?s:\x89PNG.{29}....tEXt)" + MARK,  # after the signature and the header
     "multirun.yaml": _HYDRAS_NODE,
     **_LOCKS,
 }
-_DRAWN = ("sweep.png", "sweep.parquet")
-"""Files of a sweep that are its own where its ``sweep.json`` lies beside them."""
 
 HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """The files that Hydra writes into its ``output_subdir``."""
 
-NAMES = (*_RUNS, *_SWEEPS, *_DRAWN)
+_PARQUET = "sweep.parquet"
+"""Has the mark in its metadata, at the end."""
+
+NAMES = (*_RUNS, *_SWEEPS, _PARQUET)
 """What files in ``out`` may be written over."""
 
 _HEAD = 1 << 16
+_TAIL = 1 << 20
 
 
 def refuse_folder(jobs: Iterable[SlideJob], out: Path) -> None:
@@ -76,11 +82,11 @@ def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
         When one of these names is a link, a folder, a FIFO or a device.
     """
     names: Mapping[str, bytes] = _SWEEPS if of_sweep else _RUNS
-    for name in (*names, *(_DRAWN if of_sweep else ())):
+    for name in (*names, *([_PARQUET] if of_sweep else ())):
         check_writable(out / name)
     foreign = [name for name, begins in names.items() if not _begins(out / name, begins)]
-    if of_sweep and not (out / "sweep.json").exists():
-        foreign += [name for name in _DRAWN if os.path.lexists(out / name)]
+    if of_sweep and not _ends(out / _PARQUET, MARK.partition(b"\0")[2]):
+        foreign.append(_PARQUET)
     if foreign:
         raise ConfigError(
             f"{out / foreign[0]} is not a file that tiler wrote, and the run would replace it;"
@@ -134,6 +140,18 @@ def _begins(path: Path, begins: bytes) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:  # who cannot read it cannot tell
+        return False
+
+
+def _ends(path: Path, mark: bytes) -> bool:
+    """Return whether a file is missing, or has the mark near its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            return mark in file.read(_TAIL)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
         return False
 
 

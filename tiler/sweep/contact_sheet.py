@@ -18,6 +18,7 @@ from tiler.files import write_whole
 from tiler.geometry import Size
 from tiler.grid import Cells, Floats
 from tiler.protocols import Mask, Pixels
+from tiler.runner.guard import MARK
 from tiler.runner.store.arrays import load_or_recall
 from tiler.runner.store.record import Record
 from tiler.runner.store.record_file import read_record
@@ -65,7 +66,7 @@ def write_contact_sheet(
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
-    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1))
+    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1, MARK))
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiler.files import write_whole
+from tiler.runner.guard import MARK
 from tiler.runner.reporting.tables import OWN
 from tiler.runner.work.job import COLUMNS
 from tiler.storage.stored import MAX_TABLE, read_regular
@@ -32,7 +33,9 @@ def write_parquet(table: Path) -> Path | None:
     is numeric or boolean if all its values are so in Hydra's grammar, where a text of digits has
     quotes.
     """
+    path = table.with_suffix(".parquet")
     if find_spec("pyarrow") is None:
+        path.unlink(missing_ok=True)  # of an earlier sweep
         return None
     import pyarrow
     from pyarrow import parquet
@@ -46,8 +49,8 @@ def write_parquet(table: Path) -> Path | None:
         for name, cells in zip(header, map(list, columns), strict=True)
     }
     data = io.BytesIO()
-    parquet.write_table(pyarrow.table(made), data)
-    path = table.with_suffix(".parquet")
+    key, value = MARK.split(b"\0")
+    parquet.write_table(pyarrow.table(made, metadata={key: value}), data)
     write_whole(path, data.getvalue())
     return path
 
