@@ -221,7 +221,7 @@ def test_a_table_overrides_keys_slide_by_slide(tmp_path: Path) -> None:
         ("threshold", "lots", ["threshold", "lots", "a.svs"]),
         ("tile.size", "-4", ["tile.size", "-4", "a.svs"]),
         ("reader.mpp", "coarse", ["reader.mpp", "coarse", "a.svs"]),
-        ("out", "elsewhere", ["out", "no key that a slide may set"]),
+        ("out", "elsewhere", ["out", "not a key that a slide may set"]),
     ],
 )
 def test_a_table_cannot_set_invalid_values(

@@ -212,7 +212,7 @@ def test_the_column_of_files_may_be_chosen(painted: Path, tmp_path: Path) -> Non
     assert "done already" in columns("exporter=[csv,images]", "exporter.images.extension=jpg")[1]
     refused = tiler(*common, "exporter=[csv]", "exporter.csv.file=true", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "exporter.csv.file=true: there are no images of tiles" in complaint(refused)
+    assert "exporter.csv.file=true: no exporter writes images of tiles" in complaint(refused)
     refused = tiler(*common, "+exporter.csv.tiles=3", cwd=tmp_path)
     assert refused.returncode == 2
     assert "unknown key 'exporter.csv.tiles'" in complaint(refused)

@@ -12,7 +12,7 @@ from tiler.protocols import Mask
 Ints = npt.NDArray[np.int64]
 
 _BAND_CELLS = 1 << 22
-"""Cells processed at once, so that memory does not grow with the slide."""
+"""Maximum cells processed at once, so that memory does not grow with the slide."""
 
 
 def boxes_overlap(a: Ints, b: Ints) -> float:

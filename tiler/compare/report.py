@@ -31,7 +31,7 @@ COLUMNS = (
 """``job`` is empty unless sweeps are compared; a cell without a value is empty."""
 
 _NAMED = 5
-"""Number of gained, and of lost, tiles that the text names."""
+"""Maximum number of gained tiles, and of lost tiles, that the text names."""
 
 
 def run_lines(job: str, a: Run, b: Run) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Values from the cells of a table, which are plain data."""
+"""Plain values from the cells of a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cell_value(text: str) -> Any:
     Raises
     ------
     ValueError
-        If it is anything else, or too long.
+        If the cell contains anything else, or is too long.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"has {len(text)} characters; a cell has at most {_LONGEST}")
@@ -33,7 +33,7 @@ def cell_value(text: str) -> Any:
         raise ValueError("is nested too deeply") from error
     items = value if isinstance(value, list) else [value]
     if not all(item is None or isinstance(item, str | int | float) for item in items):
-        raise ValueError("is no text, number or list of them; quote it if it is text")
+        raise ValueError("is not a text, a number or a list of these; quote it if it is text")
     return value
 
 

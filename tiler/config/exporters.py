@@ -1,4 +1,4 @@
-"""What exporters tell one another: tables list the files of the exporter that writes tiles."""
+"""Links between exporters: tables list the files of the exporter that writes tiles."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from tiler.protocols import Exporter, ListsTiles, NamesTiles
 
 
 def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
-    """The exporters, those of tables told what names the tiles where they are to list files.
+    """Return the exporters; tables that list files get the exporter that names them.
 
     Raises
     ------
     ConfigError
-        If a table is to list the files of tiles that nobody writes.
+        If a table lists files of tiles, but no exporter writes them.
     """
     tiles = next((one for one in exporters.values() if isinstance(one, NamesTiles)), None)
-    told: dict[str, Exporter] = {}
+    linked: dict[str, Exporter] = {}
     for name, exporter in exporters.items():
-        told[name] = exporter
+        linked[name] = exporter
         if isinstance(exporter, ListsTiles):
             if exporter.file and tiles is None:
                 raise ConfigError(
-                    f"exporter.{name}.file=true: there are no images of tiles; add images to the"
-                    " exporters, or leave it out"
+                    f"exporter.{name}.file=true: no exporter writes images of tiles; add images to"
+                    " the exporters, or remove this key"
                 )
-            told[name] = replace(exporter, tiles=None if exporter.file is False else tiles)
-    return told
+            linked[name] = replace(exporter, tiles=None if exporter.file is False else tiles)
+    return linked
 
 
 def file_settings(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
-    """What the tables among exporters list, by their names: part of the settings of a slide."""
+    """Return the files that tables list, by exporter name: part of the settings of a slide."""
     return {
         name: dict(exporter.tiles.naming) if exporter.tiles else exporter.file
         for name, exporter in exporters.items()

@@ -1,4 +1,4 @@
-"""``~`` for a home folder, in every value that is a path."""
+"""Expansion of ``~`` to a home folder in every value that is a path."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HOMES = re.compile(rf"(?P<quoted>{_QUOTED})|(?<=[=,\[{{(:\s])(?P<home>~[^\s,'\"
 
 
 def at_home(value: Any) -> Any:
-    """Plain values with home folders for ``~`` at the beginning of texts, and of paths in URLs.
+    """Return plain values with ``~`` expanded at the start of texts, and of paths in URLs.
 
-    No other text begins so. A folder that is called ``~`` is ``./~``.
+    Only paths begin with ``~``. Write ``./~`` for a folder with the name ``~``.
     """
     if isinstance(value, str):
         scheme, found, path = value.partition(_URL)
@@ -30,10 +30,10 @@ def at_home(value: Any) -> Any:
 
 
 def quoted_homes(words: Sequence[str]) -> list[str]:
-    """A command's words with quotes around values that begin with ``~``: Hydra takes no other.
+    """Return a command's arguments with quotes around values that begin with ``~``.
 
-    The shell leaves ``out=~/tiles`` as it is. Flags, such as ``--config-dir=~/mine``, get the home
-    folder itself.
+    Hydra needs these quotes, and the shell does not expand ``out=~/tiles``. In flags, such as
+    ``--config-dir=~/mine``, ``~`` is expanded.
     """
     return [_of_a_flag(word) if word[:1] == "-" else _HOMES.sub(_quoted, word) for word in words]
 

@@ -1,4 +1,4 @@
-"""Have Hydra build components from resolved values, without resolving them again."""
+"""Build components by Hydra from resolved values, without a second resolution."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tiler.errors import ConfigError
 
 
 def instantiated(node: Mapping[str, Any], **how: bool) -> Any:
-    """Have Hydra build what a node describes, or each of the nodes in a mapping.
+    """Build the component of a node, or of each node in a mapping, by Hydra.
 
-    Hydra resolves interpolations, and resolves what comes out again. So a text with ``${``, which
-    is resolved already, is handed over beside it.
+    Hydra resolves interpolations, and then resolves the results again. So a resolved text with
+    ``${`` is passed to the component directly.
 
     Raises
     ------
     ConfigError
-        If there is such a text inside of another component's node.
+        If such a text is in the node of a nested component.
     """
     if not names_target(node):
         return {name: instantiated(below, **how) for name, below in node.items()}
@@ -29,7 +29,7 @@ def instantiated(node: Mapping[str, Any], **how: bool) -> Any:
     if not texts:
         return instantiate({**node, **how, "_convert_": "all"})
     for place, _ in (found for name, value in texts.items() for found in nodes(value, name)):
-        raise ConfigError(f"{place}: a text with ${{ cannot be given to a component in another one")
+        raise ConfigError(f"{place}: a nested component cannot have a text with ${{; remove it")
     rest = {name: value for name, value in node.items() if name not in texts}
     make = instantiate({**rest, "_partial_": True, "_convert_": "all"})
     whole = {**node, **how}
@@ -37,5 +37,5 @@ def instantiated(node: Mapping[str, Any], **how: bool) -> Any:
 
 
 def plain_partial(made: Any) -> Any:
-    """A partial without Hydra's wrapper, which would have every worker import Hydra."""
+    """Return a partial without Hydra's wrapper, for which every worker would import Hydra."""
     return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made

@@ -1,4 +1,4 @@
-"""Plain values of a configuration, and values for one that resolve to themselves."""
+"""Plain values of a configuration, and their escaping."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OPENS = re.compile(r"(\\*)\$\{")
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values.
+    """Return the configuration as plain values.
 
     Raises
     ------
     ConfigError
-        If an interpolation leads nowhere.
+        If an interpolation cannot be resolved.
     """
     try:
         plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
@@ -37,7 +37,7 @@ def resolved_keys(config: DictConfig, keys: Collection[str]) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If an interpolation leads nowhere.
+        If an interpolation cannot be resolved.
     """
     plain: dict[str, Any] = {}
     try:
@@ -52,7 +52,7 @@ def resolved_keys(config: DictConfig, keys: Collection[str]) -> dict[str, Any]:
 
 
 def literal(value: Any) -> Any:
-    """Escape plain values: OmegaConf resolves the result to the values that were given."""
+    """Escape plain values, so that OmegaConf resolves the result to the given values."""
     if isinstance(value, dict):
         return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list):

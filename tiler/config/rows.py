@@ -1,4 +1,4 @@
-"""The components of each slide, where rows of a table set values of their own."""
+"""The components of each slide, with the overrides of its row in a table."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def components_of(
 ) -> list[Mapping[str, Any]]:
     """Return the components of each slide's job; list the mistakes of all rows at once.
 
-    Slides with the same settings share them: a table has many rows and few settings.
+    Slides with the same settings share components: tables have many rows and few settings.
     """
     keys = settable(plain)
-    # Takes half the time of OmegaConf's own copy, once for all that need one.
+    # One pickle for all copies takes half the time of OmegaConf's copy.
     copied = pickle.dumps(config) if any(entry.overrides for entry in entries) else b""
     known: dict[tuple[tuple[str, str], ...], Mapping[str, Any] | str] = {(): common}
-    places: dict[str, list[str]] = {}  # by what is wrong there
+    places: dict[str, list[str]] = {}  # line numbers by mistake
     parts: list[Mapping[str, Any]] = []
     for entry in entries:
         settings = tuple(entry.overrides.items())
@@ -71,15 +71,15 @@ def _overridden(
     overrides: Mapping[str, str],
     swept: Collection[str],
 ) -> dict[str, Any]:
-    """Make the components of a pickled configuration with some of the ``keys`` set from text.
+    """Build the components of a pickled configuration with some ``keys`` set from text.
 
-    Only what shapes output is resolved and checked again: the rest takes half of the time.
+    Only keys that affect output are resolved and checked again, which saves half of the time.
 
     Raises
     ------
     ConfigError
-        If a key does not exist, may not differ between slides, is swept, or has the wrong type:
-        with a line for every mistake.
+        If a key does not exist, may not differ between slides, is swept, or has the wrong type;
+        the error has a line for every mistake.
     """
     own: DictConfig = pickle.loads(config)
     shaping = [key for key in SHAPES_OUTPUT if key in plain]
@@ -87,12 +87,12 @@ def _overridden(
     for key, text in overrides.items():
         if key not in keys:
             problems.append(
-                f"column {key!r} is no key that a slide may set{nearest(key, keys)}"
+                f"column {key!r} is not a key that a slide may set{nearest(key, keys)}"
                 " (begin its name with _ to have it ignored)"
             )
             continue
         if key in swept:
-            problems.append(f"{key}={text}: the sweep sets {key}, too; leave it out of one of them")
+            problems.append(f"{key}={text}: the sweep sets {key}, too; remove it from one of them")
         try:
             OmegaConf.update(own, key, literal(cell_value(text)))
         except (OmegaConfBaseException, ValueError) as error:
@@ -105,7 +105,7 @@ def _overridden(
 
 
 def settable(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that a slide may set: all single values except Hydra's own."""
+    """Return the keys that a slide may set: all single values except Hydra's."""
     shaping = {key: plain[key] for key in SHAPES_OUTPUT if key in plain}
     return {
         key: value

@@ -1,4 +1,4 @@
-"""The types of the plain keys. The groups are typed by the constructors that they name."""
+"""The types of the plain keys. The constructors of the groups define the types of theirs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from omegaconf import MISSING
 
 
 class OnBadTile(Enum):
-    """What a tile that cannot be read costs."""
+    """The policy for a tile that cannot be read."""
 
     fail = "fail"
     drop = "drop"
 
 
 class Verify(Enum):
-    """How finished slides are checked before they are taken as they are."""
+    """The check of finished slides before they are reused."""
 
     size = "size"
     hash = "hash"
@@ -26,7 +26,7 @@ class Verify(Enum):
 
 
 class OnChange(Enum):
-    """What happens to slides that were made with other settings."""
+    """The policy for slides that were made with other settings."""
 
     redo = "redo"
     refuse = "refuse"
@@ -34,7 +34,7 @@ class OnChange(Enum):
 
 @dataclass
 class LimitsConfig:
-    """What a run may write at most."""
+    """Limits of what a run may write."""
 
     max_tiles: int | None = None
     max_bytes: Any = None
@@ -43,7 +43,7 @@ class LimitsConfig:
 
 @dataclass
 class Config:
-    """The whole configuration; a group is whatever its ``_target_`` takes."""
+    """The whole configuration; the ``_target_`` of a group defines its keys."""
 
     slides: Any = MISSING
     reader: Any = MISSING
@@ -66,5 +66,5 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra as the first entry of the defaults list."""
+    """Register the schema with Hydra, for the first entry of the defaults list."""
     ConfigStore.instance().store(name="tiler_schema", node=Config)

@@ -1,4 +1,4 @@
-"""What a tracker is told of a configuration."""
+"""The parameters of a configuration for a tracker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tiler.storage.safe_text import masked, without_secrets
 
 
 def parameters(plain: Mapping[str, Any], swept: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The configuration flattened to dotted keys and text, without secrets.
+    """Return the configuration flattened to dotted keys and text, without secrets.
 
-    Lists of slides are given by their length.
+    A list of slides is replaced by its length.
 
     Parameters
     ----------
     plain
-        Plain containers, interpolations resolved.
+        Plain containers with resolved interpolations.
     swept
-        Of a sweep: what stands for the keys that have no one value.
+        For a sweep: texts for the keys with several values.
     """
     swept = {key: masked(value) for key, value in (swept or {}).items()}
     tops = tuple(f"{key}." for key in swept)

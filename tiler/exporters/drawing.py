@@ -17,12 +17,12 @@ Colour = tuple[int, int, int]
 
 _DASH = 5  # pixels
 _DARK = 90  # mean grey of a neighbourhood, 0 to 255, below which lines are light
-_NEIGHBOURHOOD = 24  # pixels: single nuclei do not turn a line's colour
+_NEIGHBOURHOOD = 24  # pixels: a single nucleus does not change a line's colour
 
 
 @dataclass(frozen=True)
 class Line:
-    """A kind of line: its colours on bright and on dark pixels, its width (odd), and its form."""
+    """A style of line: its colours on bright and on dark pixels, its odd width, and its form."""
 
     bright: Colour
     dark: Colour
@@ -45,7 +45,7 @@ def draw_line(picture: Pixels, where: Mask, line: Line, dark: Mask) -> None:
 
 
 def is_dark(picture: Pixels) -> Mask:
-    """Mark where the neighbourhood of a pixel is so dark that lines must be light."""
+    """Mark pixels with a dark neighbourhood, on which lines are light."""
     from PIL import Image
 
     height, width = picture.shape[:2]
@@ -56,7 +56,7 @@ def is_dark(picture: Pixels) -> Mask:
 
 
 def frames(boxes: Boxes, size: Size) -> Mask:
-    """Mark the edges of boxes: bool (h, w). What lies outside is drawn along the picture's edge."""
+    """Mark the edges of boxes: bool (h, w). Edges outside are drawn along the picture's edge."""
     x0, y0, x1, y1 = _corners(boxes, size)
     lying = np.zeros((size.height, size.width + 1), np.int32)
     standing = np.zeros((size.height + 1, size.width), np.int32)
@@ -108,7 +108,7 @@ def stretched(mask: Mask, size: Size) -> Mask:
 
 
 def _corners(boxes: Boxes, size: Size) -> tuple[npt.NDArray[np.int64], ...]:
-    """First and last pixel of boxes across and down, moved into the picture: x0, y0, x1, y1."""
+    """Return the first and last pixels of boxes, moved into the picture: x0, y0, x1, y1."""
     x, y, width, height = boxes.T
     x0, x1 = (np.clip(v, 0, size.width - 1) for v in (x, x + width))
     y0, y1 = (np.clip(v, 0, size.height - 1) for v in (y, y + height))

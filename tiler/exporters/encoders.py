@@ -1,4 +1,4 @@
-"""Tile images as bytes, encoded in memory: a library that writes files itself may fail silently."""
+"""Tile images encoded in memory: libraries that write files may fail silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWN = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
 """Pillow's names of the formats that tiler encodes itself."""
 
 Encoder = Callable[[Pixels], bytes]
-"""Turns uint8 RGB (h, w, 3) into a file's bytes; pickles, and may be called from many threads."""
+"""A function from uint8 RGB (h, w, 3) to a file's bytes; it pickles and is thread-safe."""
 
 
 def make_encoder(
@@ -29,10 +29,10 @@ def make_encoder(
     subsampling: str = "420",
     compression: int | str = 1,
 ) -> Encoder:
-    """Choose an encoder: of pixels alone, with no profile, time or resolution in the file.
+    """Choose an encoder of pixels, without profile, time or resolution in the file.
 
-    The same pixels give the same bytes, on the same kind of processor with the same libraries;
-    ISA-L does not promise more than that the pixels come back.
+    The same pixels give the same bytes on the same kind of processor with the same libraries.
+    ISA-L guarantees the pixels, but not the bytes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def make_encoder(
         ``png`` and ``tiff`` (deflated) are lossless; ``jpeg`` and ``webp`` are not. ``jpg`` and
         ``tif`` are other spellings.
     quality
-        1 to 100, for jpeg and webp. 100 is the best lossy one, in webp too: lossless is png.
+        1 to 100, for jpeg and webp; 100 is lossy in both. Use png for lossless files.
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
@@ -54,14 +54,14 @@ def make_encoder(
     Raises
     ------
     ConfigError
-        If a value is invalid, naming it.
+        If a value is invalid; the error names it.
     """
     _check("extension", extension, EXTENSIONS)
     _check("subsampling", subsampling, SUBSAMPLINGS)
     _check("compression", compression, COMPRESSIONS)
     if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
         raise ConfigError(
-            f"exporter.images.quality={quality!r}: must be a whole number from 1 to 100"
+            f"exporter.images.quality={quality!r} is invalid; use a whole number from 1 to 100"
         )
     if extension == "png":
         if compression == "pillow":
@@ -75,14 +75,14 @@ def make_encoder(
 
 
 def encoder_for(extension: str) -> Encoder:
-    """Choose an encoder by a file's extension, in any case: tiler's own, else one of Pillow's.
+    """Choose an encoder by a file's extension, in any case: tiler's, or else Pillow's.
 
-    Pillow's choose their own settings; formats with fewer colours, such as GIF, lose some.
+    Pillow's encoders use their default settings; formats such as GIF lose colours.
 
     Raises
     ------
     ConfigError
-        If neither writes RGB images with this extension.
+        If neither tiler nor Pillow writes RGB images with this extension.
     """
     name = extension.lower() if isinstance(extension, str) else ""
     if name in EXTENSIONS:
@@ -102,21 +102,21 @@ def encoder_for(extension: str) -> Encoder:
 
 
 def _takes_rgb(encode: Encoder) -> bool:
-    """Return whether an RGB image can be saved, in its own size: no format states it beforehand."""
+    """Return whether an RGB image can be saved at its size; only a trial shows it."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         data = encode(np.zeros((203, 301, 3), np.uint8))  # larger than any icon
         with Image.open(io.BytesIO(data)) as image:
             return image.size == (301, 203)
-    except UnidentifiedImageError:  # PDF, for one, is only written
+    except UnidentifiedImageError:  # some formats, such as PDF, can only be written
         return True
     except (KeyError, OSError, ValueError):
         return False
 
 
 def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
-    # Types count: True == 1 == 1.0, and the record of a run would not contain the same value.
+    # Types matter: True == 1 == 1.0, but the record of a run contains the given value.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         listed = ", ".join(map(repr, choices))
         raise ConfigError(f"exporter.images.{field}={value!r}: choose one of {listed}")
@@ -153,9 +153,9 @@ def _tiff(pixels: Pixels) -> bytes:
         planarconfig="contig",
         compression="zlib",
         compressionargs={"level": 1},  # on tissue as small as 6, and faster
-        predictor=True,  # horizontal differences: files a seventh smaller
+        predictor=True,  # horizontal differences make files a seventh smaller
         metadata=None,
         software=False,
-        maxworkers=1,  # tiles are what runs at the same time
+        maxworkers=1,  # tiles already run in parallel
     )
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Tile images: read, encode in memory, write; several tiles at a time."""
+"""Tile images: read, encode in memory and write several tiles at a time."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ class ImagesExporter:
     compression
         Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     passthrough
-        Write the slide's own JPEG tiles without decoding them, where tiles coincide with them:
-        the only lossless export as JPEG. Damage inside them goes unseen.
+        Write the slide's native JPEG tiles without decoding, if tiles coincide with them. This is
+        the only lossless export as JPEG. Damage inside them is not detected.
     shard
-        Spread the files over so many subfolders; 0 for none.
+        Number of subfolders for the files; 0 for none.
     link
-        Give tiles that another job with the same cache wrote already a second name (a hard link)
-        instead of a second file. Who edits one edits both.
+        Create hard links to tiles that another job with the same cache wrote, instead of a second
+        file. An edit of one name changes both.
     threads
-        How many tiles are worked on at once in one process; if None one per core, or what the
-        engine allows each of its workers.
+        Number of tiles in progress at once in one process; None for one per core, or the number
+        that the engine allows each worker.
     """
 
     extension: str = "png"
@@ -80,19 +80,21 @@ class ImagesExporter:
     def __post_init__(self) -> None:
         object.__setattr__(self, "subsampling", str(self.subsampling))  # YAML reads 420 as a number
         if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"exporter.images.threads={self.threads}: must be at least 1")
+            raise ConfigError(
+                f"exporter.images.threads={self.threads} is too small; use at least 1"
+            )
         if self.passthrough and self.extension not in ("jpg", "jpeg"):
             raise ConfigError(
                 f"exporter.images.passthrough=true with extension={self.extension}: the slide's own"
                 " tiles are JPEG: set exporter.images.extension=jpg"
             )
         if not 0 <= self.shard <= 65536:
-            raise ConfigError(f"exporter.images.shard={self.shard}: must lie between 0 and 65536")
+            raise ConfigError(f"exporter.images.shard={self.shard} is invalid; use 0 to 65536")
         self._encoder()
 
     @property
     def per_tile(self) -> bool:
-        """True: any part of the regions can be written separately."""
+        """True: each region can be written separately."""
         return True
 
     def export(
@@ -119,7 +121,7 @@ class ImagesExporter:
                 return FailedTile(region, error.what)
             below, name = self._place(source.name, region)
             place = folder / below
-            if below not in made:  # none that stays empty
+            if below not in made:  # no empty subfolder is left
                 make_folder(place)
                 made.add(below)
             return WrittenFile(f"{below}/{name}", *write_plain(place, name, data))
@@ -140,32 +142,32 @@ class ImagesExporter:
         return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
     def encoded(self, pixels: Pixels) -> bytes:
-        """The file of a tile with these pixels; empty for the slide's own tiles, passed through."""
+        """Return the file of a tile with these pixels; empty with passthrough."""
         return b"" if self.passthrough else self._encoder()(pixels)
 
     @property
     def encoding(self) -> dict[str, object]:
-        """Everything that a file's bytes depend on, beside the tile's pixels."""
+        """All values, except the tile's pixels, that determine a file's bytes."""
         aside = {"shard", "link", "threads"}
         return {name: value for name, value in asdict(self).items() if name not in aside}
 
     @property
     def naming(self) -> dict[str, object]:
-        """Everything that a file's name depends on, beside the slide and the tile."""
+        """All values, except slide and tile, that determine a file's name."""
         return {"extension": self.extension, "shard": self.shard}
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return where a tile's file lies, below the slide's folder."""
+        """Return the path of a tile's file, relative to the slide's folder."""
         return "/".join(self._place(slide, region))
 
     def _place(self, slide: str, region: RegionSpec) -> tuple[str, str]:
-        """The folder and the name of a tile's file; folders are chosen by a hash of the name."""
+        """Return folder and name of a tile's file; a hash of the name selects the folder."""
         name = tile_name(slide, region, self.extension)
         number = crc32(os.fsencode(name)) % self.shard if self.shard else 0
         return self._folder(number), name
 
     def _folder(self, number: int) -> str:
-        """One of the folders that files are spread over, below the slide's."""
+        """Return the path of one of the subfolders, relative to the slide's folder."""
         width = len(f"{self.shard - 1:x}")
         return f"{FOLDER}/{number:0{width}x}" if self.shard else FOLDER
 
@@ -185,8 +187,8 @@ def save_tiles(
     Raises
     ------
     RuntimeError
-        If the folder cannot be made, or tiles could not be read or written: how many, and the
-        first cause. The others stay.
+        If the folder cannot be created, or tiles cannot be read or written. The error states the
+        number of tiles and the first cause; the other tiles stay.
     """
     if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
         raise ConfigError(f"max_workers={max_workers!r}: must be a whole number of at least 1")
@@ -197,7 +199,7 @@ def save_tiles(
         path = inside(folder, tile_name(source.name, region, extension))
         try:
             write_whole(path, encode(_read(source, region)))
-        except Exception as error:  # whatever it was, the other tiles are still needed
+        except Exception as error:  # after any error, the other tiles are still needed
             return error
         return path
 
@@ -212,8 +214,8 @@ def save_tiles(
 
 
 def in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Iterator[_R]:
-    """Results of ``work`` in the order of ``items``, with only a few under way at any time."""
-    if threads == 1:  # handing each tile to another thread would cost a tenth of the work
+    """Yield results of ``work`` in the order of ``items``, with few in progress at a time."""
+    if threads == 1:  # a thread per tile would add a tenth of the time
         yield from map(work, items)
         return
     with ThreadPoolExecutor(threads) as pool:
@@ -231,7 +233,7 @@ def in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Ite
 
 
 def _read(source: WSIReader, region: RegionSpec) -> Pixels:
-    # Locations are absolute already: adding the bounds' offset again is the classic bug.
+    # Locations are absolute: do not add the bounds' offset again.
     shape = region.shape
     pixels = source.read_region(region.location, shape, region.resolution, bounded=False)
     return checked_pixels(source, "read_region", pixels, shape)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 _BRIGHT, _DARK = (30, 255), (235, 20)
-"""Greys of ink and paper: like the picture, so that lines have the colours that they have there."""
+"""Greys of text and background: like the picture, so that lines keep their colours."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The meaning of a kind of line; ``form`` is ``frame``, ``crossed`` or ``line``."""
+    """The meaning of a line style; ``form`` is ``frame``, ``crossed`` or ``line``."""
 
     line: Line
     text: str
@@ -32,10 +32,9 @@ class Entry:
 def with_legend(
     picture: Pixels, entries: Sequence[Entry], mpp: float | None, *, dark: bool = False
 ) -> Pixels:
-    """Put a legend, and a scale bar where the scale is known, below a picture.
+    """Add a legend, and a scale bar if the scale is known, below a picture.
 
-    Nothing lies on the picture, and no text is cut: where the picture is narrow, the result is
-    wider.
+    Nothing covers the picture, and no text is cut: the result is wider than a narrow picture.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ def with_legend(
     mpp
         Microns per pixel of the picture.
     dark
-        Whether most of the picture is.
+        Whether most of the picture is dark.
     """
     ink, paper = _DARK if dark else _BRIGHT
     height, width = picture.shape[:2]
@@ -74,12 +73,12 @@ def with_legend(
 
 
 def scale_bar(longest: int, mpp: float) -> tuple[int, str]:
-    """Choose the longest round distance that fits: its length in pixels, and its name.
+    """Return the longest round distance that fits: its length in pixels, and its label.
 
     Parameters
     ----------
     longest
-        In pixels.
+        Maximum length in pixels.
     mpp
         Microns per pixel.
     """
@@ -91,7 +90,7 @@ def scale_bar(longest: int, mpp: float) -> tuple[int, str]:
 
 
 def _rows(widths: Sequence[int], across: int, gap: int) -> Iterator[list[tuple[int, int]]]:
-    """Lay items of some widths out in rows: for each row, (number of the item, x)."""
+    """Arrange items of given widths in rows: for each row, (index of the item, x)."""
     row: list[tuple[int, int]] = []
     x = gap
     for number, width in enumerate(widths):
@@ -120,7 +119,7 @@ def _swatch(strip: Pixels, x: int, y: int, entry: Entry, text: int, dark: bool) 
 
 
 def _bar(strip: Pixels, x: int, y: int, length: int, name: str, text: int, ink: int) -> None:
-    """Draw a scale bar with ticks at its ends, and its length above."""
+    """Draw a scale bar with ticks at its ends and its length above it."""
     foot = y + text + text // 4
     strip[foot : foot + 2, x : x + length] = ink
     for end in (x, x + length - 2):
@@ -151,7 +150,7 @@ def _length(words: str, size: int) -> int:
 
 @cache
 def _font(size: int) -> FreeTypeFont | ImageFont:
-    """Return the font that Pillow ships."""
+    """Return Pillow's built-in font."""
     from PIL.ImageFont import load_default
 
     return load_default(size)

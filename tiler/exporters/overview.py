@@ -1,4 +1,4 @@
-"""A picture of the slide with its mask, the tiles that were kept, and those that were left out."""
+"""A picture of the slide with its mask, the kept tiles and the other cells."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _BELOW = Line((190, 75, 0), (255, 175, 80), dashed=True)
 _UNREADABLE = Line((170, 0, 60), (255, 120, 170), width=3, dashed=True)
 _MASK = Line((0, 130, 80), (110, 235, 160))
 _GLASS_SHADE = 0.65
-_SMALLEST = 8  # pixels: where tiles are smaller, their outline is drawn and not their frames
+_SMALLEST = 8  # pixels: for smaller tiles, the common outline replaces the frames
 
 
 @dataclass(frozen=True)
 class OverviewExporter:
     """Writes ``<slide>_overview.jpg``: the slide, other areas darker, with lines.
 
-    Solid frames are tiles that were kept. Dashed frames are cells with some tissue below the
-    threshold; a cross in one means that the tile could not be read. A legend and, where the
+    Solid frames are kept tiles. Dashed frames are cells with some tissue below the
+    threshold; a cross marks a tile that could not be read. A legend and, where the
     slide's mpp is known, a scale bar lie below the picture.
 
     Parameters
@@ -56,7 +56,9 @@ class OverviewExporter:
 
     def __post_init__(self) -> None:
         if self.max_side < 16:
-            raise ConfigError(f"exporter.overview.max_side={self.max_side}: must be at least 16")
+            raise ConfigError(
+                f"exporter.overview.max_side={self.max_side} is too small; use at least 16"
+            )
 
     @property
     def per_tile(self) -> bool:
@@ -66,7 +68,7 @@ class OverviewExporter:
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
-        """Draw and write the picture, without tiles that were left out."""
+        """Draw and write the picture with the kept tiles only."""
         return self.export_all(source, regions, {}, mask, folder)
 
     def export_all(
@@ -131,7 +133,7 @@ def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
 
 
 def _lines(boxes: Boxes, size: Size) -> Mask:
-    """Mark the frames of boxes, or the outline of all where frames would cover small boxes."""
+    """Mark the frames of boxes; for small boxes, their common outline."""
     return outline(union(boxes, size), closed=True) if _are_small(boxes) else frames(boxes, size)
 
 

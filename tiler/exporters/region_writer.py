@@ -24,7 +24,7 @@ class RegionWriter:
     region_specs_: list[RegionSpec]
     candidates_: int
     _nothing_found: str
-    """Why the last extraction kept no cell; empty if it kept some."""
+    """The reason why the last extraction kept no cell; empty if it kept some."""
 
     def to_csv(self, output_dir: str | Path, regions: Sequence[RegionSpec] | None = None) -> Path:
         """Write ``<output_dir>/<slide_name>.csv``, one row per tile, and return its resolved path.
@@ -32,7 +32,7 @@ class RegionWriter:
         Raises
         ------
         RuntimeError
-            If not fitted, there are no regions, or the file cannot be written.
+            If there is no fitted slide or no region, or the file cannot be written.
         """
         from tiler.exporters.tables import write_csv
 
@@ -50,16 +50,16 @@ class RegionWriter:
         Parameters
         ----------
         output_dir
-            Created with its parents if need be.
+            Created with its parents if missing.
         regions
-            What to write; by default what was extracted last.
+            The regions to write; by default those of the last extraction.
         indent
             Spaces per level; 0 or None for the compact form.
 
         Raises
         ------
         RuntimeError
-            If not fitted, there are no regions, or the file cannot be written.
+            If there is no fitted slide or no region, or the file cannot be written.
         """
         from tiler.exporters.tables import write_json
 
@@ -80,9 +80,9 @@ class RegionWriter:
         Parameters
         ----------
         output_dir
-            Created with its parents if need be.
+            Created with its parents if missing.
         regions
-            What to write; by default what was extracted last.
+            The regions to write; by default those of the last extraction.
         max_workers
             Number of threads.
         extension
@@ -96,8 +96,8 @@ class RegionWriter:
         Raises
         ------
         RuntimeError
-            If not fitted, there are no regions, one lies outside the slide, the folder cannot
-            be made, or tiles failed; the others stay.
+            If there is no fitted slide or no region, a region is outside the slide, the folder
+            cannot be created, or tiles fail; the other tiles stay.
         """
         from tiler.exporters.images import save_tiles
 

@@ -28,10 +28,10 @@ COLUMNS = (
     "width0",
     "height0",
 )
-"""x, y, width, height: absolute pixels of the target resolution; the others with 0: level 0."""
+"""Columns: x, y, width, height in absolute target pixels; those with 0 in level-0 pixels."""
 
 FILE = "file"
-"""The column after those: each tile's image, from the slide's folder."""
+"""The last column: the path of each tile's image, relative to the slide's folder."""
 
 _AT_ONCE = 1000  # rows
 
@@ -39,18 +39,20 @@ _AT_ONCE = 1000  # rows
 def csv_parts(
     slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
 ) -> Iterator[str]:
-    """A slide's table piece by piece; a ratio read back from it is the same float.
+    """Yield a slide's table in pieces; ratios read back from it are the same floats.
 
-    ``tiles`` names the tiles' files, for one more column.
+    ``tiles`` names the tiles' files, for the column ``file``.
     """
     name = _field(visible(slide)).replace("%", "%%")
     yield ",".join(COLUMNS if tiles is None else (*COLUMNS, FILE)) + "\n"
     for some in _batches(regions):
-        # A third of the time of the csv module: of all fields the name alone may need quotes.
+        # Takes a third of the csv module's time: only the name may need quotes.
         same = f"{some.shape.width},{some.shape.height},{some.resolution.token}"
         boxes0 = some.boxes0()
         row = f"{name},%s,%s,{same},%s,%s,%s,%s,%s"
-        if (boxes0[:, 2:] == boxes0[0, 2:]).all():  # all of a size: where a downsample is whole
+        if (
+            boxes0[:, 2:] == boxes0[0, 2:]
+        ).all():  # all boxes have one size if the downsample is whole
             row = f"{name},%s,%s,{same},%s,%s,%s,{boxes0[0, 2]},{boxes0[0, 3]}"
             boxes0 = boxes0[:, :2]
         columns = [*some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()]
@@ -64,7 +66,7 @@ def csv_parts(
 
 
 def _field(text: str) -> str:
-    """A text as a field of a CSV table (RFC 4180)."""
+    """Return a text as a field of a CSV table (RFC 4180)."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
@@ -74,9 +76,9 @@ def json_parts(
     indent: int | None,
     tiles: NamesTiles | None = None,
 ) -> Iterator[str]:
-    """A slide's tiles as an array of objects; ``indent`` 0 or None for the compact form.
+    """Yield a slide's tiles as an array of objects; ``indent`` 0 or None for the compact form.
 
-    ``tiles`` names the tiles' files, for one more key.
+    ``tiles`` names the tiles' files, for the key ``file``.
     """
     separators = None if indent else (",", ":")
     before, end = "[", "]"
@@ -99,14 +101,14 @@ def json_parts(
 
 
 def _batches(regions: Iterable[RegionSpec]) -> Iterator[Regions]:
-    """Some of the regions at a time, for the rows of all would fill the memory."""
+    """Yield regions in batches, because the rows of all would fill the memory."""
     for part in packed(regions):
         for start in range(0, len(part), _AT_ONCE):
             yield part[start : start + _AT_ONCE] if len(part) > _AT_ONCE else part
 
 
 def _rows(some: Regions) -> Iterator[tuple[list[int], float, list[int]]]:
-    """Corner, ratio and level-0 box of each."""
+    """Yield corner, ratio and level-0 box of each region."""
     columns = some.locations.tolist(), some.ratios.tolist(), some.boxes0().tolist()
     return zip(*columns, strict=True)
 
@@ -130,10 +132,10 @@ class CsvExporter:
     Parameters
     ----------
     file
-        Whether there is a column ``file`` with each tile's image, from the slide's folder; if None
-        where images are exported.
+        Whether the table has a column ``file`` with the path of each tile's image, relative to the
+        slide's folder; None for a column if images are exported.
     tiles
-        What names the images; tiler sets it where there is to be such a column.
+        The exporter that names the images; tiler sets it for such a column.
     """
 
     file: bool | None = None
@@ -160,7 +162,7 @@ class JsonExporter:
     indent
         Spaces per level; 0 or None for the compact form.
     file, tiles
-        As for ``CsvExporter``: a key ``file``.
+        See ``CsvExporter``; for a key ``file``.
     """
 
     indent: int | None = 2
@@ -169,7 +171,7 @@ class JsonExporter:
 
     def __post_init__(self) -> None:
         if self.indent is not None and self.indent < 0:
-            raise ConfigError(f"exporter.json.indent={self.indent}: must be 0 or more")
+            raise ConfigError(f"exporter.json.indent={self.indent} is invalid; use 0 or more")
 
     @property
     def per_tile(self) -> bool:
@@ -187,7 +189,7 @@ class JsonExporter:
 def _write_csv(
     folder: Path, slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
 ) -> WrittenFile:
-    # A name that is no UTF-8 goes back to its own bytes.
+    # A name that is not UTF-8 is written as its original bytes.
     return _write(folder, f"{slide}.csv", csv_parts(slide, regions, tiles), "surrogateescape")
 
 
@@ -198,7 +200,7 @@ def _write_json(
     indent: int | None,
     tiles: NamesTiles | None = None,
 ) -> WrittenFile:
-    # A name that is no UTF-8 is written as JSON's own escapes.
+    # A name that is not UTF-8 is written with JSON escapes.
     parts = json_parts(slide, regions, indent, tiles)
     return _write(folder, f"{slide}.json", parts, "backslashreplace")
 
