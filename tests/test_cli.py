@@ -184,7 +184,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
         (["+tile.stide=128"], ["tile.stide", "stride"]),
         (["threshold=lots"], ["threshold", "lots", "must be a number"]),
-        (["threshold=2"], ["threshold", "2.0", "between 0 and 1"]),
+        (["threshold=2"], ["threshold", "2.0", "from 0 to 1"]),
         (["mask._target_=os.system"], ["mask._target_", "os.system", "TILER_TARGETS"]),
         (["mask=otso"], ["mask/otso", "otsu", "hsv"]),
         (["+exporter.x=[{_target_:os.mkdir,path:p}]"], ["exporter.x[0]._target_", "os.mkdir"]),
@@ -402,7 +402,7 @@ def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> Non
     assert result.returncode == 2
     first, second, third = result.stderr.splitlines()
     for line, words in (
-        (first, ["line 2 (a.svs) and 1 more", "threshold", "7", "between 0 and 1"]),
+        (first, ["line 2 (a.svs) and 1 more", "threshold", "7", "from 0 to 1"]),
         (second, ["line 3 (b.svs)", "column 'treshold'", "did you mean 'threshold'"]),
         (third, ["line 6 (d.svs)", "threshold=much"]),
     ):

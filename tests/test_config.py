@@ -91,7 +91,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
         (["tile.size=.nan"], ["tile.size", "nan"]),
         (["tile.unit=furlong"], ["tile.unit", "furlong", "pixels", "um"]),
         (["tile.edge=wrap"], ["tile.edge", "wrap", "drop", "pad", "shift"]),
-        (["threshold=1.5"], ["threshold", "1.5", "between 0 and 1"]),
+        (["threshold=1.5"], ["threshold", "1.5", "from 0 to 1"]),
         (["threshold=-0.1"], ["threshold", "-0.1"]),
         (["resolution.value=0"], ["mpp", "0", "positive"]),
         (["resolution=level", "resolution.value=0.5"], ["resolution.value", "0.5", "whole"]),

@@ -274,7 +274,7 @@ print(hashlib.sha256(data).hexdigest(), *codecs())
 def test_impossible_values_are_named(options, words, way_out) -> None:
     with pytest.raises(ConfigError) as caught:
         make_encoder(**options)
-    assert f"exporter.images.{words}: " in str(caught.value)
+    assert f"exporter.images.{words} is invalid; " in str(caught.value)
     assert way_out in str(caught.value)
 
 

@@ -36,24 +36,24 @@ class TileExtractor(RegionWriter):
     mask_provider
         Makes a mask for each slide; takes precedence over ``mask``.
     mask_threshold
-        The least mean mask value of a tile that is kept, 0 (all) to 1.
+        The minimum mean mask value of a kept tile, 0 (all) to 1.
     include_mask
         Whether each region carries its own piece of the mask (``RegionMaskSpec``).
 
     Attributes
     ----------
     source_ : WSIReader
-        The slide it was last fitted to.
+        The slide of the last fit.
     slide_name_ : str
         That slide's name.
     mask_ : numpy.ndarray
         That slide's mask, bool (h, w).
     region_specs_ : list of RegionSpec
-        What the last extraction found; empty until then.
+        The regions of the last extraction; empty before.
     candidates_ : int
-        How many grid cells the last extraction looked at.
+        The number of grid cells in the last extraction.
     best_ratio_ : float
-        The highest coverage among them; 0 where there were none.
+        The highest coverage among them; 0 without cells.
 
     Examples
     --------
@@ -95,7 +95,7 @@ class TileExtractor(RegionWriter):
         ArgumentError
             When ``source`` is no open slide.
         SlideError
-            If it has no such resolution, or its mask cannot be made.
+            If the resolution is not available, or the mask cannot be made.
         """
         check_source(source)
         reference = reference_level(source, self.tile_spec.resolution)
@@ -150,7 +150,7 @@ class TileExtractor(RegionWriter):
         if self.mask_provider is None:
             return static_mask(self.mask, source.name)
         if not (source.bounds.width and source.bounds.height):
-            return np.zeros((1, 1), bool)  # nothing was scanned, so there is nothing to look at
+            return np.zeros((1, 1), bool)  # nothing was scanned, so there is no tissue
         return provided_mask(self.mask_provider, source)
 
     def walk(self, source: WSIReader, mask: Mask) -> Cells:
@@ -163,7 +163,7 @@ class TileExtractor(RegionWriter):
         return walk_grid(source, reference, scaled, scale_tile(spec, source, reference), spec.edge)
 
     def axes(self, source: WSIReader, mask: Mask) -> Axes:
-        """Return where the cells of a slide's grid lie: ``walk`` without their coverage."""
+        """Return the positions of a slide's grid cells: ``walk`` without their coverage."""
         spec = self.tile_spec
         reference = reference_level(source, spec.resolution)
         scaled, tile = scale_mask(mask, source, reference), scale_tile(spec, source, reference)

@@ -1,4 +1,4 @@
-"""Pairs and boxes with names, so that no bare ``(256, 128)`` travels between functions."""
+"""Named pairs and boxes, which functions exchange instead of bare tuples."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class Box(NamedTuple):
 
     @property
     def right(self) -> int:
-        """The first column beyond it."""
+        """The first column to the right of the box."""
         return self.x + self.width
 
     @property
     def bottom(self) -> int:
-        """The first row beyond it."""
+        """The first row below the box."""
         return self.y + self.height
 
 
@@ -90,7 +90,7 @@ _DUST = 1e-6  # pixels; a box of exactly n pixels must not lose one to float ari
 
 
 def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
-    """The whole pixels of a coarser frame that lie inside a box, or that cover it.
+    """Return the whole pixels of a coarser frame inside a box, or the pixels that cover it.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
 def is_number(value: object) -> bool:
     """Return whether ``value`` is a real number, also one of NumPy; booleans are not."""
     kind = type(value)
-    if kind is int or kind is float:  # nearly always, and much faster than isinstance with Real
+    if kind is int or kind is float:  # the usual case, much faster than isinstance with Real
         return True
     return isinstance(value, Real) and kind is not bool
 
@@ -132,16 +132,16 @@ def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
     Raises
     ------
     ConfigError
-        If it is something else, naming the field and the value.
+        If the value is anything else; the error names the field and the value.
     """
     pair = (value, value) if is_number(value) else value
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        raise ConfigError(f"{field}={value!r}: give one number or a (width, height) pair")
+        raise ConfigError(f"{field}={value!r} is invalid; use one number or a (width, height) pair")
     for number in pair:
         if not is_number(number) or not math.isfinite(number) or number <= 0:
-            raise ConfigError(f"{field}={value!r}: must be positive numbers")
+            raise ConfigError(f"{field}={value!r} is invalid; use positive numbers")
         if whole and number != int(number):
-            raise ConfigError(f"{field}={value!r}: pixels are whole numbers")
+            raise ConfigError(f"{field}={value!r} is invalid; use whole numbers of pixels")
     width, height = pair
     return Extent(int(width), int(height)) if whole else Extent(float(width), float(height))
 
@@ -149,11 +149,11 @@ def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
 def whole_pair(value: object, field: str) -> tuple[int, int]:
     """Read a pair of whole numbers, as from NumPy or YAML, into plain ints."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ConfigError(f"{field}={value!r}: give a pair of whole numbers")
+        raise ConfigError(f"{field}={value!r} is invalid; use a pair of whole numbers")
     first, second = value
     if type(first) is int and type(second) is int:
         return first, second
     for number in value:
         if not is_number(number) or not math.isfinite(number) or number != int(number):
-            raise ConfigError(f"{field}={value!r}: must be whole numbers")
+            raise ConfigError(f"{field}={value!r} is invalid; use whole numbers")
     return int(first), int(second)

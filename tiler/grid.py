@@ -19,12 +19,12 @@ from tiler.spec import Edge
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_DUST = 1e-11  # of a tile's length: what float arithmetic may leave, far below any setting
+_DUST = 1e-11  # share of a tile's length: float rounding errors, far below any setting
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The pyramid's lowest level, as the common ruler of mask and tiles.
+    """The pyramid's lowest level, the common frame of mask and tiles.
 
     Attributes
     ----------
@@ -119,14 +119,14 @@ class Cells(Axes):
 
 
 def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:
-    """Return how many tiles an axis has at most, before any memory is taken for them."""
+    """Return the maximum number of tiles of an axis, without allocating memory for them."""
     if extent <= 0 or (size > extent and edge is not Edge.PAD):
         return 0
     return math.ceil(max(extent - size, 0) / stride) + 2
 
 
 def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
-    """Return where the tiles of one axis begin, from the start of the area.
+    """Return the starts of the tiles of one axis, from the start of the area.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def axis_origins(extent: int, size: int, stride: float, edge: Edge) -> Ints:
     stride
         Distance of neighbouring tiles, which may be fractional when it came from microns.
     edge
-        What becomes of tiles that would cross the end: see ``Edge``.
+        The policy for tiles that would cross the end: see ``Edge``.
 
     Returns
     -------
     numpy.ndarray
-        int64 (n,), increasing, each ``rint(i * stride)`` but for shifted ones.
+        int64 (n,), increasing, each ``rint(i * stride)`` except shifted ones.
     """
     count = axis_count(extent, size, stride, edge)
     if not count:
@@ -169,7 +169,7 @@ def settled(edges: Floats) -> Floats:
 
 
 def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> Floats:
-    """Mean mask value over the fractional footprint of every cell of a grid.
+    """Return the mean mask value over the fractional footprint of every cell of a grid.
 
     A summed-area table gives the mask's sum left of and above any whole pixel; between pixels it
     is linear, so its interpolation is the exact area-weighted sum. Outside the mask is 0.
@@ -197,7 +197,7 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
     mass = _between(np.ascontiguousarray(band.T), x_edges).T
     area = np.outer(np.diff(y_edges)[:, 0], np.diff(x_edges)[:, 0])
     ratio = np.clip(mass / area, 0.0, 1.0)
-    # A decimal that a person would write as threshold is met exactly, not missed by float dust.
+    # Rounded, so that a coverage equal to a decimal threshold reaches it.
     written = np.round(ratio, 6)
     return np.where(np.abs(ratio - written) < _DUST, written, ratio)
 
@@ -208,7 +208,7 @@ def _between(table: npt.NDArray[np.generic], edges: Floats) -> Floats:
     start, stop = np.clip(edges, 0, last).T
     first, final = (np.minimum(e.astype(np.intp), max(last - 1, 0)) for e in (start, stop))
     head, tail = (start - first)[:, None], (stop - final)[:, None]
-    # Whole rows are subtracted as integers, exactly, before any fraction comes in.
+    # Whole rows are subtracted as exact integers, before fractions are added.
     whole = table[final] - table[first]
     last_row = table[final + 1] - table[final]
     first_row = table[first + 1] - table[first]

@@ -16,7 +16,7 @@ from tiler.geometry import Box, Point, Size, is_number, whole_pair
 from tiler.resolution import MPP, Level, Magnification, Resolution
 
 _AT_ONCE = 1024
-"""Tiles are made into objects so many at a time: those of a large slide would fill the memory."""
+"""Tiles converted to objects at once: all objects of a large slide would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +50,31 @@ class RegionSpec:
             Size(*whole_pair(self.shape, "shape")),
         )
         if min(shape) <= 0:
-            raise ConfigError(f"shape={tuple(shape)}: must be positive")
+            raise ConfigError(f"shape={tuple(shape)} is invalid; use positive sides")
         if not is_number(self.ratio) or not 0 <= self.ratio <= 1:
-            raise ConfigError(f"ratio={self.ratio!r}: must lie between 0 and 1")
+            raise ConfigError(f"ratio={self.ratio!r} is out of range; use a value from 0 to 1")
         if not isinstance(self.resolution, Level | Magnification | MPP):
             raise ConfigError(
-                f"resolution={self.resolution!r}: give Level(…), Magnification(…) or MPP(…)"
+                f"resolution={self.resolution!r} is invalid; use Level(…), Magnification(…) or"
+                " MPP(…)"
             )
         if self.downsample is not None and not (
             is_number(self.downsample) and 0 < self.downsample < math.inf
         ):
-            raise ConfigError(f"downsample={self.downsample!r}: must be a positive number")
+            raise ConfigError(f"downsample={self.downsample!r} is invalid; use a positive number")
         object.__setattr__(self, "ratio", float(self.ratio))
         object.__setattr__(self, "location", location)
         object.__setattr__(self, "shape", shape)
 
     @property
     def box0(self) -> Box:
-        """The same box in whole level-0 pixels: its two corners, rounded.
+        """The box in whole level-0 pixels: its two corners, rounded.
 
-        Tiles that abut in the target frame abut here too, and what lies inside the slide there
-        lies inside it here; so the widths of two tiles may differ by one pixel.
+        Adjacent tiles stay adjacent, and tiles inside the slide stay inside. So the widths of two
+        tiles may differ by one pixel.
         """
         if self.downsample is None:
-            raise ConfigError("box0 needs the downsample, which this region does not carry")
+            raise ConfigError("box0 needs the downsample, which this region does not have")
         end: Point = self.location + self.shape
         x0, y0 = (round(place * self.downsample) for place in self.location)
         x1, y1 = (round(place * self.downsample) for place in end)
@@ -100,11 +101,11 @@ class RegionMaskSpec(RegionSpec):
         super().__post_init__()
         mask = np.array(self.mask, dtype=bool)
         if mask.ndim != 2:
-            raise ConfigError(f"mask: must have two dimensions, not {mask.ndim}")
+            raise ConfigError(f"mask has {mask.ndim} dimensions; use an array (height, width)")
         mask.flags.writeable = False
         footprint = tuple(self.footprint)
         if len(footprint) != 4 or not all(map(is_number, footprint)) or min(footprint[2:]) <= 0:
-            raise ConfigError(f"footprint={footprint}: must be x, y, width and height")
+            raise ConfigError(f"footprint={footprint} is invalid; use x, y, width and height")
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "footprint", footprint)
 
@@ -125,7 +126,7 @@ class RegionMaskSpec(RegionSpec):
 
 @dataclass(frozen=True, eq=False)
 class Regions(Sequence[RegionSpec]):
-    """Tiles of one shape as arrays: small to keep and to send, made into objects one by one.
+    """Tiles of one shape as arrays: small to keep and to send, converted to objects lazily.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ class Regions(Sequence[RegionSpec]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def take(self, chosen: npt.NDArray[np.generic] | slice) -> Regions:
-        """Return those at some indices, of a slice, or where a boolean array is True."""
+        """Return the tiles at some indices, of a slice, or at True in a bool array."""
         return Regions(
             self.locations[chosen],
             self.ratios[chosen],
@@ -192,7 +193,7 @@ class Regions(Sequence[RegionSpec]):
         return self.take(np.array([region.location not in locations for region in self], bool))
 
     def boxes0(self) -> npt.NDArray[np.int64]:
-        """``RegionSpec.box0`` of all of them: int64 (N, 4), x, y, width, height."""
+        """``RegionSpec.box0`` of all tiles: int64 (N, 4), x, y, width, height."""
         if self.downsample is None:
             raise ConfigError("box0 needs the downsample, which these regions do not carry")
         first, last = (
@@ -202,7 +203,7 @@ class Regions(Sequence[RegionSpec]):
         return np.concatenate([first, last - first], axis=1)
 
     def _region(self, location: tuple[int, int], ratio: float) -> RegionSpec:
-        region = object.__new__(RegionSpec)  # what its constructor would check was checked for all
+        region = object.__new__(RegionSpec)  # the checks of its constructor were done for all
         region.__dict__.update(
             location=Point(*location),
             shape=self.shape,
@@ -214,7 +215,7 @@ class Regions(Sequence[RegionSpec]):
 
 
 def packed(regions: Iterable[RegionSpec]) -> list[Regions]:
-    """Any regions as arrays, in their order: one ``Regions`` per stretch of the same shape."""
+    """Return regions as arrays, in order: one ``Regions`` per sequence of equal shapes."""
     if isinstance(regions, Regions):
         return [regions]
     groups = groupby(regions, key=lambda r: (r.shape, r.resolution, r.downsample))

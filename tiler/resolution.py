@@ -1,6 +1,6 @@
-"""Resolutions, the downsample that each one is on a slide, and the plan to read it.
+"""Resolutions, their downsample on a slide, and the plan to read them.
 
-That number is the *downsample*: level-0 pixels per target pixel, along either axis.
+The *downsample* is the number of level-0 pixels per target pixel, along either axis.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tiler.errors import ConfigError, Fix, ResolutionError
 from tiler.geometry import is_number
 
 LEVEL_TOLERANCE = 0.02
-"""A level at most this much coarser than the target still counts as fine enough."""
+"""Relative tolerance by which a level may be coarser than the target."""
 
 
 class Scan(Protocol):
@@ -42,7 +42,7 @@ class Level:
     def __post_init__(self) -> None:
         value = self.value
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-            raise ConfigError(f"level={value!r}: must be a whole number >= 0")
+            raise ConfigError(f"level={value!r} is invalid; use a whole number >= 0")
         object.__setattr__(self, "value", int(value))
 
     @property
@@ -77,7 +77,7 @@ class Magnification:
     value
         The power.
     tolerance
-        A level of the slide that differs from it by at most this share is taken as it is.
+        A level within this relative difference is used without resampling.
     """
 
     value: float
@@ -111,7 +111,7 @@ class MPP:
     value
         The microns.
     tolerance
-        A level of the slide that differs from it by at most this share is taken as it is.
+        A level within this relative difference is used without resampling.
     """
 
     value: float
@@ -177,7 +177,7 @@ def plan_read(
     Raises
     ------
     ResolutionError
-        If the target is finer than the scan and enlarging is not allowed.
+        If the target is finer than the scan and upsampling is not allowed.
     """
     fine = [i for i, d in enumerate(level_downsamples) if d <= downsample * (1 + LEVEL_TOLERANCE)]
     if not fine and not allow_upsampling:
@@ -232,11 +232,13 @@ def _near_level(downsample: float, scan: Scan, tolerance: float) -> float:
 
 def _share(value: float) -> float:
     if not is_number(value) or not 0 <= value < 1:
-        raise ConfigError(f"resolution.tolerance={value!r}: must be a number from 0 to below 1")
+        raise ConfigError(
+            f"resolution.tolerance={value!r} is invalid; use a number from 0 to below 1"
+        )
     return float(value)
 
 
 def _positive(value: float, field: str) -> float:
     if not is_number(value) or not 0 < value < math.inf:
-        raise ConfigError(f"{field}={value!r}: must be a positive number")
+        raise ConfigError(f"{field}={value!r} is invalid; use a positive number")
     return float(value)

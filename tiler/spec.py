@@ -27,11 +27,11 @@ class Edge(StrEnum):
     """The policy for tiles that would cross the far edges of the area."""
 
     DROP = "drop"
-    """They are left out: every tile lies wholly inside."""
+    """They are dropped: every tile is wholly inside."""
     PAD = "pad"
-    """They run over, filled with background: the tiles cover the whole area."""
+    """They cross the edge, padded with background: the tiles cover the whole area."""
     SHIFT = "shift"
-    """They are moved back inside: nothing runs over, nothing is left out."""
+    """They are moved inside: the tiles cover the whole area, and none crosses the edge."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,16 @@ class TileSpec:
     ) -> None:
         if not isinstance(resolution, Level | Magnification | MPP):
             raise ConfigError(
-                f"tile.resolution={resolution!r}: give Level(…), Magnification(…) or MPP(…)"
+                f"tile.resolution={resolution!r} is invalid; use Level(…), Magnification(…) or"
+                " MPP(…)"
             )
         unit, edge = _choice(MeasurementUnit, unit, "unit"), _choice(Edge, edge, "edge")
         whole = unit is MeasurementUnit.PIXELS
         extent = positive_extent(size, "tile.size", whole=whole)
         if not is_number(overlap) or not 0 <= overlap < 1:
-            raise ConfigError(f"tile.overlap={overlap!r}: must be a share, from 0 to less than 1")
+            raise ConfigError(
+                f"tile.overlap={overlap!r} is invalid; use a share from 0 to less than 1"
+            )
         step = Extent(*(_step(side, overlap, whole) for side in extent))
         if stride is not None:
             step = positive_extent(stride, "tile.stride", whole=whole)

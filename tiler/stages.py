@@ -32,13 +32,13 @@ from tiler.resolution import Resolution, level_at
 from tiler.spec import Edge, MeasurementUnit, TileSpec
 
 MAX_CELLS = 50_000_000
-"""Cells of a slide's grid: some 2.5 GB while their coverage is computed."""
+"""Maximum cells of a slide's grid: about 2.5 GB while their coverage is computed."""
 
 MAX_SIDE = (1 << 31) - 1
-"""Pixels along a side of a tile."""
+"""Maximum pixels of a tile's side."""
 
 MAX_DOWNSAMPLE = 1e9
-"""Level-0 pixels per target pixel, and target pixels per level-0 pixel."""
+"""Maximum level-0 pixels per target pixel, and target pixels per level-0 pixel."""
 
 
 def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
@@ -47,7 +47,7 @@ def reference_level(source: WSIReader, resolution: Resolution) -> Reference:
     Raises
     ------
     LimitError
-        If the target is too fine or too coarse for numbers of pixels.
+        If the target is too fine or too coarse to count its pixels.
     """
     target = resolution.downsample(source)
     if not 1 / MAX_DOWNSAMPLE <= target <= MAX_DOWNSAMPLE:
@@ -91,7 +91,7 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     elif spec.unit is MeasurementUnit.UM:
         factor = 1 / spec.resolution.mpp(source)
     else:
-        raise ConfigError(f"tile.unit={spec.unit!r}: must be pixels or um")
+        raise ConfigError(f"tile.unit={spec.unit!r} is invalid; use pixels or um")
     sides = [side * factor for side in (*spec.size, *spec.stride)]
     if not max(sides) <= MAX_SIDE:
         raise LimitError(
@@ -113,12 +113,12 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
 def grid_axes(
     source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
 ) -> Axes:
-    """Stage 4, first half: where the columns and rows of the grid lie.
+    """Stage 4, first half: the positions of the grid's columns and rows.
 
     Raises
     ------
     LimitError
-        If there would be too many cells: before any memory is taken for them.
+        If the grid has too many cells; no memory is allocated for them.
     """
     area = _target_area(source, reference.target_downsample, edge)
     extents, origins = (area.width, area.height), (area.x, area.y)
@@ -138,7 +138,7 @@ def grid_axes(
         y, tile.reference_size.height, source.bounds.y, mask.per_pixel.height, reference
     )
     if level_at(reference.target_downsample, source.level_downsamples) is not None:
-        # The last pixel of a level that was rounded up counts for its share inside the slide.
+        # The last pixel of a level that was rounded up counts with its share inside the slide.
         (width, height), bounds = source.dimensions, source.bounds
         if bounds.right == width:
             _cut(columns, x + tile.size.width == area.right, mask.mask.shape[1])
@@ -196,10 +196,10 @@ def why_empty(
 
 
 def _target_area(source: WSIReader, downsample: float, edge: Edge) -> Box:
-    """The bounded area in whole target pixels: inside it, or around it when padding.
+    """Return the bounded area in whole target pixels: inside it, or around it for padding.
 
-    Where the target is a level, the pixels that the level has decide: a pyramid drops or adds what
-    does not fill a pixel at the slide's end.
+    If the target is a level, the level's pixels determine the area: a pyramid omits or adds a
+    partial pixel at the slide's end.
     """
     bounds = source.bounds
     area = whole_box(bounds, downsample, inside=edge is not Edge.PAD)
@@ -224,6 +224,6 @@ def _target_area(source: WSIReader, downsample: float, edge: Edge) -> Box:
 def _footprints(
     origins: Ints, length: float, corner: int, per_pixel: float, reference: Reference
 ) -> Floats:
-    """Begin and end of each cell of one axis in mask pixels: float64 (n, 2)."""
+    """Return start and end of each cell of one axis in mask pixels: float64 (n, 2)."""
     start = origins / reference.target_per_reference - corner / reference.downsample
     return settled(np.stack([start, start + length], axis=1) * per_pixel)

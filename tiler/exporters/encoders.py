@@ -119,7 +119,7 @@ def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
     # Types matter: True == 1 == 1.0, but the record of a run contains the given value.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         listed = ", ".join(map(repr, choices))
-        raise ConfigError(f"exporter.images.{field}={value!r}: choose one of {listed}")
+        raise ConfigError(f"exporter.images.{field}={value!r} is invalid; use one of {listed}")
 
 
 def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Protocols that exporters implement, and what they return."""
+"""Protocols that exporters implement, and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiler.written import WrittenFile
 
 @dataclass(frozen=True)
 class FailedTile:
-    """A tile that could not be read, and why."""
+    """A tile that could not be read, and the reason."""
 
     region: RegionSpec
     cause: str
@@ -52,7 +52,7 @@ LeftOut = Literal["below_threshold", "unreadable"]
 
 @runtime_checkable
 class ShowsLeftOut(Protocol):
-    """An exporter that shows cells that were not kept as well."""
+    """An exporter that also shows cells that were not kept."""
 
     def export_all(
         self,
@@ -70,7 +70,7 @@ class EncodesTiles(Protocol):
     """An exporter of one file per tile that depends on its pixels alone. It is hashable."""
 
     def encoded(self, pixels: Pixels) -> bytes:
-        """The file of a tile with these pixels; empty where it does not depend on them alone."""
+        """Return the file of a tile with these pixels; empty if it depends on more."""
 
 
 @runtime_checkable
@@ -85,10 +85,10 @@ class LinksFiles(Protocol):
 
     @property
     def encoding(self) -> Mapping[str, object]:
-        """Everything that its files' bytes depend on, beside the pixels."""
+        """All values, except the pixels, that determine the bytes of its files."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return where a tile's file lies, below the slide's folder."""
+        """Return the path of a tile's file, relative to the slide's folder."""
 
 
 @runtime_checkable
@@ -97,10 +97,10 @@ class NamesTiles(Protocol):
 
     @property
     def naming(self) -> Mapping[str, object]:
-        """Everything that the names depend on, beside the slide and the tile."""
+        """All values, except slide and tile, that determine the names."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return where a tile's file lies, below the slide's folder."""
+        """Return the path of a tile's file, relative to the slide's folder."""
 
 
 @runtime_checkable
@@ -108,7 +108,7 @@ class WritesTiles(Protocol):
     """An exporter of one file per tile that reports each, so that an interrupted run can resume."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return where a tile's file lies, below the slide's folder."""
+        """Return the path of a tile's file, relative to the slide's folder."""
 
     def export_each(
         self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
@@ -124,7 +124,7 @@ class ListsTiles(Protocol):
 
     @property
     def file(self) -> bool | None:
-        """Return whether the table names files; None: if an exporter names tiles."""
+        """Return whether the table names files; None if it does so only with a naming exporter."""
 
     @property
     def tiles(self) -> NamesTiles | None:

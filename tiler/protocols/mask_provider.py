@@ -12,9 +12,9 @@ from tiler.protocols.reader import Mask, WSIReader
 class MaskProvider(Protocol):
     """Finds the tissue of a slide.
 
-    Three more attributes are optional. ``threshold``: a number at which a map of fractions is cut.
-    ``thresholds``: True where a mask of the whole slide, or of nothing, is worth a warning.
-    ``why_empty(source)``: a method that explains, in a few words, why there is no tissue.
+    Three more attributes are optional. ``threshold``: the minimum of tissue in a map of fractions.
+    ``thresholds``: True if a mask of the whole slide, or an empty mask, needs a warning.
+    ``why_empty(source)``: a method that briefly explains why there is no tissue.
     """
 
     def generate(self, source: WSIReader) -> Mask:
@@ -27,7 +27,7 @@ class MaskProvider(Protocol):
 
 @runtime_checkable
 class ReadsFiles(Protocol):
-    """A mask provider that reads more than the slide, so that a change there is noticed."""
+    """A mask provider that reads other files than the slide; a change of these is detected."""
 
     def inputs(self, slide_name: str) -> Sequence[Path]:
-        """The files beside the slide that its mask is made from."""
+        """Return the other files from which the mask of a slide is made."""

@@ -1,4 +1,4 @@
-"""Protocols of an open slide, and the arrays that come from it."""
+"""Protocols of an open slide, and the arrays that it returns."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class WSIReader(Protocol):
 
     @property
     def dimensions(self) -> Size:
-        """Level 0, in pixels."""
+        """The size of level 0, in pixels."""
 
     @property
     def bounds(self) -> Box:
-        """The scanned area in level-0 pixels; the whole slide where it names none."""
+        """The scanned area in level-0 pixels; the whole slide if the file names none."""
 
     @property
     def level_dimensions(self) -> Sequence[Size]:
@@ -58,7 +58,7 @@ class WSIReader(Protocol):
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """For ``mpp`` and ``magnification``: where the number came from, or why there is none."""
+        """The origin of ``mpp`` and ``magnification``, or the reason why they are missing."""
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -74,7 +74,7 @@ class WSIReader(Protocol):
         resolution: Resolution,
         bounded: bool = True,
     ) -> Pixels:
-        """Pixels of a box at a resolution.
+        """Return the pixels of a box at a resolution.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class WSIReader(Protocol):
         resolution
             The target resolution.
         bounded
-            Which corner ``location`` counts from.
+            Whether ``location`` is relative to the bounds' corner, or to the slide's.
 
         Returns
         -------
@@ -109,12 +109,12 @@ class WSIReader(Protocol):
 
 @runtime_checkable
 class NativeTiles(Protocol):
-    """A reader that can hand out a slide's own tiles as they are stored."""
+    """A reader that can return a slide's native tiles as they are stored."""
 
     def native_jpeg(
         self, location: tuple[int, int], shape: tuple[int, int], resolution: Resolution
     ) -> bytes:
-        """The JPEG file of the native tile that a box coincides with; else a ``SlideError``."""
+        """Return the JPEG file of the native tile of a box; raise ``SlideError`` without one."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +126,21 @@ class SlideEntry:
     path
         The file, for this process.
     slide_id
-        Its name in outputs, where the user chose one.
+        Its name in outputs, if the user chose one.
     expected_sha256
         The hash that the file must have, if the user gave one.
     overrides
         Configuration keys and their values as text, for this slide alone.
     line
-        Of the table that it stands in.
+        The line of the slide in its table.
     given
-        The path as the user wrote it, for outputs: they tell nothing that the user did not write.
+        The path as the user wrote it, for outputs: they contain no other path.
     base
-        The folder that ``given`` counts from, as the user wrote it.
+        The folder that ``given`` is relative to, as the user wrote it.
     columns
         The user's columns for ``slides.csv``, by name.
     problem
-        Why there is no file to open here, such as a folder that cannot be listed; empty if there
-        may be one.
+        The reason why there is no file to open, such as an unreadable folder; else empty.
     """
 
     path: Path

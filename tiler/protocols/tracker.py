@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 RunStatus = Literal["finished", "failed", "killed"]
-"""How a run ended: all well, with something missing, or interrupted."""
+"""The end of a run: complete, incomplete or interrupted."""
 
 
 class Tracker(Protocol):
@@ -17,12 +17,12 @@ class Tracker(Protocol):
     """
 
     def start(self, name: str, parameters: Mapping[str, str], parent: str | None) -> str:
-        """Begin.
+        """Start a run.
 
         Parameters
         ----------
         name
-            For people; not unique.
+            A display name; it may not be unique.
         parameters
             The configuration, flattened to dotted keys.
         parent
@@ -35,9 +35,9 @@ class Tracker(Protocol):
         """
 
     def step(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Take the run's numbers so far, after ``number`` slides."""
+        """Record the run's numbers so far, after ``number`` slides."""
 
     def end(
         self, status: RunStatus, metrics: Mapping[str, float], files: Mapping[str, Path]
     ) -> None:
-        """Take the last numbers, and files worth keeping, by their names in the run's folder."""
+        """Record the last numbers, and the files to keep, by their names in the run's folder."""

@@ -1,4 +1,4 @@
-"""``tracking.jsonl``: a line per start, step and end, of all runs that share the file."""
+"""``tracking.jsonl``: a line for each start, step and end of all runs that share the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHECKED_BYTES = 1 << 20
 
 
 class JsonlTracker:
-    """Adds lines to a file, which any number of processes may do at once.
+    """Appends lines to a file; many processes may do so at once.
 
     Parameters
     ----------
@@ -31,17 +31,17 @@ class JsonlTracker:
     Raises
     ------
     ConfigError
-        If the path is empty, or the file contains anything but lines of JSON: a line of JSON in a
-        script is a command.
+        If the path is empty, or the file contains anything but JSON lines. A JSON line in a
+        script would be a command.
     """
 
     def __init__(self, path: Path) -> None:
         if str(path) in ("", "."):
-            raise ConfigError("tracker.path is empty: name the file that is to be added to")
+            raise ConfigError("tracker.path is empty; name a file that ends in .jsonl")
         self._path = Path(path)
         if self._path.suffix != ".jsonl" or not _has_only_json(self._path):
             raise ConfigError(
-                f"tracker.path={path}: is not a file of JSON lines; name one that ends in .jsonl"
+                f"tracker.path={path} is not a file of JSON lines; name one that ends in .jsonl"
             )
         self._run = uuid.uuid4().hex
 
@@ -83,7 +83,7 @@ def _has_only_json(path: Path) -> bool:
         with path.open("rb") as file:
             lines = [file.readline(_CHECKED_BYTES)]
             file.seek(max(0, file.seek(0, SEEK_END) - _CHECKED_BYTES))
-            lines += file.read().split(b"\n")[1:-1][-1:]  # a write may have been cut short
+            lines += file.read().split(b"\n")[1:-1][-1:]  # a write may be incomplete
     except OSError:
         return True
     return all(_is_json(line) for line in lines if line)

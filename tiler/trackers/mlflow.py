@@ -23,20 +23,20 @@ _MAX_VALUE = 6000
 _MAX_KEY = 250
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # slides may be confidential
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone must not delay a run
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # an unreachable server must not delay a run
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
 
 class MlflowTracker:
-    """Writes runs into MLflow; a parent is named in the tag that MLflow's own UI nests by.
+    """Writes runs into MLflow; a tag names the parent, so that MLflow's UI nests the runs.
 
     Parameters
     ----------
     uri
         MLflow's tracking URI: ``sqlite:///<file>``, or that of a server.
     experiment
-        The experiment's name; created if need be.
+        The experiment's name; it is created if missing.
 
     Raises
     ------
@@ -91,8 +91,10 @@ class MlflowTracker:
 
 
 def fitting(value: str) -> str:
-    """A parameter's value as MLflow takes it: cut where it is too long, saying so."""
-    value = value.encode(errors="backslashreplace").decode()  # names of files need not be text
+    """Return a parameter's value for MLflow; a long one is cut, with a note."""
+    value = value.encode(
+        errors="backslashreplace"
+    ).decode()  # file names may contain bytes that are not text
     if len(value) <= _MAX_VALUE:
         return value
     mark = f"… (cut, {len(value)} characters; run.json has them all)"
@@ -100,7 +102,7 @@ def fitting(value: str) -> str:
 
 
 def fitting_key(key: str) -> str:
-    """A parameter's name as MLflow takes it."""
+    """Return a parameter's name for MLflow."""
     return re.sub(r"[^\w.\-/: ]", "_", key, flags=re.ASCII)[:_MAX_KEY]
 
 
@@ -113,8 +115,8 @@ def _prepare(uri: str) -> str | None:
     file = Path(make_url(uri).database or "").absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
     check_writable(file)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, NEW_MODE))  # SQLite's own would be 644
-    # MLflow would try for minutes to open what cannot be opened.
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, NEW_MODE))  # SQLite's default is 644
+    # MLflow would retry an unusable file for minutes.
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA schema_version")
     return (file.parent / "mlflow-artifacts").as_uri()
@@ -137,7 +139,7 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     if found is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifacts))
-        except MlflowException:  # another run has just made it
+        except MlflowException:  # another run has just created it
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
