@@ -1,4 +1,4 @@
-"""How near a dry run's prediction comes to the run that follows it."""
+"""The ratio of a dry run's prediction to the run that follows it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ TAGS = frozenset(
     {SUBFILE_TYPE, WIDTH, HEIGHT, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, TILE_WIDTH}
     | {TILE_HEIGHT, OFFSETS, BYTE_COUNTS, _TABLES, *_ORDINARY, *PIXEL_TAGS}
 )
-"""All that are looked at here."""
+"""The tags that this module reads."""
 
 _DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # default values that are unsupported
 
