@@ -11,6 +11,7 @@ import pytest
 from command import complaint, read_csv
 from command import whole_tiler as tiler
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf.errors import OmegaConfBaseException
 from tracked import picture
 
 from tiler.config.checks.targets import trusted_packages
@@ -328,6 +329,58 @@ def test_a_yaml_bomb_in_a_folder_of_options_is_refused(
     (tmp_path / "config.yaml").write_text("defaults: [mask: deep/bad]")
     with pytest.raises(ConfigError, match=r"bad\.yaml: its YAML aliases"):
         compose(read_command_line([f"{flag}={tmp_path}", "mask=deep/bad"]))
+
+
+def chain(link: str, levels: int = 9, first: str = "xxxxxxxxxx") -> str:
+    """Return keys of a mask, each of which repeats the one before; {} in a link is its name."""
+    keys = [f"k0: {first}", *(f"k{n}: {link.format(f'mask.k{n - 1}')}" for n in range(1, levels))]
+    return "\n  ".join(["mask:", *keys])
+
+
+def repeated(link: str, times: int = 10) -> str:
+    return f"'{link * times}'"
+
+
+CHAINS = {
+    "texts": chain(repeated("${{{0}}}")),
+    "no text": chain(repeated("${{{0}}}"), first="''"),
+    "relative": chain(repeated("${{{0}}}")).replace("{mask", "{"),
+    "select": chain(repeated("${{oc.select:{0}}}")),
+    "default": chain(repeated("${{oc.select:no,${{{0}}}}}")),
+    "lists": chain(f"[{','.join([repeated('${{{0}}}', 1)] * 10)}]"),
+    "mappings": chain("{{a: {{b: '${{{0}}}'}}, c: '${{{0}.a}}'}}", 30, "{a: b}"),
+    "brackets": chain("['" + "${{{0}[0]}}" * 10 + "']", first="[xxxxxxxx]"),
+    "computed": chain(repeated("${{${{name}}.{0}}}")).replace(".mask.", "."),
+    "decoded": chain("'" + "${{oc.decode:''${{{0}}}''}}" * 10 + "'"),
+}
+
+
+@pytest.mark.parametrize("text", CHAINS.values(), ids=CHAINS)
+def test_interpolations_that_repeat_others_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/bad.yaml").write_text(f"{GLOBAL}{text}\nname: x\n")
+    with pytest.raises(ConfigError, match=r"interpolations \(\$\{…\}\) stand for more than"):
+        compose(read_command_line([f"--config-dir={tmp_path}", "experiment=bad"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mask: {x: /a, y: /b, site: x, data: '${.${.site}}/c', more: '${mask.${mask.site}}/d'}",
+        chain("'${{{0}}}'", 40),
+        chain(repeated("${{{0}}}"), 4),
+        "name: '${oc.env:HOME}${now:%Y}${hydra:job.num}${nowhere}${..}${.}'",
+    ],
+)
+def test_other_interpolations_are_left_to_hydra(tmp_path: Path, text: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/ok.yaml").write_text(f"{GLOBAL}{text}\n")
+    try:
+        compose(read_command_line([f"--config-dir={tmp_path}", "experiment=ok"]))
+    except ConfigError as error:
+        assert "stand for more than" not in str(error)  # noqa: PT017  not the error that is tested
+    except OmegaConfBaseException:
+        pass
 
 
 def test_a_few_yaml_aliases_are_fine(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from tiler.config.checks.bombs import check_files, check_jobs
 from tiler.config.checks.choices import check_choices
 from tiler.config.checks.hydra_nodes import check_hydra
+from tiler.config.checks.interpolations import check_interpolations
 from tiler.config.checks.sources import check_defaults, check_search_path
 from tiler.config.checks.typed import typed_keys
 from tiler.config.command.flags import CommandLine
@@ -80,6 +81,7 @@ def compose(line: CommandLine) -> Composed:
         check_search_path(loader, line.config_name, overrides)
         # As for a sweep, because it may be one: what only a run needs, Hydra asks for later.
         config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
+        check_interpolations(config)
         check_defaults(loader, line.config_name, config, words)
         check_hydra(config, typed)
         if config.hydra.mode is not RunMode.MULTIRUN:
@@ -93,6 +95,7 @@ def compose(line: CommandLine) -> Composed:
         ]
         for job in _jobs_apart(loader, line, swept, overrides):
             composed = loader.load_sweep_config(config, job)
+            check_interpolations(composed)
             check_defaults(loader, line.config_name, composed, [*hydras, *job])
             check_hydra(composed, typed)
     tasks = [override for override in overrides if not override.is_hydra_override()]
