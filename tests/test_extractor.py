@@ -463,7 +463,7 @@ def test_fit_touches_no_parameter():
 
 
 def test_a_provider_is_called_once_per_fit_and_takes_precedence_over_a_static_mask():
-    provider = Provider(A=np.zeros((2, 3)), B=np.ones((7, 3)))
+    provider = Provider(A=np.zeros((2, 3)), B=np.ones((2, 3)))
     extractor = TileExtractor(SPEC, np.ones((4, 4)), provider, 0.5)
     assert extractor.fit(SLIDE_A).extract() == []
     assert extractor.extract() == []

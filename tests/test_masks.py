@@ -718,7 +718,7 @@ class TestWhatAProviderReturns:
                 ["uint8", "28 different", "0, 1, 2, 3, …"],
             ),
             (np.array([[1, 2]]), ["2 different values (1, 2)"]),
-            (np.ones((14, 8), bool), ["bool and shape (14, 8)", "swapped", "70x40"]),
+            (np.ones((140, 80), bool), ["bool and shape (140, 80)", "swapped", "70x40"]),
             (np.array([["yes"]]), ["<U3"]),
             (np.array([[None]]), ["object"]),
             ("mask.png", ["'mask.png' (str)"]),
@@ -747,7 +747,10 @@ class TestWhatAProviderReturns:
         assert np.array_equal(extractor.fit(Picture(glass(30, 50))).mask_, truth)
         assert extractor.mask_.dtype == bool
 
-    @pytest.mark.parametrize("shape", [(1, 1), (8, 14), (9, 14), (7, 15), (12, 12), (2, 3)])
+    @pytest.mark.parametrize(
+        "shape",
+        [(1, 1), (8, 14), (9, 14), (7, 15), (12, 12), (2, 3), (3, 2), (14, 8), (90, 90), (63, 36)],
+    )
     def test_a_mask_may_be_of_another_scale_and_rounded(self, shape: tuple[int, int]) -> None:
         extractor = TileExtractor(WISH, mask_provider=Returns(np.ones(shape, bool)))
         assert extractor.fit(Picture(glass(40, 70))).mask_.shape == shape

@@ -15,6 +15,9 @@ from tiler.grid import Floats
 from tiler.protocols import Mask, MaskProvider, WSIReader
 from tiler.regions import RegionMaskSpec, RegionSpec
 
+_LEAST_PICTURE = 64
+"""Pixels of a mask's shorter side from which its aspect ratio is compared with the slide's."""
+
 
 def static_mask(mask: npt.ArrayLike | None, slide: str) -> Mask:
     """Convert a user's array, non-zero = tissue; None means tissue everywhere.
@@ -77,7 +80,13 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
 
 
 def _is_transposed(shape: Sequence[int], source: WSIReader) -> bool:
-    """Return whether only the transposed mask has the slide's aspect ratio, to within a pixel."""
+    """Return whether only the transposed mask has the slide's aspect ratio, to within a pixel.
+
+    A mask with a side below ``_LEAST_PICTURE`` pixels may have any aspect: it is no picture of the
+    slide.
+    """
+    if min(shape) < _LEAST_PICTURE:
+        return False
     width, height = source.bounds[2:]
 
     def fits(down: int, across: int) -> bool:
