@@ -357,10 +357,11 @@ CHAINS = {
 
 @pytest.mark.parametrize("text", CHAINS.values(), ids=CHAINS)
 def test_interpolations_that_repeat_others_are_refused(tmp_path: Path, text: str) -> None:
+    # Hydra searches the folders of earlier commands of this process, too: a name of its own.
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment/bad.yaml").write_text(f"{GLOBAL}{text}\nname: x\n")
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(f"{GLOBAL}{text}\nname: x\n")
     with pytest.raises(ConfigError, match=r"interpolations \(\$\{…\}\) stand for more than"):
-        compose(read_command_line([f"--config-dir={tmp_path}", "experiment=bad"]))
+        compose(read_command_line([f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]))
 
 
 @pytest.mark.parametrize(
@@ -374,9 +375,9 @@ def test_interpolations_that_repeat_others_are_refused(tmp_path: Path, text: str
 )
 def test_other_interpolations_are_left_to_hydra(tmp_path: Path, text: str) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment/ok.yaml").write_text(f"{GLOBAL}{text}\n")
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(f"{GLOBAL}{text}\n")
     try:
-        compose(read_command_line([f"--config-dir={tmp_path}", "experiment=ok"]))
+        compose(read_command_line([f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]))
     except ConfigError as error:
         assert "stand for more than" not in str(error)  # noqa: PT017  not the error that is tested
     except OmegaConfBaseException:
