@@ -364,6 +364,33 @@ def test_interpolations_that_repeat_others_are_refused(tmp_path: Path, text: str
         compose(read_command_line([f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]))
 
 
+OWN_KEYS = {
+    "job.name": "hydra: {job: {name: '${mask.k8}'}}",
+    "separator": "hydra: {job: {config: {override_dirname: {kv_sep: '${mask.k8}'}}}}",
+}
+
+
+@pytest.mark.parametrize("own", OWN_KEYS.values(), ids=OWN_KEYS)
+def test_interpolations_that_hydra_resolves_as_it_composes_are_refused(
+    tmp_path: Path, own: str
+) -> None:
+    """The command hung before Hydra had composed the configuration."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "mask").mkdir()
+    keys = chain(repeated("${{{0}}}"))
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(f"{GLOBAL}{keys}\n{own}\n")
+    words = [f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]
+    with pytest.raises(ConfigError, match=rf"{tmp_path.name}\.yaml: .*stand for more than"):
+        compose(read_command_line(words))
+    own_keys = keys.removeprefix("mask:\n  ").replace("\n  ", "\n")  # of a file in the group mask
+    (tmp_path / f"mask/{tmp_path.name}.yaml").write_text(own_keys)
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(
+        f"{GLOBAL}defaults: [override /mask: {tmp_path.name}]\n{own}\n"
+    )
+    with pytest.raises(ConfigError, match=rf"mask/{tmp_path.name}\.yaml: .*stand for more than"):
+        compose(read_command_line(words))
+
+
 @pytest.mark.parametrize(
     "text",
     [

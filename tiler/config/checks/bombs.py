@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,16 +12,21 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.types import Override, RangeSweep
 
+from tiler.config.checks.interpolations import check_values
 from tiler.errors import ConfigError
 
 MAX_JOBS = 100_000
 MAX_VALUES = 100_000
 _MAX_BYTES = 16 << 20
+_PACKAGE = re.compile(rb"^#\s*@package\s+(\S+)", re.MULTILINE)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a folder of options with a file whose YAML aliases stand for too many values.
+    """Refuse a folder of options with a file that stands for too many values or too much text.
+
+    Hydra resolves a few of its own keys while it composes. So the interpolations of each file are
+    checked here, and those of the whole configuration after Hydra composed it.
 
     Parameters
     ----------
@@ -52,6 +58,25 @@ def check_files(folder: Path) -> None:
                 f"{path}: its YAML aliases (*) stand for more than {MAX_VALUES:,} values; write"
                 " out fewer values"
             )
+        if b"${" in data:
+            _check_interpolations(path, path.relative_to(folder).parts[:-1], data)
+
+
+def _check_interpolations(path: Path, group: Sequence[str], data: bytes) -> None:
+    """Check the interpolations of a file whose keys lie in the package of its group, or its own."""
+    try:
+        plain = yaml.load(data, Loader=_LOADER)
+    except (yaml.YAMLError, ValueError):  # Hydra names the line
+        return
+    if header := _PACKAGE.search(data):
+        package = header[1].decode(errors="replace")
+        group = () if package == "_global_" else package.split(".")
+    for name in reversed(group):
+        plain = {name: plain}
+    try:
+        check_values(plain)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _values(data: bytes) -> float:

@@ -39,7 +39,12 @@ def check_interpolations(config: DictConfig) -> None:
     ConfigError
         Naming the key at which the text is longest.
     """
-    leaves, below = _read(OmegaConf.to_container(config))
+    check_values(OmegaConf.to_container(config))
+
+
+def check_values(plain: object) -> None:
+    """As ``check_interpolations``, of plain containers, such as those of a single file."""
+    leaves, below = _read(plain)
     try:
         sizes = _Sizes(leaves, below).of_all()
     except RecursionError:  # OmegaConf would fail too
