@@ -417,7 +417,7 @@ def test_lines_are_added_to_no_other_kind_of_file(
     picture(tmp_path)
     done = tiler(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert f"tracker.path={name}: is not a file of JSON lines" in complaint(done)
+    assert f"tracker.path={name} is not a file of JSON lines" in complaint(done)
     assert ((tmp_path / name).read_text() if text else None) == text
 
 
