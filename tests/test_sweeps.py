@@ -518,3 +518,29 @@ def test_jobs_are_expected_where_their_order_is_known(
     assert found == (None if jobs is None else tuple(jobs))
     config.hydra.sweeper._target_ = "mine.RandomSweeper"
     assert expected_jobs(config, [parsed(override) for override in overrides]) is None
+
+
+@pytest.mark.parametrize("error", ["AttributeError", "tiler.errors.ConfigError"])
+def test_a_signal_that_an_error_hides_still_ends_the_sweep(
+    slides: list[str], tmp_path: Path, error: str
+) -> None:
+    """OmegaConf failed as it cleaned up after a signal; the sweep went on with the next job."""
+    (tmp_path / "hides.py").write_text(
+        "import os, signal, time, tiler.errors\n"
+        "class Mask:\n"
+        "    def __init__(self, stop=False):\n"
+        "        try:\n"
+        "            if stop:\n"
+        "                os.kill(os.getpid(), signal.SIGTERM)\n"
+        "                time.sleep(9)\n"
+        "        except BaseException:\n"
+        f"            raise {error}('hides it')\n"
+        "    def __call__(self, slide):\n"
+        "        raise ValueError\n"
+    )
+    env = {"TILER_TARGETS": "hides", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
+    words = ["-m", *slides, "mask=none", "mask._target_=hides.Mask", "+mask.stop=true,false"]
+    done = tiler(*words, "out=res", cwd=tmp_path, env=env)
+    assert done.returncode == 143, done.stderr
+    assert "hides it" not in done.stderr
+    assert not (tmp_path / "res/mask.stop=false").exists()

@@ -35,7 +35,7 @@ from tiler.errors import (
     TilerError,
 )
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.runner.signals import Interrupted, interruptible, leave_in_order
+from tiler.runner.signals import Interrupted, interruptible, leave_in_order, raise_interruption
 from tiler.storage.destinations import destination_error
 from tiler.storage.safe_text import shown
 
@@ -140,6 +140,7 @@ def _launched(
     except TilerError as error:
         return complain(error)
     except Exception as error:  # raised by Hydra, a launcher or a sweeper: do_job raises none
+        raise_interruption(error)
         if limit := machine_limit(error):
             return complain(EnvironmentRefusedError(limit))
         if isinstance(error, OSError) and error.filename:  # Hydra creates the folders of runs
@@ -158,6 +159,7 @@ def _explained(call: Callable[[], _Made]) -> _Made:
     except TilerError:
         raise
     except Exception as error:
+        raise_interruption(error)
         if limit := machine_limit(error):
             raise EnvironmentRefusedError(limit) from error
         raise ConfigError(explain(error)) from error

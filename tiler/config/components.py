@@ -24,6 +24,7 @@ from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, MaskProvider, ReaderFactory
 from tiler.resolution import Level
 from tiler.runner.components import lacking, unpicklable
+from tiler.runner.signals import raise_interruption
 from tiler.runner.work.job import users_codes
 from tiler.storage.destinations import expanded, make_folder, own_folder
 
@@ -220,6 +221,7 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
     except TilerError:
         raise
     except Exception as error:  # a component of the user's may raise anything
+        raise_interruption(error)
         cause: BaseException = error
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__

@@ -28,7 +28,7 @@ from tiler.errors import (
     TilerError,
 )
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.runner.signals import leave_in_order, pass_on
+from tiler.runner.signals import leave_in_order, pass_on, raise_interruption
 from tiler.storage.safe_text import json_text, shown
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     try:
         return _result(config, command, out, started), ""
     except TilerError as error:
+        if isinstance(error, ConfigError):  # others name what went wrong after the signal
+            raise_interruption(error)
         remove_if_empty(out)
         return complain(error), error.in_config()
     except SystemExit as stop:
@@ -112,6 +114,7 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
         what = f"a component called sys.exit({stop.code!r}); raise an error instead"
         return complain(ConfigError(what)), what
     except Exception as error:
+        raise_interruption(error)
         if limit := machine_limit(error):
             return complain(EnvironmentRefusedError(limit)), limit
         if place := raised_at(error, user_packages()):  # such as an engine, outside any slide

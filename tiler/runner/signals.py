@@ -26,6 +26,23 @@ class Interrupted(BaseException):
         self.exit_code = exit_code
 
 
+def raise_interruption(error: BaseException) -> None:
+    """Raise the interruption that an error hides, because code failed while it was handled.
+
+    Raises
+    ------
+    Interrupted, KeyboardInterrupt
+        If the error was raised while one of them was handled.
+    """
+    seen: set[BaseException] = {error}  # causes may form a circle
+    hidden = error.__cause__ or error.__context__
+    while hidden is not None and hidden not in seen:
+        if isinstance(hidden, (Interrupted, KeyboardInterrupt)):
+            raise hidden
+        seen.add(hidden)
+        hidden = hidden.__cause__ or hidden.__context__
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn the first signal that ends a run into ``Interrupted``; a second one ends the process.

@@ -12,6 +12,7 @@ from tiler.errors import (
     UnforeseenError,
 )
 from tiler.runner.components import component_error
+from tiler.runner.signals import raise_interruption
 from tiler.runner.work.tasks import Task
 from tiler.runner.work.worker_state import WorkerState
 
@@ -21,6 +22,7 @@ def attempt(task: Task, state: WorkerState) -> object:
     try:
         return task.run(state)
     except (Exception, SystemExit) as error:
+        raise_interruption(error)
         if not isinstance(error, TilerError) and (limit := machine_limit(error)):
             state.close()
             return LimitError(task.job.slide_id, limit)
