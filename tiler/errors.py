@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """Exit codes of a command."""
 
     DONE = 0
     BUG = 1

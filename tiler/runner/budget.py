@@ -1,4 +1,4 @@
-"""What a run would cost: found by running it on a sample of its tiles, in a folder that goes."""
+"""Cost of a run, measured on a sample of its tiles in a temporary folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("tiler")
 
 @dataclass(frozen=True)
 class SlideCost:
-    """What a slide would add to a run.
+    """Tiles, bytes and time that a slide adds to a run.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class SlideCost:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run would cost.
+    """Predicted cost of a run.
 
     Attributes
     ----------

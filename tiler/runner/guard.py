@@ -53,7 +53,7 @@ _PARQUET = "sweep.parquet"
 """Has the mark in its metadata, at the end."""
 
 NAMES = (*_RUNS, *_SWEEPS, _PARQUET)
-"""What files in ``out`` may be written over."""
+"""Refusals to write over files in ``out``."""
 
 _HEAD = 1 << 16
 _TAIL = 1 << 20
@@ -125,12 +125,12 @@ def refuse_foreign_hydra_files(folder: Path, subdir: str, *, of_sweep: bool) -> 
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file in a run's folder is missing, or one that tiler wrote."""
+    """Return whether a file in a run's folder is missing, or was written by tiler."""
     return _begins(path, _RUNS[path.name])
 
 
 def _begins(path: Path, begins: bytes) -> bool:
-    """Whether nothing would be lost by a file of this name, or it has this beginning."""
+    """Return whether a file is missing or empty, or begins as tiler's do."""
     try:
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode):
@@ -186,7 +186,7 @@ def _sources(job: SlideJob) -> Iterator[Path]:
 
 
 _Identity = tuple[int, int]
-"""Of a folder: device and inode, for it may have several names."""
+"""Device and inode of a folder, which may have several names."""
 
 
 def _homes(out: Path) -> set[_Identity]:
@@ -214,7 +214,7 @@ class _House:
     _inside: dict[Path, bool] = field(default_factory=dict)
 
     def holds(self, path: Path) -> bool:
-        """Whether a file, or what it is a link to, lies there."""
+        """Return whether a file, or a link to one, is there."""
         try:
             mode = path.lstat().st_mode
         except OSError:  # what opens it says so

@@ -1,4 +1,4 @@
-"""How much a run may write."""
+"""Limits on what a run writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may write at most, beside what is done already.
+    """Limits on what a run writes; finished slides do not count.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Limits:
 
     @property
     def need_estimate(self) -> bool:
-        """Whether a run has to be estimated to know that it keeps to them."""
+        """Return whether the limits need an estimate of the run."""
         return self.max_tiles is not None or self.max_bytes is not None
 
     def refusal(self, tiles: int, size: int) -> str:

@@ -1,4 +1,4 @@
-"""What a run has to do on a slide, and what of its folder stays."""
+"""Decisions of a run about a slide's folder: what to do, and which files stay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tiler.storage.destinations import inside
 
 @dataclass(frozen=True)
 class Found:
-    """What a slide's folder turned out to be.
+    """State of a slide's folder, compared with its job.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
 
 
 def _unless_occupied(found: Found, folder: Path, need: str) -> Found:
-    """What was found, or a failed row where something that is not tiler's is in the way."""
+    """Return the state of a folder, or a failed row if foreign files are in it."""
     slide_id = folder.name
     try:
         refuse_foreign(folder, need)
@@ -121,7 +121,7 @@ def _whole(job: SlideJob, record: Record, why: str, *, settings_changed: bool = 
 
 
 def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str) -> Found:
-    """What is to be done where all that exporters share is as it was."""
+    """Return the work on a slide whose shared settings are unchanged."""
     if record.row.status == "failed":
         return _whole(job, record, "it had tiles that could not be read")
     reasons: list[str] = []
@@ -156,7 +156,7 @@ def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str
 
 
 def _shared_changes(job: SlideJob, record: Record) -> list[str]:
-    """How settings and code that all exporters share differ."""
+    """Yield the differences in settings and code that all exporters share."""
     settings = differences(shared(record.settings), shared(job.settings))
     names = sorted({*record.code, *job.code})
     code = (
@@ -168,7 +168,7 @@ def _shared_changes(job: SlideJob, record: Record) -> list[str]:
 
 
 def _exporter_changes(job: SlideJob, record: Record, name: str) -> list[str]:
-    """How settings and code of an exporter differ."""
+    """Yield the differences in settings and code of one exporter."""
     key = f"{EXPORTER}.{name}"
     old, new = (of_exporter(settings, name) for settings in (record.settings, job.settings))
     found = list(differences(*_as_listed(old, new), f"{key}."))
@@ -208,7 +208,7 @@ def _version_changes(record: Record) -> str:
 
 
 def _input_changes(job: SlideJob, record: Record) -> str:
-    """How a slide's files differ from those of a record; empty if they do not.
+    """Return the difference of a slide's files from its record; empty if there is none.
 
     Raises
     ------

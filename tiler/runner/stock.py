@@ -35,7 +35,7 @@ DEFAULT_POLICY = Policy()
 
 @dataclass(frozen=True)
 class Replaced:
-    """What a run replaces of earlier runs.
+    """Tiles and slides of earlier runs that a run replaces.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def _count(number: int, what: str) -> str:
 
 @dataclass(frozen=True)
 class Stock:
-    """What a run finds in its folder.
+    """State of a run's folder before the run.
 
     Attributes
     ----------

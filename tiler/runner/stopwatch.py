@@ -30,7 +30,7 @@ _BLOCK_TILES = 1, 64
 """Tiles at each place: a tenth of the slide's in all, but no fewer and no more than these."""
 
 _PIXELS = 432 * 512 * 512
-"""Of a sample, so that it takes about a second."""
+"""Pixels of a sample, which then takes about a second."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 """Shifts each place within its share of the tiles: even steps may fall in with the grid's rows."""
@@ -98,7 +98,7 @@ class TimedTask:
 
 @dataclass
 class Sample:
-    """What an exporter did on a slide's sample.
+    """Times and sizes of an exporter on a slide's sample.
 
     Attributes
     ----------
@@ -130,21 +130,21 @@ class Sample:
         self.rest += timed.rest
 
     def seconds(self, tiles: int) -> float:
-        """Of so many tiles, and of what the first one in each worker paid for."""
+        """Return the time of some tiles, with the extra time of the first in each worker."""
         each = self.rest / self.others if self.others else 0.0
         return tiles * each + max(0.0, self.first - self.blocks * each)
 
 
 @dataclass
 class Times:
-    """What was measured on a slide.
+    """Measurements on a slide.
 
     Attributes
     ----------
     once
         Seconds for finding its tiles and for finishing it: one task each.
     pieces
-        How many pieces of work a run would make of its tiles.
+        Number of pieces of work that a run divides its tiles into.
     samples
         By exporter.
     """

@@ -33,7 +33,7 @@ _HARMLESS_INTERPOLATION = re.compile(
     r"\$\{(?:(?P<key>\w[\w.]*)\}|hydra:(?P<own>\w[\w.]*)\}|oc\.select:(?P<selected>\w[\w.]*)[,}]"
     r"|(?:oc\.env|now|tiler_home|tiler_name|tiler_job_folder):)"
 )
-"""Of a key that is written out, or of a resolver that yields no ``$`` of its own."""
+"""Matches a key that is written out, or a resolver that yields no ``$`` of its own."""
 SUBDIR = ".hydra"
 _VARIABLES = "hydra.job.env_set"
 _PICKLES = {"submitit_folder": "${hydra.sweep.dir}/.submitit/%j", "temp_folder": None}
@@ -148,7 +148,7 @@ def _variable_problems(job: Mapping[str, Any], typed: Collection[str]) -> Iterat
 
 
 def _subdir_problems(subdir: Any) -> Iterator[str]:
-    """What is wrong with the folder for Hydra's own files, which may be anybody's elsewhere."""
+    """Yield the problems of the folder for Hydra's own files."""
     if subdir not in (None, SUBDIR):
         yield f"hydra.output_subdir={subdir}: Hydra's own files go to {SUBDIR}, or nowhere (null)"
 

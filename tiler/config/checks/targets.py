@@ -25,7 +25,7 @@ _PACKAGES = {
     "engine": "tiler.runner.engines",
     "tracker": "tiler.trackers",
 }
-"""Where the components of a group are: all that ``__all__`` lists there, and nothing else."""
+"""Packages of the components of each group: those that ``__all__`` lists, and no others."""
 
 _VALUES = {
     "resolution": ("tiler.resolution", ("Level", "MPP", "Magnification")),

@@ -1,4 +1,4 @@
-"""What an engine must be able to do."""
+"""Protocol that engines implement."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Engine(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many tasks it wants under way, so that no worker ever waits for one."""
+        """Return the number of tasks to submit ahead, so that no worker waits."""
 
     @property
     def at_once(self) -> int:
-        """How many tasks it works on at the same time."""
+        """Return the number of tasks that run at the same time."""
 
     def submit(self, task: Task) -> None:
         """Take a task."""

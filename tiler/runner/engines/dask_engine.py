@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 10.0
 
 _BELIEVED_S = 20.0
-"""When to believe that no Slurm job is going to be a worker: lost ones are replaced after 15 s."""
+"""Seconds without any worker after which a run ends; lost Slurm jobs are replaced after 15 s."""
 
 _RESTART_S = 30.0
 """For a worker that is killed to come back; a run waits no longer for it."""

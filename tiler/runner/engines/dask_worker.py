@@ -1,4 +1,4 @@
-"""What a worker of dask.distributed does with a task."""
+"""Tasks in a worker of dask.distributed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _at_work = threading.Lock()
 
 @dataclass(frozen=True)
 class Home:
-    """Where a run was started, and the versions and code that shape its output there."""
+    """The folder in which a run was started, and the versions and code there."""
 
     folder: Path
     versions: Mapping[str, str]

@@ -204,7 +204,7 @@ class _Worker:
                         self._process.kill()
 
     def _wait_s(self) -> float:
-        """How long no task can become overdue: one that begins meanwhile is due after that."""
+        """Return the seconds for which no task can become overdue."""
         return max(0.0, min(self._timeout, self._due - time.monotonic(), _LONGEST_WAIT_S))
 
     def _done(self, task: Task) -> object:

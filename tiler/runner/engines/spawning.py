@@ -79,7 +79,7 @@ def _end_idle() -> None:
 
 
 def _circumstances(workers: int) -> object:
-    """All that one of so many processes takes from the one that starts it."""
+    """Return the facts that a worker process inherits; workers with other facts are not reused."""
     return workers, Path.cwd(), dict(os.environ), tuple(sys.path)
 
 
@@ -97,7 +97,7 @@ def _spawn(workers: int) -> Process:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """What is started here is not met by Ctrl-C, which reaches the parent, and that ends it."""
+    """Start processes that ignore Ctrl-C; the parent receives it and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

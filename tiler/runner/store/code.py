@@ -90,14 +90,14 @@ def _is_tilers(module: str) -> bool:
 
 
 def _module_of(part: object) -> str:
-    """Where an object's class, a function, or what a partial calls is written."""
+    """Return the module of an object's class, a function, or the callable of a partial."""
     thing = part.func if isinstance(part, partial) else part
     name = getattr(thing, "__module__", None)
     return str(name if isinstance(name, str) else type(thing).__module__)
 
 
 def _targets(settings: object) -> Iterator[str]:
-    """What the ``_target_`` keys of plain containers name."""
+    """Yield the values of ``_target_`` keys in plain containers."""
     if isinstance(settings, Mapping):
         if isinstance(target := settings.get(_TARGET), str):
             yield target

@@ -50,7 +50,7 @@ _known: dict[tuple[tuple[Path, ...], tuple[_State, ...]], Fingerprint] = {}
 
 @dataclass(frozen=True)
 class FileState:
-    """What changes when a slide's files are replaced or written to: bytes, time, inode of each."""
+    """Size, time and inode of each of a slide's files; a write or a replacement changes them."""
 
     files: tuple[tuple[int, int, int], ...]
 

@@ -1,4 +1,4 @@
-"""What tiler may remove, replace or move: the files that a record lists, with their sizes."""
+"""Files that tiler may remove, replace or move: those that a record lists, with their sizes."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class Record:
-    """What a slide's folder was made from, with and of. Holds no time: reruns are identical.
+    """Sources, settings and files of a slide's folder. Contains no time: reruns are identical.
 
     Attributes
     ----------
@@ -123,6 +123,6 @@ class Record:
 
 
 def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
-    """What a record says of a mask, (h, w), without holding it."""
+    """Return the facts of a mask, (h, w), that a record contains."""
     height, width = mask.shape
     return MaskFacts(key, digest(np.packbits(mask).tobytes()), width, height, grid_key)

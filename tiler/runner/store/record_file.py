@@ -175,7 +175,7 @@ def _shared_out(files: WrittenFiles, counts: object) -> dict[str, WrittenFiles]:
 
 
 def damage(folder: Path, files: WrittenFiles, verify: str) -> Iterator[str]:
-    """What is wrong with some of a folder's files: by ``size`` (and presence), or by ``hash``."""
+    """Yield the damage of a folder's files, compared by ``size`` (and presence) or by ``hash``."""
     for file in files:
         path = folder / file.name
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _INSTALLED = ("site-packages", "dist-packages")
 _MAX_FILES = 500
-"""Of one module: a large library that is named as a target must not take seconds."""
+"""Files of one module that are read: a large library must not take seconds."""
 
 
 @cache
@@ -67,7 +67,7 @@ def _sources(module: str, root: Path) -> dict[str, bytes]:
 
 
 def _is_installed(root: Path) -> bool:
-    """Whether a folder is one that others' packages share."""
+    """Return whether a folder contains packages of others."""
     standard = sysconfig.get_paths()["stdlib"]
     return bool(set(_INSTALLED) & set(root.parts)) or root.is_relative_to(standard)
 

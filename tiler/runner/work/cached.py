@@ -128,7 +128,7 @@ class _Shelf:
     def get(
         self, what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
     ) -> _Read:
-        """What is kept under a key, or else what is made for it."""
+        """Return the cached arrays of a key, or compute and store them."""
         folder = self.job.cache
         if folder is not None:
             try:
@@ -146,7 +146,7 @@ class _Shelf:
         return read(arrays)
 
     def _same_files(self) -> bool:
-        """Whether the files are those of the key still: others' arrays must not be kept there."""
+        """Return whether the slide's files are unchanged, so that arrays may be stored."""
         try:
             return _identity(self.job) == self.identity
         except OSError:
@@ -165,7 +165,7 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
 
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
-    """All that a mask depends on, beside the slide and other files."""
+    """Return the facts that a mask depends on, except the slide and other files."""
     provider = job.extractor.mask_provider
     return {
         "reader": job.settings.get("reader"),
@@ -181,7 +181,7 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
 
 
 def _grid_facts(job: SlideJob) -> dict[str, object]:
-    """All that a grid depends on, beside the mask."""
+    """Return the facts that a grid depends on, except the mask."""
     code = [*map(job.code.get, ("tile", "resolution"))]
     return {"tile": repr(job.extractor.tile_spec), "code": code}
 
@@ -202,7 +202,7 @@ def mask_of(entry: Arrays) -> Mask:
 
 @dataclass(frozen=True)
 class Grid:
-    """What the cache keeps of a slide's grid.
+    """Grid of a slide as the cache contains it.
 
     Attributes
     ----------

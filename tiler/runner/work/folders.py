@@ -53,7 +53,7 @@ class Work:
 
     @property
     def old(self) -> Path:
-        """Where the folder lies that is being replaced."""
+        """Return the path of the folder that is being replaced."""
         return self.path / OLD
 
     @property
@@ -63,7 +63,7 @@ class Work:
 
     @property
     def final(self) -> Path:
-        """Where the slide's folder belongs."""
+        """Return the final path of the slide's folder."""
         return self.path.parent.parent / "slides" / self.slide_id
 
     def others(self) -> list[Work]:

@@ -18,7 +18,7 @@ from tiler.runner.store.code import code_version, users_code
 from tiler.runner.store.fingerprint import full_hash
 
 STATUSES = ("done", "done_empty", "failed", "interrupted")
-"""How a slide ended; ``interrupted`` is also one that is not done yet."""
+"""Statuses of a slide; ``interrupted`` includes slides that are not done yet."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def users_codes(
     extractor: TileExtractor,
     exporters: Mapping[str, Exporter],
 ) -> dict[str, str]:
-    """What shapes a slide's output but is not a setting: digests by what they are of.
+    """Return digests of the code and arrays that shape a slide's output, by component.
 
     The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
     mask. Components of tiler's own and masks that are not there have no entry.

@@ -141,7 +141,7 @@ def _no_places() -> Arrays:
 
 
 def _known(cache: Path, key: str) -> Arrays:
-    """Where tiles were written, as far as the cache says so; nothing where it cannot be used."""
+    """Return the places of written tiles from the cache; empty if the entry is unusable."""
     try:
         entry = load(cache, key)
     except ValueError:  # nothing depends on it but time and room
@@ -187,7 +187,7 @@ def _recorded(known: Arrays, source: Fingerprint) -> LinkIndex:
 def _named(
     files: WrittenFiles, names: npt.NDArray[np.bytes_]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Of each name whether there is a file of it, and its index if there is."""
+    """Return for each name whether a file has it, and the index of that file."""
     if not len(files):
         return np.zeros(len(names), bool), np.zeros(len(names), np.intp)
     at = np.searchsorted(files.names, names, sorter=files.by_name)
@@ -203,7 +203,7 @@ def _sorted(linkable: Arrays) -> Arrays:
 def _find(
     locations: npt.NDArray[np.int64], linkable: Arrays
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Of each location whether there is a other, and its row if there is."""
+    """Return for each location whether a linkable tile has it, and the row of that tile."""
     if not len(linkable["locations"]):
         return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
     places, wanted = _places(linkable["locations"]), _places(locations)

@@ -26,12 +26,12 @@ hand in the reader's cache, and little is decoded again at its edges."""
 
 
 _OWN_COLUMNS = ("mpp", "magnification")
-"""What a slide's provenance says of these has a column of its own."""
+"""Keys of a slide's provenance that have a column of their own."""
 
 
 @dataclass(frozen=True)
 class SlidePlan:
-    """What is to be written for a slide.
+    """Plan of a slide's output.
 
     Attributes
     ----------

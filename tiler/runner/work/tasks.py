@@ -33,7 +33,7 @@ from tiler.storage.destinations import make_folder
 from tiler.written import WrittenFile, joined
 
 NO_MASK: Mask = np.zeros((0, 0), bool)
-"""What exporters that work tile by tile get: a whole mask would travel with every piece."""
+"""Mask for exporters that work tile by tile; a whole mask would travel with every piece."""
 
 
 class Task(Protocol):
@@ -41,7 +41,7 @@ class Task(Protocol):
 
     @property
     def job(self) -> SlideJob:
-        """What is done on the slide."""
+        """The slide's job."""
 
     def run(self, state: WorkerState) -> object:
         """Do it."""
