@@ -22,8 +22,24 @@ def foreign_packages(components: Iterable[object], settings: object = None) -> f
         Plain containers; their ``_target_`` values are included, for nested components.
     """
     modules = [module for part in components for module in _modules(part)]
-    roots = {name.partition(".")[0] for name in [*modules, *_targets(settings)]}
+    roots = {name.partition(".")[0] for name in [*modules, *targets_in(settings)]}
     return frozenset(roots - sys.stdlib_module_names - {"tiler"})
+
+
+def is_tilers(module: str) -> bool:
+    """Return whether a module, by its dotted name, is tiler's own."""
+    return module.partition(".")[0] == "tiler"
+
+
+def targets_in(settings: object) -> Iterator[str]:
+    """Yield the values of ``_target_`` keys in plain containers, at any depth."""
+    if isinstance(settings, Mapping):
+        if isinstance(target := settings.get("_target_"), str):
+            yield target
+        settings = list(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from targets_in(value)
 
 
 def raised_at(error: BaseException, packages: frozenset[str]) -> str | None:
@@ -33,10 +49,10 @@ def raised_at(error: BaseException, packages: frozenset[str]) -> str | None:
     """
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        root = _module(frame).partition(".")[0]
-        if root in packages:
+        module = _module(frame)
+        if module.partition(".")[0] in packages:
             place = f"{_file(frame)}:{line}, in {frame.f_code.co_name}"
-        elif root == "tiler" and isinstance(error, OSError):
+        elif is_tilers(module) and isinstance(error, OSError):
             place = None
     if isinstance(error, SyntaxError) and error.filename:  # no frame: the file did not run
         path = Path(error.filename)
@@ -56,17 +72,6 @@ def _modules(part: object) -> list[str]:
     kinds = thing.__mro__ if isinstance(thing, type) else type(thing).__mro__
     function = getattr(thing, "__module__", None)
     return [kind.__module__ for kind in kinds] + ([function] if isinstance(function, str) else [])
-
-
-def _targets(settings: object) -> Iterator[str]:
-    if isinstance(settings, Mapping):
-        if "_target_" in settings:
-            yield str(settings["_target_"])
-        for below in settings.values():
-            yield from _targets(below)
-    elif isinstance(settings, list):
-        for below in settings:
-            yield from _targets(below)
 
 
 def _module(frame: FrameType) -> str:

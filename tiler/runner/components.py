@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
-from tiler.checks.error_places import foreign_packages, raised_at, said
+from tiler.checks.error_places import foreign_packages, is_tilers, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
 from tiler.protocols import (
     Exported,
@@ -39,7 +39,7 @@ def component_error(error: BaseException, job: SlideJob) -> ComponentError | Non
 
 def is_ours(component: object) -> bool:
     """Return whether a component is tiler's own, and not one that a user brings."""
-    return type(component).__module__.split(".")[0] == "tiler"
+    return is_tilers(type(component).__module__)
 
 
 def links(exporter: object) -> TypeGuard[LinksFiles]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
 import tiler
+from tiler.checks.error_places import is_tilers, targets_in
 from tiler.runner.store.sources import source_digest
 from tiler.runner.store.versions import versions
 
@@ -32,8 +32,6 @@ SHAPING = (
     "written.py",
 )
 """Folders and files of ``tiler/`` that shape masks, grids and tiles: all that those import."""
-
-_TARGET = "_target_"
 
 
 @cache
@@ -79,14 +77,10 @@ def users_code(settings: object, *components: object) -> str:
     *components
         Objects, classes, functions or partials.
     """
-    modules = {*map(_module_of, components), *map(_module_named, _targets(settings))}
-    digests = {name: source_digest(name) for name in modules if not _is_tilers(name)}
+    modules = {*map(_module_of, components), *map(_module_named, targets_in(settings))}
+    digests = {name: source_digest(name) for name in modules if not is_tilers(name)}
     text = "\n".join(f"{name} {found}" for name, found in sorted(digests.items()) if found)
     return sha256(text.encode()).hexdigest() if text else ""
-
-
-def _is_tilers(module: str) -> bool:
-    return module.split(".")[0] == "tiler"
 
 
 def _module_of(part: object) -> str:
@@ -94,17 +88,6 @@ def _module_of(part: object) -> str:
     thing = part.func if isinstance(part, partial) else part
     name = getattr(thing, "__module__", None)
     return str(name if isinstance(name, str) else type(thing).__module__)
-
-
-def _targets(settings: object) -> Iterator[str]:
-    """Yield the values of ``_target_`` keys in plain containers."""
-    if isinstance(settings, Mapping):
-        if isinstance(target := settings.get(_TARGET), str):
-            yield target
-        settings = list(settings.values())
-    if isinstance(settings, list | tuple):
-        for value in settings:
-            yield from _targets(value)
 
 
 def _module_named(target: str) -> str:
