@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
@@ -34,7 +34,26 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     ConfigError
         When it sweeps a key that all jobs share, or its jobs would write outside its folder.
     """
-    _check(config, swept_by(lines))
+    swept = swept_by(lines)
+    unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
+    if unsweepable:
+        raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
+    written = OmegaConf.to_container(config.hydra.sweep)
+    assert isinstance(written, dict)
+    _check_subdir(str(written["subdir"]), swept)
+    with suppress(OmegaConfBaseException):  # only a job can resolve the values
+        check_folder(config.out, config.hydra, of_sweep=True)
+        _check_contents(Path(config.hydra.sweep.dir), config, swept)
+    launcher, engine = (
+        str(OmegaConf.select(config, f"{key}._target_")) for key in ("hydra.launcher", "engine")
+    )
+    if "engine" not in swept:
+        check_launcher(launcher, engine)
+    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ConfigError(
+            "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun); start on a machine"
+            " of the cluster, or use hydra/launcher=submitit_local"
+        )
 
 
 def check_hydras_files(config: DictConfig, *, of_sweep: bool) -> None:
@@ -74,28 +93,6 @@ def check_launcher(launcher: str, engine: str) -> None:
         raise ConfigError(
             f"hydra/launcher=joblib runs a job on every core, and {engine.rpartition('.')[2]} would"
             " start a pool of workers in each; use engine=serial or hydra/launcher=submitit_local"
-        )
-
-
-def _check(config: DictConfig, swept: Mapping[str, str]) -> None:
-    unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
-    if unsweepable:
-        raise ConfigError(f"{unsweepable[0]} cannot be swept: all jobs of a sweep share it")
-    written = OmegaConf.to_container(config.hydra.sweep)
-    assert isinstance(written, dict)
-    _check_subdir(str(written["subdir"]), swept)
-    with suppress(OmegaConfBaseException):  # only a job can resolve the values
-        check_folder(config.out, config.hydra, of_sweep=True)
-        _check_contents(Path(config.hydra.sweep.dir), config, swept)
-    launcher, engine = (
-        str(OmegaConf.select(config, f"{key}._target_")) for key in ("hydra.launcher", "engine")
-    )
-    if "engine" not in swept:
-        check_launcher(launcher, engine)
-    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
-        raise ConfigError(
-            "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun); start on a machine"
-            " of the cluster, or use hydra/launcher=submitit_local"
         )
 
 
