@@ -27,6 +27,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -423,7 +424,7 @@ class Fuzz:
         damage = damaged_entry if path.suffix == ".arrays" else damaged_bytes
         if path.suffix == ".json" and pick.random() < 0.7:
             seal = path.name == "record.json"
-            damage = lambda p, d: damaged_json(p, d, seal)  # noqa: E731
+            damage = partial(damaged_json, seal=seal)
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.folder / "sweep", copy)

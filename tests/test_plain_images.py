@@ -129,10 +129,14 @@ def middle(count: int, fill=bytes):
     return change
 
 
+def cut(stream: bytes) -> bytes:
+    """Return the first half of a stream."""
+    return stream[: len(stream) // 2]
+
+
 RANDOM = np.random.default_rng(8)
-CUT = lambda stream: stream[: len(stream) // 2]  # noqa: E731
 DAMAGE = {
-    "JPEG in half": ("JPEG", {}, CUT),
+    "JPEG in half": ("JPEG", {}, cut),
     "JPEG without its end": ("JPEG", {}, lambda stream: stream[:-2]),
     "JPEG with zeros": ("JPEG", {}, middle(4096)),
     "JPEG with noise": ("JPEG", {}, middle(4096, RANDOM.bytes)),
@@ -143,17 +147,17 @@ DAMAGE = {
     "JPEG that is wider": ("JPEG", {}, lambda s: resized(s, wider=48)),
     "JPEG with restarts swapped": ("JPEG", {"restart_marker_rows": 1}, restarts_swapped),
     "progressive JPEG with zeros": ("JPEG", {"progressive": True}, middle(2048)),
-    "progressive JPEG in half": ("JPEG", {"progressive": True}, CUT),
-    "PNG in half": ("PNG", {}, CUT),
+    "progressive JPEG in half": ("JPEG", {"progressive": True}, cut),
+    "PNG in half": ("PNG", {}, cut),
     "PNG with a flipped bit": ("PNG", {}, lambda s: middle(1, lambda _: b"\x55")(s)),
-    "BMP in half": ("BMP", {}, CUT),
-    "GIF in half": ("GIF", {}, CUT),
-    "WebP in half": ("WEBP", {}, CUT),
-    "lossless WebP in half": ("WEBP", {"lossless": True}, CUT),
-    "JPEG 2000 in half": ("JPEG2000", {}, CUT),
+    "BMP in half": ("BMP", {}, cut),
+    "GIF in half": ("GIF", {}, cut),
+    "WebP in half": ("WEBP", {}, cut),
+    "lossless WebP in half": ("WEBP", {"lossless": True}, cut),
+    "JPEG 2000 in half": ("JPEG2000", {}, cut),
     "JPEG 2000 with zeros": ("JPEG2000", {}, middle(4096)),
     "JPEG 2000 with noise": ("JPEG2000", {"no_jp2": True}, middle(4096, RANDOM.bytes)),
-    "TIFF in half": ("TIFF", {}, CUT),
+    "TIFF in half": ("TIFF", {}, cut),
     "TIFF JPEG with zeros": ("TIFF", {"compression": "jpeg"}, middle(600)),
     "TIFF JPEG with noise": ("TIFF", {"compression": "jpeg"}, middle(600, RANDOM.bytes)),
     "TIFF deflate with noise": ("TIFF", {"compression": "tiff_deflate"}, middle(300, RANDOM.bytes)),
