@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from tiler.colour import Colour, to_hsv, within
 from tiler.masks.checks import span
 from tiler.masks.cleaning import clean
 from tiler.masks.thumbnail import ThumbnailMask
-from tiler.protocols import Mask, Pixels, WSIReader
+from tiler.protocols import Mask, WSIReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,26 +54,5 @@ class HsvMask(ThumbnailMask):
         """
         size = self.thumbnail_size(source)
         hsv = to_hsv(self.thumbnail(source, size))
-        inside = within(hsv, self.hue, self.saturation, self.value)
+        inside = within(hsv, Colour(self.hue, self.saturation, self.value))
         return clean(inside, *self.least_areas(source, size))
-
-
-def to_hsv(pixels: Pixels) -> Pixels:
-    """Convert RGB to OpenCV's HSV, both uint8 (h, w, 3)."""
-    import cv2
-
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV), dtype=np.uint8)
-
-
-def within(
-    hsv: Pixels, hue: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]
-) -> Mask:
-    """Return bool (h, w), True where a picture's HSV is within inclusive bounds; hues may wrap."""
-    import cv2
-
-    inside = np.zeros(hsv.shape[:2], dtype=bool)
-    for first, last in [hue] if hue[0] <= hue[1] else [(hue[0], 180), (0, hue[1])]:
-        lowest = np.array((first, saturation[0], value[0]))
-        highest = np.array((last, saturation[1], value[1]))
-        inside |= cv2.inRange(hsv, lowest, highest) != 0
-    return inside

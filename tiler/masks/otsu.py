@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tiler.colour import to_hsv
 from tiler.errors import ConfigError
 from tiler.masks.checks import odd, span
 from tiler.masks.cleaning import clean, close
 from tiler.masks.glass import on_neutral_glass
-from tiler.masks.hsv import to_hsv
 from tiler.masks.pen import pen_marks
 from tiler.masks.thumbnail import ThumbnailMask
 from tiler.protocols import Mask, Pixels, WSIReader

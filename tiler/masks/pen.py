@@ -16,19 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tiler.colour import Colour, to_hsv, within
 from tiler.masks.cleaning import dilate, remove_specks
-from tiler.masks.hsv import to_hsv, within
 from tiler.protocols import Mask, Pixels
-
-Range = tuple[int, int]
-
-
-class Colour(NamedTuple):
-    """Inclusive bounds in OpenCV's HSV; hues may wrap."""
-
-    hue: Range = (0, 180)
-    saturation: Range = (0, 255)
-    value: Range = (0, 255)
 
 
 class Ink(NamedTuple):
@@ -75,8 +65,8 @@ def pen_marks(pixels: Pixels, min_area: float) -> Mask:
     hsv = to_hsv(pixels)
     marks = np.zeros(hsv.shape[:2], dtype=bool)
     for ink in INKS:
-        core = within(hsv, *ink.core)
-        marks |= _grown(core, core | within(hsv, *ink.fringe), min_area)
+        core = within(hsv, ink.core)
+        marks |= _grown(core, core | within(hsv, ink.fringe), min_area)
     return dilate(marks, HALO)
 
 

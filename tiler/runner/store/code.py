@@ -25,6 +25,7 @@ SHAPING = (
     "spec.py",
     "regions.py",
     "grid.py",
+    "colour.py",
     "protocols",
     "stages.py",
     "extractor.py",
