@@ -193,16 +193,22 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
     table = np.zeros((height + 1, width + 1), np.int64)
     np.cumsum(mask, axis=0, out=table[1:, 1:])
     np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
-    band = _between(table, y_edges)
-    mass = _between(np.ascontiguousarray(band.T), x_edges).T
+    band = between(table, y_edges)
+    mass = between(np.ascontiguousarray(band.T), x_edges).T
     area = np.outer(np.diff(y_edges)[:, 0], np.diff(x_edges)[:, 0])
-    ratio = np.clip(mass / area, 0.0, 1.0)
-    # Rounded, so that a coverage equal to a decimal threshold reaches it.
-    written = np.round(ratio, 6)
-    return np.where(np.abs(ratio - written) < _DUST, written, ratio)
+    return rounded_ratios(np.clip(mass / area, 0.0, 1.0))
 
 
-def _between(table: npt.NDArray[np.generic], edges: Floats) -> Floats:
+def rounded_ratios(ratios: Floats) -> Floats:
+    """Return ratios, each within 1e-11 of a decimal with six places set to that decimal.
+
+    A coverage that equals a decimal threshold then reaches it, whatever float arithmetic lost.
+    """
+    written = np.round(ratios, 6)
+    return np.where(np.abs(ratios - written) < _DUST, written, ratios)
+
+
+def between(table: npt.NDArray[np.generic], edges: Floats) -> Floats:
     """Return the growth of a running sum along axis 0 between two positions: (n, ...)."""
     last = len(table) - 1
     start, stop = np.clip(edges, 0, last).T
