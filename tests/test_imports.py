@@ -24,6 +24,7 @@ ROOMS = [
     {"spec"},
     {"regions"},
     {"grid"},
+    {"cover"},
     {"protocols"},
     {"checks.pictures"},
     {"storage.companions"},
