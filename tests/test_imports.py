@@ -12,7 +12,7 @@ import pytest
 import tiler
 
 PACKAGE = Path(tiler.__file__).parent
-ADAPTERS = {"readers", "masks", "exporters", "slides", "trackers"}
+ADAPTERS = {"readers", "masks", "labels", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
     {"startup", "streams", "storage.csv_text", "storage.destinations"},
@@ -28,9 +28,8 @@ ROOMS = [
     {"protocols"},
     {"checks.pictures"},
     {"storage.companions"},
-    {"checks.pixels", "checks.arguments", "colour"},
+    {"checks.pixels", "checks.arguments", "checks.mask_arrays", "colour", "annotations"},
     ADAPTERS,
-    {"checks.mask_arrays"},
     {"stages"},
     {"extractor"},
     {"runner"},

@@ -171,6 +171,12 @@ class MaskError(SlideError):
     code = "E_MASK"
 
 
+class LabelError(SlideError):
+    """The labels of the slide's tiles cannot be computed."""
+
+    code = "E_LABEL"
+
+
 class ChangedError(SlideError):
     """The slide's file is not the expected one, or changed while it was read."""
 
