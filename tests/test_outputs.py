@@ -47,7 +47,7 @@ def test_every_error_code_is_documented() -> None:
 
 def test_every_file_of_a_run_and_a_sweep_is_documented(tmp_path: Path) -> None:
     picture(tmp_path)
-    words = (*COMMON, "exporter=[csv,json,images,overview]", "out=out")
+    words = (*COMMON, "exporter=[csv,json,images,mask,overview]", "out=out")
     assert tiler(*words, "dry_run=true", cwd=tmp_path).returncode == 0
     assert tiler(*words, cwd=tmp_path).returncode == 0
     assert tiler("-m", "threshold=0.1,0.2", *COMMON, "out=sweep", cwd=tmp_path).returncode == 0

@@ -73,7 +73,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     if not 0 <= plain["max_bad_fraction"] <= 1:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
     if not problems and not made["exporter"]:
-        problems.append("exporter=[]: choose at least one of csv, json, images, overview")
+        problems.append("exporter=[]: choose at least one of csv, json, images, mask, overview")
     linking = (plain["exporter"].get("images") or {}).get("link")
     if linking and _is_off(plain["cache"]):
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")

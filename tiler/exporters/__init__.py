@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiler.exporters.images import ImagesExporter
+    from tiler.exporters.mask import MaskExporter
     from tiler.exporters.overview import OverviewExporter
     from tiler.exporters.tables import CsvExporter, JsonExporter
 
@@ -14,10 +15,11 @@ _HOMES = {
     "CsvExporter": "tiler.exporters.tables",
     "JsonExporter": "tiler.exporters.tables",
     "ImagesExporter": "tiler.exporters.images",
+    "MaskExporter": "tiler.exporters.mask",
     "OverviewExporter": "tiler.exporters.overview",
 }
 
-__all__ = ["CsvExporter", "ImagesExporter", "JsonExporter", "OverviewExporter"]
+__all__ = ["CsvExporter", "ImagesExporter", "JsonExporter", "MaskExporter", "OverviewExporter"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,16 +17,16 @@ from tiler.protocols import Pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AHEAD = 8  # bytes: what the fast path leaves to the slow one is 16
 _UP = 2  # filter type: each byte less the one above it
-_RGB = 2  # colour type
+_GREY, _RGB = 0, 2  # colour types
 
 
 def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
-    """Encode RGB pixels without loss.
+    """Encode pixels without loss.
 
     Parameters
     ----------
     pixels
-        uint8 (h, w, 3).
+        uint8: RGB (h, w, 3), or grey (h, w).
     level
         Effort of ISA-L's deflate. 0 is the fastest and its files half as large again as those of
         1; on tissue, 2 and 3 take longer and gain less than 1 %.
@@ -41,7 +41,8 @@ def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]  # above the first row there is nothing, which counts as 0
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)  # 8 bits, one pass
+    colour = _RGB if pixels.ndim == 3 else _GREY
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)  # 8 bits, one pass
     parts = [_SIGNATURE]
     for kind, data in (
         (b"IHDR", header),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tiler.files import digest
+from tiler.geometry import Box
 from tiler.protocols import Mask
 from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.work.job import DroppedTile, SlideRow
@@ -60,6 +61,10 @@ class MaskFacts:
         In mask pixels.
     grid
         What its coverage of the grid is cached under.
+    bounds
+        The area that it covers: x, y, width and height in level-0 pixels; None in older records.
+    mpp
+        Microns per mask pixel across and down; None if the slide's mpp is unknown.
     """
 
     key: str
@@ -67,6 +72,8 @@ class MaskFacts:
     width: int
     height: int
     grid: str
+    bounds: Sequence[int] | None = None
+    mpp: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 1:
@@ -122,7 +129,19 @@ class Record:
         return joined(self.exporters[name] for name in sorted(self.exporters))
 
 
-def mask_facts(mask: Mask, key: str, grid_key: str) -> MaskFacts:
-    """Return the facts of a mask, (h, w), that a record contains."""
+def mask_facts(mask: Mask, key: str, grid_key: str, bounds: Box, mpp: float | None) -> MaskFacts:
+    """Return the facts of a mask, (h, w), that a record contains.
+
+    Parameters
+    ----------
+    mask, key, grid_key
+        The mask, and the cache keys of mask and grid.
+    bounds
+        The bounded area of the slide, in level-0 pixels.
+    mpp
+        Microns per level-0 pixel.
+    """
     height, width = mask.shape
-    return MaskFacts(key, digest(np.packbits(mask).tobytes()), width, height, grid_key)
+    per_pixel = None if mpp is None else [mpp * bounds.width / width, mpp * bounds.height / height]
+    sha256 = digest(np.packbits(mask).tobytes())
+    return MaskFacts(key, sha256, width, height, grid_key, list(bounds), per_pixel)

@@ -83,6 +83,7 @@ class FinishTask:
         state.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
         candidates, kept = row.candidates, len(regions)
+        facts = plan.shared.known.facts
         record = Record(
             slide_id=job.slide_id,
             path=job.given,
@@ -91,7 +92,7 @@ class FinishTask:
             inputs=plan.shared.inputs,
             settings=job.settings,
             code=job.code,
-            mask=mask_facts(plan.shared.mask, *plan.shared.keys),
+            mask=mask_facts(plan.shared.mask, *plan.shared.keys, facts.bounds, facts.mpp),
             counts=Counts(candidates, kept, candidates - len(plan.regions), len(dropped)),
             dropped=dropped,
             exporters=exporters,

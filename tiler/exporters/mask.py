@@ -1,0 +1,40 @@
+"""A slide's mask as an image that ``mask=file`` reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiler.exporters.png import png_bytes
+from tiler.files import write_whole
+from tiler.protocols import Exported, Mask, WSIReader
+from tiler.regions import RegionSpec
+from tiler.storage.destinations import inside
+from tiler.written import WrittenFile
+
+_LEVEL = 1  # of deflate: higher ones gain little on areas of two values
+
+
+@dataclass(frozen=True)
+class MaskExporter:
+    """Writes ``<slide>_mask.png``: the mask as it is, 8-bit grey, tissue 255 and the rest 0.
+
+    The picture covers the slide's bounded area. The slide's record contains its frame. As
+    ``mask=file`` it gives the same coverage of every cell.
+    """
+
+    @property
+    def per_tile(self) -> bool:
+        """False: one picture shows the whole mask."""
+        return False
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write the picture."""
+        name = f"{source.name}_mask.png"
+        data = png_bytes(np.where(mask, np.uint8(255), np.uint8(0)), _LEVEL)
+        return Exported((WrittenFile(name, *write_whole(inside(folder, name), data)),))
