@@ -90,8 +90,10 @@ def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
 
 def queue(state: str = "all") -> list[str]:
     """Return the ids of pending and running jobs."""
-    shown = _slurm("squeue", "--noheader", "--array", "--format=%i %T").stdout.splitlines()
-    return [line.split()[0] for line in shown if state in ("all", line.split()[1])]
+    shown = _slurm("squeue", "--noheader", "--array", "--format=%i %T")
+    assert shown.returncode == 0, shown.stderr  # no answer is not an empty queue
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    return [job for job, now in lines if state in ("all", now)]
 
 
 def until(true: Callable[[], object], what: str, timeout: float = 90) -> None:
@@ -112,8 +114,13 @@ def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def at_once(job: str) -> None:
-    """Release a requeued job, which would otherwise wait for two minutes."""
+    """Release a requeued job, which would otherwise wait for two minutes.
+
+    Slurm does not start a job again within the second in which it ended: slurmd then rejects its
+    credential ("Job credential revoked"), and the job fails without having run.
+    """
     until(lambda: job in queue("PENDING"), "the job waits again")
+    time.sleep(1)
     assert _slurm("scontrol", "update", f"jobid={job}", "starttime=now").returncode == 0
 
 
