@@ -14,6 +14,12 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+_WITHOUT_THREADS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""Settings of libraries that would start a thread when they are imported."""
+
 
 def fresh_tiler(
     *words: str,
@@ -96,7 +102,7 @@ def _forks(pid: int) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, **_WITHOUT_THREADS},
         start_new_session=True,
     )
 

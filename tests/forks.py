@@ -18,6 +18,38 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+IMPORTED = (
+    "cv2",
+    "email.parser",
+    "filelock",
+    "isal.isal_zlib",
+    "openslide",
+    "PIL.ImageDraw",
+    "pyarrow.parquet",
+    "simplejpeg",
+    "tiler.compare.main",
+    "tiler.config.build",
+    "tiler.config.command.rerun",
+    "tiler.config.sweeps.thumbnails",
+    "tiler.exporters",
+    "tiler.exporters.images",
+    "tiler.exporters.overview",
+    "tiler.masks",
+    "tiler.masks.otsu",
+    "tiler.readers.auto",
+    "tiler.readers.image",
+    "tiler.readers.openslide.reader",
+    "tiler.readers.tiff.reader",
+    "tiler.runner.engines.processes",
+    "tiler.runner.engines.serial",
+    "tiler.runner.run",
+    "tiler.sweep.contact_sheet",
+    "tiler.sweep.parquet",
+    "tiler.sweep.tracking",
+    "tiler.trackers.jsonl",
+)
+"""Modules that commands import when they first need them."""
+
 _ended: list[int] = []
 """The exit code of the command, once it has ended in order."""
 
@@ -97,27 +129,22 @@ if __name__ == "__main__":
     atexit.register(leave)
     import hydra
     import one_job  # noqa: F401  for the commands to come
+    from PIL import Image
 
     import tiler.cli
-    import tiler.compare.main
-    import tiler.config.build
-    import tiler.exporters.images
-    import tiler.masks.otsu
-    import tiler.readers.auto
-    import tiler.readers.image
-    import tiler.readers.openslide.reader
-    import tiler.readers.tiff.reader
-    import tiler.runner.engines.serial
-    import tiler.sweep.contact_sheet
     from tiler.config.command.folder import conf_folder
+    from tiler.runner.store.code import code_version
 
-    for name in ("cv2", "isal.isal_zlib", "openslide", "simplejpeg"):
+    for name in IMPORTED:
         import_module(name)
+    Image.preinit()
+    code_version()  # of the installed libraries, and of tiler's own files
     # Hydra finds its plugins, and builds the parser of its grammar, once per process.
     tiler.cli.register_schema()
     tiler.cli.register_resolvers()
+    words = ["exporter=[csv,json]", "out=a", "threshold=0.1", "tile.size=[6,4]", "name='a b'"]
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        hydra.compose("config", ["exporter=[csv,json]", "out=a"], return_hydra_config=True)
+        hydra.compose("config", words, return_hydra_config=True)
     gc.freeze()  # a collection in a child would copy all memory pages
     others = list(Path("/proc/self/task").glob("*"))[1:]
     assert not others, "a process with threads cannot be forked safely"
