@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
@@ -26,10 +23,8 @@ from tiler.protocols import (
 from tiler.regions import RegionSpec
 from tiler.startup import default_threads
 from tiler.storage.destinations import inside, make_folder
+from tiler.threads import in_order
 from tiler.written import WrittenFile
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 FOLDER = "tiles"
 
@@ -211,25 +206,6 @@ def save_tiles(
             f" {errors[0]}"
         ) from errors[0]
     return [item for item in done if isinstance(item, Path)]
-
-
-def in_order(work: Callable[[_T], _R], items: Iterable[_T], threads: int) -> Iterator[_R]:
-    """Yield results of ``work`` in the order of ``items``, with few in progress at a time."""
-    if threads == 1:  # a thread per tile would add a tenth of the time
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[_R]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 4 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _read(source: WSIReader, region: RegionSpec) -> Pixels:
