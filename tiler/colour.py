@@ -24,6 +24,9 @@ histochemical staining by color deconvolution. Analytical and Quantitative Cytol
 _DENSITY = -np.log10((np.arange(256) + 1) / 256).astype(np.float32)
 """Optical density by 8-bit value, from 2.41 to 0; one is added so that 0 has a density."""
 
+_HAEMATOXYLIN = (_HED_FROM_OD[:, :1] * _DENSITY).astype(np.float32)
+"""The share of each channel in haematoxylin's optical density, by 8-bit value."""
+
 
 def to_hsv(pixels: Pixels) -> Bytes:
     """Return RGB in OpenCV's HSV: hue 0 to 179 (degrees, halved), the others 0 to 255."""
@@ -46,7 +49,9 @@ def optical_density(pixels: Pixels) -> npt.NDArray[np.float32]:
 
 def haematoxylin(pixels: Pixels) -> Plane:
     """Return the optical density of haematoxylin in H&E or H-DAB, float32 (h, w)."""
-    return optical_density(pixels) @ _HED_FROM_OD[:, 0].astype(np.float32)
+    # Not a product of matrices: its last bits depend on the machine and on the picture's shape.
+    red, green, blue = (table[pixels[..., channel]] for channel, table in enumerate(_HAEMATOXYLIN))
+    return np.asarray(red + green + blue)
 
 
 Range = tuple[int, int]
