@@ -12,10 +12,10 @@ import pytest
 import tiler
 
 PACKAGE = Path(tiler.__file__).parent
-ADAPTERS = {"readers", "masks", "labels", "exporters", "slides", "trackers"}
+ADAPTERS = {"readers", "masks", "labels", "scores", "exporters", "slides", "trackers"}
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
-    {"startup", "streams", "storage.csv_text", "storage.destinations"},
+    {"startup", "streams", "threads", "storage.csv_text", "storage.destinations"},
     {"files"},
     {"checks.hints", "storage.stored", "written"},
     {"storage.sync"},
@@ -100,7 +100,7 @@ def test_heavy_libraries_are_imported_only_by_their_modules(path):
     room, roots = room_of(path), roots_of(path)
     if room != "readers":
         assert "openslide" not in roots
-    if room not in ("masks", "colour") and path != PACKAGE / "readers" / "area.py":
+    if room not in ("masks", "scores", "colour") and path != PACKAGE / "readers" / "area.py":
         assert "cv2" not in roots
     if room not in ("cli", "config"):
         assert not roots & {"hydra", "omegaconf"}
@@ -203,7 +203,9 @@ def test_the_package_imports_nothing_when_it_is_imported():
 HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs", "mlflow", "sqlalchemy")
 
 
-@pytest.mark.parametrize("module", ["tiler", "tiler.cli", "tiler.readers", "tiler.exporters"])
+@pytest.mark.parametrize(
+    "module", ["tiler", "tiler.cli", "tiler.readers", "tiler.exporters", "tiler.scores"]
+)
 def test_start_up_loads_no_heavy_library(module):
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
@@ -219,7 +221,9 @@ def test_every_public_name_is_there():
         _ = tiler.nothing_like_this
 
 
-@pytest.mark.parametrize("package", ["readers", "exporters", "masks", "slides", "trackers"])
+@pytest.mark.parametrize(
+    "package", ["readers", "exporters", "masks", "scores", "slides", "trackers"]
+)
 def test_every_adapter_is_there(package):
     module = __import__(f"tiler.{package}", fromlist=["__all__"])
     assert module.__all__

@@ -1,4 +1,4 @@
-"""Protocols that readers, masks, exporters and trackers implement. No implementation here."""
+"""Protocols that components implement. No implementation here."""
 
 from tiler.protocols.exporter import (
     EncodesTiles,
@@ -14,6 +14,7 @@ from tiler.protocols.exporter import (
 )
 from tiler.protocols.mask_provider import MaskProvider, ReadsFiles
 from tiler.protocols.reader import Mask, NativeTiles, Pixels, ReaderFactory, SlideEntry, WSIReader
+from tiler.protocols.score import MapsPixels, Score, ScoresPixels
 from tiler.protocols.tracker import RunStatus, Tracker
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LeftOut",
     "LinksFiles",
     "ListsTiles",
+    "MapsPixels",
     "Mask",
     "MaskProvider",
     "NamesTiles",
@@ -32,6 +34,8 @@ __all__ = [
     "ReaderFactory",
     "ReadsFiles",
     "RunStatus",
+    "Score",
+    "ScoresPixels",
     "ShowsLeftOut",
     "SlideEntry",
     "Tracker",
