@@ -15,6 +15,7 @@ import numpy as np
 from tiler.geometry import Size
 from tiler.protocols import Pixels, SlideEntry, WSIReader
 from tiler.readers import ImageReader, OpenSlideReader
+from tiler.slides import find_slides
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -38,7 +39,7 @@ class FaultyReader(OpenSlideReader):
         if "stopped" in self.name:
             os.kill(os.getpid(), signal.SIGSTOP)
         if "slow" in self.name:
-            time.sleep(0.2)
+            time.sleep(float(os.environ.get("DAWDLE_S", "0.2")))
         if "swapped" in self.name:
             os.utime(self.path)
         if "raises" in self.name:
@@ -108,6 +109,15 @@ def deadly_slides(paths: str, strict: bool = False) -> list[SlideEntry]:
     """Kills the process that looks for slides."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
+
+
+def preempted_slides(paths: str | list[str], strict: bool = False) -> list[SlideEntry]:
+    """Sends the signal of submitit to the process that first looks for slides."""
+    mark = Path(os.environ["PREEMPTED"])
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGUSR2)
+    return find_slides(paths, strict)
 
 
 class TellsItsProcessReader(OpenSlideReader):

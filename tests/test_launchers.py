@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.config.sweeps import submitit_jobs
 from tiler.config.sweeps.submitit_jobs import launch_error
+from tiler.runner.signals import Interrupted, interruptible, pass_on
 
 TESTS = Path(__file__).parent
 REPEATS = int(os.environ.get("TILER_SWEEP_REPEATS", "1"))
@@ -119,6 +121,46 @@ def test_a_job_that_its_launcher_queues_again_resumes(
     assert "1 of 2 slides are done already" in log
     assert "Traceback" not in log
     assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
+def test_a_job_that_is_preempted_while_it_starts_is_queued_again(tmp_path: Path) -> None:
+    picture(tmp_path)
+    env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}",
+           "PREEMPTED": str(tmp_path / "preempted")}  # fmt: skip
+    result = fresh_tiler(
+        "-m", *COMMON, "slides._target_=faulty.preempted_slides", "hydra/launcher=submitit_local",
+        "out=sweep", cwd=tmp_path, env=env,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    log = logged(tmp_path / "sweep/.submitit")
+    assert "interrupted; 0 done, 1 pending" in log
+    assert "sys.exit" not in log
+    assert "Traceback" not in log
+    assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
+@pytest.mark.parametrize(
+    ("requeue", "leaves"), [("kill -TERM $$", True), ("exit 1", False), ("exit 0", False)]
+)
+def test_a_job_leaves_no_result_when_its_end_also_ends_its_requeue(
+    requeue: str, leaves: bool
+) -> None:
+    """Slurm ends all processes of a job that asks to be queued again, ``scontrol`` included."""
+
+    def queue_again(number: int, frame: object) -> None:
+        subprocess.check_call(["sh", "-c", requeue])
+
+    before = signal.signal(signal.SIGUSR2, queue_again)
+    try:
+        with pytest.raises(Interrupted), interruptible():
+            signal.raise_signal(signal.SIGUSR2)
+        with pytest.raises(SystemExit) if leaves else nullcontext():
+            assert pass_on()
+        assert not pass_on()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def logged(folder: Path) -> str:

@@ -28,7 +28,7 @@ from tiler.errors import (
     TilerError,
 )
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.runner.signals import leave_in_order, pass_on, raise_interruption
+from tiler.runner.signals import launcher_deferred, leave_in_order, pass_on, raise_interruption
 from tiler.storage.safe_text import json_text, shown
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ log = logging.getLogger("tiler")
 
 _HERE = (".InProcessLauncher", ".BasicLauncher")
 """Launchers that run jobs in the process of the command."""
+
+_REQUEUES = ".SlurmLauncher"
+"""The launcher whose queue may start a job again that SIGTERM ended."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,23 @@ def do_job(config: DictConfig, command: Command) -> int:
     Raises
     ------
     SystemExit
-        With the exit code, when a signal ends a whole sweep.
+        With the exit code, when a signal ends a whole sweep, or ends a job in Slurm. Such a job
+        leaves no result: it is either in the queue again, or reported as dead.
     """
     leave_in_order()
     clean_log_records()
     hydras = HydraConfig.get()
     mask_hydras_files(_folder(command), command.sweep.folder if command.sweep else None)
-    code, error = _run(config, command)
-    pass_on()
+    with launcher_deferred():
+        code, error = _run(config, command)
+    given_up = pass_on()
     if command.sweep is None:
         return code
-    if code in STOPPED and hydras.launcher["_target_"].endswith(_HERE):
+    launcher = hydras.launcher["_target_"]
+    if code in STOPPED and launcher.endswith(_HERE):
         sys.exit(code)  # else the next jobs would start
+    if code in STOPPED and launcher.endswith(_REQUEUES) and not given_up:
+        sys.exit(code)  # else the sweep would end, and Slurm may start the job again
     if error:
         _record_refusal(command, code, error)  # the other jobs of the sweep still run
     return code

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,11 +14,13 @@ from types import FrameType
 
 from tiler.errors import ExitCode
 
+log = logging.getLogger("tiler")
+
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
 """Submitit's signal to a job that is nearly out of time, or is preempted."""
 
 _passing: list[int] = []
-"""Signals of the launcher that ended a run; ``pass_on`` gives them to the launcher."""
+"""Signals of the launcher that came; ``pass_on`` gives them to the launcher."""
 
 
 class Interrupted(BaseException):
@@ -47,7 +52,8 @@ def raise_interruption(error: BaseException) -> None:
 def interruptible() -> Iterator[None]:
     """Turn the first signal that ends a run into ``Interrupted``; a second one ends the process.
 
-    The launcher's signal counts if the launcher handles it; see ``pass_on``.
+    The launcher's signal counts if the launcher handles it; see ``pass_on``. One that was deferred
+    counts at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,23 +81,65 @@ def interruptible() -> Iterator[None]:
     for name in before:
         signal.signal(name, first)
     try:
+        if _passing:
+            raise Interrupted(ExitCode.TERMINATED)
         yield
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
 
 
-def pass_on() -> None:
+@contextmanager
+def launcher_deferred() -> Iterator[None]:
+    """Defer the launcher's signal until a run can end in order, or has ended.
+
+    The launcher's handler raises an exception, which other code may take for an error of its own.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not _LAUNCHERS or not in_main or not callable(handler := signal.getsignal(_LAUNCHERS)):
+        yield
+        return
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        _passing.append(number)
+
+    _passing.clear()
+    signal.signal(_LAUNCHERS, defer)
+    try:
+        yield
+    finally:
+        signal.signal(_LAUNCHERS, handler)
+
+
+def pass_on() -> bool:
     """Raise the launcher's signal again, after the run that it ended has written its tables.
 
     The launcher's handler queues the job again and exits, or gives it up by an exception that it
     logs. By then ``run.json`` has the status ``interrupted``.
+
+    Returns
+    -------
+    bool
+        Whether there was such a signal.
+
+    Raises
+    ------
+    SystemExit
+        If the job is queued again. Slurm then ends all processes of the job, sometimes also the
+        handler's ``scontrol requeue`` before it has reported its success.
     """
-    if _passing:
-        number = _passing.pop()
-        _passing.clear()
-        with suppress(Exception):
+    if not _passing:
+        return False
+    number = _passing.pop()
+    _passing.clear()
+    with suppress(Exception):
+        try:
             signal.raise_signal(number)
+        except subprocess.CalledProcessError as error:
+            if error.returncode < 0:
+                sys.exit(ExitCode.TERMINATED)
+            log.warning("The job is not queued again: %s", error)
+    return True
 
 
 def leave_at_once() -> None:
