@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import psutil
 import pytest
-from command import fresh_tiler, read_csv
+from command import fresh_tiler, read_csv, whole_tiler
 
 pytestmark = pytest.mark.slurm
 
@@ -32,7 +32,7 @@ NAME = "CMU-1-Small-Region"
 COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=400", "mask=none",
           "reader=openslide", "exporter=[csv,images]"]  # fmt: skip
 SLOW = "reader._target_=faulty.FaultyReader"
-"""Dawdles over slides named so: 1 s for 10 tiles or so."""
+"""Dawdles over slides whose names contain ``slow``, 0.2 s a tile, unless ``DAWDLE_S`` is 0."""
 DASK = ["engine=dask", "engine.workers=1",
         "engine.slurm={queue: normal, cores: 1, memory: 1GB, walltime: '00:10:00'}"]  # fmt: skip
 
@@ -103,13 +103,13 @@ def until(true: Callable[[], object], what: str, timeout: float = 90) -> None:
         time.sleep(0.2)
 
 
-def tiler(folder: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return fresh_tiler(*words, cwd=folder, env=ENV, timeout=timeout)
+def tiler(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return fresh_tiler(*words, cwd=folder, env={**ENV, **env}, timeout=240)
 
 
-def begin(folder: Path, *words: str) -> subprocess.Popen[str]:
+def begin(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tiler", *words]
-    env = {**os.environ, **ENV}
+    env = {**os.environ, **ENV, **env}
     return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
 
 
@@ -130,14 +130,14 @@ def until_half_done(out: Path, slow: str, *done: str) -> None:
     until(lambda: all(any(out.glob(pattern)) for pattern in folders), f"half of {out} is done")
 
 
-def submit(folder: Path, *words: str) -> str:
+def submit(folder: Path, *words: str, **env: str) -> str:
     """Submit the command as in the documentation; return the job's id."""
     command = " ".join(map(shlex.quote, [sys.executable, "-m", "tiler", *words]))
     (folder / "out").mkdir(exist_ok=True)
     done = subprocess.run(
         ["sbatch", "--cpus-per-task=1", "--mem=1G", "--time=00:10:00", "--parsable",
          "--output=out/driver-%j.log", "--wrap", command],
-        cwd=folder, env={**os.environ, **ENV}, capture_output=True, text=True, check=True,
+        cwd=folder, env={**os.environ, **ENV, **env}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.strip()
 
@@ -158,7 +158,9 @@ def outputs(out: Path) -> dict[str, bytes]:
 
 def serial(folder: Path, *words: str) -> dict[str, bytes]:
     """The output of the same command without Slurm."""
-    done = tiler(folder, *COMMON, *words, "out=serial")
+    done = whole_tiler(
+        *COMMON, *words, "out=serial", cwd=folder, env={**ENV, "DAWDLE_S": "0"}, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     return outputs(folder / "serial")
 
@@ -171,7 +173,7 @@ def test_dask_tiles_in_slurm_jobs(folder: Path) -> None:
 
 
 def test_a_cancelled_dask_job_is_replaced_and_every_slide_done(folder: Path) -> None:
-    more(folder, "slow1", "slow2", "slow3")
+    more(folder, "slow1", "z2", "z3")
     run = begin(folder, *COMMON, *DASK, SLOW, "out=out")
     until_half_done(folder / "out", "slow1")
     check_listeners(run.pid)
@@ -263,7 +265,7 @@ def check_logs(folder: Path, jobs: int) -> None:
 
 def test_jobs_that_start_no_worker_end_the_run(folder: Path) -> None:
     slurm = "engine.slurm={queue: normal, cores: 1, memory: 1GB, python: /not/here}"
-    done = tiler(folder, *COMMON, *DASK[:2], slurm, "out=out")
+    done = tiler(folder, *COMMON, *DASK[:2], "engine.timeout=8", slurm, "out=out")
     assert done.returncode == 6, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("E_ENV")]
     assert "out/.dask" in line
@@ -280,11 +282,11 @@ def test_a_driver_in_its_own_job_has_dask_jobs(folder: Path) -> None:
 
 
 def test_a_driver_that_slurm_starts_again_resumes(folder: Path) -> None:
-    more(folder, "a1", "slow2", "slow3")
+    more(folder, "a1", "a2", "slow3")
     words = [*COMMON, SLOW, "engine=processes", "engine.workers=1", "out=out"]
     job = submit(folder, *words)
     log = folder / f"out/driver-{job}.log"
-    until_half_done(folder / "out", "slow3", "a1", "slow2")
+    until_half_done(folder / "out", "slow3", "a1", "a2")
     assert _slurm("scontrol", "requeue", job).returncode == 0
     at_once(job)
     interrupted = json.loads((folder / "out/run.json").read_text())
@@ -296,7 +298,7 @@ def test_a_driver_that_slurm_starts_again_resumes(folder: Path) -> None:
 
 
 def test_a_cancelled_driver_is_submitted_again_and_resumes(folder: Path) -> None:
-    more(folder, "a1", "slow2", "slow3")
+    more(folder, "a1", "a2", "slow3")
     words = [*COMMON, SLOW, *DASK, "out=out"]
     first = submit(folder, *words)
     until_half_done(folder / "out", "slow3", "a1")
@@ -305,7 +307,7 @@ def test_a_cancelled_driver_is_submitted_again_and_resumes(folder: Path) -> None
     until(lambda: not queue(), "driver and worker are gone")
     said = (folder / f"out/driver-{first}.log").read_text()
     assert re.search("interrupted; [12] done, [12] pending", said)
-    second = submit(folder, *words)
+    second = submit(folder, *words, DAWDLE_S="0")
     until(lambda: not queue(), "the second driver is done", 180)
     said = (folder / f"out/driver-{second}.log").read_text()
     assert re.search("[12] of 3 slides are done already", said)
@@ -341,7 +343,7 @@ def test_a_job_of_a_sweep_that_is_cancelled_is_named_and_the_others_stay(folder:
     assert (done["tile.size"], done["status"]) == ("300", "done")
     assert (lost["tile.size"], lost["status"]) == ("400", "failed")
     assert lost["reason"] == "job 1 (tile.size=400) left no record"
-    again = tiler(folder, *ARRAY, *words)
+    again = tiler(folder, *ARRAY, *words, DAWDLE_S="0")
     assert again.returncode == 0, again.stderr
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "done"]
 
@@ -355,7 +357,7 @@ def test_a_signal_to_a_sweep_cancels_its_array(folder: Path) -> None:
     said = sweep.communicate(timeout=60)[1]
     assert sweep.returncode == 143, said
     until(lambda: not queue(), "no job is left")
-    again = tiler(folder, *ARRAY, *words)
+    again = tiler(folder, *ARRAY, *words, DAWDLE_S="0")
     assert again.returncode == 0, again.stderr
 
 
@@ -369,10 +371,10 @@ def test_a_sweep_that_slurm_refuses_is_reported_in_one_line(folder: Path) -> Non
 
 
 def test_a_job_of_a_sweep_that_is_out_of_time_ends_in_order(folder: Path) -> None:
-    more(folder, "a1", "slow2", "slow3")
+    more(folder, "a1", "a2", "slow3")
     words = [*ARRAY, "hydra.launcher.timeout_min=5", *COMMON, SLOW, "out=out"]
     sweep = begin(folder, *words)  # so short a time is nearly out whenever submitit looks
-    until_half_done(folder / "out/job", "slow3", "a1", "slow2")
+    until_half_done(folder / "out/job", "slow3", "a1", "a2")
     (job,) = queue()
     assert _slurm("scancel", "--signal=USR2", job).returncode == 0
     said = sweep.communicate(timeout=240)[1]
@@ -382,12 +384,24 @@ def test_a_job_of_a_sweep_that_is_out_of_time_ends_in_order(folder: Path) -> Non
     assert [row["status"] for row in rows] == ["done", "done", "interrupted"]
 
 
-def test_a_preempted_job_of_a_sweep_is_queued_again_and_resumes(folder: Path) -> None:
-    more(folder, "a1", "slow2", "slow3")
-    sweep = begin(folder, *ARRAY, *COMMON, SLOW, "out=out")
-    until_half_done(folder / "out/job", "slow3", "a1", "slow2")
+@pytest.mark.parametrize(
+    "preempt", ["scancel --signal=USR2", "scontrol requeue", "late answer of scontrol"]
+)
+def test_a_preempted_job_of_a_sweep_is_queued_again_and_resumes(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, preempt: str
+) -> None:
+    """Submitit queues the job again after its signal, Slurm itself after SIGTERM."""
+    more(folder, "a1", "a2", "slow3")
+    path = os.environ["PATH"]
+    if preempt.startswith("late"):
+        late = tmp_path_factory.mktemp("bin") / "scontrol"
+        late.write_text(f'#!/bin/sh\n{shutil.which("scontrol")} "$@"; sleep 30 & wait\n')
+        late.chmod(0o755)
+        path, preempt = f"{late.parent}{os.pathsep}{path}", "scancel --signal=USR2"
+    sweep = begin(folder, *ARRAY, *COMMON, SLOW, "out=out", PATH=path)
+    until_half_done(folder / "out/job", "slow3", "a1", "a2")
     (job,) = queue()
-    assert _slurm("scancel", "--signal=USR2", job).returncode == 0
+    assert _slurm(*preempt.split(), job).returncode == 0
     at_once(job)
     said = sweep.communicate(timeout=300)[1]
     assert sweep.returncode == 0, said
