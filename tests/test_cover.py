@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.cover.polygon_areas import edges_of, polygon_areas
+from tiler.cover.slide_mask import SlideMask
 from tiler.cover.terms import Cover, everything, nothing, of_mask, of_polygons
+from tiler.errors import MaskError
 from tiler.geometry import Extent, Size
 
 shapely = pytest.importorskip("shapely")
@@ -168,3 +171,90 @@ def test_a_rendered_cover_is_its_raster_or_the_larger_share_of_each_pixel():
     assert half.raster is None
     assert half.rendered(Size(4, 1)).tolist() == [[True, True, False, False]]
     assert isinstance(half & cover, Cover)
+
+
+class Drawn:
+    """A mask with an exact area."""
+
+    def __init__(self, cover):
+        self.made = cover
+
+    def cover(self, source):
+        return self.made
+
+    def generate(self, source):
+        raise AssertionError("a cover is enough")
+
+
+@pytest.mark.parametrize("edge", ["drop", "pad", "shift"])
+@pytest.mark.parametrize("bounds", [None, (30, 20, 290, 210)])
+def test_the_class_takes_coverage_from_a_cover(fake_reader, edge, bounds):
+    slide = fake_reader(np.zeros((250, 400, 3), np.uint8), bounds=bounds, mpp=0.25)
+    x, y, width, height = slide.bounds
+    extent = Extent(float(width), float(height))
+    triangle = shapely.Polygon([(20.5, 15), (270.25, 33), (120, 195.75)])
+    hole = shapely.box(100, 60, 130, 100)
+    drawn = triangle.difference(hole)
+    cover = of_polygons(drawn, extent).noted(["drawn by hand"])
+    extractor = TileExtractor(
+        TileSpec(33, 29, resolution=MPP(0.6), edge=edge),
+        mask_provider=Drawn(cover),
+        mask_threshold=0,
+    )
+    regions = extractor.extract(slide)
+    assert len({region.ratio for region in regions}) > 5
+    for region in regions:
+        at = np.array(region.location) * 2.4
+        left, top, right, bottom = *at, *(at + 33 * 2.4)
+        cell = shapely.box(left - x, top - y, right - x, bottom - y)
+        share = cell.intersection(drawn).area / cell.area
+        assert region.ratio == pytest.approx(share, abs=1e-9)
+    mask = extractor.make_mask(slide)
+    assert mask.fraction == pytest.approx(drawn.area / (width * height), abs=1e-9)
+    assert extractor.mask_.mean() == pytest.approx(mask.fraction, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        (np.ones((2, 2)), r"Drawn\.cover returned .* return a tiler\.cover\.Cover"),
+        (everything(Extent(400.0, 9.0)), r"a cover of 400x9 pixels; return .* 400x250"),
+    ],
+)
+def test_a_cover_of_something_else_is_refused(fake_reader, returned, problem):
+    slide = fake_reader(np.zeros((250, 400, 3), np.uint8))
+    with pytest.raises(MaskError, match=problem):
+        TileExtractor(TileSpec(33, resolution=Level(0)), mask_provider=Drawn(returned)).fit(slide)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(masks(), polygons(), grids())
+def test_a_mask_is_the_same_from_the_cache(mask, drawn, grid):
+    covers = of_mask(mask, EXTENT), of_polygons(drawn, EXTENT)
+    for cover in (*covers, covers[0] | covers[1], covers[0] & ~covers[1], ~covers[1]):
+        before = SlideMask.of(cover.noted(["a: 1", "b"]))
+        arrays = before.arrays()
+        after = SlideMask.from_arrays(arrays)
+        assert (after.picture == before.picture).all()
+        assert (after.notes, after.fraction) == (("a: 1", "b"), before.fraction)
+        assert after.is_empty is before.is_empty is (not cover.terms)
+        height, width = before.picture.shape
+        columns, rows = (edges / length * count for edges, length, count in
+                         zip(grid, EXTENT, (width, height), strict=True))  # fmt: skip
+        assert (after.ratios(columns, rows) == before.ratios(columns, rows)).all()
+        np.testing.assert_allclose(after.ratios(columns, rows), cover.ratios(*grid), atol=1e-9)
+
+
+def test_a_damaged_cover_in_the_cache_is_refused():
+    arrays = SlideMask.of(of_polygons(shapely.box(1, 2, 3, 4), EXTENT)).arrays()
+    names = {"mask", "cover.extent", "cover.terms", "cover.0.wkb"}
+    assert names | {"cover.fraction"} == set(arrays)
+    for name in names:
+        damaged = {**arrays, name: np.concatenate([arrays[name].ravel()[:1]] * 3)}
+        with pytest.raises(ValueError, match="contains"):
+            SlideMask.from_arrays(damaged)
+
+
+def test_a_plain_mask_is_kept_as_its_pixels_alone():
+    assert list(SlideMask.plain(np.ones((2, 3), bool)).arrays()) == ["mask"]
+    assert list(SlideMask.of(everything(EXTENT)).arrays()) == ["mask"]

@@ -245,7 +245,7 @@ def test_real_slides(name: str, dark: bool, shared_slides: Path) -> None:
     with open_slide(shared_slides / name) as slide:
         extractor = TileExtractor(TileSpec(256, resolution=Level(0)), mask_provider=OtsuMask())
         regions = extractor.extract(slide)
-        below = extractor.below_threshold(extractor.walk(slide, extractor.mask_))
+        below = extractor.below_threshold(extractor.walk(slide, extractor.make_mask(slide)))
         left_out = {"below_threshold": below, "unreadable": ()}
         seen = draw_overview(slide, regions, left_out, extractor.mask_, 600)
         assert (is_dark(slide.thumbnail(Size(60, 70))).mean() > 0.5) == dark

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.checks.arguments import check_parameters, check_resolution, check_source
-from tiler.checks.mask_arrays import provided_mask, static_mask, with_masks
+from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
+from tiler.cover.slide_mask import SlideMask
 from tiler.exporters.region_writer import RegionWriter
 from tiler.grid import Axes, Cells, Reference
 from tiler.protocols import Mask, MaskProvider, WSIReader
@@ -47,7 +48,7 @@ class TileExtractor(RegionWriter):
     slide_name_ : str
         That slide's name.
     mask_ : numpy.ndarray
-        That slide's mask, bool (h, w).
+        That slide's mask, bool (h, w); of a mask with an exact area, a picture of it.
     region_specs_ : list of RegionSpec
         The regions of the last extraction; empty before.
     candidates_ : int
@@ -64,6 +65,7 @@ class TileExtractor(RegionWriter):
     mask_: Mask
     best_ratio_: float
     _reference: Reference
+    _slide_mask: SlideMask
 
     def __init__(
         self,
@@ -100,7 +102,8 @@ class TileExtractor(RegionWriter):
         check_source(source)
         reference = reference_level(source, self.tile_spec.resolution)
         check_resolution(source, reference.target_downsample)  # refused before a mask is made
-        self.mask_ = self.make_mask(source)
+        self._slide_mask = self.make_mask(source)
+        self.mask_ = self._slide_mask.picture
         self._reference = reference
         self.source_ = source
         self.slide_name_ = source.name
@@ -126,11 +129,11 @@ class TileExtractor(RegionWriter):
         if source is not None:
             self.fit(source)
         slide = self._fitted()
-        cells = self._walk(slide, self.mask_, self._reference)
+        cells = self._walk(slide, self._slide_mask, self._reference)
         self.candidates_ = cells.ratios.size
         self.best_ratio_ = float(cells.ratios.max(initial=0.0))
         regions = self.choose(cells)
-        self._nothing_found = "" if regions else self.why_empty(slide, self.mask_, cells)
+        self._nothing_found = "" if regions else self.why_empty(slide, self._slide_mask, cells)
         rows, columns = np.nonzero(cells.ratios >= self.mask_threshold)
         self.region_specs_ = (
             with_masks(regions, self.mask_, cells.columns[columns], cells.rows[rows])
@@ -139,28 +142,29 @@ class TileExtractor(RegionWriter):
         )
         return self.region_specs_
 
-    def make_mask(self, source: WSIReader) -> Mask:
-        """Return a slide's mask, bool (h, w): from the provider, the static mask, or all tissue.
+    def make_mask(self, source: WSIReader) -> SlideMask:
+        """Return a slide's mask: from the provider, the static mask, or all tissue.
 
         Raises
         ------
         MaskError
-            If it is invalid: see ``provided_mask`` and ``static_mask``.
+            If it is invalid: see ``provided_slide_mask`` and ``static_mask``.
         """
         if self.mask_provider is None:
-            return static_mask(self.mask, source.name)
+            return SlideMask.plain(static_mask(self.mask, source.name))
         if not (source.bounds.width and source.bounds.height):
-            return np.zeros((1, 1), bool)  # nothing was scanned, so there is no tissue
-        return provided_mask(self.mask_provider, source)
+            return SlideMask.plain(np.zeros((1, 1), bool))  # nothing scanned, so no tissue
+        return provided_slide_mask(self.mask_provider, source)
 
-    def walk(self, source: WSIReader, mask: Mask) -> Cells:
+    def walk(self, source: WSIReader, mask: SlideMask) -> Cells:
         """Return every grid cell of a slide and its coverage by a mask: the four stages."""
         return self._walk(source, mask, reference_level(source, self.tile_spec.resolution))
 
-    def _walk(self, source: WSIReader, mask: Mask, reference: Reference) -> Cells:
+    def _walk(self, source: WSIReader, mask: SlideMask, reference: Reference) -> Cells:
         spec = self.tile_spec
-        scaled = scale_mask(mask, source, reference)
-        return walk_grid(source, reference, scaled, scale_tile(spec, source, reference), spec.edge)
+        scaled = scale_mask(mask.picture, source, reference)
+        tile = scale_tile(spec, source, reference)
+        return walk_grid(source, reference, scaled, tile, spec.edge, mask)
 
     def axes(self, source: WSIReader, mask: Mask) -> Axes:
         """Return the positions of a slide's grid cells: ``walk`` without their coverage."""
@@ -178,7 +182,7 @@ class TileExtractor(RegionWriter):
         chosen = (cells.ratios > 0) & (cells.ratios < self.mask_threshold)
         return as_regions(cells, chosen, self.tile_spec.resolution)
 
-    def why_empty(self, source: WSIReader, mask: Mask, cells: Cells) -> str:
+    def why_empty(self, source: WSIReader, mask: SlideMask, cells: Cells) -> str:
         """Return the reason why no cell of a slide reaches the threshold."""
         spec, threshold = self.tile_spec, self.mask_threshold
         return why_empty(self.mask_provider, source, mask, cells, spec, threshold)

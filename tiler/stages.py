@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.checks.mask_arrays import static_mask
+from tiler.cover.slide_mask import SlideMask
 from tiler.errors import ConfigError, LimitError, SlideError
 from tiler.geometry import Box, Extent, Size, whole_box
 from tiler.grid import (
@@ -23,7 +24,6 @@ from tiler.grid import (
     ScaledTile,
     axis_count,
     axis_origins,
-    coverage,
     settled,
 )
 from tiler.protocols import Mask, MaskProvider, WSIReader
@@ -153,11 +153,20 @@ def _cut(edges: Floats, last: Mask, end: int) -> None:
 
 
 def walk_grid(
-    source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
+    source: WSIReader,
+    reference: Reference,
+    mask: ScaledMask,
+    tile: ScaledTile,
+    edge: Edge,
+    exact: SlideMask | None = None,
 ) -> Cells:
-    """Stage 4: every grid cell and its exact mask coverage."""
+    """Stage 4: every grid cell and its exact coverage.
+
+    Coverage is by ``mask``, or by ``exact`` if ``mask`` is the picture of a slide's mask.
+    """
     axes = grid_axes(source, reference, mask, tile, edge)
-    return Cells(**vars(axes), ratios=coverage(mask.mask, axes.columns, axes.rows))
+    by = SlideMask.plain(mask.mask) if exact is None else exact
+    return Cells(**vars(axes), ratios=by.ratios(axes.columns, axes.rows))
 
 
 def survivors(cells: Cells, threshold: float, resolution: Resolution) -> Regions:
@@ -175,7 +184,7 @@ def as_regions(cells: Cells, chosen: Mask, resolution: Resolution) -> Regions:
 def why_empty(
     provider: MaskProvider | None,
     source: WSIReader,
-    mask: Mask,
+    mask: SlideMask,
     cells: Cells,
     spec: TileSpec,
     threshold: float,
@@ -186,7 +195,7 @@ def why_empty(
         return "the slide's bounds are empty"
     if not ratios.size:
         return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
-    if not mask.any():
+    if mask.is_empty:
         explain = getattr(provider, "why_empty", None)
         why = explain(source) if explain else ""
         return f"mask: no tissue on the slide ({ratios.size} candidates){why and f': {why}'}"

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.cover.slide_mask import SlideMask
+from tiler.cover.terms import Cover, of_mask
 from tiler.errors import MaskError
-from tiler.geometry import is_number
+from tiler.geometry import Extent, is_number
 from tiler.grid import Floats
-from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.protocols import HasCover, Mask, MaskProvider, WSIReader
 from tiler.regions import RegionMaskSpec, RegionSpec
 
 _LEAST_PICTURE = 64
@@ -77,6 +79,45 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
     listed = ", ".join(map(str, values[:4])) + (", …" if len(values) > 4 else "")
     what = f"{name}, with {len(values)} different values ({listed})"
     raise MaskError(source.name, f"{what}; return a bool array, or whole numbers of which one is 0")
+
+
+def provided_slide_mask(provider: MaskProvider, source: WSIReader) -> SlideMask:
+    """Call a mask provider: its method ``cover`` if it has one, else ``generate``.
+
+    Raises
+    ------
+    MaskError
+        If the result is invalid: see ``provided_cover`` and ``provided_mask``.
+    """
+    if isinstance(provider, HasCover):
+        return SlideMask.of(provided_cover(provider, source))
+    return SlideMask.plain(provided_mask(provider, source))
+
+
+def provided_cover(provider: MaskProvider, source: WSIReader) -> Cover:
+    """Return the exact area of a mask provider's tissue, also if it returns a raster.
+
+    Raises
+    ------
+    MaskError
+        If ``cover`` returns anything but a cover of the slide's bounds, or ``generate`` an invalid
+        mask.
+    """
+    extent = Extent(float(source.bounds.width), float(source.bounds.height))
+    if not isinstance(provider, HasCover):
+        return of_mask(provided_mask(provider, source), extent)
+    returned: object = provider.cover(source)
+    kind = type(provider)
+    name = f"{kind.__module__}.{kind.__qualname__}.cover returned"
+    if not isinstance(returned, Cover):
+        raise MaskError(source.name, f"{name} {described(returned)}; return a tiler.cover.Cover")
+    if returned.extent != extent:
+        size = "a cover of {:g}x{:g} pixels".format(*returned.extent)
+        raise MaskError(
+            source.name,
+            f"{name} {size}; return one of the slide's bounds, {extent.width:g}x{extent.height:g}",
+        )
+    return returned
 
 
 def _is_transposed(shape: Sequence[int], source: WSIReader) -> bool:

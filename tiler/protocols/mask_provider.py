@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from tiler.cover.terms import Cover
 from tiler.protocols.reader import Mask, WSIReader
 
 
@@ -22,6 +23,20 @@ class MaskProvider(Protocol):
 
         A bool array (height, width), True = tissue; or whole numbers of which one is 0, or floats
         of 0 and 1 alone. Other floats need the attribute ``threshold``: tissue reaches it.
+        """
+
+
+@runtime_checkable
+class HasCover(Protocol):
+    """A mask provider that knows the exact area of tissue, such as drawn polygons.
+
+    Coverage is computed from that area. ``generate`` then returns a picture of it.
+    """
+
+    def cover(self, source: WSIReader) -> Cover:
+        """Return the area of tissue within the slide's bounds, in level-0 pixels from its corner.
+
+        ``Cover.notes`` are remarks for the slide's row.
         """
 
 

@@ -26,6 +26,8 @@ SHAPING = (
     "regions.py",
     "grid.py",
     "colour.py",
+    "cover",
+    "annotations",
     "protocols",
     "stages.py",
     "extractor.py",

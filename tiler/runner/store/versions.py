@@ -15,6 +15,7 @@ _PACKAGES = (
     "openslide-bin",
     "opencv-python-headless",
     "pillow",
+    "shapely",
     "tifffile",
     "imagecodecs",
     "simplejpeg",

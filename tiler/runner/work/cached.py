@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from tiler.checks.error_places import is_tilers, targets_in
+from tiler.cover.slide_mask import SlideMask
 from tiler.geometry import Box
-from tiler.grid import Axes, Cells, Floats, coverage
+from tiler.grid import Axes, Cells, Floats
 from tiler.protocols import Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
@@ -39,7 +41,7 @@ class Shared:
         The slide's fingerprint, and ``SlideJob.input_hashes``.
     known
         What the slide is.
-    mask
+    slide_mask
         As of ``TileExtractor.make_mask``.
     keys
         What mask and grid are kept under.
@@ -52,10 +54,15 @@ class Shared:
     source: Fingerprint
     inputs: Mapping[str, str]
     known: Known
-    mask: Mask
+    slide_mask: SlideMask
     keys: tuple[str, str]
     made: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def mask(self) -> Mask:
+        """The mask's picture, bool (h, w)."""
+        return self.slide_mask.picture
 
 
 def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Shared, Cells]:
@@ -81,15 +88,15 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
 
     @cache
     def axes() -> Axes:
-        return extractor.axes(slide(), mask)
+        return extractor.axes(slide(), mask.picture)
 
     def make_mask() -> Arrays:
-        return {"mask": extractor.make_mask(opened())}
+        return extractor.make_mask(opened()).arrays()
 
     def make_grid() -> Arrays:
         bounds = np.array(opened().bounds, np.int64)
         columns, rows = axes().columns, axes().rows
-        ratios = coverage(mask, columns, rows)
+        ratios = mask.ratios(columns, rows)
         return {"bounds": bounds, "columns": columns, "rows": rows, "ratios": ratios}
 
     def read_grid(entry: Arrays) -> Cells:
@@ -101,7 +108,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
     shelf = _Shelf(job, _identity(job))
     source, inputs = shelf.identity
     mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
-    mask = shelf.get("mask", mask_key, make_mask, mask_of)
+    mask = shelf.get("mask", mask_key, make_mask, SlideMask.from_arrays)
     grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
     cells = shelf.get("grid", grid_key, make_grid, read_grid)
     keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
@@ -166,18 +173,24 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
 
 def _mask_facts(job: SlideJob) -> dict[str, object]:
     """Return the facts that a mask depends on, except the slide and other files."""
-    provider = job.extractor.mask_provider
     return {
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
-        "slide_id": None
-        if provider is None or is_ours(provider)
-        else job.slide_id,  # a user's may go by it
+        "slide_id": job.slide_id if _may_go_by_name(job) else None,
         "code": [
             job.tiler_code,
             *(job.code.get(name) for name in ("mask", "static mask", "reader")),
         ],
     }
+
+
+def _may_go_by_name(job: SlideJob) -> bool:
+    """Return whether a mask may depend on the slide's name: one of a user, or one with files."""
+    provider = job.extractor.mask_provider
+    if provider is None:
+        return False
+    ours = is_ours(provider) and all(map(is_tilers, targets_in(job.settings.get("mask"))))
+    return not ours or hasattr(provider, "inputs")
 
 
 def _grid_facts(job: SlideJob) -> dict[str, object]:
@@ -187,17 +200,14 @@ def _grid_facts(job: SlideJob) -> dict[str, object]:
 
 
 def mask_of(entry: Arrays) -> Mask:
-    """The mask that an entry of the cache contains.
+    """Return the picture of the mask that an entry of the cache contains.
 
     Raises
     ------
     ValueError
-        When it contains none.
+        If it contains none.
     """
-    mask = entry.get("mask")
-    if mask is None or mask.dtype != bool or mask.ndim != 2 or not mask.size:
-        raise ValueError("contains no mask")
-    return mask
+    return SlideMask.from_arrays(entry).picture
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,9 @@ class FinishTask:
         reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
 
         def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
-            below = job.extractor.below_threshold(job.extractor.walk(reader, plan.shared.mask))
+            below = job.extractor.below_threshold(
+                job.extractor.walk(reader, plan.shared.slide_mask)
+            )
             bad = {(tile.x, tile.y) for tile in dropped}
             unreadable = [region for region in plan.regions if region.location in bad]
             return {"below_threshold": below, "unreadable": unreadable}

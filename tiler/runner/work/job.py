@@ -108,11 +108,18 @@ class SlideJob:
         return tuple(provider.inputs(self.slide_id))
 
     def input_hashes(self) -> dict[str, str]:
-        """SHA-256 of the files beside the slide that shape its output, by their names.
+        """Return the SHA-256 of the files beside the slide that shape its output, by their names.
 
-        Empty for one that cannot be read: what needs it says so in its own words.
+        It is empty for a file that cannot be read: the component that needs it reports the error.
+        Files of one name in different folders are told apart by a number.
         """
-        return {path.name: _hash_or_none(path) for path in self.inputs()}
+        found: dict[str, str] = {}
+        for path in dict.fromkeys(self.inputs()):
+            name, number = path.name, 2
+            while name in found:
+                name, number = f"{path.name}#{number}", number + 1
+            found[name] = _hash_or_none(path)
+        return found
 
 
 def users_codes(

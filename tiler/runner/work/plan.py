@@ -59,11 +59,10 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     extractor = job.extractor
     resolution = extractor.tile_spec.resolution
     shared, cells = shared_work(job, open_reader)
-    mask = shared.mask
+    mask = shared.slide_mask
     reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
     regions = extractor.choose(cells)
-    fraction = np.count_nonzero(mask) / mask.size
-    notes = (text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS)
+    notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
     row = SlideRow(
         slide_id=job.slide_id,
         status="done" if regions else "done_empty",
@@ -75,8 +74,8 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
             shared.known, job.slide_id, regions, resolution.downsample(reader)
         ),
         coverage=sum(regions.ratios.tolist()) / len(regions) if regions else None,
-        mask_fraction=fraction,
-        tissue_mm2=_tissue_mm2(fraction, reader),
+        mask_fraction=mask.fraction,
+        tissue_mm2=_tissue_mm2(mask.fraction, reader),
         requested=resolution.token,
         downsample=resolution.downsample(reader),
         effective_mpp=None if reader.mpp is None else resolution.mpp(reader),
@@ -85,7 +84,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         magnification=reader.magnification,
         magnification_source=reader.provenance["magnification"],
         reader=shared.known.reader,
-        notes="; ".join(notes),
+        notes="; ".join([*notes, *mask.notes]),
         path=job.given,
     )
     return SlidePlan(shared, regions, row)
