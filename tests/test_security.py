@@ -6,6 +6,7 @@ import csv
 import inspect
 import json
 import pkgutil
+import shutil
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -175,13 +176,21 @@ RERUN = {
 }
 
 
+@pytest.fixture(scope="module")
+def old_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a slide, and a run over it."""
+    folder = tmp_path_factory.mktemp("old")
+    write_demo_slide(folder / "a.tiff", Size(300, 260))
+    common = ["slides=files", "slides.paths=a.tiff", "resolution=level", "mask=none"]
+    assert tiler(*common, "out=old", cwd=folder).returncode == 0
+    return folder
+
+
 @pytest.mark.parametrize(("change", "said"), RERUN.values(), ids=RERUN)
 def test_another_persons_record_runs_no_code(
-    tmp_path: Path, change: dict[str, object], said: str
+    tmp_path: Path, old_run: Path, change: dict[str, object], said: str
 ) -> None:
-    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
-    common = ["slides=files", "slides.paths=a.tiff", "resolution=level", "mask=none"]
-    assert tiler(*common, "out=old", cwd=tmp_path).returncode == 0
+    shutil.copytree(old_run, tmp_path, dirs_exist_ok=True)
     record = json.loads((tmp_path / "old/run.json").read_text())
     record["config"] |= change
     (tmp_path / "old/run.json").write_text(json.dumps(record))
@@ -319,8 +328,10 @@ def test_another_persons_options_run_no_code(tmp_path: Path, files: dict[str, st
         file = tmp_path / f"mine/{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     words = ["mask=bad", *(["experiment=bad"] if "experiment/bad" in files else []), "out=out"]
-    done = tiler("--config-dir", "mine", *words, cwd=tmp_path)
+    slides = ["slides=files", "slides.paths=a.tiff"]
+    done = tiler("--config-dir", "mine", *words, *slides, cwd=tmp_path)
     assert done.returncode in (2, 3), done.stderr
     assert not list(tmp_path.rglob("pwned"))
     assert "Traceback" not in done.stderr
