@@ -294,24 +294,29 @@ def test_a_sweep_over_an_unknown_key_writes_nothing(tmp_path: Path) -> None:
 GLOBAL = "# @package _global_\n"
 
 
+MISTAKES_IN_FILES = [
+    (GLOBAL + "treshold: 0.3", ["unknown key 'treshold'; did you mean 'threshold'"]),
+    (GLOBAL + "limits:\n  max_tles: 3", ["'limits.max_tles'; did you mean 'limits.max_tiles'"]),
+    (GLOBAL + "threshold: much", ["mine: threshold: ", "'much'", "Float"]),
+    (GLOBAL + "exporter: [csv]", ["- override /exporter: [csv, images]"]),
+    (GLOBAL + "mask: none", ["mask='none'", "- override /mask: "]),
+    (GLOBAL + "tile: 256", ["tile=256", "- override /tile: "]),
+    ("threshold: 0.3", ["mine: ", "'# @package _global_'"]),
+    ("", ["mine: ", "'# @package _global_'"]),
+    (GLOBAL + "threshold: [0.1", ["mine.yaml, line 2: "]),
+    (GLOBAL + "limits:\n\tmax_tiles: 1", ["mine.yaml, line 3: "]),
+    (GLOBAL + "threshold: 1\nthreshold: 2", ["mine.yaml, line 3: ", "duplicate key threshold"]),
+    (GLOBAL + "name: \udcfc", ["not UTF-8", "0xfc"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "sweep"),
     [
-        (GLOBAL + "treshold: 0.3", ["unknown key 'treshold'; did you mean 'threshold'"]),
-        (GLOBAL + "limits:\n  max_tles: 3", ["'limits.max_tles'; did you mean 'limits.max_tiles'"]),
-        (GLOBAL + "threshold: much", ["mine: threshold: ", "'much'", "Float"]),
-        (GLOBAL + "exporter: [csv]", ["- override /exporter: [csv, images]"]),
-        (GLOBAL + "mask: none", ["mask='none'", "- override /mask: "]),
-        (GLOBAL + "tile: 256", ["tile=256", "- override /tile: "]),
-        ("threshold: 0.3", ["mine: ", "'# @package _global_'"]),
-        ("", ["mine: ", "'# @package _global_'"]),
-        (GLOBAL + "threshold: [0.1", ["mine.yaml, line 2: "]),
-        (GLOBAL + "limits:\n\tmax_tiles: 1", ["mine.yaml, line 3: "]),
-        (GLOBAL + "threshold: 1\nthreshold: 2", ["mine.yaml, line 3: ", "duplicate key threshold"]),
-        (GLOBAL + "name: \udcfc", ["not UTF-8", "0xfc"]),
+        *((*mistake, []) for mistake in MISTAKES_IN_FILES),
+        *((*mistake, ["-m", "verify=size,hash"]) for mistake in MISTAKES_IN_FILES[::4]),
     ],
 )
-@pytest.mark.parametrize("sweep", [[], ["-m", "verify=size,hash"]])
 def test_a_mistake_in_a_users_file_is_named(
     tmp_path: Path, text: str, words: list[str], sweep: list[str]
 ) -> None:
