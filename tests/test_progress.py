@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import fresh_tiler, read_csv, tiler
+from command import read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
@@ -82,7 +82,7 @@ def test_lines_of_workers_are_in_the_log_once_and_name_their_slide(
         picture(tmp_path, name)
     common = ("slides=files", "slides.paths=[a.png,b.png]", *COMMON[2:5], "out=out")
     mask = ("mask=otsu", "mask._target_=faulty.TalkingMask")
-    done = fresh_tiler(*words, *common, *mask, cwd=tmp_path, env=TALKING)
+    done = tiler(*words, *common, *mask, cwd=tmp_path, env=TALKING)
     assert done.returncode == 0, done.stderr
     (log,) = tmp_path.glob("out/**/run.log")
     lines = [re.sub(rf"^{STAMP} ", "", line) for line in log.read_text().splitlines()]
@@ -101,7 +101,7 @@ def test_lines_of_a_worker_that_died_are_in_the_log(tmp_path: Path) -> None:
     common = ("slides=files", "slides.paths=killed.png", *COMMON[2:5], "out=out")
     mask = ("mask=otsu", "mask._target_=faulty.TalkingMask")
     words = ("engine=processes", "engine.workers=1", *common, *mask)
-    assert fresh_tiler(*words, cwd=tmp_path, env=TALKING).returncode == 3
+    assert tiler(*words, cwd=tmp_path, env=TALKING).returncode == 3
     log = (tmp_path / "out/run.log").read_text()
     assert log.count("slide=killed found 2 pens") == 2  # it is tried twice
 
