@@ -15,8 +15,11 @@ import runpy
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
+
+from omegaconf import OmegaConf
 
 IMPORTED = (
     "cv2",
@@ -95,6 +98,18 @@ def await_tracer() -> None:
         time.sleep(0.005)
 
 
+def parse_once(folder: Path) -> None:
+    """Let OmegaConf parse each file of a folder once for this process and its children."""
+    load = OmegaConf.load
+    parsed = {path: load(path) for path in folder.rglob("*.yaml")}
+
+    def load_copy(file: object) -> object:
+        known = parsed.get(Path(getattr(file, "name", "")))
+        return load(file) if known is None else deepcopy(known)
+
+    OmegaConf.load = load_copy
+
+
 def become(module: str, words: list[str], cwd: str, env: dict[str, str], output: str) -> None:
     """Run ``python -m module words``, which prints into the files output.out and output.err."""
     os.environ.clear()
@@ -142,6 +157,7 @@ if __name__ == "__main__":
     # Hydra finds its plugins, and builds the parser of its grammar, once per process.
     tiler.cli.register_schema()
     tiler.cli.register_resolvers()
+    parse_once(conf_folder())
     words = ["exporter=[csv,json]", "out=a", "threshold=0.1", "tile.size=[6,4]", "name='a b'"]
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         hydra.compose("config", words, return_hydra_config=True)
