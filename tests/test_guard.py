@@ -264,13 +264,23 @@ def test_files_of_a_sweep_are_its_own(folder: Path) -> None:
         assert "not a file that tiler wrote" not in result.stderr
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, shared_slides: Path) -> Path:
+    """A folder with a slide and a sweep over it."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "slides").mkdir()
+    shutil.copy(shared_slides / "boxes.tiff", folder / "slides/A.tiff")
+    assert tiler(*SWEEP, "out=out", cwd=folder).returncode == 0
+    return folder
+
+
 @pytest.mark.parametrize("name", ["sweep.png", "sweep.parquet"])
 @pytest.mark.parametrize("more", [[], ["cache=off"]])
 def test_a_users_picture_or_table_beside_a_sweep_is_kept(
-    folder: Path, name: str, more: list[str]
+    swept: Path, tmp_path: Path, name: str, more: list[str]
 ) -> None:
     """The test makes files without tiler's mark from those of the sweep."""
-    assert tiler(*SWEEP, "out=out", cwd=folder).returncode == 0
+    folder = Path(shutil.copytree(swept, tmp_path / "copy"))
     mine = folder / "out" / name
     if name == "sweep.png":
         with Image.open(mine) as drawn:
