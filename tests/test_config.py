@@ -25,7 +25,11 @@ from tiler.runner.work.cached import _mask_facts
 
 NEEDED = {
     "slides": {"files": ["slides.paths=nowhere.svs"], "table": ["slides.table={table}"]},
-    "mask": {"file": ["mask.path='masks/{{slide}}.png'"]},
+    "mask": {
+        "annotation": ["mask.path='drawn/{{slide}}.geojson'"],
+        "file": ["mask.path='masks/{{slide}}.png'"],
+    },
+    "label": {"annotation": ["label.path='drawn/{{slide}}.geojson'"]},
 }
 OPTIONS = sorted(
     (file.parent.relative_to(conf_folder()).as_posix(), file.stem)

@@ -159,6 +159,23 @@ def extent_of(source: WSIReader) -> Extent:
     return Extent(float(source.bounds.width), float(source.bounds.height))
 
 
+def class_names(field: str, names: object) -> tuple[str, ...] | None:
+    """Return a setting that lists classes as a tuple; None if it is not set.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a list of texts.
+    """
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ConfigError(f"{field}={names!r} is invalid; use a list, such as [tumor,stroma]")
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{field}={names!r} contains a value that is not text; quote it")
+    return tuple(dict.fromkeys(names))
+
+
 def listed(classes: Sequence[str]) -> str:
     """Return classes in one line; the first of them if there are many."""
     more = f", … ({len(classes)} classes)" if len(classes) > _LISTED else ""

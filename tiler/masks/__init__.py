@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiler.masks.all_tissue import AllTissue
+    from tiler.masks.annotation import AnnotationMask
     from tiler.masks.file import FileMask
     from tiler.masks.hsv import HsvMask
     from tiler.masks.otsu import OtsuMask
 
 _HOMES = {
     "AllTissue": "tiler.masks.all_tissue",
+    "AnnotationMask": "tiler.masks.annotation",
     "FileMask": "tiler.masks.file",
     "HsvMask": "tiler.masks.hsv",
     "OtsuMask": "tiler.masks.otsu",
 }
 
-__all__ = ["AllTissue", "FileMask", "HsvMask", "OtsuMask"]
+__all__ = ["AllTissue", "AnnotationMask", "FileMask", "HsvMask", "OtsuMask"]
 
 
 def __getattr__(name: str) -> Any:
