@@ -28,10 +28,12 @@ SHAPING = (
     "colour.py",
     "cover",
     "annotations",
+    "labels",
     "protocols",
     "stages.py",
     "extractor.py",
     "startup.py",
+    "threads.py",
     "written.py",
 )
 """Folders and files of ``tiler/`` that shape masks, grids and tiles: all that those import."""
