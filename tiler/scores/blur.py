@@ -28,7 +28,7 @@ class Blur(Limits):
     """
 
     margin: ClassVar[int] = 1
-    min: float | None = 15.0
+    min: float | None = 40.0
     mpp: float | None = 1.0
 
     def maps(self, pixels: Pixels) -> Iterator[npt.NDArray[Any]]:

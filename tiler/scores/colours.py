@@ -109,7 +109,7 @@ class Saturation(Limits):
 class Stain(Limits):
     """The mean optical density of haematoxylin in a cell: see ``colour.haematoxylin``."""
 
-    min: float | None = 0.05
+    min: float | None = 0.03
     mpp: float | None = 4.0
 
     def maps(self, pixels: Pixels) -> tuple[Plane]:

@@ -22,7 +22,7 @@ class Entropy(Limits):
     Grey values are counted in 32 equal bins.
     """
 
-    min: float | None = 2.0
+    min: float | None = 1.8
     mpp: float | None = 1.0
 
     def maps(self, pixels: Pixels) -> Iterator[Mask]:
