@@ -234,6 +234,29 @@ def test_missing_slurm_is_reported_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (["timeout_min=3"], "no srun"),
+        (["timeout_min=2"], "hydra.launcher.timeout_min=2: "),
+        (["timeout_min=1", "signal_delay_s=59"], "no srun"),
+        (["timeout_min=10", "signal_delay_s=601"], "hydra.launcher.signal_delay_s=601"),
+    ],
+)
+def test_slurm_jobs_that_would_be_ended_as_they_start_are_refused(
+    tmp_path: Path, limits: list[str], said: str
+) -> None:
+    """Submitit asks Slurm for a signal some seconds before the end of a job, 120 by default."""
+    picture(tmp_path)
+    result = tiler(
+        "-m", *COMMON, "tile.size=16,32", "hydra/launcher=submitit_slurm", "out=sweep",
+        *(f"hydra.launcher.{limit}" for limit in limits), cwd=tmp_path, env={"PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert said in complaint(result)
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_missing_launcher_names_its_extra(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['hydra_plugins.hydra_submitit_launcher'] = None\n"

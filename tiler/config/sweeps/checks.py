@@ -49,7 +49,23 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     )
     if "engine" not in swept:
         check_launcher(launcher, engine)
-    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+    if launcher.endswith(".SlurmLauncher"):
+        _check_slurm(config)
+
+
+def _check_slurm(config: DictConfig) -> None:
+    """Refuse jobs that end as they start, and a machine without Slurm."""
+    minutes, delay = (
+        OmegaConf.select(config, f"hydra.launcher.{key}", default=None)
+        for key in ("timeout_min", "signal_delay_s")
+    )
+    if isinstance(minutes, int) and isinstance(delay, int) and 60 * minutes <= delay:
+        raise ConfigError(
+            f"hydra.launcher.timeout_min={minutes}: Slurm would end each job as it starts, because"
+            f" its signal comes hydra.launcher.signal_delay_s={delay} seconds before the time is"
+            " out; use more minutes or a shorter delay"
+        )
+    if shutil.which("srun") is None:
         raise ConfigError(
             "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun); start on a machine"
             " of the cluster, or use hydra/launcher=submitit_local"
