@@ -215,7 +215,10 @@ def test_ctrl_c_cancels_the_dask_jobs(folder: Path) -> None:
     ("arguments", "said"),
     [
         ("{queue: nosuch, cores: 1, memory: 1GB}", "Slurm refuses the jobs: invalid partition"),
-        ("{queue: normal, cores: 999, memory: 1GB}", "Slurm refuses the jobs"),
+        (
+            "{queue: normal, cores: 999, memory: 1GB}",
+            "node configuration is not available; use fewer cores or less memory, or wait if nodes",
+        ),
         ("{queue: normal, cores: 1, memory: 1GB, waltime: x}", "unexpected keyword argument"),
         ("{queue: normal, cores: 1, memory: lots}", "Could not interpret 'lots'"),
         ("{queue: normal, memory: 1GB}", "You must specify how much cores and memory"),

@@ -20,6 +20,7 @@ from tiler.errors import ConfigError
 from tiler.storage.destinations import make_folder
 
 _SBATCH = "sbatch: error: "
+_TOO_LARGE = "node configuration is not available"
 _LOOPBACK = "127.0.0.1:0"
 _PLAIN_PATH = re.compile(r"[\w./+=@:,-]+")
 
@@ -153,6 +154,10 @@ def _try_submission(script: str) -> None:
     )
     if trial.returncode:
         said = " ".join(trial.stderr.replace(_SBATCH, "").split())
+        if _TOO_LARGE in said:  # Slurm says the same of all nodes in maintenance
+            said += (
+                "; use fewer cores or less memory, or wait if nodes are down or drained (see sinfo)"
+            )
         raise ConfigError(f"engine.slurm: Slurm refuses the jobs: {said}")
 
 
