@@ -60,7 +60,7 @@ def test_the_own_files_are_flushed_where_they_are_few_or_others_write_much(
 ) -> None:
     wanted = tree(tmp_path / "t", count)
     monkeypatch.setattr(sync, "_waiting", lambda: waiting)
-    sync_tree(tmp_path / "t")
+    sync_tree(tmp_path / "t", 50_000)
     assert set(flushed) == ({Path("fs")} if whole else wanted)
     assert len(flushed) == (1 if whole else len(wanted))
 
@@ -72,7 +72,7 @@ def test_unwritten_data_is_measured_on_linux(tmp_path: Path) -> None:
     tree(tmp_path / "t", 20)
     sync._sync_file_system(tmp_path)
     with pytest.raises(DestinationError, match="ENOENT"):
-        sync_tree(tmp_path / "gone")
+        sync_tree(tmp_path / "gone", 0)
 
 
 def test_an_error_of_one_file_is_an_error_of_the_destination(
@@ -86,7 +86,7 @@ def test_an_error_of_one_file_is_an_error_of_the_destination(
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(DestinationError, match="EIO"):
-        sync_tree(tmp_path / "t")
+        sync_tree(tmp_path / "t", 50_000)
 
 
 def test_an_interrupt_does_not_wait_for_a_slow_disk(
@@ -100,5 +100,5 @@ def test_an_interrupt_does_not_wait_for_a_slow_disk(
     threading.Timer(0.7, signal.pthread_kill, (main, signal.SIGINT)).start()
     started = time.monotonic()
     with pytest.raises(Interrupted), interruptible():
-        sync_tree(tmp_path / "t")
+        sync_tree(tmp_path / "t", 50_000)
     assert time.monotonic() - started < 3

@@ -335,7 +335,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_EVERY_S", 0)
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # nothing crashes here
-    monkeypatch.setattr("tiler.runner.work.finish.sync_tree", lambda folder: None)
+    monkeypatch.setattr("tiler.runner.work.finish.sync_tree", lambda folder, size: None)
 
 
 RUNS = st.builds(

@@ -98,6 +98,15 @@ class WrittenFiles(Sequence[WrittenFile]):
             for name, size, digest in columns:
                 yield WrittenFile(name.decode(errors="surrogatepass"), size, digest.hex())
 
+    def named_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield name and size of each file: half the time of iterating over the files."""
+        for start in range(0, len(self), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            for name, size in zip(
+                self.names[some].tolist(), self.sizes[some].tolist(), strict=True
+            ):
+                yield name.decode(errors="surrogatepass"), size
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 

@@ -91,8 +91,10 @@ class TimedTask:
         one = replace(task, regions=task.regions[:1]).run(state)
         middle = time.perf_counter()
         others = replace(task, regions=task.regions[1:]).run(state)
-        sync_tree(task.folder)  # a run flushes all of its tiles, so that grows with them
-        both = Exported(joined([one.files, others.files]), one.failed + others.failed)
+        files = joined([one.files, others.files])
+        # A run flushes all of its tiles, so that grows with them.
+        sync_tree(task.folder, int(files.sizes.sum()))
+        both = Exported(files, one.failed + others.failed)
         return Timed(both, middle - start, time.perf_counter() - middle)
 
 

@@ -104,13 +104,12 @@ class FinishTask:
             _check_names(job, record.files)
             for name in job.kept:
                 link_files(record.exporters[name], self.final, folder)
-        sync_tree(folder)
+        size = int(record.files.sizes.sum())
+        sync_tree(folder, size)
         blanks = record.files.count_alike(self.blank_digests)
         if job.kept and earlier:
             blanks = max(blanks, earlier.row.blank_tiles)  # of images that stay
-        row = replace(
-            row, blank_tiles=blanks, bytes=int(record.files.sizes.sum()), output="current"
-        )
+        row = replace(row, blank_tiles=blanks, bytes=size, output="current")
         from tiler.runner.store.versions import (
             versions,  # slow to load: the first tiles need not wait
         )
@@ -194,7 +193,7 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     if (bad := files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
     below = f"{folder}/"
-    for name, expected, _ in files:
+    for name, expected in files.named_sizes():
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
