@@ -62,7 +62,7 @@ def test_a_link_planted_after_the_check_is_not_followed(tmp_path: Path, kind: st
     path = tmp_path / "tile.png"
     before = planted(path, kind)
     with pytest.raises(DestinationError):
-        write_plain(tmp_path, "tile.png", b"x")
+        write_plain(str(tmp_path), "tile.png", b"x")
     other = path.with_name("tile.png.other")
     assert before[1] == (other.read_bytes() if other.exists() else b"")
 

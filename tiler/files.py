@@ -73,7 +73,7 @@ def write_chunks(
     return size_and_digest
 
 
-def write_plain(folder: Path, name: str, data: bytes | memoryview) -> tuple[int, str]:
+def write_plain(folder: str, name: str, data: bytes | memoryview) -> tuple[int, str]:
     """Write a file under its name: for folders that nobody looks into before they are whole.
 
     Parameters
@@ -97,9 +97,8 @@ def write_plain(folder: Path, name: str, data: bytes | memoryview) -> tuple[int,
     DestinationError
         When the destination cannot be written; no part of the file stays.
     """
-    return _write(
-        f"{folder}/{plain_name(folder, name)}", (data,)
-    )  # a Path takes as long as the digest
+    # A Path takes as long as the digest.
+    return _write(f"{folder}/{plain_name(folder, name)}", (data,))
 
 
 def _write(

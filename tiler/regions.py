@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, starmap
 from typing import overload
@@ -188,9 +188,12 @@ class Regions(Sequence[RegionSpec]):
             self.downsample,
         )
 
-    def without(self, locations: Container[tuple[int, int]]) -> Regions:
+    def without(self, locations: Collection[tuple[int, int]]) -> Regions:
         """Return the regions whose location is not among some."""
-        return self.take(np.array([region.location not in locations for region in self], bool))
+        if not locations:
+            return self
+        places = map(tuple, self.locations.tolist())
+        return self.take(np.array([place not in locations for place in places], bool))
 
     def boxes0(self) -> npt.NDArray[np.int64]:
         """``RegionSpec.box0`` of all tiles: int64 (N, 4), x, y, width, height."""
@@ -212,6 +215,16 @@ class Regions(Sequence[RegionSpec]):
             downsample=self.downsample,
         )
         return region
+
+
+def batches(regions: Iterable[RegionSpec]) -> Iterator[Regions]:
+    """Yield regions as arrays, in order, a thousand or fewer at a time.
+
+    Use it where something is made of each region: that of all would fill the memory.
+    """
+    for part in packed(regions):
+        for start in range(0, len(part), _AT_ONCE):
+            yield part[start : start + _AT_ONCE] if len(part) > _AT_ONCE else part
 
 
 def packed(regions: Iterable[RegionSpec]) -> list[Regions]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
+from tiler.exporters.names import tile_names
 from tiler.files import write_plain, write_whole
 from tiler.protocols import (
     Exported,
@@ -20,20 +22,13 @@ from tiler.protocols import (
     Pixels,
     WSIReader,
 )
-from tiler.regions import RegionSpec
+from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.startup import default_threads
 from tiler.storage.destinations import inside, make_folder
 from tiler.threads import in_order
 from tiler.written import WrittenFile
 
 FOLDER = "tiles"
-
-
-def tile_name(slide: str, region: RegionSpec, extension: str) -> str:
-    """``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``, the ratio to two decimals."""
-    (x, y), (width, height) = region.location, region.shape
-    resolution = region.resolution.token
-    return f"{slide}_x{x}_y{y}_w{width}_h{height}_{resolution}_r{region.ratio:.2f}.{extension}"
 
 
 @dataclass(frozen=True)
@@ -107,21 +102,22 @@ class ImagesExporter:
     ) -> Iterator[WrittenFile | FailedTile]:
         """Write one image per region; yield each result as soon as it is ready."""
         make = self._maker(source)
-        made: set[str] = set()
+        made: dict[str, str] = {}
+        paths = chain.from_iterable(self.file_names(source.name, some) for some in batches(regions))
 
-        def one(region: RegionSpec) -> WrittenFile | FailedTile:
+        def one(tile: tuple[RegionSpec, str]) -> WrittenFile | FailedTile:
+            region, path = tile
             try:
                 data = make(region)
             except ReadError as error:
                 return FailedTile(region, error.what)
-            below, name = self._place(source.name, region)
-            place = folder / below
+            below, _, name = path.rpartition("/")
             if below not in made:  # no empty subfolder is left
-                make_folder(place)
-                made.add(below)
-            return WrittenFile(f"{below}/{name}", *write_plain(place, name, data))
+                made[below] = str(make_folder(folder / below))
+            return WrittenFile(path, *write_plain(made[below], name, data))
 
-        return in_order(one, regions, self.threads or default_threads())
+        tiles = zip(regions, paths, strict=True)
+        return in_order(one, tiles, self.threads or default_threads())
 
     def _maker(self, source: WSIReader) -> Callable[[RegionSpec], bytes]:
         """Return the function from a region to a file's bytes."""
@@ -153,18 +149,20 @@ class ImagesExporter:
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
         """Return the path of a tile's file, relative to the slide's folder."""
-        return "/".join(self._place(slide, region))
+        (only,) = packed([region])
+        return self.file_names(slide, only)[0]
 
-    def _place(self, slide: str, region: RegionSpec) -> tuple[str, str]:
-        """Return folder and name of a tile's file; a hash of the name selects the folder."""
-        name = tile_name(slide, region, self.extension)
-        number = crc32(os.fsencode(name)) % self.shard if self.shard else 0
-        return self._folder(number), name
-
-    def _folder(self, number: int) -> str:
-        """Return the path of one of the subfolders, relative to the slide's folder."""
+    def file_names(self, slide: str, regions: Regions) -> list[str]:
+        """Return ``file_name`` of each region; a hash of the name selects the subfolder."""
+        names = tile_names(slide, regions, self.extension)
+        if not self.shard:
+            return [f"{FOLDER}/{name}" for name in names]
         width = len(f"{self.shard - 1:x}")
-        return f"{FOLDER}/{number:0{width}x}" if self.shard else FOLDER
+        numbers = (crc32(os.fsencode(name)) % self.shard for name in names)
+        return [
+            f"{FOLDER}/{number:0{width}x}/{name}"
+            for number, name in zip(numbers, names, strict=True)
+        ]
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(self.extension, self.quality, self.subsampling, self.compression)
@@ -190,15 +188,20 @@ def save_tiles(
     encode = encoder_for(extension)
     make_folder(folder)
 
-    def one(region: RegionSpec) -> Path | Exception:
-        path = inside(folder, tile_name(source.name, region, extension))
+    names = chain.from_iterable(
+        tile_names(source.name, some, extension) for some in batches(regions)
+    )
+
+    def one(tile: tuple[RegionSpec, str]) -> Path | Exception:
+        region, name = tile
+        path = inside(folder, name)
         try:
             write_whole(path, encode(_read(source, region)))
         except Exception as error:  # after any error, the other tiles are still needed
             return error
         return path
 
-    done = list(in_order(one, regions, max_workers))
+    done = list(in_order(one, zip(regions, names, strict=True), max_workers))
     errors = [item for item in done if isinstance(item, Exception)]
     if errors:
         raise RuntimeError(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.errors import ConfigError
+from tiler.exporters.names import file_names
 from tiler.files import write_chunks
 from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
-from tiler.regions import Regions, RegionSpec, packed
+from tiler.regions import Regions, RegionSpec, batches
 from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import visible, visible_json
 from tiler.written import WrittenFile
@@ -33,7 +34,8 @@ COLUMNS = (
 FILE = "file"
 """The last column: the path of each tile's image, relative to the slide's folder."""
 
-_AT_ONCE = 1000  # rows
+_QUOTED = ',"\r\n'
+"""Characters of a field that CSV has to quote."""
 
 
 def csv_parts(
@@ -45,7 +47,7 @@ def csv_parts(
     """
     name = _field(visible(slide)).replace("%", "%%")
     yield ",".join(COLUMNS if tiles is None else (*COLUMNS, FILE)) + "\n"
-    for some in _batches(regions):
+    for some in batches(regions):
         # Takes a third of the csv module's time: only the name may need quotes.
         same = f"{some.shape.width},{some.shape.height},{some.resolution.token}"
         boxes0 = some.boxes0()
@@ -57,7 +59,7 @@ def csv_parts(
             boxes0 = boxes0[:, :2]
         columns = [*some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()]
         if tiles is not None:
-            columns.append([_field(tiles.file_name(slide, region)) for region in some])
+            columns.append(_fields(file_names(tiles, slide, some)))
         row += ",%s\n" if tiles is not None else "\n"
         values: list[object] = [None] * (len(columns) * len(some))
         for number, column in enumerate(columns):
@@ -67,7 +69,16 @@ def csv_parts(
 
 def _field(text: str) -> str:
     """Return a text as a field of a CSV table (RFC 4180)."""
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+    return '"' + text.replace('"', '""') + '"' if _needs_quotes(text) else text
+
+
+def _fields(texts: list[str]) -> list[str]:
+    """Return texts as fields; it is quick to see that none of them needs quotes."""
+    return [_field(text) for text in texts] if _needs_quotes("".join(texts)) else texts
+
+
+def _needs_quotes(text: str) -> bool:
+    return any(mark in text for mark in _QUOTED)
 
 
 def json_parts(
@@ -82,15 +93,15 @@ def json_parts(
     """
     separators = None if indent else (",", ":")
     before, end = "[", "]"
-    for some in _batches(regions):
+    for some in batches(regions):
         shape, token = some.shape, some.resolution.token
         objects = [
             dict(zip(COLUMNS, (slide, *corner, *shape, token, ratio, *box0), strict=True))
             for corner, ratio, box0 in _rows(some)
         ]
         if tiles is not None:
-            for item, region in zip(objects, some, strict=True):
-                item[FILE] = tiles.file_name(slide, region)
+            for item, name in zip(objects, file_names(tiles, slide, some), strict=True):
+                item[FILE] = name
         text = visible_json(
             json.dumps(objects, ensure_ascii=False, indent=indent or None, separators=separators)
         )
@@ -98,13 +109,6 @@ def json_parts(
         yield before + text[1 : -len(end)]
         before = ","
     yield (before if before == "[" else "") + end + "\n"
-
-
-def _batches(regions: Iterable[RegionSpec]) -> Iterator[Regions]:
-    """Yield regions in batches, because the rows of all would fill the memory."""
-    for part in packed(regions):
-        for start in range(0, len(part), _AT_ONCE):
-            yield part[start : start + _AT_ONCE] if len(part) > _AT_ONCE else part
 
 
 def _rows(some: Regions) -> Iterator[tuple[list[int], float, list[int]]]:

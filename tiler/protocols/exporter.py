@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from tiler.protocols.reader import Mask, Pixels, WSIReader
-from tiler.regions import RegionSpec
+from tiler.regions import Regions, RegionSpec
 from tiler.written import WrittenFile
 
 
@@ -101,6 +101,14 @@ class NamesTiles(Protocol):
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
         """Return the path of a tile's file, relative to the slide's folder."""
+
+
+@runtime_checkable
+class NamesManyTiles(Protocol):
+    """An exporter that names the files of many tiles faster than one by one."""
+
+    def file_names(self, slide: str, regions: Regions) -> list[str]:
+        """Return ``file_name`` of each region."""
 
 
 @runtime_checkable

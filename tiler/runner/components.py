@@ -98,6 +98,9 @@ def export(
     return done
 
 
+_RESULTS = (WrittenFile, FailedTile)
+
+
 def export_each(
     exporter: WritesTiles, source: WSIReader, regions: Regions, folder: Path
 ) -> Iterator[WrittenFile | FailedTile]:
@@ -110,7 +113,7 @@ def export_each(
     """
     for item in exporter.export_each(source, regions, folder):
         found: object = item
-        if not isinstance(found, WrittenFile | FailedTile):
+        if not isinstance(found, _RESULTS):
             what = f"{_name(exporter)}.export_each yielded {shown(found)}"
             fix = "yield WrittenFile or FailedTile (see tiler.protocols)"
             raise ComponentError(source.name, f"{what}; {fix}")

@@ -89,7 +89,7 @@ def inside(folder: Path, name: str) -> Path:
     return folder / plain_name(folder, name)
 
 
-def plain_name(folder: Path, name: str) -> str:
+def plain_name(folder: Path | str, name: str) -> str:
     """Return the name of an output if it is one plain name.
 
     Raises

@@ -73,9 +73,9 @@ class TileTable:
 
     def wrong_entry(self, tile: int) -> str | None:
         """Explain why a tile's entries are impossible in any file; None if they are possible."""
-        offset, count = int(self.offsets[tile]), int(self.byte_counts[tile])
         if not self.damaged[tile]:
             return None
+        offset, count = int(self.offsets[tile]), int(self.byte_counts[tile])
         if count:
             return f"its offset {offset:,} lies inside the file's header; copy the slide again"
         return "its byte count is 0, but it has an offset; copy the slide again"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.exporters.names import file_names
 from tiler.protocols import LinksFiles
 from tiler.regions import Regions
 from tiler.runner.components import links
@@ -53,11 +54,12 @@ def link_tiles(
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
     known, rows = _find(regions.locations, linkable)
+    names = file_names(exporter, slide, regions)
     for index in np.flatnonzero(known).tolist():
         path, size, time, sha256 = (
             linkable[name][rows[index]].item() for name in ("paths", "sizes", "times", "sha256")
         )
-        name = exporter.file_name(slide, regions[index])
+        name = names[index]
         place = folder / Path(name).parent
         try:
             other = Path(os.fsdecode(path))
@@ -89,7 +91,7 @@ def remember(
         return
     key = _key(job, name, exporter)
     known = _known(job.cache, key)
-    files = _in_order(files, (exporter.file_name(job.slide_id, region) for region in regions))
+    files = _in_order(files, file_names(exporter, job.slide_id, regions))
     folder = folder.absolute()
     new: Arrays = {
         "locations": regions.locations,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.exporters.names import file_names
 from tiler.files import digest
 from tiler.protocols import WritesTiles
 from tiler.regions import Regions
@@ -102,8 +103,7 @@ class _Checks:
         found: dict[int, WrittenFile] = {}
         for start in range(0, len(regions), _AT_ONCE):
             some = regions[start : start + _AT_ONCE]
-            names = [self.exporter.file_name(self.slide_id, region) for region in some]
-            rows = files.rows_of(names)
+            rows = files.rows_of(file_names(self.exporter, self.slide_id, some))
             for at in np.flatnonzero((rows >= 0) & ~done[start : start + _AT_ONCE]).tolist():
                 file = files[int(rows[at])]
                 if self._is_as_listed(file):
