@@ -47,23 +47,19 @@ def tiler(
     cwd: Path,
     env: dict[str, str] | None = None,
     timeout: float = 120,
-    module: str = "one_job",
+    module: str = "tiler",
     tracer: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run ``tiler`` in a process that is forked after all imports, and wait: see ``forks.py``.
 
-    A run that is no sweep is composed once, without Hydra's launch: see ``one_job.py``. Tests of
-    the command itself use ``whole_tiler``.
-
     Parameters
     ----------
     module
-        The module to run; ``one_job`` and ``tiler`` are the command.
+        The module to run.
     tracer
         A command that watches the process, such as strace.
     """
     if not hasattr(os, "fork"):
-        module = "tiler" if module == "one_job" else module
         return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module)
     if _forks(os.getpid()).poll() is not None:
         _forks.cache_clear()
@@ -81,17 +77,6 @@ def tiler(
         code = int(server.stdout.readline())
         printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
     return subprocess.CompletedProcess([module, *words], code, *printed)
-
-
-def whole_tiler(
-    *words: str,
-    cwd: Path,
-    env: dict[str, str] | None = None,
-    timeout: float = 120,
-    tracer: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m tiler`` in a process that is forked after all imports, and wait."""
-    return tiler(*words, cwd=cwd, env=env, timeout=timeout, module="tiler", tracer=tracer)
 
 
 @cache

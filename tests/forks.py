@@ -33,6 +33,8 @@ IMPORTED = (
     "tiler.compare.main",
     "tiler.config.build",
     "tiler.config.command.rerun",
+    "tiler.config.sweeps.submitit_jobs",
+    "tiler.config.sweeps.submitted",
     "tiler.config.sweeps.thumbnails",
     "tiler.exporters",
     "tiler.exporters.images",
@@ -126,12 +128,7 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
     sys.path[:1] = [cwd, *(added.split(os.pathsep) if added else [])]
     sys.argv[1:] = words
     try:
-        if module == "one_job":
-            import one_job
-
-            one_job.main()
-        else:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int):
             raise
@@ -143,7 +140,6 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
 if __name__ == "__main__":
     atexit.register(leave)
     import hydra
-    import one_job  # noqa: F401  for the commands to come
     from PIL import Image
 
     import tiler.cli

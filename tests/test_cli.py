@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, fresh_tiler, read_csv
-from command import whole_tiler as tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 from PIL import Image
 
 from tiler.config.command import naming

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import read_csv, tiler, whole_tiler
+from command import read_csv, tiler
 
 CALLS = {
     "rename": "rename,renameat,renameat2",
@@ -27,7 +27,7 @@ strace = pytest.mark.skipif(
 
 def traced(folder: Path, calls: str, *options: str) -> subprocess.CompletedProcess[str]:
     watch = ["strace", "-f", "-qq", "-e", f"trace={calls}", *options]
-    return whole_tiler(*COMMON, cwd=folder, tracer=watch)
+    return tiler(*COMMON, cwd=folder, tracer=watch)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import complaint, read_csv
-from command import whole_tiler as tiler
+from command import tiler
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf.errors import OmegaConfBaseException
 from tracked import picture

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import hydra
 import pytest
-from command import read_csv
-from command import whole_tiler as tiler
+from command import read_csv, tiler
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode

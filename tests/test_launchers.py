@@ -17,8 +17,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from command import complaint, fresh_tiler, read_csv
-from command import whole_tiler as tiler
+from command import complaint, fresh_tiler, read_csv, tiler
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.config.sweeps import submitit_jobs

@@ -176,7 +176,7 @@ def test_a_low_limit_of_open_files_is_reported(slide: Path, tmp_path: Path) -> N
         (FileNotFoundError(2, "No usable temporary directory found in []"), "set TMPDIR"),
     ],
 )
-@pytest.mark.parametrize("place", ["run_command", "compose", "do_job", "hydra.main"])
+@pytest.mark.parametrize("place", ["run_command", "compose", "do_job", "run_composed"])
 def test_a_machine_limit_before_any_slide_is_one_line(
     place: str,
     error: Exception,

@@ -21,7 +21,8 @@ from typing import NoReturn
 
 import psutil
 import pytest
-from command import fresh_tiler, read_csv, whole_tiler
+from command import fresh_tiler, read_csv
+from command import tiler as forked_tiler
 
 pytestmark = pytest.mark.slurm
 
@@ -158,7 +159,7 @@ def outputs(out: Path) -> dict[str, bytes]:
 
 def serial(folder: Path, *words: str) -> dict[str, bytes]:
     """The output of the same command without Slurm."""
-    done = whole_tiler(
+    done = forked_tiler(
         *COMMON, *words, "out=serial", cwd=folder, env={**ENV, "DAWDLE_S": "0"}, timeout=240
     )
     assert done.returncode == 0, done.stderr

@@ -18,14 +18,13 @@ from tiler.config.command.explain import explain
 from tiler.config.command.flags import CommandLine, read_command_line
 from tiler.config.command.folder import help_text
 from tiler.config.compose import VERSION_BASE, Composed, compose
+from tiler.config.composed_run import needs_hydra, run_composed
 from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job, remove_if_empty
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.checks import check_hydras_files, check_sweep
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
-from tiler.config.sweeps.submitit_jobs import flat_folder, launch_error, watch_slurm
-from tiler.config.sweeps.submitted import SubmittedJobs
 from tiler.errors import (
     STOPPED,
     ConfigError,
@@ -70,10 +69,10 @@ def _printed(line: CommandLine) -> int:
     """Print what a flag requests. The configuration is checked first: it sets up logging."""
     arguments = [*line.printing, *line.overrides]
     if "--shell-completion" in line.printing:
-        return _launched(line, arguments, lambda config: None)
+        return _launched(lambda: _by_hydra(line, arguments, lambda config: None))
     _explained(lambda: compose(line))
     with redirect_stdout(io.StringIO()) as printed:
-        code = _launched(line, arguments, lambda config: None)
+        code = _launched(lambda: _by_hydra(line, arguments, lambda config: None))
     print(shown(printed.getvalue()), end="")
     return code
 
@@ -89,11 +88,19 @@ def _composed_and_run(line: CommandLine, started: float) -> int:
     def job(config: DictConfig) -> None:
         codes.append(do_job(config, command))
 
-    return _launched(line, [*line.overrides, "hydra.mode=RUN"], job) or codes[-1]
+    def run() -> None:
+        if needs_hydra(composed.config):
+            _by_hydra(line, [*line.overrides, "hydra.mode=RUN"], job)
+        else:
+            run_composed(composed, job)
+
+    return _launched(run) or codes[-1]
 
 
 def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
     """Run a sweep in its locked folder; after a signal cancel its jobs and write its tables."""
+    from tiler.config.sweeps.submitit_jobs import flat_folder, watch_slurm
+    from tiler.config.sweeps.submitted import SubmittedJobs
     from tiler.runner.store.lock import LOCK, locked
 
     leave_in_order()
@@ -112,7 +119,7 @@ def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
         submitted, slurm_jobs = SubmittedJobs(config), watch_slurm(config, sweep.context.keys)
         try:
             with interruptible():
-                code = _launched(line, [*line.overrides, *own], job)
+                code = _launched(lambda: _by_hydra(line, [*line.overrides, *own], job))
                 if slurm_jobs and code == JobError.exit_code:
                     slurm_jobs.wait()
         except Interrupted as stop:
@@ -122,17 +129,20 @@ def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
         return end_sweep(sweep, code)
 
 
-def _launched(
+def _by_hydra(
     line: CommandLine, arguments: Sequence[str], task: Callable[[DictConfig], None]
-) -> int:
-    """Let Hydra run a task with some arguments, and return the exit code of the failure, if any."""
+) -> None:
+    """Let Hydra run a task with some arguments."""
     sys.argv[1:] = arguments
+    hydra.main(
+        version_base=VERSION_BASE, config_path=str(line.config_path), config_name=line.config_name
+    )(task)()
+
+
+def _launched(launch: Callable[[], None]) -> int:
+    """Launch jobs, and return the exit code of the failure, if any."""
     try:
-        hydra.main(
-            version_base=VERSION_BASE,
-            config_path=str(line.config_path),
-            config_name=line.config_name,
-        )(task)()
+        launch()
     except SystemExit as stop:  # raised by a job that ends its sweep, or by a flag that prints
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
@@ -147,6 +157,8 @@ def _launched(
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
             return complain(ConfigError(explain(error)))
+        from tiler.config.sweeps.submitit_jobs import launch_error
+
         reported = launch_error(error)
         return complain(reported) if reported else JobError.exit_code
     return ExitCode.DONE

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -48,10 +49,13 @@ class Composed:
         Of a sweep: the overrides of its jobs, those of its file first.
     typed
         The keys that the command itself sets.
+    loader
+        Hydra's loader, which composed it.
     """
 
     config: DictConfig
     sweeps: bool
+    loader: ConfigLoader
     lines: tuple[Override, ...] = ()
     typed: frozenset[str] = frozenset()
 
@@ -78,15 +82,14 @@ def compose(line: CommandLine) -> Composed:
         words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
         typed = typed_keys(overrides)
-        check_search_path(loader, line.config_name, overrides)
-        # As for a sweep, because it may be one: what only a run needs, Hydra asks for later.
-        config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
+        check_search_path(loader, line, overrides)
+        config = _composed(loader, line, words)
         check_interpolations(config)
         check_defaults(loader, line.config_name, config, words)
         check_hydra(config, typed)
         if config.hydra.mode is not RunMode.MULTIRUN:
             check_choices(loader, line.config_name, config, overrides)
-            return Composed(config, False, typed=typed)
+            return Composed(config, False, loader, typed=typed)
         swept = _sweep_lines(loader, line, config)
         check_jobs([*swept, *overrides])
         check_choices(loader, line.config_name, config, [*swept, *overrides])
@@ -99,7 +102,20 @@ def compose(line: CommandLine) -> Composed:
             check_defaults(loader, line.config_name, composed, [*hydras, *job])
             check_hydra(composed, typed)
     tasks = [override for override in overrides if not override.is_hydra_override()]
-    return Composed(config, True, (*swept, *tasks), typed)
+    return Composed(config, True, loader, (*swept, *tasks), typed)
+
+
+def _composed(loader: ConfigLoader, line: CommandLine, words: list[str]) -> DictConfig:
+    """Compose a run, or a sweep, which a flag or a file asks for."""
+    if not line.multirun:
+        try:
+            return loader.load_configuration(line.config_name, words, RunMode.RUN)
+        except HydraException:  # a sweep may leave an option open, and list values of a key
+            config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
+            if config.hydra.mode is not RunMode.MULTIRUN:
+                raise
+            return config
+    return loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
 
 
 @contextmanager

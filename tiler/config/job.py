@@ -139,9 +139,10 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     from tiler.config.tracking import parameters
     from tiler.runner.reporting.tracking import tracked
     from tiler.runner.run import run
-    from tiler.sweep.table import refuse_twice
 
     if sweep := command.sweep:
+        from tiler.sweep.table import refuse_twice
+
         refuse_twice(out, sweep.sweep_id, HydraConfig.get().job.num)
         root, swept = sweep.folder, swept_keys(sweep, _overrides())
     else:

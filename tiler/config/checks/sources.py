@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tiler.config.checks.targets import is_trusted
+from tiler.config.command.flags import CommandLine
 from tiler.config.command.folder import conf_folder
 from tiler.errors import ConfigError
 
@@ -20,15 +21,17 @@ _SEARCH_PATH = "hydra.searchpath"
 _GROUP = re.compile(r"\$\{[\w./@]+\}")
 
 
-def check_search_path(loader: ConfigLoader, name: str, overrides: Sequence[Override]) -> None:
+def check_search_path(
+    loader: ConfigLoader, line: CommandLine, overrides: Sequence[Override]
+) -> None:
     """Refuse folders of options that are packages: to look into one is to import it.
 
     Parameters
     ----------
     loader
         Finds the primary configuration, the only file that may name such folders.
-    name
-        Of the primary configuration.
+    line
+        The command line, which chooses the primary configuration.
     overrides
         Those of the command.
 
@@ -39,8 +42,9 @@ def check_search_path(loader: ConfigLoader, name: str, overrides: Sequence[Overr
     """
     given = (word.value() for word in overrides if word.get_key_element() == _SEARCH_PATH)
     found = next(given, None)
-    if found is None:
-        found = _of_primary(loader, name)
+    own = line.config_name == "config" and line.config_path == conf_folder()
+    if found is None and not own:  # tiler's own has none, and to read it takes 14 ms
+        found = _of_primary(loader, line.config_name)
     for entry in found if isinstance(found, list) else [found]:
         if isinstance(entry, str) and not _is_folder(entry):
             raise ConfigError(

@@ -1,0 +1,118 @@
+"""A run with the configuration that tiler composed equals the run that Hydra composes again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from command import tiler
+from tracked import COMMON, picture
+
+STAMPS = r"\d\d:\d\d:\d\d(,\d+)?|\d+\.\d s"
+BY_HYDRA = "hydra.verbose=[]"
+"""Changes nothing, except that Hydra launches the run."""
+
+OWN_MASK = """
+import json, os
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from tiler.masks import AllTissue
+
+class Told(AllTissue):
+    def __init__(self):
+        hydras = OmegaConf.to_container(HydraConfig.get(), resolve=True, enum_to_str=True)
+        print(json.dumps([hydras, os.getcwd(), os.environ.get("GREETING")], sort_keys=True))
+"""
+
+
+def seen(folder: Path, words: list[str]) -> tuple:
+    """Run in a folder; return all results except times."""
+    folder.mkdir()
+    (folder / "bad.png").write_bytes(b"no picture")
+    for path in (picture(folder), folder / "bad.png"):
+        os.utime(path, (10**9, 10**9))
+    (folder / "own.py").write_text(OWN_MASK)
+    env = {"TILER_TARGETS": "own", "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+    done = tiler(*COMMON, *words, cwd=folder, env=env)
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    texts = {
+        path.relative_to(folder).as_posix(): plain(path.read_bytes().decode("latin-1"), folder)
+        for path in paths
+        if {"slides", ".hydra"}.intersection(path.parts) and path.name != "record.json"
+    }
+    records = [json.loads(path.read_text()) for path in paths if path.name == "run.json"]
+    kept = ("config", "overrides", "counts", "exit_code", "status", "cache")
+    facts = [{key: plain(str(record[key]), folder) for key in kept} for record in records]
+    names = {path.relative_to(folder).as_posix() for path in paths if path.suffix != ".arrays"}
+    printed = [plain(text, folder) for text in (done.stdout, done.stderr)]
+    return done.returncode, printed, names, texts, facts
+
+
+def plain(text: str, folder: Path) -> str:
+    """Return a text without times, the folder and the override that lets Hydra launch."""
+    text = re.sub(STAMPS, "", text).replace(str(folder), "")
+    text = text.replace(f'"{BY_HYDRA}", ', "").replace(f"- {BY_HYDRA}\n    ", "")
+    return re.sub(r'(verbose"?: )\[\]', r"\1false", text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["out=out", "exporter=[csv,json,images]", "cache=off"],
+        ["out=out", "slides.paths=[pic.png,bad.png]"],
+        ["name=mine", "threshold=0.3", "tracker=jsonl"],
+        ["out=out", "threshold=high"],
+        ["out=out", "treshold=0.3"],
+        ["out=out", "threshold=0.3,0.5"],
+        ["out=out", "tile.size=0"],
+        ["out=out", "tile.size=${nothing}"],
+        ["out=out", "dry_run=true", "limits.max_tiles=1"],
+        ["out=out", "hydra.run.dir=elsewhere"],
+        ["out=bad.png"],
+        ["out=out", "mask=nothing"],
+        ["out=out", "mask._target_=own.Told", "hydra.job.name=mine", "hydra.output_subdir=.hydra"],
+        ["out=out", "mask._target_=own.Told", "+hydra.job.env_set.GREETING=hello"],
+        ["out=out", "mask._target_=own.Told", "hydra.job.chdir=true"],
+        ["out=out", "hydra/job_logging=default"],
+        ["out=out", "hydra.job_logging.root.level=high"],
+        ["out=out", "hydra.hydra_logging.root.level=high"],
+        ["out=out", "hydra.run.dir=${nothing}"],
+    ],
+)
+def test_a_run_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
+    composed = seen(tmp_path / "composed", words)
+    assert composed == seen(tmp_path / "by_hydra", [*words, BY_HYDRA])
+    assert "hydra" not in "".join(composed[1]) or words[1].startswith(("mask", "hydra"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [([], 0), (["hydra.verbose=true"], 2), (["hydra.hydra_logging.root.level=DEBUG"], 2)],
+)
+def test_a_run_without_callbacks_and_details_is_not_composed_again(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    """Hydra's own launch fails here."""
+    picture(tmp_path)
+    (tmp_path / "without.py").write_text(
+        "import hydra\nfrom tiler.entry import main\nhydra.main = None\nmain()\n"
+    )
+    done = tiler(*COMMON, "out=out", *words, cwd=tmp_path, module="without")
+    assert (done.returncode, "Hydra raised TypeError" in done.stderr) == (code, code == 2)
+
+
+@pytest.mark.parametrize(("end", "code"), [("0", 0), ("7", 7), ("'text'", 1), ("None", 0)])
+def test_a_forked_command_ends_as_a_process_does(tmp_path: Path, end: str, code: int) -> None:
+    """Its threads are waited for, its exit handlers run, and its output is complete."""
+    (tmp_path / "ending.py").write_text(
+        "import atexit, sys, threading, time\n"
+        "atexit.register(print, 'handler', end='')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\n"
+        f"sys.exit({end})\n"
+    )
+    done = tiler(cwd=tmp_path, module="ending")
+    assert (done.returncode, done.stdout) == (code, "thread\nhandler")
+    assert done.stderr == ("text\n" if "text" in end else "")
