@@ -6,27 +6,36 @@ import os
 import sys
 import time
 
-from tiler.checks.machine import machine_limit
-from tiler.errors import EnvironmentRefusedError, ExitCode
-from tiler.startup import prepare_process
-from tiler.streams import end_streams, open_streams
-
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
     started = time.perf_counter()
+    try:
+        sys.exit(_ended(sys.argv[1:], started))
+    except KeyboardInterrupt:  # in the imports below, or after a run
+        os.write(2, b"interrupted\n")
+        os._exit(130)
+
+
+def _ended(arguments: list[str], started: float) -> int:
+    """Run the command and return its exit code."""
+    from tiler.checks.machine import machine_limit
+    from tiler.errors import EnvironmentRefusedError
+    from tiler.startup import prepare_process
+    from tiler.streams import end_streams, open_streams
+
     open_streams()
     prepare_process()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors; run_command prints each in one line
     try:
-        code = _command(sys.argv[1:], started)
+        code = _command(arguments, started)
     except Exception as error:
         if (limit := machine_limit(error)) is None:
             raise
         refused = EnvironmentRefusedError(limit)
         print(refused, file=sys.stderr)
         code = refused.exit_code
-    sys.exit(end_streams(code))
+    return end_streams(code)
 
 
 def _command(arguments: list[str], started: float) -> int:
@@ -35,12 +44,12 @@ def _command(arguments: list[str], started: float) -> int:
             from tiler import __version__
 
             print(f"tiler {__version__}")
-            return ExitCode.DONE
+            return 0
         case ["--help" | "-h"]:
             from tiler.config.command.folder import help_text
 
             print(help_text())
-            return ExitCode.DONE
+            return 0
         case _ if any(one.split("=")[0] == "--rerun" for one in arguments):
             return _rerun(arguments, started)
         case _:

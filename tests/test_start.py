@@ -1,0 +1,54 @@
+"""The start of a command: it ends in order from its first line on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INTERRUPTING = """
+import signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            del sys.argv[1]
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+from tiler.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tiler.checks",
+        "tiler.errors",
+        "tiler.startup",
+        "tiler.streams",
+        "tiler.runner.signals",
+        "tiler.cli",
+        "hydra",
+    ],
+)
+def test_an_early_interruption_is_one_line(tmp_path: Path, module: str) -> None:
+    """It arrives at the import of a module."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTING, module, "threshold=0.1"],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("interrupted")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
