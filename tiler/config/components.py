@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
 
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
@@ -231,5 +232,6 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
             raise EnvironmentRefusedError(limit) from error
         if place := raised_at(cause, foreign_packages((), plain[key])):
             raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
-        what = str(error).splitlines()[0] if cause is error else repr(cause)
+        of_hydra = isinstance(cause, HydraException | OmegaConfBaseException)
+        what = str(cause).splitlines()[0] if of_hydra else repr(cause)
         raise ConfigError(f"{key}: {what}") from error
