@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import complaint, read_csv
-from command import tiler
+from command import complaint, read_csv, tiler
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf.errors import OmegaConfBaseException
 from tracked import picture
@@ -380,15 +379,43 @@ def test_interpolations_that_hydra_resolves_as_it_composes_are_refused(
     keys = chain(repeated("${{{0}}}"))
     (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(f"{GLOBAL}{keys}\n{own}\n")
     words = [f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]
-    with pytest.raises(ConfigError, match=rf"{tmp_path.name}\.yaml: .*stand for more than"):
+    with pytest.raises(ConfigError, match=r"hydra\.job\..*stand for more than"):
         compose(read_command_line(words))
     own_keys = keys.removeprefix("mask:\n  ").replace("\n  ", "\n")  # of a file in the group mask
     (tmp_path / f"mask/{tmp_path.name}.yaml").write_text(own_keys)
     (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(
         f"{GLOBAL}defaults: [override /mask: {tmp_path.name}]\n{own}\n"
     )
-    with pytest.raises(ConfigError, match=rf"mask/{tmp_path.name}\.yaml: .*stand for more than"):
+    with pytest.raises(ConfigError, match=r"hydra\.job\..*stand for more than"):
         compose(read_command_line(words))
+
+
+@pytest.mark.parametrize("place", ["file", "command"])
+def test_interpolations_of_several_files_that_hydra_resolves_are_refused(
+    tmp_path: Path, place: str
+) -> None:
+    """No file alone stands for much; the command hung."""
+    (tmp_path / "experiment").mkdir()
+    lines = chain(repeated("${{{0}}}")).removeprefix("mask:\n  ").split("\n  ")
+    own = OWN_KEYS["job.name"] if place == "file" else ""
+    defaults = [f"{tmp_path.name}{number}" for number in range(len(lines))]
+    for name, line in zip(defaults, lines, strict=True):
+        text = f"{GLOBAL}mask:\n  {line}\n{own}\n"
+        (tmp_path / f"experiment/{name}.yaml").write_text(text)
+    chosen = f"{GLOBAL}defaults: [{', '.join(defaults)}]\n"
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(chosen)
+    words = [f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]
+    words += [] if own else ["hydra.job.name='${mask.k8}'"]
+    with pytest.raises(ConfigError, match=r"hydra\.job\..*stand for more than"):
+        compose(read_command_line(words))
+
+
+def test_a_job_may_be_named_after_other_keys(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = f"{GLOBAL}name: mine\nhydra: {{job: {{name: '${{name}}_${{threshold}}'}}}}\n"
+    (tmp_path / f"experiment/{tmp_path.name}.yaml").write_text(text)
+    words = [f"--config-dir={tmp_path}", f"experiment={tmp_path.name}"]
+    assert compose(read_command_line(words)).config.hydra.job.name == "mine_0.5"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tiler.config.checks.bombs import check_files, check_jobs
+from tiler.config.checks.bombs import check_early_keys, check_files, check_jobs
 from tiler.config.checks.choices import check_choices
 from tiler.config.checks.hydra_nodes import check_hydra
 from tiler.config.checks.interpolations import check_interpolations
@@ -75,14 +75,17 @@ def compose(line: CommandLine) -> Composed:
     HydraException, OmegaConfBaseException
         When there is no such configuration.
     """
-    for folder in (line.config_dir, line.config_path):
-        if folder is not None and folder != conf_folder():
-            check_files(folder)
+    given = (line.config_dir, line.config_path)
+    folders = [folder for folder in given if folder is not None and folder != conf_folder()]
+    for folder in folders:
+        check_files(folder)
     with _loader(line) as loader:
         words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
         typed = typed_keys(overrides)
         check_search_path(loader, line, overrides)
+        if folders:
+            check_early_keys([*folders, conf_folder()], overrides)
         config = _composed(loader, line, words)
         check_interpolations(config)
         check_defaults(loader, line.config_name, config, words)

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override, RangeSweep
@@ -23,10 +24,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten time
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a folder of options with a file that stands for too many values or too much text.
-
-    Hydra resolves a few of its own keys while it composes. So the interpolations of each file are
-    checked here, and those of the whole configuration after Hydra composed it.
+    """Refuse a folder of options with a file that stands for too many values.
 
     Parameters
     ----------
@@ -58,25 +56,60 @@ def check_files(folder: Path) -> None:
                 f"{path}: its YAML aliases (*) stand for more than {MAX_VALUES:,} values; write"
                 " out fewer values"
             )
-        if b"${" in data:
-            _check_interpolations(path, path.relative_to(folder).parts[:-1], data)
 
 
-def _check_interpolations(path: Path, group: Sequence[str], data: bytes) -> None:
-    """Check the interpolations of a file whose keys lie in the package of its group, or its own."""
-    try:
-        plain = yaml.load(data, Loader=_LOADER)
-    except (yaml.YAMLError, ValueError):  # Hydra names the line
-        return
-    if header := _PACKAGE.search(data):
-        package = header[1].decode(errors="replace")
-        group = () if package == "_global_" else package.split(".")
-    for name in reversed(group):
-        plain = {name: plain}
-    try:
-        check_values(plain)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+def check_early_keys(folders: Sequence[Path], overrides: Sequence[Override]) -> None:
+    """Refuse interpolations that fill the memory in a key that Hydra resolves while it composes.
+
+    These are keys of ``hydra.job``. Which files Hydra is going to use is not known yet. So all
+    files count together, and all texts of a key.
+
+    Parameters
+    ----------
+    folders
+        The folders of options.
+    overrides
+        Those of the command.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key at which the text is longest.
+    """
+    plains = [plain for folder in folders for plain in _contents(folder)]
+    for override in overrides:
+        text: Any = str(override.input_line).partition("=")[2]
+        plains.append(_below(override.key_or_group.split("."), text))
+    if any("${" in str(_job(plain)) for plain in plains):
+        check_values(*plains)
+
+
+def _job(plain: Any) -> Any:
+    """Return ``hydra.job``, or the text that stands for it."""
+    for name in ("hydra", "job"):
+        plain = plain.get(name) if isinstance(plain, dict) else plain
+    return plain
+
+
+def _contents(folder: Path) -> Iterator[Any]:
+    """Yield the values of each file of options, below the package of its group, or its own."""
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            data = path.read_bytes()
+            plain = yaml.load(data, Loader=_LOADER)
+        except (OSError, yaml.YAMLError, ValueError):  # Hydra names the file and the line
+            continue
+        group: Sequence[str] = path.relative_to(folder).parts[:-1]
+        if header := _PACKAGE.search(data):
+            package = header[1].decode(errors="replace")
+            group = () if package == "_global_" else package.split(".")
+        yield _below(group, plain)
+
+
+def _below(names: Sequence[str], value: Any) -> Any:
+    for name in reversed(names):
+        value = {name: value}
+    return value
 
 
 def _values(data: bytes) -> float:

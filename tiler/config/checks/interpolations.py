@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -42,9 +42,9 @@ def check_interpolations(config: DictConfig) -> None:
     check_values(OmegaConf.to_container(config))
 
 
-def check_values(plain: object) -> None:
-    """As ``check_interpolations``, of plain containers, such as those of a single file."""
-    leaves, below = _read(plain)
+def check_values(*plains: object) -> None:
+    """As ``check_interpolations``, of plain containers; several count as one configuration."""
+    leaves, below = _read(plains)
     try:
         sizes = _Sizes(leaves, below).of_all()
     except RecursionError:  # OmegaConf would fail too
@@ -57,20 +57,21 @@ def check_values(plain: object) -> None:
         )
 
 
-def _read(plain: object) -> tuple[dict[_Place, str], dict[_Place, list[_Place]]]:
-    """Return the texts of a configuration, and the places directly below each container."""
+def _read(plains: Iterable[object]) -> tuple[dict[_Place, str], dict[_Place, dict[_Place, None]]]:
+    """Return the texts of configurations, and the places directly below each container."""
     leaves: dict[_Place, str] = {}
-    below: dict[_Place, list[_Place]] = {}
-    waiting: list[tuple[_Place, Any]] = [((), plain)]
+    below: dict[_Place, dict[_Place, None]] = {}
+    waiting: list[tuple[_Place, Any]] = [((), plain) for plain in plains]
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, Mapping | list):
             pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
             inner = [((*place, str(key)), item) for key, item in pairs]
-            below[place] = [place for place, _ in inner]
+            known = below.setdefault(place, {})
+            known.update((inside, None) for inside, _ in inner)
             waiting += inner
         else:
-            leaves[place] = str(value)
+            leaves[place] = "\n".join(filter(None, (leaves.get(place), str(value))))
     return leaves, below
 
 
@@ -81,7 +82,7 @@ class _Sizes:
     unlimited if one of its texts leads into it twice. (Tarjan's strongly connected components.)
     """
 
-    def __init__(self, leaves: dict[_Place, str], below: dict[_Place, list[_Place]]) -> None:
+    def __init__(self, leaves: dict[_Place, str], below: dict[_Place, dict[_Place, None]]) -> None:
         self._leaves, self._below = leaves, below
         self._sizes: dict[_Place, float] = {}
         self._numbers: dict[_Place, int] = {}
@@ -110,9 +111,9 @@ class _Sizes:
 
     def _links_of(self, place: _Place) -> Iterator[list[_Place]]:
         """Return what each interpolation may stand for; of a container, each value."""
-        if place in self._below:
-            return ([below] for below in self._below[place])
-        return map(self._places, _keys(self._leaves[place], place))
+        for below in self._below.get(place, ()):
+            yield [below]
+        yield from map(self._places, _keys(self._leaves.get(place, ""), place))
 
     def _places(self, key: _Place) -> list[_Place]:
         if _ANY not in key:
