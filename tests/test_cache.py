@@ -48,7 +48,7 @@ from tiler.spec import TileSpec
 
 HERE = Path(__file__).resolve().parents[1]
 LEVEL0 = ["resolution=level", "resolution.value=0"]
-SWEEP = ["-m", "threshold=0.1,0.5", "tile.size=200,300", *LEVEL0]
+SWEEP = ["-m", "threshold=0.1,0.5", "tile.size=300,400", *LEVEL0]
 DTYPES = st.sampled_from([np.dtype(kind) for kind in ("?", "<i8", "<f8", "u1")])
 ARRAYS = st.dictionaries(
     st.sampled_from(["mask", "x", "ratios"]),
@@ -270,7 +270,9 @@ def test_bad_entries_are_replaced_and_reported(
         ("exporter=[json]", set()),
         ("tile.stride=100", {"grids made"}),
         ("tile.edge=pad", {"grids made"}),
-        ("resolution=mpp", {"grids made"}),
+        ("tile.size=150", {"grids made"}),
+        ("tile.size=520", {"grids made", "masks made"}),  # needs no refined mask
+        ("resolution=mpp", {"grids made", "masks made"}),  # the same
         ("mask.saturation=[10,200]", {"grids made", "masks made"}),
         ("mask.close=9", {"grids made", "masks made"}),
         ("reader.mpp=0.3", {"grids made", "masks made"}),

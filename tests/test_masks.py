@@ -24,9 +24,10 @@ from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
 from tiler.masks.cleaning import clean, close, dilate, fill_holes, remove_specks
 from tiler.masks.file import same_shape
-from tiler.masks.glass import glass_colour, on_neutral_glass
+from tiler.masks.glass import glass_colour, without_tint
 from tiler.masks.pen import pen_marks
 from tiler.readers import ImageReader, OpenSlideReader
+from tiler.readers.area import area_mean
 
 GLASS, EOSIN, HAEMATOXYLIN = (241, 240, 242), (215, 130, 175), (110, 80, 150)
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,10 @@ def glass(height: int, width: int, seed: int = 0) -> np.ndarray:
 def paint(pixels: np.ndarray, x: int, y: int, w: int, h: int, colour: tuple) -> np.ndarray:
     pixels[y : y + h, x : x + w] = colour
     return pixels
+
+
+def on_neutral_glass(pixels: np.ndarray) -> np.ndarray:
+    return without_tint(pixels, glass_colour(pixels))
 
 
 def share(mask: np.ndarray, x: int, y: int, w: int, h: int) -> float:
@@ -349,7 +354,10 @@ class TestTintedGlass:
     @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 7), st.just(3))))
     def test_any_picture_has_an_answer_that_transposes(self, pixels: np.ndarray) -> None:
         turned = np.ascontiguousarray(pixels.transpose(1, 0, 2))
-        assert np.array_equal(on_neutral_glass(turned), on_neutral_glass(pixels).transpose(1, 0, 2))
+        assert np.array_equal(
+            on_neutral_glass(turned),
+            on_neutral_glass(pixels).transpose(1, 0, 2),
+        )
 
     def test_a_large_thumbnail_is_examined_in_part_and_changed_throughout(self) -> None:
         pixels = tinted(1500, 2100, TINTS["yellow"], 1)
@@ -846,3 +854,113 @@ def test_opencv_is_imported_only_for_a_mask() -> None:
     code = "import sys, tiler.masks; print('cv2' in sys.modules, 'PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+MPP0 = 0.25
+"""Microns per level-0 pixel of the slides below: a pixel of the default thumbnail is 32 wide."""
+
+
+@st.composite
+def rectangles(draw: st.DrawFn) -> tuple[Size, Box, Box]:
+    """Return a slide's size, its bounds, and a box of tissue with any whole edges."""
+    size = Size(draw(st.integers(900, 1200)), draw(st.integers(700, 1000)))
+    x, y = draw(st.integers(0, 90)), draw(st.integers(0, 80))
+    bounds = Box(x, y, size.width - x - draw(st.integers(0, 90)), size.height - y)
+    left, top = draw(st.integers(bounds.x, 500)), draw(st.integers(bounds.y, 400))
+    wide = draw(st.integers(260, bounds.right - left))
+    return size, bounds, Box(left, top, wide, draw(st.integers(240, bounds.bottom - top)))
+
+
+def levelled(pixels: np.ndarray, bounds: Box, downsamples: tuple[int, ...]) -> Picture:
+    """Return a slide whose levels are exact means, without the partial pixels at their ends."""
+    levels = []
+    for step in downsamples:
+        height, width = (side // step for side in pixels.shape[:2])
+        levels.append(area_mean(pixels, 0, 0, step, step, Size(width, height)))
+    return Picture(*levels, downsamples=downsamples, bounds=tuple(bounds), mpp=MPP0)
+
+
+def true_share(tissue: Box, x: int, y: int, width: int, height: int) -> float:
+    across = min(x + width, tissue.right) - max(x, tissue.x)
+    down = min(y + height, tissue.bottom) - max(y, tissue.y)
+    return max(0, across) * max(0, down) / (width * height)
+
+
+RIM = {"min_tissue_mm2": None, "min_hole_mm2": None}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    slide=rectangles(),
+    tile=st.integers(32, 400),
+    downsamples=st.sampled_from([(1,), (1, 2, 4, 8), (1, 4, 16), (1, 8, 64)]),
+    provider=st.sampled_from([OtsuMask(close=1, **RIM), HsvMask(**RIM)]),
+    threshold=st.floats(0.05, 1),
+)
+def test_a_rim_changes_a_coverage_by_at_most_a_mask_pixel_and_a_half(
+    slide, tile: int, downsamples: tuple[int, ...], provider, threshold: float
+) -> None:
+    size, bounds, tissue = slide
+    pixels = np.full((size.height, size.width, 3), GLASS, np.uint8)
+    source = levelled(paint(pixels, *tissue, (190, 90, 150)), bounds, downsamples)
+    extractor = TileExtractor(
+        TileSpec(tile, resolution=Level(0)), mask_provider=provider, mask_threshold=0
+    )
+    regions = extractor.fit_extract(source)
+    a_pixel = max(bounds.width / extractor.mask_.shape[1], bounds.height / extractor.mask_.shape[0])
+    assert a_pixel <= max(1.02, tile / 15.5), "the mask is fine enough for the tile"
+    for region in regions:
+        share = true_share(tissue, *region.box0)
+        x, y, width, height = region.box0
+        rims = sum(x < edge < x + width for edge in (tissue.x, tissue.right))
+        rims += sum(y < edge < y + height for edge in (tissue.y, tissue.bottom))
+        # A rim on a tile's border lies in a pixel that the tile shares with its neighbour.
+        bound = max(rims, 1) * 1.5 * a_pixel / tile
+        assert abs(region.ratio - share) <= bound + 1e-9
+        assert region.ratio < threshold or share >= threshold - bound - 1e-9
+
+
+@pytest.mark.parametrize("provider", [OtsuMask(), HsvMask()])
+def test_large_tiles_do_not_change_the_mask(provider) -> None:
+    source = levelled(
+        paint(glass(1100, 1500), 310, 250, 800, 500, EOSIN), Box(0, 0, 1500, 1100), (1,)
+    )
+    plain = provider.generate(source)
+    spec = TileSpec(512, resolution=Level(0))
+    assert np.array_equal(TileExtractor(spec, mask_provider=provider).make_mask(source), plain)
+    small = TileSpec(511, resolution=Level(0))
+    finer = TileExtractor(small, mask_provider=provider).make_mask(source)
+    assert finer.shape == (2 * plain.shape[0], 2 * plain.shape[1])
+    assert 0 < (finer != np.kron(plain, np.ones((2, 2), bool))).mean() < 0.05
+
+
+def test_a_refined_mask_transposes_and_leaves_filled_holes() -> None:
+    pixels = paint(glass(1400, 1900), 300, 200, 1200, 900, EOSIN)
+    pixels = paint(pixels, 390, 500, 170, 150, GLASS)  # a hole near the rim, filled
+    tile = TileSpec(100, resolution=Level(0))
+    masks = [
+        TileExtractor(tile, mask_provider=OtsuMask()).make_mask(
+            levelled(np.ascontiguousarray(p), Box(0, 0, p.shape[1], p.shape[0]), (1,))
+        )
+        for p in (pixels, pixels.transpose(1, 0, 2))
+    ]
+    assert np.array_equal(masks[0], masks[1].T)
+    scale = masks[0].shape[1] / 1900
+    assert share(masks[0], *(round(v * scale) for v in (390, 500, 170, 150))) == 1
+
+
+@pytest.mark.parametrize("value", [0, 3, 128, -2, 2.0, True, "4"])
+def test_refine_is_a_power_of_two(value) -> None:
+    with pytest.raises(ConfigError, match=r"mask\.refine="):
+        OtsuMask(refine=value)
+
+
+def test_refine_can_be_set_and_is_less_where_the_mask_would_be_too_large(monkeypatch) -> None:
+    source = levelled(
+        paint(glass(1100, 1500), 310, 250, 800, 500, EOSIN), Box(0, 0, 1500, 1100), (1,)
+    )
+    tile = TileSpec(40, resolution=Level(0))
+    off = TileExtractor(tile, mask_provider=OtsuMask(refine=1)).make_mask(source)
+    assert off.shape == (34, 47)
+    monkeypatch.setattr("tiler.masks.thumbnail.MAX_PIXELS", 34 * 47 * 17)
+    assert TileExtractor(tile, mask_provider=OtsuMask()).make_mask(source).shape == (34 * 4, 47 * 4)

@@ -79,7 +79,7 @@ def test_a_sweep_writes_a_definition_a_table_and_a_picture(
                   ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):  # fmt: skip
         (tmp_path / "notes").touch()
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    words = [*slides, "resolution=level", "tile.size=90,150", "threshold=0.5", "out=res"]
+    words = [*slides, "resolution=level", "tile.size=90,120", "threshold=0.5", "out=res"]
     done = tiler("-m", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     definition = json.loads((tmp_path / "res/sweep.json").read_text())
@@ -91,7 +91,7 @@ def test_a_sweep_writes_a_definition_a_table_and_a_picture(
     }  # fmt: skip
     assert [job["settings"] for job in definition["jobs"]] == [
         {"tile.size": "90"},
-        {"tile.size": "150"},
+        {"tile.size": "120"},
     ]
     with Image.open(tmp_path / "res/sweep.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)

@@ -10,7 +10,7 @@ from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_mask
 from tiler.cover.slide_mask import SlideMask
 from tiler.exporters.region_writer import RegionWriter
 from tiler.grid import Axes, Cells, Reference
-from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.protocols import FitsTiles, Mask, MaskProvider, WSIReader
 from tiler.regions import Regions, RegionSpec
 from tiler.spec import TileSpec
 from tiler.stages import (
@@ -20,6 +20,7 @@ from tiler.stages import (
     scale_mask,
     scale_tile,
     survivors,
+    tile_side,
     walk_grid,
     why_empty,
 )
@@ -150,11 +151,18 @@ class TileExtractor(RegionWriter):
         MaskError
             If it is invalid: see ``provided_slide_mask`` and ``static_mask``.
         """
-        if self.mask_provider is None:
+        provider = self.provider_for(source)
+        if provider is None:
             return SlideMask.plain(static_mask(self.mask, source.name))
         if not (source.bounds.width and source.bounds.height):
             return SlideMask.plain(np.zeros((1, 1), bool))  # nothing scanned, so no tissue
-        return provided_slide_mask(self.mask_provider, source)
+        return provided_slide_mask(provider, source)
+
+    def provider_for(self, source: WSIReader) -> MaskProvider | None:
+        """Return the mask provider, fitted to the size of the tiles on a slide if it can be."""
+        if not isinstance(self.mask_provider, FitsTiles):
+            return self.mask_provider
+        return self.mask_provider.for_tiles(source, tile_side(self.tile_spec, source))
 
     def walk(self, source: WSIReader, mask: SlideMask) -> Cells:
         """Return every grid cell of a slide and its coverage by a mask: the four stages."""

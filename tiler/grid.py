@@ -172,7 +172,8 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
     """Return the mean mask value over the fractional footprint of every cell of a grid.
 
     A summed-area table gives the mask's sum left of and above any whole pixel; between pixels it
-    is linear, so its interpolation is the exact area-weighted sum. Outside the mask is 0.
+    is linear, so its interpolation is the exact area-weighted sum. Outside the mask is 0. The table
+    has only the rows at which cells begin or end, so a large mask needs little memory.
 
     Parameters
     ----------
@@ -190,10 +191,13 @@ def coverage(mask: npt.NDArray[np.bool_], x_edges: Floats, y_edges: Floats) -> F
     """
     x_edges, y_edges = settled(x_edges), settled(y_edges)
     height, width = mask.shape
-    table = np.zeros((height + 1, width + 1), np.int64)
-    np.cumsum(mask, axis=0, out=table[1:, 1:])
+    first, last, _ = _lines(y_edges, height)
+    rows = np.unique(np.concatenate([[0], first, first + 1, last, last + 1]))
+    sums = np.add.reduceat(mask, rows[rows < height], axis=0, dtype=np.int64)[: len(rows) - 1]
+    table = np.zeros((len(rows), width + 1), np.int64)
+    np.cumsum(sums, axis=0, out=table[1:, 1:])
     np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
-    band = between(table, y_edges)
+    band = between(table, y_edges, rows)
     mass = between(np.ascontiguousarray(band.T), x_edges).T
     area = np.outer(np.diff(y_edges)[:, 0], np.diff(x_edges)[:, 0])
     return rounded_ratios(np.clip(mass / area, 0.0, 1.0))
@@ -208,14 +212,25 @@ def rounded_ratios(ratios: Floats) -> Floats:
     return np.where(np.abs(ratios - written) < _DUST, written, ratios)
 
 
-def between(table: npt.NDArray[np.generic], edges: Floats) -> Floats:
-    """Return the growth of a running sum along axis 0 between two positions: (n, ...)."""
-    last = len(table) - 1
-    start, stop = np.clip(edges, 0, last).T
-    first, final = (np.minimum(e.astype(np.intp), max(last - 1, 0)) for e in (start, stop))
-    head, tail = (start - first)[:, None], (stop - final)[:, None]
+def between(table: Ints | Floats, edges: Floats, lines: Ints | None = None) -> Floats:
+    """Return the growth of a running sum along axis 0 between two positions: (n, ...).
+
+    Row i of the table is the sum up to pixel edge ``lines[i]``, or i if None. Each edge is between
+    two neighbouring whole numbers of ``lines``, or beyond the mask's end.
+    """
+    lines = np.arange(len(table)) if lines is None else lines
+    first, last, inner = _lines(edges, int(lines[-1]))
+    head, tail = inner[:, :, None]
+    begin, end = np.searchsorted(lines, first), np.searchsorted(lines, last)
     # Whole rows are subtracted as exact integers, before fractions are added.
-    whole = table[final] - table[first]
-    last_row = table[final + 1] - table[final]
-    first_row = table[first + 1] - table[first]
+    whole = table[end] - table[begin]
+    last_row = table[end + 1] - table[end]
+    first_row = table[begin + 1] - table[begin]
     return np.asarray(whole + tail * last_row - head * first_row, np.float64)
+
+
+def _lines(edges: Floats, length: int) -> tuple[Ints, Ints, Floats]:
+    """Return the pixels in which cells begin and end, and the parts of those before the edges."""
+    positions = np.clip(edges, 0, length).T
+    pixels = np.minimum(positions.astype(np.int64), max(length - 1, 0))
+    return pixels[0], pixels[1], positions - pixels

@@ -110,6 +110,18 @@ def scale_tile(spec: TileSpec, source: WSIReader, reference: Reference) -> Scale
     return ScaledTile(size, stride, Extent(size.width / per, size.height / per))
 
 
+def tile_side(spec: TileSpec, source: WSIReader) -> float:
+    """Return the shorter side of a tile in level-0 pixels.
+
+    Raises
+    ------
+    ValueError, SlideError
+        As ``reference_level`` and ``scale_tile``.
+    """
+    reference = reference_level(source, spec.resolution)
+    return min(scale_tile(spec, source, reference).size) * reference.target_downsample
+
+
 def grid_axes(
     source: WSIReader, reference: Reference, mask: ScaledMask, tile: ScaledTile, edge: Edge
 ) -> Axes:

@@ -41,15 +41,16 @@ ENOUGH = 1_000_000
 """Approximate number of pixels that are examined; more do not change the result."""
 
 
-def on_neutral_glass(pixels: Pixels) -> Pixels:
+def without_tint(pixels: Pixels, glass: npt.NDArray[np.float64] | None) -> Pixels:
     """Remove the tint of the glass; return the pixels unchanged if no glass is tinted.
 
     Parameters
     ----------
     pixels
-        A thumbnail, uint8 RGB (h, w, 3).
+        uint8 RGB (h, w, 3).
+    glass
+        The glass's colour, as of ``glass_colour``.
     """
-    glass = glass_colour(pixels)
     if glass is None:
         return pixels
     levels = np.arange(256)[:, np.newaxis] * (glass.max() / glass)

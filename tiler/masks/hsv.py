@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from tiler.colour import Colour, to_hsv, within
 from tiler.masks.checks import span
 from tiler.masks.cleaning import clean
+from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
-from tiler.protocols import Mask, WSIReader
+from tiler.protocols import Mask, Pixels, WSIReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,10 @@ class HsvMask(ThumbnailMask):
             If the thumbnail has too many pixels.
         """
         size = self.thumbnail_size(source)
-        hsv = to_hsv(self.thumbnail(source, size))
-        inside = within(hsv, Colour(self.hue, self.saturation, self.value))
-        return clean(inside, *self.least_areas(source, size))
+        inside = self._inside(self.thumbnail(source, size))
+        tissue = clean(inside, *self.least_areas(source, size))
+        rim = near_rim(tissue, 1) & (inside == tissue)
+        return refined(source, tissue, rim, self.divisions(size), self._inside)
+
+    def _inside(self, pixels: Pixels) -> Mask:
+        return within(to_hsv(pixels), Colour(self.hue, self.saturation, self.value))

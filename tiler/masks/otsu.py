@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ from tiler.colour import to_hsv
 from tiler.errors import ConfigError
 from tiler.masks.checks import odd, span
 from tiler.masks.cleaning import clean, close
-from tiler.masks.glass import on_neutral_glass
+from tiler.masks.glass import glass_colour, without_tint
 from tiler.masks.pen import pen_marks
+from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
 from tiler.protocols import Mask, Pixels, WSIReader
 
@@ -78,14 +80,21 @@ class OtsuMask(ThumbnailMask):
         """
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
-        pixels = on_neutral_glass(self.thumbnail(source, size))
+        thumbnail = self.thumbnail(source, size)
+        glass = glass_colour(thumbnail)
+        pixels = without_tint(thumbnail, glass)
         saturation = colourfulness(pixels, self.median)
         pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(saturation.shape, bool)
         lowest, highest = self.saturation
         threshold = min(max(otsu(saturation[~pen]), lowest), highest)
-        tissue = close(saturation > threshold, self.close) & ~pen
+        vivid = saturation > threshold
+        tissue = close(vivid, self.close) & ~pen
         # Removed again: pen inside tissue is a hole, which cleaning fills.
-        return clean(tissue, min_tissue, min_hole) & ~pen
+        tissue = clean(tissue, min_tissue, min_hole) & ~pen
+        # The median filter moves a rim. What closing and cleaning changed stays as it is.
+        rim = near_rim(tissue, 1 + self.median // 2) & (vivid == tissue) & ~pen
+        decide = partial(_is_vivid, glass=glass, threshold=threshold)
+        return refined(source, tissue, rim, self.divisions(size), decide)
 
     def why_empty(self, source: WSIReader) -> str:
         """Explain an empty mask if pen removal is the reason."""
@@ -98,6 +107,11 @@ class OtsuMask(ThumbnailMask):
             f"mask.remove_pen=true removed all tissue ({share:.1%} of the slide) as pen; its rules"
             " are for H&E on bright glass; set mask.remove_pen=false"
         )
+
+
+def _is_vivid(pixels: Pixels, glass: npt.NDArray[np.float64] | None, threshold: float) -> Mask:
+    """Return whether each pixel is more saturated than a threshold, after removal of the tint."""
+    return np.asarray(colourfulness(without_tint(pixels, glass), 1) > threshold)
 
 
 def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:

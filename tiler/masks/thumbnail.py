@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from tiler.checks.pixels import checked_pixels
-from tiler.errors import Fix, LimitError
+from tiler.errors import ConfigError, Fix, LimitError
 from tiler.geometry import Size
 from tiler.masks.checks import amount, positive, whole
+from tiler.masks.rim import refinement
 from tiler.protocols import Pixels, WSIReader
 
 MAX_PIXELS = 64_000_000
-"""Maximum pixels of a thumbnail: at 8 µm per pixel, a glass of 75 x 52 mm."""
+"""Maximum pixels of a thumbnail, and of a refined mask: at 8 µm, a glass of 75 x 52 mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class ThumbnailMask:
     Parameters
     ----------
     mpp
-        Microns per pixel of the thumbnail and the mask; never finer than level 0.
+        Microns per pixel of the thumbnail; never finer than level 0.
     max_side
         Maximum longer side of the thumbnail in pixels, for slides without mpp; the slide is
         never enlarged.
@@ -35,6 +37,10 @@ class ThumbnailMask:
         Holes in tissue with a smaller area, in mm², are filled; None fills none.
     min_hole_fraction
         The same as a fraction of the thumbnail, for slides without mpp.
+
+    refine
+        A power of two: mask pixels along a pixel of the thumbnail. The rim of the tissue is decided
+        again on them. None lets ``TileExtractor`` choose it: see ``for_tiles``.
 
     Raises
     ------
@@ -50,6 +56,7 @@ class ThumbnailMask:
     min_tissue_fraction: float | None = 2e-4
     min_hole_mm2: float | None = 0.01
     min_hole_fraction: float | None = 1e-4
+    refine: int | None = None
 
     def __post_init__(self) -> None:
         positive("mpp", self.mpp)
@@ -58,6 +65,34 @@ class ThumbnailMask:
             amount(field, getattr(self, field), math.inf)
         for field in ("min_tissue_fraction", "min_hole_fraction"):
             amount(field, getattr(self, field), 1.0)
+        if self.refine is not None and whole("refine", self.refine, 1, 64).bit_count() != 1:
+            raise ConfigError(
+                f"mask.refine={self.refine!r} is invalid; use 1, 2, 4, 8, 16, 32, 64 or null"
+            )
+
+    def for_tiles(self, source: WSIReader, side: float) -> Self:
+        """Return this mask with ``refine`` set for tiles of a shorter side in level-0 pixels.
+
+        A tile is then at least ``tiler.masks.rim.TILE_PIXELS`` mask pixels wide, unless that is
+        finer than level 0 or needs more than ``MAX_PIXELS``. A value that the user chose stays.
+        """
+        if self.refine is not None or not (source.bounds.width and source.bounds.height):
+            return self
+        fitting = copy(self)  # a subclass may have a constructor of its own
+        object.__setattr__(fitting, "refine", refinement(side, self.downsample(source)))
+        return fitting
+
+    def divisions(self, size: Size) -> int:
+        """Return ``refine`` for a thumbnail of ``size``: less if the mask becomes too large."""
+        times = self.refine or 1
+        while times > 1 and size.width * size.height * times**2 > MAX_PIXELS:
+            times //= 2
+        return times
+
+    def downsample(self, source: WSIReader) -> float:
+        """Return the level-0 pixels along a pixel of the thumbnail, before it is rounded."""
+        longer = max(source.bounds.width, source.bounds.height)
+        return max(1.0, longer / self.max_side if source.mpp is None else self.mpp / source.mpp)
 
     def thumbnail_size(self, source: WSIReader) -> Size:
         """Return the size in pixels of the thumbnail of a slide's bounded area.
@@ -68,8 +103,7 @@ class ThumbnailMask:
             If the size has more than ``MAX_PIXELS`` pixels.
         """
         width, height = source.bounds.width, source.bounds.height
-        wish = max(width, height) / self.max_side if source.mpp is None else self.mpp / source.mpp
-        downsample = max(1.0, wish)
+        downsample = self.downsample(source)
         size = Size(max(1, round(width / downsample)), max(1, round(height / downsample)))
         if size.width * size.height > MAX_PIXELS:
             raise LimitError(

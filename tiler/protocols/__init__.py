@@ -13,7 +13,7 @@ from tiler.protocols.exporter import (
     ShowsLeftOut,
     WritesTiles,
 )
-from tiler.protocols.mask_provider import HasCover, MaskProvider, ReadsFiles
+from tiler.protocols.mask_provider import FitsTiles, HasCover, MaskProvider, ReadsFiles
 from tiler.protocols.reader import Mask, NativeTiles, Pixels, ReaderFactory, SlideEntry, WSIReader
 from tiler.protocols.score import MapsPixels, Score, ScoresPixels
 from tiler.protocols.tracker import RunStatus, Tracker
@@ -23,6 +23,7 @@ __all__ = [
     "Exported",
     "Exporter",
     "FailedTile",
+    "FitsTiles",
     "HasCover",
     "LeftOut",
     "LinksFiles",

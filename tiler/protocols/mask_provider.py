@@ -41,6 +41,17 @@ class HasCover(Protocol):
 
 
 @runtime_checkable
+class FitsTiles(Protocol):
+    """A mask provider whose mask depends on the size of the tiles."""
+
+    def for_tiles(self, source: WSIReader, side: float) -> MaskProvider:
+        """Return the provider to use for tiles of a shorter side, in level-0 pixels.
+
+        Its ``repr`` contains all that its mask depends on: the cache uses it.
+        """
+
+
+@runtime_checkable
 class ReadsFiles(Protocol):
     """A mask provider that reads other files than the slide; a change of these is detected."""
 

@@ -31,6 +31,7 @@ SHAPING = (
     "labels",
     "protocols",
     "stages.py",
+    "threads.py",
     "extractor.py",
     "startup.py",
     "threads.py",

@@ -17,7 +17,7 @@ from tiler.checks.error_places import is_tilers, targets_in
 from tiler.cover.slide_mask import SlideMask
 from tiler.geometry import Box
 from tiler.grid import Axes, Cells, Floats
-from tiler.protocols import Mask, WSIReader
+from tiler.protocols import FitsTiles, Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
 from tiler.runner.components import is_ours
@@ -107,7 +107,10 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
 
     shelf = _Shelf(job, _identity(job))
     source, inputs = shelf.identity
-    mask_key = key_of({"slide": vars(source), "inputs": inputs, **_mask_facts(job)})
+    fits = isinstance(extractor.mask_provider, FitsTiles)
+    fitted = repr(extractor.provider_for(slide())) if fits else None
+    facts = {"slide": vars(source), "inputs": inputs, "fitted": fitted}
+    mask_key = key_of({**facts, **_mask_facts(job)})
     mask = shelf.get("mask", mask_key, make_mask, SlideMask.from_arrays)
     grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
     cells = shelf.get("grid", grid_key, make_grid, read_grid)
@@ -177,10 +180,7 @@ def _mask_facts(job: SlideJob) -> dict[str, object]:
         "reader": job.settings.get("reader"),
         "mask": job.settings.get("mask"),
         "slide_id": job.slide_id if _may_go_by_name(job) else None,
-        "code": [
-            job.tiler_code,
-            *(job.code.get(name) for name in ("mask", "static mask", "reader")),
-        ],
+        "code": [job.tiler_code, *map(job.code.get, ("mask", "static mask", "reader"))],
     }
 
 
@@ -200,13 +200,7 @@ def _grid_facts(job: SlideJob) -> dict[str, object]:
 
 
 def mask_of(entry: Arrays) -> Mask:
-    """Return the picture of the mask that an entry of the cache contains.
-
-    Raises
-    ------
-    ValueError
-        If it contains none.
-    """
+    """Return the picture of the mask that an entry contains; ``ValueError`` if there is none."""
     return SlideMask.from_arrays(entry).picture
 
 
@@ -237,9 +231,7 @@ def grid_of(entry: Arrays) -> Grid:
         When it contains none, or one that cannot be.
     """
     try:
-        bounds, columns, rows, ratios = (
-            entry[name] for name in ("bounds", "columns", "rows", "ratios")
-        )
+        bounds, columns, rows, ratios = (entry[name] for name in Grid.__annotations__)
     except KeyError:
         raise ValueError("contains no grid") from None
     kinds = [array.dtype.str[1:] for array in (bounds, columns, rows, ratios)]
