@@ -27,7 +27,9 @@ NEEDED = {
     "slides": {"files": ["slides.paths=nowhere.svs"], "table": ["slides.table={table}"]},
     "mask": {
         "annotation": ["mask.path='drawn/{{slide}}.geojson'"],
+        "combine": ["+mask@mask.all.tissue=otsu"],
         "file": ["mask.path='masks/{{slide}}.png'"],
+        "tissue_in_annotation": ["mask.all.annotation.path=drawn.xml"],
     },
     "label": {"annotation": ["label.path='drawn/{{slide}}.geojson'"]},
 }

@@ -13,6 +13,14 @@ from tiler.grid import Floats, Ints
 Bools = npt.NDArray[np.bool_]
 
 
+MAX_PIXELS = 400_000_000
+"""Maximum pixels of a raster that others refine: 400 MB."""
+
+
+class TooManyPixelsError(ValueError):
+    """Rasters of different sizes refine each other to too many pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class Raster:
     """A bool raster whose columns and rows may differ in size.
@@ -34,9 +42,18 @@ class Raster:
         return Raster(~self.values, self.x_lines, self.y_lines)
 
     def __and__(self, other: Raster) -> Raster:
-        """Return the intersection, on the lines of both."""
+        """Return the intersection, on the lines of both.
+
+        Raises
+        ------
+        TooManyPixelsError
+            If these are too many lines.
+        """
         x = np.union1d(self.x_lines, other.x_lines)
         y = np.union1d(self.y_lines, other.y_lines)
+        if len(x) * len(y) > MAX_PIXELS:
+            size = f"{len(x):,} x {len(y):,} pixels"
+            raise TooManyPixelsError(f"masks of different sizes refine each other to {size}")
         return Raster(self.at(x, y) & other.at(x, y), x, y)
 
     def at(self, x_lines: Floats, y_lines: Floats) -> Bools:

@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiler.masks.all_tissue import AllTissue
     from tiler.masks.annotation import AnnotationMask
+    from tiler.masks.combine import CombineMask
     from tiler.masks.file import FileMask
     from tiler.masks.hsv import HsvMask
     from tiler.masks.otsu import OtsuMask
+    from tiler.masks.pen import PenMask
 
 _HOMES = {
     "AllTissue": "tiler.masks.all_tissue",
     "AnnotationMask": "tiler.masks.annotation",
+    "CombineMask": "tiler.masks.combine",
     "FileMask": "tiler.masks.file",
     "HsvMask": "tiler.masks.hsv",
     "OtsuMask": "tiler.masks.otsu",
+    "PenMask": "tiler.masks.pen",
 }
 
-__all__ = ["AllTissue", "AnnotationMask", "FileMask", "HsvMask", "OtsuMask"]
+__all__ = [
+    "AllTissue",
+    "AnnotationMask",
+    "CombineMask",
+    "FileMask",
+    "HsvMask",
+    "OtsuMask",
+    "PenMask",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,13 +12,15 @@ because it looks like black ink.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from tiler.colour import Colour, to_hsv, within
 from tiler.masks.cleaning import dilate, remove_specks
-from tiler.protocols import Mask, Pixels
+from tiler.masks.thumbnail import ThumbnailMask
+from tiler.protocols import Mask, Pixels, WSIReader
 
 
 class Ink(NamedTuple):
@@ -45,6 +47,25 @@ CORE_SHARE = 0.2
 
 HALO = 7
 """Diameter of the disk by which pen is widened, in thumbnail pixels: ink tints its neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenMask(ThumbnailMask):
+    """Pen on H&E slides, for combinations that leave it out. See ``ThumbnailMask``."""
+
+    thresholds: ClassVar[bool] = False
+
+    def generate(self, source: WSIReader) -> Mask:
+        """Return the pen of a slide: bool (h, w), stretched over its bounded area.
+
+        Raises
+        ------
+        LimitError
+            If the thumbnail has too many pixels.
+        """
+        size = self.thumbnail_size(source)
+        min_area, _ = self.least_areas(source, size)
+        return pen_marks(self.thumbnail(source, size), min_area)
 
 
 def pen_marks(pixels: Pixels, min_area: float) -> Mask:

@@ -1,0 +1,114 @@
+"""Masks of masks: all of some, any of others, none of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
+from pathlib import Path
+
+from tiler.checks.mask_arrays import provided_cover
+from tiler.cover.rasters import TooManyPixelsError
+from tiler.cover.terms import Cover, everything
+from tiler.errors import ConfigError, LimitError
+from tiler.geometry import Extent
+from tiler.protocols import Mask, MaskProvider, ReadsFiles, WSIReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombineMask:
+    """Tissue where all of some masks, any of others, and none of the rest have tissue.
+
+    Masks may be rasters of any size and polygons. None is resampled, so coverage is the exact area
+    of the combination.
+
+    Parameters
+    ----------
+    all
+        Masks by names of your choice: tissue lies in each of them.
+    any
+        Tissue lies in at least one of them; no condition if there are none.
+    none
+        Tissue lies in none of them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no mask, or one has no method ``generate``.
+    """
+
+    all: Mapping[str, MaskProvider] = field(default_factory=dict)
+    any: Mapping[str, MaskProvider] = field(default_factory=dict)
+    none: Mapping[str, MaskProvider] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for group in ("all", "any", "none"):
+            masks = dict(getattr(self, group) or {})
+            object.__setattr__(self, group, masks)
+            for name, mask in masks.items():
+                if not hasattr(mask, "generate"):
+                    place = f"mask.{group}.{name}"
+                    raise ConfigError(
+                        f"{place}={mask!r} is not a mask; choose one as mask@{place}=otsu"
+                    )
+        if not (self.all or self.any or self.none):
+            raise ConfigError(
+                "mask=combine has no masks; add one, such as +mask@mask.all.tissue=otsu"
+            )
+
+    @property
+    def thresholds(self) -> bool:
+        """Whether a mask of the whole slide, or an empty one, needs a warning."""
+        found = (getattr(m, "thresholds", hasattr(m, "threshold")) for m in self._masks())
+        return True in map(bool, found)
+
+    def inputs(self, slide_name: str) -> tuple[Path, ...]:
+        """Return the files that the masks read for a slide."""
+        readers = (mask for mask in self._masks() if isinstance(mask, ReadsFiles))
+        return tuple(path for mask in readers for path in mask.inputs(slide_name))
+
+    def cover(self, source: WSIReader) -> Cover:
+        """Return the area of a slide that the combination covers.
+
+        Raises
+        ------
+        LimitError
+            If masks of different sizes refine each other to too many pixels.
+        SlideError
+            If one of the masks cannot be made.
+        """
+
+        def covers(masks: Mapping[str, MaskProvider]) -> Iterator[Cover]:
+            return (provided_cover(mask, source) for mask in masks.values())
+
+        found = everything(Extent(float(source.bounds.width), float(source.bounds.height)))
+        try:
+            found = reduce(and_, covers(self.all), found)
+            if self.any:
+                found = found & reduce(or_, covers(self.any))
+            for cover in covers(self.none):
+                found = found & ~cover
+        except TooManyPixelsError as error:
+            what = f"mask=combine: {error}; use masks of one mpp"
+            raise LimitError(source.name, what) from None
+        return found
+
+    def generate(self, source: WSIReader) -> Mask:
+        """Return a picture of the cover, bool (h, w)."""
+        return self.cover(source).rendered()
+
+    def why_empty(self, source: WSIReader) -> str:
+        """Return the masks that have no tissue on their own, with their own reasons."""
+        reasons = []
+        for group in ("all", "any"):
+            for name, mask in getattr(self, group).items():
+                if not provided_cover(mask, source).terms:
+                    explain = getattr(mask, "why_empty", None)
+                    why = explain(source) if explain else ""
+                    reasons.append(f"mask.{group}.{name} is empty{why and f' ({why})'}")
+        return "; ".join(reasons) or "the masks have no tissue in common"
+
+    def _masks(self) -> Iterator[MaskProvider]:
+        for group in (self.all, self.any, self.none):
+            yield from group.values()
