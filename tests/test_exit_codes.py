@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_the_worst_code_is_one_of_them_in_any_order(codes: list[ExitCode]) -> No
         assert worst(codes) in stopped
     elif ExitCode.DIFFERENT not in codes:  # only of tiler-compare
         assert worst(codes) == next((code for code in DOCUMENTED if code in codes), 0)
+
+
+def test_the_codes_of_signals_stop_a_sweep() -> None:
+    assert {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)} == {*STOPPED}
 
 
 def test_foreign_exit_codes_are_less_severe() -> None:
