@@ -106,7 +106,7 @@ def parse_once(folder: Path) -> None:
     parsed = {path: load(path) for path in folder.rglob("*.yaml")}
 
     def load_copy(file: object) -> object:
-        known = parsed.get(Path(getattr(file, "name", "")))
+        known = parsed.get(file if isinstance(file, Path) else Path(getattr(file, "name", "")))
         return load(file) if known is None else deepcopy(known)
 
     OmegaConf.load = load_copy
