@@ -17,6 +17,7 @@ from oracle import exact_mean
 from PIL import Image
 
 from tiler import MPP, Level, Magnification
+from tiler.area import area_mean
 from tiler.errors import ConfigError, DepthError, LimitError, OpenError, ReadError, ResolutionError
 from tiler.geometry import Size
 from tiler.readers import (
@@ -26,7 +27,6 @@ from tiler.readers import (
     base,
     open_slide,
 )
-from tiler.readers.area import area_mean
 from tiler.readers.openslide import reader as openslide_reader
 
 NOISE = np.random.default_rng(3).integers(0, 256, (90, 130, 3), dtype=np.uint8)

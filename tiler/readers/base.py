@@ -15,15 +15,14 @@ from typing import Any, Self
 
 import numpy as np
 
+from tiler.area import SNAP, area_mean, snapped
 from tiler.errors import ConfigError
 from tiler.geometry import Box, Size, whole_box, whole_pair
 from tiler.protocols import Pixels
-from tiler.readers.area import area_mean
 from tiler.readers.limits import check_read
 from tiler.readers.sparse import SparseTiles
 from tiler.resolution import Resolution, plan_read
 
-_SNAP = 1e-6  # target pixels; rounding errors must not move an edge by a whole pixel
 _STRIP_BYTES = 64 << 20  # source pixels in memory during a thumbnail
 
 
@@ -208,10 +207,10 @@ class LevelReader(FactsReader):
     ) -> Pixels:
         """Average a fractional box of a level; ``left`` and ``top`` in pixels of that level."""
         scale_y = scale_x if scale_y is None else scale_y
-        left, top = _snapped(left), _snapped(top)
+        left, top = snapped(left), snapped(top)
         x0, y0 = math.floor(left), math.floor(top)
-        x1 = math.ceil(_snapped(left + size.width * scale_x))
-        y1 = math.ceil(_snapped(top + size.height * scale_y))
+        x1 = math.ceil(snapped(left + size.width * scale_x))
+        y1 = math.ceil(snapped(top + size.height * scale_y))
         pixels = self._read_covering(level, Box(x0, y0, max(1, x1 - x0), max(1, y1 - y0)))
         return area_mean(pixels, left - x0, top - y0, scale_x, scale_y, size)
 
@@ -222,7 +221,7 @@ class LevelReader(FactsReader):
         replaces them, because background would be averaged into the slide's edge.
         """
         (width, height), downsample = self._level_facts(level)
-        across, down = (length / downsample - _SNAP for length in self.dimensions)
+        across, down = (length / downsample - SNAP for length in self.dimensions)
         lacks_column = box.x <= width < min(box.x + box.width, across)
         lacks_row = box.y <= height < min(box.y + box.height, down)
         x, y = box.x - (lacks_column and box.x == width), box.y - (lacks_row and box.y == height)
@@ -239,8 +238,3 @@ class LevelReader(FactsReader):
     def _level_facts(self, level: int) -> tuple[Size, float]:
         """Return the size and the downsample of a level that ``_read_level`` reads."""
         return self.level_dimensions[level], self.level_downsamples[level]
-
-
-def _snapped(value: float) -> float:
-    nearest = round(value)
-    return float(nearest) if abs(value - nearest) < _SNAP else value

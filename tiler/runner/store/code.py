@@ -25,6 +25,7 @@ SHAPING = (
     "spec.py",
     "regions.py",
     "grid.py",
+    "area.py",
     "colour.py",
     "cover",
     "annotations",

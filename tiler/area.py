@@ -8,6 +8,7 @@ import numpy.typing as npt
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 
+SNAP = 1e-6  # pixels: rounding errors must not move an edge by a whole pixel
 _ROWS_AT_ONCE = 64  # rows of the result at once: their sums fit into the processor's cache
 
 
@@ -82,3 +83,9 @@ def _weighted(
         np.take(flat, line, axis=0, out=some, mode="clip")
         total += np.multiply(some, share[:, None], out=part)
     return total.reshape(-1, *values.shape[1:])
+
+
+def snapped(value: float) -> float:
+    """Return the nearest whole number if a position differs from it by rounding errors alone."""
+    nearest = round(value)
+    return float(nearest) if abs(value - nearest) < SNAP else value
