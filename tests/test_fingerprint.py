@@ -139,3 +139,21 @@ def a_tiff(order, pages):
         link = len(content)
         content += bytes(4)
     return bytes(content), spots
+
+
+def test_a_settled_file_beside_slides_is_hashed_once_and_a_changed_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "net.onnx", []
+    monkeypatch.setattr(module, "full_hash", lambda p: read.append(p) or p.read_text())
+    path.write_text("first")
+    assert [module.settled_hash(path) for _ in range(2)] == ["first"] * 2
+    assert len(read) == 2, "a file that changed just now is read each time"
+    monkeypatch.setattr(module, "_CLOCK_NS", -1)
+    assert [module.settled_hash(path) for _ in range(3)] == ["first"] * 3
+    assert len(read) == 3
+    path.write_text("other")
+    assert module.settled_hash(path) == "other"
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        module.settled_hash(path)

@@ -47,6 +47,9 @@ _State = tuple[int, ...]
 _known: dict[tuple[tuple[Path, ...], tuple[_State, ...]], Fingerprint] = {}
 """By a slide's files and their states."""
 
+_hashes: dict[Path, tuple[_State, str]] = {}
+"""SHA-256 of files beside slides, with the state that each had."""
+
 
 @dataclass(frozen=True)
 class FileState:
@@ -99,6 +102,20 @@ def _read(path: Path, others: Iterable[Path]) -> tuple[Fingerprint, _State]:
             digest.update(piece)
     found = Fingerprint(facts.st_size, facts.st_mtime_ns, digest.hexdigest())
     return found, _state(facts)
+
+
+def settled_hash(path: Path) -> str:
+    """SHA-256 of a whole file, which is not read again while nothing about it changed.
+
+    All slides of a run may share a file, such as a network of some hundred megabytes.
+    """
+    state = _state(path.stat())
+    if _hashes.get(path, ((), ""))[0] == state:
+        return _hashes[path][1]
+    found = full_hash(path)
+    if os.name != "nt" and time.time_ns() - state[-1] > _CLOCK_NS and _state(path.stat()) == state:
+        _hashes[path] = state, found
+    return found
 
 
 def full_hash(path: Path) -> str:

@@ -15,7 +15,7 @@ from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
 from tiler.runner.store.code import code_version, users_code
-from tiler.runner.store.fingerprint import full_hash
+from tiler.runner.store.fingerprint import settled_hash
 
 STATUSES = ("done", "done_empty", "failed", "interrupted")
 """Statuses of a slide; ``interrupted`` includes slides that are not done yet."""
@@ -150,7 +150,7 @@ def users_codes(
 
 def _hash_or_none(path: Path) -> str:
     try:
-        return full_hash(path)
+        return settled_hash(path)
     except OSError:
         return ""
 
