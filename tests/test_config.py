@@ -29,6 +29,7 @@ NEEDED = {
         "annotation": ["mask.path='drawn/{{slide}}.geojson'"],
         "combine": ["+mask@mask.all.tissue=otsu"],
         "file": ["mask.path='masks/{{slide}}.png'"],
+        "onnx": ["mask.path=net.onnx", "mask.mpp=1"],
         "tissue_in_annotation": ["mask.all.annotation.path=drawn.xml"],
     },
     "label": {"annotation": ["label.path='drawn/{{slide}}.geojson'"]},

@@ -102,6 +102,8 @@ def test_heavy_libraries_are_imported_only_by_their_modules():
         room, roots = room_of(path), roots_of(path)
         if room != "readers":
             assert "openslide" not in roots, path
+        if room != "masks":
+            assert "onnxruntime" not in roots, path
         if room not in ("masks", "scores", "area", "colour"):
             assert "cv2" not in roots, path
         if room not in ("cli", "config"):
@@ -202,7 +204,8 @@ def test_the_package_imports_nothing_when_it_is_imported():
     assert modules <= {"__future__", "importlib", "typing"}
 
 
-HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs", "mlflow", "sqlalchemy")
+HEAVY = ("numpy", "cv2", "PIL", "openslide", "tifffile", "imagecodecs", "mlflow", "onnxruntime",
+         "sqlalchemy")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tiler.masks.combine import CombineMask
     from tiler.masks.file import FileMask
     from tiler.masks.hsv import HsvMask
+    from tiler.masks.onnx.mask import OnnxMask
     from tiler.masks.otsu import OtsuMask
     from tiler.masks.pen import PenMask
 
@@ -23,6 +24,7 @@ _HOMES = {
     "CombineMask": "tiler.masks.combine",
     "FileMask": "tiler.masks.file",
     "HsvMask": "tiler.masks.hsv",
+    "OnnxMask": "tiler.masks.onnx.mask",
     "OtsuMask": "tiler.masks.otsu",
     "PenMask": "tiler.masks.pen",
 }
@@ -33,6 +35,7 @@ __all__ = [
     "CombineMask",
     "FileMask",
     "HsvMask",
+    "OnnxMask",
     "OtsuMask",
     "PenMask",
 ]

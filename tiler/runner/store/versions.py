@@ -20,6 +20,7 @@ _PACKAGES = (
     "imagecodecs",
     "simplejpeg",
     "isal",
+    "onnxruntime",
     "hydra-core",
 )
 

@@ -1,0 +1,1 @@
+"""A segmentation network as a mask; needs the extra ``tiler[onnx]``."""
