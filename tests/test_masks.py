@@ -19,6 +19,7 @@ from PIL import Image
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec, open_slide
+from tiler.area import area_mean
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
@@ -27,7 +28,6 @@ from tiler.masks.file import same_shape
 from tiler.masks.glass import glass_colour, without_tint
 from tiler.masks.pen import pen_marks
 from tiler.readers import ImageReader, OpenSlideReader
-from tiler.readers.area import area_mean
 
 GLASS, EOSIN, HAEMATOXYLIN = (241, 240, 242), (215, 130, 175), (110, 80, 150)
 ROOT = Path(__file__).parent.parent
