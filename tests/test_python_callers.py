@@ -14,7 +14,7 @@ from conftest import ArrayReader
 from PIL import Image
 
 from tiler import MPP, Level, Magnification, RegionSpec, TileExtractor, TileSpec, open_slide
-from tiler.errors import ConfigError, MaskError, ResolutionError, SlideError
+from tiler.errors import ArgumentError, ConfigError, MaskError, ResolutionError, SlideError
 from tiler.masks import OtsuMask
 from tiler.readers import ImageReader, OpenSlideReader, TiffReader
 from tiler.readers.deferred import DeferredReader, known_of
@@ -342,3 +342,18 @@ def test_unpickling_a_reader_without_its_file_is_an_open_error(tmp_path: Path) -
     (tmp_path / "picture.png").unlink()
     with pytest.raises(SlideError, match="E_OPEN slide=picture"):
         pickle.loads(packed)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"x.svs", ["x.svs"]])
+@pytest.mark.parametrize("opener", [open_slide, ImageReader, OpenSlideReader, TiffReader])
+def test_a_path_of_another_type_is_refused_by_all_readers(opener, wrong: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^path=.* is not a path; pass a str or a Path$"):
+        opener(wrong)
+
+
+@pytest.mark.parametrize("method", ["to_csv", "to_json", "save"])
+def test_a_folder_of_another_type_is_refused(method: str) -> None:
+    extractor = TileExtractor(TileSpec(8, resolution=Level(0)))
+    extractor.fit_extract(ArrayReader(np.zeros((16, 24, 3), np.uint8)))
+    with pytest.raises(ArgumentError, match=r"^output_dir=None \(NoneType\) is not a path; pass"):
+        getattr(extractor, method)(None)

@@ -130,6 +130,19 @@ def check_inside(source: WSIReader, regions: Sequence[RegionSpec]) -> None:
             )
 
 
+def as_path(value: object, argument: str) -> Path:
+    """Return an argument as a path.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither text nor a path.
+    """
+    if not isinstance(value, str | Path):
+        raise ArgumentError(f"{argument}={_shown(value)} is not a path; pass a str or a Path")
+    return Path(value)
+
+
 def _shown(value: object) -> str:
     """Return a short description of a value."""
     text = " ".join(repr(value).split())

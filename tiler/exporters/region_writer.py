@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiler.checks.arguments import check_inside, placed_regions
+from tiler.checks.arguments import as_path, check_inside, placed_regions
 from tiler.protocols import WSIReader
 from tiler.regions import RegionSpec
 
@@ -37,7 +37,7 @@ class RegionWriter:
         from tiler.exporters.tables import write_csv
 
         chosen = self._chosen(regions)
-        return write_csv(Path(output_dir), self.slide_name_, chosen).resolve()
+        return write_csv(as_path(output_dir, "output_dir"), self.slide_name_, chosen).resolve()
 
     def to_json(
         self,
@@ -64,7 +64,9 @@ class RegionWriter:
         from tiler.exporters.tables import write_json
 
         chosen = self._chosen(regions)
-        return write_json(Path(output_dir), self.slide_name_, chosen, indent).resolve()
+        return write_json(
+            as_path(output_dir, "output_dir"), self.slide_name_, chosen, indent
+        ).resolve()
 
     def save(
         self,
@@ -103,7 +105,7 @@ class RegionWriter:
 
         slide, chosen = self._fitted(), self._chosen(regions)
         check_inside(slide, chosen)
-        return save_tiles(slide, chosen, Path(output_dir), max_workers, extension)
+        return save_tiles(slide, chosen, as_path(output_dir, "output_dir"), max_workers, extension)
 
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from tiler.checks.arguments import as_path
 from tiler.protocols import WSIReader
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 
@@ -65,7 +66,7 @@ def open_slide(
     from tiler.readers.tiff.reader import TiffReader
     from tiler.readers.tiff_directories import MAGIC
 
-    path = Path(path)
+    path = as_path(path, "path")
     look(path, name or path.stem)
     with path.open("rb") as file:
         head = file.read(8)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from tiler.checks.arguments import as_path
 from tiler.checks.pictures import check_damage, opened, upright
 from tiler.errors import DepthError, Fix, LimitError, OpenError
 from tiler.geometry import Box, Size
@@ -63,7 +64,7 @@ class ImageReader(LevelReader):
         allow_upsampling: bool = False,
         max_pixels: int = 100_000_000,
     ) -> None:
-        path = Path(path)
+        path = as_path(path, "path")
         self._pixels = _load(path, name or path.stem, max_pixels)
         height, width, _ = self._pixels.shape
         missing = "plain images state no scale of a scan"

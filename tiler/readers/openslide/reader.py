@@ -11,6 +11,7 @@ import numpy as np
 import openslide
 from PIL.Image import Image
 
+from tiler.checks.arguments import as_path
 from tiler.errors import ConfigError, LimitError, OpenError, ReadError
 from tiler.geometry import Size
 from tiler.protocols import Pixels
@@ -73,7 +74,7 @@ class OpenSlideReader(LevelReader):
         series: int | None = None,
     ) -> None:
         check_series(series)
-        path = Path(path)
+        path = as_path(path, "path")
         look(path, name or path.stem)
         pages = tiff_pages(path)
         check_claims(path, name or path.stem, pages or ())

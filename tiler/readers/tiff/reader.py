@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tiler.checks.arguments import as_path
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.geometry import Size, is_number
 from tiler.protocols import Pixels
@@ -93,7 +94,7 @@ class TiffReader(LevelReader):
         check_series(series)
         if not is_number(cache_bytes) or cache_bytes < 0:
             raise ConfigError(f"reader.cache_bytes={cache_bytes!r} is invalid; use a number >= 0")
-        path = Path(path)
+        path = as_path(path, "path")
         slide = path.stem if name is None else name
         look(path, slide)
         facts, levels = survey(Request(path, slide, mpp, magnification, series))
