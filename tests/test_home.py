@@ -166,3 +166,16 @@ def test_a_sweep_of_paths_with_tilde_needs_no_quotes() -> None:
 def test_other_overrides_stay_unchanged() -> None:
     words = ["~mask", "~exporter.csv=1", "a=b~c", "-m", "--config-dir=x", "--rerun", "x~"]
     assert quoted_homes(words) == words
+
+
+@pytest.mark.parametrize("key", ["out", "cache", "tracker.path"])
+def test_a_home_of_an_unknown_user_is_refused_where_tiler_writes(key: str, tmp_path: Path) -> None:
+    picture(tmp_path)
+    tracker = ["tracker=jsonl"] if key == "tracker.path" else []
+    words = ["slides=files", "slides.paths=pic.png", *SETTINGS, *tracker]
+    out = [] if key == "out" else ["out=run"]
+    done = tiler(*words, *out, f"{key}=~no_such_user/x.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{key}=~no_such_user/x.jsonl: there is no user 'no_such_user'" in done.stderr
+    assert f"write {key}=./~no_such_user/x.jsonl" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pic.png"]

@@ -78,6 +78,12 @@ def expanded(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  a Path would take ./~ for a home folder
 
 
+def unknown_user(path: str) -> str:
+    """Return the user that a path such as ``~user/x`` names, if there is none; else ""."""
+    name = path.partition("/")[0]
+    return name[1:] if name[:1] == "~" and expanded(name) == name else ""
+
+
 def inside(folder: Path, name: str) -> Path:
     """Return the path of ``name`` in ``folder``.
 

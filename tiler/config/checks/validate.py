@@ -13,7 +13,7 @@ from typing import Any
 from tiler.checks.hints import fits, spelled
 from tiler.config.checks.targets import ANY, names_target, nodes, parameters, required, target_of
 from tiler.errors import ConfigError
-from tiler.storage.destinations import expanded
+from tiler.storage.destinations import expanded, unknown_user
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 _GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
@@ -157,7 +157,25 @@ def check_out(plain: Mapping[str, Any]) -> None:
     """
     if not plain["out"]:
         raise ConfigError("out is empty: name a folder for the run (. is this one)")
+    check_home("cache", plain.get("cache"))
+    for name, value in plain["tracker"].items():
+        check_home(f"tracker.{name}", value)
     check_table(plain["slides"].get("table"), Path(expanded(plain["out"])))
+
+
+def check_home(key: str, value: object) -> None:
+    """Refuse the home folder of a user that does not exist, where tiler would write.
+
+    Raises
+    ------
+    ConfigError
+        If the value is such a path.
+    """
+    if isinstance(value, str) and (user := unknown_user(value)):
+        raise ConfigError(
+            f"{key}={value}: there is no user {user!r} with a home folder; write"
+            f" {key}=./{value} for a folder of that name"
+        )
 
 
 def check_table(table: str | None, folder: Path) -> None:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tiler.config.checks.validate import check_folder
+from tiler.config.checks.validate import check_folder, check_home
 from tiler.config.sweeps.multirun import swept_by
 from tiler.errors import ConfigError
 
@@ -84,6 +84,7 @@ def check_hydras_files(config: DictConfig, *, of_sweep: bool) -> None:
 
     hydras = config.hydra
     with suppress(OmegaConfBaseException):  # only a job can resolve some values
+        check_home("out", config.out)
         if not of_sweep:
             check_folder(config.out, hydras, of_sweep=False)
         if hydras.output_subdir is None:
