@@ -382,8 +382,13 @@ def test_a_bad_table_names_its_lines(tmp_path: Path, text: str, words: list[str]
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.csv"):
+    with pytest.raises(ConfigError, match=r"nowhere\.csv: there is no such file; check the path$"):
         read_table(str(tmp_path / "nowhere.csv"))
+    with pytest.raises(ConfigError, match=r": this is a folder; give a CSV file, or use slides=f"):
+        read_table(str(tmp_path))
+    (tmp_path / "latin.csv").write_bytes(b"path\n\xe9.svs\n")
+    with pytest.raises(ConfigError, match=r"latin\.csv: byte 5 is not UTF-8; save it as CSV in "):
+        read_table(str(tmp_path / "latin.csv"))
 
 
 def ids(*paths: str) -> list[str]:

@@ -45,8 +45,12 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     source = Path(expanded(table))
     try:
         text = source.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"slides.table={table}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"slides.table={table}: byte {error.start} is not UTF-8; save it as CSV in UTF-8"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"slides.table={table}: {_unreadable(error)}") from error
     rows = _numbered_rows(text, table)
     columns = [name.strip() for name in rows[0][1]] if rows else []
     if "path" not in columns:
@@ -130,3 +134,14 @@ def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEn
         base=base,
         columns={name: cell for name, cell in cells.items() if name.startswith("_")},
     )
+
+
+def _unreadable(error: OSError) -> str:
+    """Return the reason why a table cannot be read, and the fix."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file; check the path"
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder; give a CSV file, or use slides=files for the slides in it"
+    if isinstance(error, PermissionError):
+        return "permission denied; make the file readable"
+    return f"cannot be read ({error.strerror}); check the path"
