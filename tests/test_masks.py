@@ -964,3 +964,18 @@ def test_refine_can_be_set_and_is_less_where_the_mask_would_be_too_large(monkeyp
     assert off.shape == (34, 47)
     monkeypatch.setattr("tiler.masks.thumbnail.MAX_PIXELS", 34 * 47 * 17)
     assert TileExtractor(tile, mask_provider=OtsuMask()).make_mask(source).shape == (34 * 4, 47 * 4)
+
+
+def test_the_warning_of_a_slide_without_tissue_names_the_setting_that_removed_it(
+    tmp_path: Path,
+) -> None:
+    blue = tinted(64, 96, (241, 240, 242), 2)
+    blue[20:50, 20:70] = (40, 60, 170)
+    Image.fromarray(blue).save(tmp_path / "pic.png")
+    words = ["mask=otsu", "mask.remove_pen=true", "mask.mpp=1", "out=run"]
+    done = tiler(*COMMON[:5], *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
+    assert len(warnings) == 1
+    assert "found no tissue, mask_fraction=0; mask.remove_pen=true removed all" in warnings[0]
+    assert "choose another mask" not in done.stderr

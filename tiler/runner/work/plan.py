@@ -100,10 +100,10 @@ def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:
     if not fraction and not plan.row.candidates:
         return ""  # the slide is smaller than a tile, which its reason says
     found = "covers the whole slide" if fraction else "found no tissue"
-    return (
-        f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; look at"
-        " exporter=overview, and choose another mask where that is wrong"
-    )
+    look = "look at exporter=overview, and choose another mask where that is wrong"
+    # The mask's own explanation, such as the setting that removed all tissue, ends the reason.
+    why = plan.row.reason.partition(" candidates): ")[2] or look
+    return f"the mask ({type(provider).__name__}) {found}, mask_fraction={fraction:g}; {why}"
 
 
 def _blank_native_tiles(
