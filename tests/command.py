@@ -49,6 +49,7 @@ def tiler(
     timeout: float = 120,
     module: str = "tiler",
     tracer: Sequence[str] = (),
+    umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``tiler`` in a process that is forked after all imports, and wait: see ``forks.py``.
 
@@ -58,16 +59,25 @@ def tiler(
         The module to run.
     tracer
         A command that watches the process, such as strace.
+    umask
+        Of the process; as in ``subprocess.run``.
     """
     if not hasattr(os, "fork"):
-        return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module)
+        return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module, umask=umask)
     if _forks(os.getpid()).poll() is not None:
         _forks.cache_clear()
     server = _forks(os.getpid())
     with TemporaryDirectory() as folder:
         output = Path(folder) / "printed"
-        request = {"module": module, "words": words, "cwd": str(cwd), "tracer": tracer,
-                   "env": {**os.environ, **(env or {})}, "output": str(output)}  # fmt: skip
+        request = {
+            "module": module,
+            "words": words,
+            "cwd": str(cwd),
+            "tracer": tracer,
+            "umask": umask,
+            "env": {**os.environ, **(env or {})},
+            "output": str(output),
+        }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         if not select.select([server.stdout], [], [], timeout)[0]:

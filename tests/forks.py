@@ -114,7 +114,9 @@ def parse_once(folder: Path) -> None:
     OmegaConf.load = load_copy
 
 
-def become(module: str, words: list[str], cwd: str, env: dict[str, str], output: str) -> None:
+def become(
+    module: str, words: list[str], cwd: str, env: dict[str, str], output: str, umask: int
+) -> None:
     """Run ``python -m module words``, which prints into the files output.out and output.err."""
     os.environ.clear()
     os.environ.update(env)
@@ -126,6 +128,8 @@ def become(module: str, words: list[str], cwd: str, env: dict[str, str], output:
     )
     for stream, (path, mode) in enumerate(files):
         os.dup2(os.open(path, mode | os.O_CREAT), stream)
+    if umask >= 0:
+        os.umask(umask)
     added = env.get("PYTHONPATH")
     sys.path[:1] = [cwd, *(added.split(os.pathsep) if added else [])]
     sys.argv[1:] = words

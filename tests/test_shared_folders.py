@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from command import fresh_tiler
+from command import tiler
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec
@@ -52,7 +52,7 @@ def test_files_of_a_run_have_the_mode_of_the_umask(
     common = [word.replace("pic.png", "../pic.png") for word in COMMON]
     if "slides=demo" in words:
         common = ["tile.size=16"]
-    done = fresh_tiler(*words, *common, "out=out/below", cwd=tmp_path / "run", umask=umask)
+    done = tiler(*words, *common, "out=out/below", cwd=tmp_path / "run", umask=umask)
     assert done.returncode == 0, done.stderr
     paths = list((tmp_path / "run").rglob("*"))
     assert len(paths) > 3
