@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from command import read_csv, tiler
 from conftest import ArrayReader
@@ -21,7 +22,7 @@ from PIL import Image
 from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.errors import ConfigError, LimitError, MaskError, ResolutionError
 from tiler.geometry import Box, Point, Size
-from tiler.masks import OnnxMask
+from tiler.masks import CombineMask, HsvMask, OnnxMask
 from tiler.masks.onnx import mask as onnx_mask
 from tiler.masks.onnx.stitching import blended, placed
 from tiler.masks.onnx.view import view_at
@@ -425,6 +426,37 @@ def test_a_mask_pickles_and_opens_its_network_in_each_process(tmp_path: Path) ->
     assert not mask.generate(slide).all()
     per_pixel(tmp_path / "n.onnx", PLAIN, np.array([1.0]))  # a changed file is opened again
     assert mask.generate(slide).all()
+
+
+def test_a_process_opens_a_network_once_for_all_slides(tmp_path: Path, monkeypatch) -> None:
+    opened, session = [], onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *a, **k: opened.append(a[0]) or session(*a, **k)
+    )
+    masks = [
+        OnnxMask(per_pixel(tmp_path / f"{name}.onnx", PLAIN), 1.0, 64, threshold=0.31)
+        for name in ("a", "b")
+    ]
+    slides = [ArrayReader(noise(40, 50, seed), mpp=1.0, name=f"s{seed}") for seed in range(3)]
+    for slide in slides:
+        for mask in masks:
+            mask.generate(slide)
+    assert opened == [mask.path for mask in masks]
+
+
+def test_a_network_is_one_of_several_masks(tmp_path: Path) -> None:
+    slide = ArrayReader(noise(120, 150), mpp=0.5)
+    network = OnnxMask(per_pixel(tmp_path / "n.onnx", PLAIN), 1.0, 32, threshold=0.31)
+    hue = HsvMask(mpp=3.0, saturation=(90, 255), min_tissue_mm2=None, min_hole_mm2=None)
+    both = CombineMask(all={"network": network}, none={"hue": hue})
+    assert both.inputs("s") == (tmp_path / "n.onnx",)
+    spec = TileSpec((13, 11), resolution=Level(0))
+    ratios = {}
+    for name, mask in (("both", both), ("network", network)):
+        found = TileExtractor(spec, mask_provider=mask, mask_threshold=0).extract(slide)
+        ratios[name] = np.array([region.ratio for region in found])
+    assert (ratios["both"] <= ratios["network"] + 1e-9).all()
+    assert 0 < ratios["both"].sum() < ratios["network"].sum()
 
 
 SLIDES = ["slides=files", "slides.paths=[a.png,b.png]", "reader=image", "reader.mpp=0.5",

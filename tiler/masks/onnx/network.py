@@ -156,7 +156,14 @@ def opened(path: str, providers: tuple[str, ...], slide: str) -> Network:
         raise MaskError(
             slide, f"the network {path} is unreadable: {error.strerror}; check mask.path"
         ) from error
-    return _opened(path, states, providers, slide)
+    try:
+        return _opened(path, states, providers)
+    except _CannotOpenError as error:
+        raise MaskError(slide, str(error)) from error.__cause__
+
+
+class _CannotOpenError(Exception):
+    """The reason why a network cannot be opened, on any slide."""
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -164,18 +171,15 @@ def _state(path: Path) -> tuple[int, ...]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-@lru_cache(maxsize=1)
-def _opened(
-    path: str, states: tuple[tuple[int, ...], ...], providers: tuple[str, ...], slide: str
-) -> Network:
+@lru_cache(maxsize=4)  # networks of a combination
+def _opened(path: str, states: tuple[tuple[int, ...], ...], providers: tuple[str, ...]) -> Network:
     import onnxruntime
 
     known = [p for p in onnxruntime.get_available_providers() if p != "AzureExecutionProvider"]
     if unknown := [name for name in providers if name not in known]:
-        raise MaskError(
-            slide,
+        raise _CannotOpenError(
             f"mask.providers: this onnxruntime has no {', '.join(unknown)}; use some of"
-            f" {', '.join(known)}, or install the onnxruntime for your device",
+            f" {', '.join(known)}, or install the onnxruntime for your device"
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, so their log lines would repeat them
@@ -185,20 +189,19 @@ def _opened(
     try:
         session = onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # onnxruntime's errors have no other common base
-        raise MaskError(
-            slide,
+        raise _CannotOpenError(
             f"onnxruntime {onnxruntime.__version__} cannot open the network {path}"
-            f" ({first_words(error)}); export it again as ONNX",
+            f" ({first_words(error)}); export it again as ONNX"
         ) from error
     if session.get_providers()[0] != providers[0]:
-        raise MaskError(
-            slide, f"{providers[0]} cannot start here; install its driver, or change mask.providers"
+        raise _CannotOpenError(
+            f"{providers[0]} cannot start here; install its driver, or change mask.providers"
         )
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(one.name for one in inputs)
-        raise MaskError(
-            slide, f"the network {path} has {len(inputs)} inputs ({names}); export it with one"
+        raise _CannotOpenError(
+            f"the network {path} has {len(inputs)} inputs ({names}); export it with one"
         )
     (only,) = inputs
     return Network(path, session, only.name, only.type, tuple(only.shape))
