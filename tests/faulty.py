@@ -112,11 +112,11 @@ def deadly_slides(paths: str, strict: bool = False) -> list[SlideEntry]:
 
 
 def preempted_slides(paths: str | list[str], strict: bool = False) -> list[SlideEntry]:
-    """Sends the signal of submitit to the process that first looks for slides."""
+    """Sends a signal to the process that first looks for slides."""
     mark = Path(os.environ["PREEMPTED"])
     if not mark.exists():
         mark.touch()
-        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.Signals[os.environ["PREEMPTED_BY"]])
     return find_slides(paths, strict)
 
 

@@ -123,20 +123,26 @@ def test_a_job_that_its_launcher_queues_again_resumes(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
-def test_a_job_that_is_preempted_while_it_starts_is_queued_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "status"), [("SIGUSR2", 0, "done"), ("SIGTERM", 143, "interrupted")]
+)
+def test_a_job_that_is_preempted_while_it_starts_is_queued_again(
+    tmp_path: Path, number: str, code: int, status: str
+) -> None:
+    """Submitit queues a job again after its signal; it ignores SIGTERM."""
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}",
-           "PREEMPTED": str(tmp_path / "preempted")}  # fmt: skip
+           "PREEMPTED": str(tmp_path / "preempted"), "PREEMPTED_BY": number}  # fmt: skip
     result = fresh_tiler(
         "-m", *COMMON, "slides._target_=faulty.preempted_slides", "hydra/launcher=submitit_local",
         "out=sweep", cwd=tmp_path, env=env,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == code, result.stderr
     log = logged(tmp_path / "sweep/.submitit")
     assert "interrupted; 0 done, 1 pending" in log
     assert "sys.exit" not in log
     assert "Traceback" not in log
-    assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
+    assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {status}
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")

@@ -19,8 +19,8 @@ log = logging.getLogger("tiler")
 _LAUNCHERS = getattr(signal, "SIGUSR2", None)
 """Submitit's signal to a job that is nearly out of time, or is preempted."""
 
-_passing: list[int] = []
-"""Signals of the launcher that came; ``pass_on`` gives them to the launcher."""
+_noted: list[int] = []
+"""Deferred signals, and those of the launcher; ``pass_on`` gives the latter to the launcher."""
 
 
 class Interrupted(BaseException):
@@ -63,13 +63,13 @@ def interruptible() -> Iterator[None]:
         for name in before:
             signal.signal(name, second)
         if number == _LAUNCHERS:
-            _passing.append(number)
+            _noted.append(number)
         raise Interrupted(ExitCode.TERMINATED if number == _LAUNCHERS else 128 + number)
 
     def second(number: int, frame: FrameType | None) -> None:
         if number == _LAUNCHERS:
-            _passing.append(number)
-        elif not (_passing and number == signal.SIGTERM):  # Slurm sends both, in either order
+            _noted.append(number)
+        elif _LAUNCHERS not in _noted or number != signal.SIGTERM:  # Slurm sends both
             os._exit(128 + number)
 
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
@@ -81,7 +81,7 @@ def interruptible() -> Iterator[None]:
     for name in before:
         signal.signal(name, first)
     try:
-        if _passing:
+        if _noted:
             raise Interrupted(ExitCode.TERMINATED)
         yield
     finally:
@@ -91,9 +91,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def launcher_deferred() -> Iterator[None]:
-    """Defer the launcher's signal until a run can end in order, or has ended.
+    """Defer the launcher's signal and SIGTERM until a run can end in order, or has ended.
 
     The launcher's handler raises an exception, which other code may take for an error of its own.
+    Submitit ignores SIGTERM: a job that is cancelled as it starts would run until it is killed.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not _LAUNCHERS or not in_main or not callable(handler := signal.getsignal(_LAUNCHERS)):
@@ -101,14 +102,17 @@ def launcher_deferred() -> Iterator[None]:
         return
 
     def defer(number: int, frame: FrameType | None) -> None:
-        _passing.append(number)
+        _noted.append(number)
 
-    _passing.clear()
-    signal.signal(_LAUNCHERS, defer)
+    _noted.clear()
+    before = {_LAUNCHERS: handler, signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, defer)
     try:
         yield
     finally:
-        signal.signal(_LAUNCHERS, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def pass_on() -> bool:
@@ -128,13 +132,13 @@ def pass_on() -> bool:
         If the job is queued again. Slurm then ends all processes of the job, sometimes also the
         handler's ``scontrol requeue`` before it has reported its success.
     """
-    if not _passing:
+    launchers = [number for number in _noted if number == _LAUNCHERS]
+    _noted.clear()
+    if not launchers:
         return False
-    number = _passing.pop()
-    _passing.clear()
     with suppress(Exception):
         try:
-            signal.raise_signal(number)
+            signal.raise_signal(launchers[0])
         except subprocess.CalledProcessError as error:
             if error.returncode < 0:
                 sys.exit(ExitCode.TERMINATED)
