@@ -339,3 +339,33 @@ def test_formats_that_are_not_known_to_report_damage_are_refused(tmp_path):
     for kind in ("TGA", "PPM", "ICNS"):
         with pytest.raises(OpenError, match="not an image that"):
             ImageReader(saved(tmp_path / "a", kind))
+
+
+@pytest.mark.parametrize("entry", [1, 256, 257], ids=["8 bits", "16 bits, cut", "16 bits"])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_palette_of_8_or_16_bits_has_its_colours(entry: int, turn: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(entry)
+    colours = generator.integers(1, 256, (256, 3))
+    places = generator.integers(0, 256, (30, 50)).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "palette.tiff",
+        places,
+        photometric="palette",
+        colormap=(colours.T * entry).astype(np.uint16),
+        extratags=[(ORIENTATION, 3, 1, turn, True)],
+    )
+    expected = TURNED[turn](places)
+    with ImageReader(tmp_path / "palette.tiff") as slide:
+        size = expected.shape[::-1]
+        assert np.array_equal(slide.read_region((0, 0), size, Level(0)), colours[expected])
+
+
+def test_a_mask_with_a_palette_of_8_bits_has_tissue(tmp_path: Path) -> None:
+    table = np.zeros((3, 256), np.uint16)
+    table[:, 1] = 255
+    tissue = np.zeros((30, 50), np.uint8)
+    tissue[4:20, 7:31] = 1
+    tifffile.imwrite(tmp_path / "mask.tiff", tissue, photometric="palette", colormap=table)
+    mask = FileMask(str(tmp_path / "mask.tiff"))
+    source = ArrayReader(np.zeros((60, 100, 3), np.uint8))
+    assert np.array_equal(mask.generate(source), tissue > 0)

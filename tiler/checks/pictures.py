@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+_COLOR_MAP = 320  # tag of TIFF 6.0
+
+
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image]:
     """Open an image file with Pillow.
@@ -61,7 +64,28 @@ def check_jpeg(stream: bytes | mmap.mmap) -> None:
 
 
 def upright(image: Image) -> Image:
-    """Return a copy of an image with its Exif orientation applied."""
+    """Return a copy of an image with its Exif orientation applied, and its palette in 8 bits."""
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(image)
+    turned = ImageOps.exif_transpose(image)
+    colours = _eight_bit_colours(image)
+    if colours:
+        turned.putpalette(colours)
+    return turned
+
+
+def _eight_bit_colours(image: Image) -> bytes:
+    """Return the palette of a TIFF whose entries have 8 bits instead of 16; else nothing.
+
+    Pillow takes the upper 8 bits of each entry, which are 0 then: the image would be black. libtiff
+    also takes a colour map without entries from 256 for one of 8 bits.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if image.mode != "P" or not isinstance(image, TiffImageFile):
+        return b""
+    entries = image.tag_v2.get(_COLOR_MAP, ())
+    if not entries or max(entries) > 255:
+        return b""
+    count = len(entries) // 3  # all reds, then all greens, then all blues
+    return bytes(entries[channel * count + i] for i in range(count) for channel in range(3))
