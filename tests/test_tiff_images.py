@@ -135,6 +135,36 @@ def test_a_scan_behind_a_picture_in_strips_is_the_slide(tmp_path):
         open_slide(path, series=0)
 
 
+NARROW, THUMBNAIL = picture(63, 329, 200), picture(149, 154, 10)
+
+
+@pytest.mark.parametrize("reader", [open_slide, TiffReader, OpenSlideReader])
+@pytest.mark.parametrize("order", [(NARROW, THUMBNAIL), (THUMBNAIL, NARROW)])
+def test_two_images_that_are_each_larger_along_one_side_are_refused(tmp_path, reader, order):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for image in order:
+            tiff.write(image, metadata=None, **TILE)
+    with pytest.raises(OpenError, match="which image is the slide is unclear") as caught:
+        reader(tmp_path / "a.tif")
+    for text in ("63x329", "149x154", "series"):
+        assert text in str(caught.value)
+    number = next(n for n, image in enumerate(order) if image is NARROW)
+    if reader is not OpenSlideReader or number == 0:
+        with reader(tmp_path / "a.tif", series=number) as slide:
+            assert slide.dimensions == (63, 329)
+
+
+@pytest.mark.parametrize("tiled_first", [True, False])
+def test_of_two_such_images_the_only_tiled_one_is_the_slide(tmp_path, tiled_first):
+    images = [(NARROW, TILE), (THUMBNAIL, {"photometric": "rgb"})]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for image, options in images if tiled_first else images[::-1]:
+            tiff.write(image, metadata=None, **options)
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert slide.dimensions == (63, 329)
+        assert np.array_equal(slide.read_region((3, 5), (40, 30), Level(0)), NARROW[5:35, 3:43])
+
+
 def test_a_larger_image_that_cannot_be_read_is_named(tmp_path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:

@@ -37,6 +37,8 @@ class TiffImage:
         The size of its level 0 with the padding of its last native tiles.
     ome
         Its facts in OME-XML.
+    tiled
+        Whether level 0 is stored in native tiles.
     """
 
     number: int
@@ -44,6 +46,7 @@ class TiffImage:
     size: Size
     stored: Size
     ome: OmeImage | None = None
+    tiled: bool = False
 
     def __str__(self) -> str:
         return f"image {self.number} of {_text(self.size)}"
@@ -70,18 +73,13 @@ def images_in(pages: Sequence[Tags]) -> list[TiffImage]:
 
 
 def _image(number: int, page: int, tags: Tags) -> TiffImage:
-    return TiffImage(number, page, page_size(tags), stored_size(tags))
+    return TiffImage(number, page, page_size(tags), stored_size(tags), tiled=is_tiled(tags))
 
 
 def hidden_channels(image: TiffImage, tags: Tags) -> str | None:
     """Explain why the channels of an image cannot be shown; None if its page contains all.
 
-    Parameters
-    ----------
-    image
-        An image from ``images_in``.
-    tags
-        The tags of its page.
+    ``tags`` are those of its page.
     """
     if image.ome is None or image.ome.channels <= number_of(tags, _SAMPLES):
         return None
@@ -101,7 +99,7 @@ def first_image(pages: Sequence[Tags], slide: str) -> TiffImage:
         If a later page is larger: then the first page is not the slide.
     """
     images = [_image(number, number, tags) for number, tags in enumerate(pages)]
-    largest = choose_image(images, None, slide)
+    largest = max(_not_within_first(images), key=_area)
     if largest.number:
         raise OpenError(
             slide,
@@ -175,6 +173,35 @@ def _not_first(slide: str, wanted: TiffImage, first: TiffImage) -> OpenError:
     )
 
 
+def _area(image: TiffImage) -> int:
+    return image.size.width * image.size.height
+
+
+def _not_within_first(images: Sequence[TiffImage]) -> list[TiffImage]:
+    first, *others = images
+    return [first, *(image for image in others if not _fits_into(image.size, first.stored))]
+
+
+def _largest(images: Sequence[TiffImage], slide: str) -> TiffImage:
+    """Return the largest image; the tiled one if others are larger along one side.
+
+    A thumbnail may have more pixels than a narrow slide.
+    """
+    largest = max(images, key=_area)
+    rivals = [i for i in images if i.ome is None and not _fits_into(i.size, largest.stored)]
+    if not rivals:
+        return largest
+    tiled = [image for image in (largest, *rivals) if image.tiled]
+    if len(tiled) == 1:
+        return tiled[0]
+    raise OpenError(
+        slide,
+        f"which image is the slide is unclear: the file has {listed([largest, *rivals])}, each"
+        " larger along one side",
+        fix=Fix("set reader.series to the number of the slide", "use open_slide(path, series=…)"),
+    )
+
+
 def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) -> TiffImage:
     """Return the image that is the slide: the one with the given number, else the largest.
 
@@ -184,12 +211,10 @@ def choose_image(images: Sequence[TiffImage], series: int | None, slide: str) ->
     Raises
     ------
     OpenError
-        If no image has that number; the error lists the images.
+        If no image has that number, or several may be the slide; the error lists the images.
     """
     if series is None:
-        first, *others = images
-        larger = [image for image in others if not _fits_into(image.size, first.stored)]
-        return max([first, *larger], key=lambda image: image.size.width * image.size.height)
+        return _largest(_not_within_first(images), slide)
     for image in images:
         if image.number == series:
             return image
