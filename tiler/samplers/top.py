@@ -1,0 +1,35 @@
+"""The best tiles by a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.protocols import Tiles
+from tiler.samplers.base import Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class Top(Amount):
+    """Keep the tiles with the highest values of a column; the grid's order decides between equals.
+
+    Parameters
+    ----------
+    by
+        The column, such as ``ratio`` or ``score_blur``.
+    """
+
+    by: str = "ratio"
+
+    def choose(self, tiles: Tiles) -> npt.NDArray[np.bool_]:
+        """Return which tiles are kept, bool (N,)."""
+        values = tiles.column(self.by)
+        if values.dtype.kind not in "iuf":
+            raise LookupError(
+                f"sampler.by={self.by} is not a column of numbers; use ratio or score_…"
+            )
+        chosen = np.zeros(len(tiles), bool)
+        chosen[np.argsort(-values.astype(float), kind="stable")[: self.of(len(tiles))]] = True
+        return chosen
