@@ -8,7 +8,9 @@ lowest level, counted from the corner of the slide's bounds.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,9 +115,13 @@ class Cells(Axes):
     ----------
     ratios
         float64 (ny, nx): mask coverage.
+    values
+        Further columns of cells by name, (ny, nx) each: ``tissue_id``, ``label_<class>``,
+        ``label``, ``score_<filter>``, in this order.
     """
 
     ratios: Floats
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 def axis_count(extent: int, size: int, stride: float, edge: Edge) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, starmap
-from typing import overload
+from itertools import groupby, repeat
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,9 @@ class RegionSpec:
         The tile's coverage: mean mask value over the whole tile, 0 to 1.
     downsample
         Level-0 pixels per target pixel; None when no slide is known.
+    columns
+        Further columns of tables by name, as plain values: ``row``, ``column``, ``tissue_id``,
+        labels and scores. Two regions that differ in them alone are equal.
     """
 
     location: Point
@@ -43,6 +46,9 @@ class RegionSpec:
     resolution: Resolution
     ratio: float
     downsample: float | None = None
+    columns: Mapping[str, Any] = field(
+        default_factory=dict, compare=False, repr=False, kw_only=True
+    )
 
     def __post_init__(self) -> None:
         location, shape = (
@@ -136,6 +142,8 @@ class Regions(Sequence[RegionSpec]):
         float64 (N,).
     shape, resolution, downsample
         The same for all of them, as in ``RegionSpec``.
+    columns
+        Further columns by name, (N,) each.
     """
 
     locations: npt.NDArray[np.int64]
@@ -143,6 +151,7 @@ class Regions(Sequence[RegionSpec]):
     shape: Size
     resolution: Resolution
     downsample: float | None = None
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for index in (0, -1)[: len(self.ratios)]:  # the others differ in their numbers alone
@@ -166,14 +175,19 @@ class Regions(Sequence[RegionSpec]):
     def __getitem__(self, index: int | slice) -> RegionSpec | Regions:
         if isinstance(index, slice):
             return self.take(index)
-        x, y = self.locations[index].tolist()
-        return self._region((x, y), float(self.ratios[index]))
+        if not 0 <= index < len(self):
+            index = range(len(self))[index]  # counts from the end, or raises IndexError
+        return next(iter(self.take(slice(index, index + 1))))
 
     def __iter__(self) -> Iterator[RegionSpec]:
+        names = tuple(self.columns)
         for start in range(0, len(self), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             locations, ratios = self.locations[some].tolist(), self.ratios[some].tolist()
-            yield from starmap(self._region, zip(locations, ratios, strict=True))
+            values = [column[some].tolist() for column in self.columns.values()]
+            rows = zip(*values, strict=True) if values else repeat((), len(ratios))
+            for location, ratio, row in zip(locations, ratios, rows, strict=True):
+                yield self._region(location, ratio, dict(zip(names, row, strict=True)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -186,6 +200,7 @@ class Regions(Sequence[RegionSpec]):
             self.shape,
             self.resolution,
             self.downsample,
+            {name: column[chosen] for name, column in self.columns.items()},
         )
 
     def without(self, locations: Collection[tuple[int, int]]) -> Regions:
@@ -205,7 +220,9 @@ class Regions(Sequence[RegionSpec]):
         )
         return np.concatenate([first, last - first], axis=1)
 
-    def _region(self, location: tuple[int, int], ratio: float) -> RegionSpec:
+    def _region(
+        self, location: Sequence[int], ratio: float, columns: Mapping[str, Any]
+    ) -> RegionSpec:
         region = object.__new__(RegionSpec)  # the checks of its constructor were done for all
         region.__dict__.update(
             location=Point(*location),
@@ -213,6 +230,7 @@ class Regions(Sequence[RegionSpec]):
             resolution=self.resolution,
             ratio=ratio,
             downsample=self.downsample,
+            columns=columns,
         )
         return region
 
@@ -228,14 +246,15 @@ def batches(regions: Iterable[RegionSpec]) -> Iterator[Regions]:
 
 
 def packed(regions: Iterable[RegionSpec]) -> list[Regions]:
-    """Return regions as arrays, in order: one ``Regions`` per sequence of equal shapes."""
+    """Return regions as arrays, in order: one ``Regions`` per sequence of equal kinds."""
     if isinstance(regions, Regions):
         return [regions]
-    groups = groupby(regions, key=lambda r: (r.shape, r.resolution, r.downsample))
+    groups = groupby(regions, key=lambda r: (r.shape, r.resolution, r.downsample, (*r.columns,)))
     parts: list[Regions] = []
-    for (shape, resolution, downsample), group in groups:
+    for (shape, resolution, downsample, names), group in groups:
         tiles = list(group)
         locations = np.array([tile.location for tile in tiles], np.int64)
         ratios = np.array([tile.ratio for tile in tiles], np.float64)
-        parts.append(Regions(locations, ratios, shape, resolution, downsample))
+        columns = {name: np.array([tile.columns[name] for tile in tiles]) for name in names}
+        parts.append(Regions(locations, ratios, shape, resolution, downsample, columns))
     return parts

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from tiler.errors import ConfigError
 from tiler.exporters.names import file_names
 from tiler.files import write_chunks
 from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
-from tiler.regions import Regions, RegionSpec, batches
+from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import visible, visible_json
 from tiler.written import WrittenFile
@@ -29,7 +32,8 @@ COLUMNS = (
     "width0",
     "height0",
 )
-"""Columns: x, y, width, height in absolute target pixels; those with 0 in level-0 pixels."""
+"""The first columns: x, y, width, height in absolute target pixels; those with 0 in level-0 pixels.
+Those of ``Regions.columns`` follow."""
 
 FILE = "file"
 """The last column: the path of each tile's image, relative to the slide's folder."""
@@ -46,8 +50,11 @@ def csv_parts(
     ``tiles`` names the tiles' files, for the column ``file``.
     """
     name = _field(visible(slide)).replace("%", "%%")
-    yield ",".join(COLUMNS if tiles is None else (*COLUMNS, FILE)) + "\n"
-    for some in batches(regions):
+    parts = packed(regions)
+    names = column_names(parts)
+    header = (*COLUMNS, *names, *(() if tiles is None else (FILE,)))
+    yield ",".join(map(_field, map(visible, header))) + "\n"
+    for some in (batch for part in parts for batch in batches(part)):
         # Takes a third of the csv module's time: only the name may need quotes.
         same = f"{some.shape.width},{some.shape.height},{some.resolution.token}"
         boxes0 = some.boxes0()
@@ -58,13 +65,32 @@ def csv_parts(
             row = f"{name},%s,%s,{same},%s,%s,%s,{boxes0[0, 2]},{boxes0[0, 3]}"
             boxes0 = boxes0[:, :2]
         columns = [*some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()]
+        columns += [_fields(some, column) for column in names]
         if tiles is not None:
-            columns.append(_fields(file_names(tiles, slide, some)))
-        row += ",%s\n" if tiles is not None else "\n"
+            columns.append(_quoted(file_names(tiles, slide, some)))
+        row += ",%s" * (len(names) + (tiles is not None)) + "\n"
         values: list[object] = [None] * (len(columns) * len(some))
         for number, column in enumerate(columns):
             values[number :: len(columns)] = column
         yield row * len(some) % tuple(values)
+
+
+def column_names(parts: Sequence[Regions]) -> list[str]:
+    """Return the names of all columns that regions have beside ``COLUMNS``, in order."""
+    return list(dict.fromkeys(name for part in parts for name in part.columns))
+
+
+def _fields(some: Regions, name: str) -> list[object]:
+    """Return a column of regions as fields of a CSV table; empty where there is no value."""
+    if name not in some.columns:
+        return [""] * len(some)
+    column = some.columns[name]
+    values: list[object] = column.tolist()
+    if column.dtype.kind in "OU":
+        return [*_quoted([visible(str(value)) for value in values])]
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        return ["" if value != value else value for value in values]
+    return values
 
 
 def _field(text: str) -> str:
@@ -72,7 +98,7 @@ def _field(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if _needs_quotes(text) else text
 
 
-def _fields(texts: list[str]) -> list[str]:
+def _quoted(texts: list[str]) -> list[str]:
     """Return texts as fields; it is quick to see that none of them needs quotes."""
     return [_field(text) for text in texts] if _needs_quotes("".join(texts)) else texts
 
@@ -95,9 +121,10 @@ def json_parts(
     before, end = "[", "]"
     for some in batches(regions):
         shape, token = some.shape, some.resolution.token
+        names = (*COLUMNS, *some.columns)
         objects = [
-            dict(zip(COLUMNS, (slide, *corner, *shape, token, ratio, *box0), strict=True))
-            for corner, ratio, box0 in _rows(some)
+            dict(zip(names, (slide, *corner, *shape, token, ratio, *box0, *more), strict=True))
+            for corner, ratio, box0, more in _rows(some)
         ]
         if tiles is not None:
             for item, name in zip(objects, file_names(tiles, slide, some), strict=True):
@@ -111,10 +138,11 @@ def json_parts(
     yield (before if before == "[" else "") + end + "\n"
 
 
-def _rows(some: Regions) -> Iterator[tuple[list[int], float, list[int]]]:
-    """Yield corner, ratio and level-0 box of each region."""
+def _rows(some: Regions) -> Iterator[tuple[list[int], float, list[int], tuple[object, ...]]]:
+    """Yield corner, ratio, level-0 box and further columns of each region."""
     columns = some.locations.tolist(), some.ratios.tolist(), some.boxes0().tolist()
-    return zip(*columns, strict=True)
+    more = [column.tolist() for column in some.columns.values()]
+    return zip(*columns, zip(*more, strict=True) if more else repeat(()), strict=bool(more))
 
 
 def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:
@@ -193,8 +221,19 @@ class JsonExporter:
 def _write_csv(
     folder: Path, slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
 ) -> WrittenFile:
-    # A name that is not UTF-8 is written as its original bytes.
-    return _write(folder, f"{slide}.csv", csv_parts(slide, regions, tiles), "surrogateescape")
+    return write_csv_table(folder, f"{slide}.csv", slide, regions, tiles)
+
+
+def write_csv_table(
+    folder: Path,
+    name: str,
+    slide: str,
+    regions: Iterable[RegionSpec],
+    tiles: NamesTiles | None = None,
+) -> WrittenFile:
+    """Write a table of regions as CSV: see ``csv_parts``."""
+    # A slide's name that is not UTF-8 is written as its original bytes.
+    return _write(folder, name, csv_parts(slide, regions, tiles), "surrogateescape")
 
 
 def _write_json(
