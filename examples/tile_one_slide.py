@@ -25,7 +25,8 @@ def main() -> None:
     )
     with open_slide(path) as slide:
         regions = extractor.fit_extract(slide)
-        print(f"{slide.name}: {len(regions)} of {extractor.candidates_} tiles hold tissue")
+        cells = len(extractor.candidates_["ratio"])
+        print(f"{slide.name}: {len(regions)} of {cells} tiles contain tissue")
         print("table:", extractor.to_csv(out))
         files = extractor.save(out / "tiles", regions[:16])
         print(f"{len(files)} images, the first: {files[0]}")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import tiler
 from tiler import errors
 from tiler.errors import STOPPED, ExitCode, TilerError, worst
-from tiler.runner.work.job import COLUMNS, SlideRow
+from tiler.runner.reporting.tables import COLUMNS
+from tiler.runner.work.job import SlideRow
 
 CODES = st.sampled_from(list(ExitCode))
 DOCUMENTED = (1, 4, 6, 5, 2, 3, 0)

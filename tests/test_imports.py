@@ -13,7 +13,16 @@ import pytest
 import tiler
 
 PACKAGE = Path(tiler.__file__).parent
-ADAPTERS = {"readers", "masks", "labels", "scores", "exporters", "slides", "trackers"}
+ADAPTERS = {
+    "readers",
+    "masks",
+    "labels",
+    "scores",
+    "samplers",
+    "exporters",
+    "slides",
+    "trackers",
+}
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
     {"startup", "streams", "threads", "storage.csv_text", "storage.destinations"},
@@ -29,9 +38,10 @@ ROOMS = [
     {"protocols"},
     {"checks.pictures"},
     {"storage.companions"},
-    {"checks.pixels", "checks.arguments", "checks.mask_arrays", "area", "colour", "annotations"},
+    {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
+    | {"area", "colour", "tissue", "annotations"},
     ADAPTERS,
-    {"stages"},
+    {"stages", "selection"},
     {"extractor"},
     {"runner"},
     {"sweep"},
@@ -104,7 +114,7 @@ def test_heavy_libraries_are_imported_only_by_their_modules():
             assert "openslide" not in roots, path
         if room != "masks":
             assert "onnxruntime" not in roots, path
-        if room not in ("masks", "scores", "area", "colour"):
+        if room not in ("masks", "scores", "area", "colour", "tissue"):
             assert "cv2" not in roots, path
         if room not in ("cli", "config"):
             assert not roots & {"hydra", "omegaconf"}, path

@@ -13,7 +13,7 @@ from tracked import COMMON, picture
 
 from tiler.errors import TilerError, UnforeseenError
 from tiler.exporters.tables import COLUMNS, FILE
-from tiler.runner.work.job import COLUMNS as SLIDE_COLUMNS
+from tiler.runner.reporting.tables import COLUMNS as SLIDE_COLUMNS
 from tiler.runner.work.job import STATUSES
 
 PAGE = (Path(__file__).parents[1] / "docs/outputs.md").read_text(encoding="utf-8")
@@ -35,9 +35,10 @@ def codes(kind: type[Exception]) -> set[str]:
 
 
 def test_every_column_is_documented() -> None:
-    assert documented("Columns of a slide's table") == {*COLUMNS, FILE}
+    further = {"row", "column", "tissue_id", "label", "label_<class>", "score_<filter>"}
+    assert documented("Columns of a slide's table") == {*COLUMNS, *further, FILE}
     names = {field.name for field in SLIDE_COLUMNS}
-    assert documented("Columns of `slides.csv`") == {*names, *STATUSES, "_…"}
+    assert documented("Columns of `slides.csv`") == {*names, *STATUSES, "dropped_<filter>", "_…"}
 
 
 def test_every_error_code_is_documented() -> None:

@@ -18,12 +18,19 @@ from tracked import COMMON, picture
 from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.exporters.drawing import Line, crosses, frames, is_dark, outline, union
 from tiler.exporters.legend import Entry, scale_bar, with_legend
-from tiler.exporters.overview import _BELOW, _KEPT, _MASK, _UNREADABLE, draw_overview
+from tiler.exporters.overview import _BELOW, _DROPPED, _KEPT, _MASK, _UNREADABLE, draw_overview
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
+from tiler.stages import as_regions
 
 ROOT = Path(__file__).parent.parent
-KINDS = {"kept": _KEPT, "below": _BELOW, "unreadable": _UNREADABLE, "mask": _MASK}
+KINDS = {
+    "kept": _KEPT,
+    "below": _BELOW,
+    "unreadable": _UNREADABLE,
+    "dropped": _DROPPED,
+    "mask": _MASK,
+}
 SIDES = st.tuples(st.integers(1, 30), st.integers(1, 40)).map(lambda s: Size(*s))
 BOXES = st.lists(st.tuples(*[st.integers(-10, 45)] * 2, *[st.integers(0, 25)] * 2), max_size=6).map(
     lambda boxes: np.array(boxes, np.int64).reshape(-1, 4)
@@ -70,11 +77,16 @@ def counted(pixels: np.ndarray, line: Line) -> tuple[int, int]:
 
 
 def drawn(grey: int, mpp: float | None = 0.5) -> np.ndarray:
-    """A slide of one grey with two kept tiles, two below the threshold and one unreadable."""
+    """A slide of one grey with kept tiles and cells of every other decision."""
     slide = ArrayReader(np.full((200, 300, 3), grey, np.uint8), mpp=mpp)
     extractor = TileExtractor(TileSpec((60, 50), resolution=Level(0)), mask_threshold=0)
     regions = extractor.extract(slide)
-    left_out = {"below_threshold": regions[2:4], "unreadable": regions[7:8]}
+    left_out = {
+        "below_threshold": regions[2:4],
+        "unreadable": regions[7:8],
+        "filter:blur": regions[8:10],
+        "not_sampled": regions[11:12],
+    }
     return draw_overview(slide, regions[:2], left_out, np.eye(4, 6, dtype=bool), 400)
 
 
@@ -245,7 +257,9 @@ def test_real_slides(name: str, dark: bool, shared_slides: Path) -> None:
     with open_slide(shared_slides / name) as slide:
         extractor = TileExtractor(TileSpec(256, resolution=Level(0)), mask_provider=OtsuMask())
         regions = extractor.extract(slide)
-        below = extractor.below_threshold(extractor.walk(slide, extractor.make_mask(slide)))
+        cells = extractor.walk(slide, extractor.make_mask(slide))
+        some = (cells.ratios > 0) & (cells.ratios < 0.5)
+        below = as_regions(cells, some, Level(0))
         left_out = {"below_threshold": below, "unreadable": ()}
         seen = draw_overview(slide, regions, left_out, extractor.mask_, 600)
         assert (is_dark(slide.thumbnail(Size(60, 70))).mean() > 0.5) == dark

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from tiler.checks.arguments import check_parameters, check_resolution, check_source
+from tiler.checks.arguments import check_parameters, check_resolution, check_rules, check_source
 from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
 from tiler.cover.slide_mask import SlideMask
 from tiler.exporters.region_writer import RegionWriter
 from tiler.grid import Axes, Cells, Reference
-from tiler.protocols import FitsTiles, Mask, MaskProvider, WSIReader
-from tiler.regions import Regions, RegionSpec
+from tiler.protocols import FitsTiles, Labels, Mask, MaskProvider, Sampler, Score, WSIReader
+from tiler.regions import RegionSpec
+from tiler.scores.measure import measured
+from tiler.selection import (
+    Candidates,
+    Rules,
+    decide,
+    label_columns,
+    score_column,
+    why_none_kept,
+)
 from tiler.spec import TileSpec
 from tiler.stages import (
     as_regions,
     grid_axes,
+    level0_edges,
     reference_level,
     scale_mask,
     scale_tile,
-    survivors,
     tile_side,
     walk_grid,
     why_empty,
 )
+from tiler.tissue import tissue_ids
 
 
 class TileExtractor(RegionWriter):
@@ -41,6 +55,13 @@ class TileExtractor(RegionWriter):
         The minimum mean mask value of a kept tile, 0 (all) to 1.
     include_mask
         Whether each region carries its own piece of the mask (``RegionMaskSpec``).
+    filters
+        Scores with limits that a kept tile has to meet, such as ``{"blur": Blur(min=20)}``: see
+        ``tiler.scores``.
+    labels
+        Gives tiles their shares of classes and a label: see ``tiler.labels``.
+    sampler
+        Chooses among the tiles that pass all other rules: see ``tiler.samplers``.
 
     Attributes
     ----------
@@ -52,8 +73,11 @@ class TileExtractor(RegionWriter):
         That slide's mask, bool (h, w); of a mask with an exact area, a picture of it.
     region_specs_ : list of RegionSpec
         The regions of the last extraction; empty before.
-    candidates_ : int
-        The number of grid cells in the last extraction.
+    candidates_ : dict of str to numpy.ndarray
+        All grid cells of the last extraction as columns, (N,) each, row by row: ``x``, ``y``,
+        ``row``, ``column``, ``ratio``, ``tissue_id``, ``label_<class>``, ``label``,
+        ``score_<filter>``, and ``decision``: ``kept``, or the rule that dropped the cell. Empty
+        before.
     best_ratio_ : float
         The highest coverage among them; 0 without cells.
 
@@ -75,13 +99,20 @@ class TileExtractor(RegionWriter):
         mask_provider: MaskProvider | None = None,
         mask_threshold: float = 0.5,
         include_mask: bool = False,
+        filters: Mapping[str, Score] | None = None,
+        labels: Labels | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         check_parameters(tile_spec, mask, mask_provider, mask_threshold)
+        check_rules(filters, labels, sampler)
         self.tile_spec = tile_spec
         self.mask = mask
         self.mask_provider = mask_provider
         self.mask_threshold = mask_threshold
         self.include_mask = include_mask
+        self.filters = filters
+        self.labels = labels
+        self.sampler = sampler
         self.region_specs_ = []
         self._nothing_found = ""
 
@@ -109,7 +140,7 @@ class TileExtractor(RegionWriter):
         self.source_ = source
         self.slide_name_ = source.name
         self.region_specs_ = []
-        self.candidates_ = 0
+        self.candidates_ = {}
         self.best_ratio_ = 0.0
         self._nothing_found = ""
         return self
@@ -130,12 +161,15 @@ class TileExtractor(RegionWriter):
         if source is not None:
             self.fit(source)
         slide = self._fitted()
-        cells = self._walk(slide, self._slide_mask, self._reference)
-        self.candidates_ = cells.ratios.size
+        mask = self._slide_mask
+        cells = self.measured(slide, mask.picture, self._walk(slide, mask, self._reference))
+        candidates = self.judged(cells, slide.name)
+        self.candidates_ = candidates.columns()
         self.best_ratio_ = float(cells.ratios.max(initial=0.0))
-        regions = self.choose(cells)
-        self._nothing_found = "" if regions else self.why_empty(slide, self._slide_mask, cells)
-        rows, columns = np.nonzero(cells.ratios >= self.mask_threshold)
+        kept = candidates.decision.kept
+        regions = as_regions(cells, kept, self.tile_spec.resolution)
+        self._nothing_found = "" if regions else self.why_empty(slide, mask, candidates)
+        rows, columns = np.nonzero(kept)
         self.region_specs_ = (
             with_masks(regions, self.mask_, cells.columns[columns], cells.rows[rows])
             if self.include_mask
@@ -181,18 +215,36 @@ class TileExtractor(RegionWriter):
         scaled, tile = scale_mask(mask, source, reference), scale_tile(spec, source, reference)
         return grid_axes(source, reference, scaled, tile, spec.edge)
 
-    def choose(self, cells: Cells) -> Regions:
-        """Return the cells of a slide that reach the threshold."""
-        return survivors(cells, self.mask_threshold, self.tile_spec.resolution)
+    def measured(self, source: WSIReader, mask: Mask, cells: Cells) -> Cells:
+        """Return cells with all their columns: tissue ids, labels and scores.
 
-    def below_threshold(self, cells: Cells) -> Regions:
-        """Return the cells of a slide that contain tissue, but do not reach the threshold."""
-        chosen = (cells.ratios > 0) & (cells.ratios < self.mask_threshold)
-        return as_regions(cells, chosen, self.tile_spec.resolution)
+        Raises
+        ------
+        SlideError
+            If annotations or pixels cannot be read.
+        """
+        values: dict[str, npt.NDArray[Any]] = {
+            "tissue_id": tissue_ids(mask, cells.columns, cells.rows)
+        }
+        if self.labels is not None:
+            edges = level0_edges(cells, mask, source.bounds)
+            values |= label_columns(self.labels, self.labels.shares(source, *edges))
+        if self.filters:
+            wanted = cells.ratios >= self.mask_threshold
+            scores = measured(self.filters, source, cells, wanted, self.tile_spec.resolution)
+            values |= {score_column(name): scores[name] for name in self.filters}
+        return replace(cells, values=values)
 
-    def why_empty(self, source: WSIReader, mask: SlideMask, cells: Cells) -> str:
-        """Return the reason why no cell of a slide reaches the threshold."""
-        spec, threshold = self.tile_spec, self.mask_threshold
+    def judged(self, cells: Cells, slide: str) -> Candidates:
+        """Return the decision about every cell of a slide; the cells have all their columns."""
+        rules = Rules(self.mask_threshold, self.filters or {}, self.labels, self.sampler)
+        return Candidates(cells, decide(cells, rules, slide))
+
+    def why_empty(self, source: WSIReader, mask: SlideMask, candidates: Candidates) -> str:
+        """Return the reason why no cell of a slide is kept."""
+        cells, spec, threshold = candidates.cells, self.tile_spec, self.mask_threshold
+        if (cells.ratios >= threshold).any():
+            return why_none_kept(candidates.decision)
         return why_empty(self.mask_provider, source, mask, cells, spec, threshold)
 
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:

@@ -190,7 +190,15 @@ def as_regions(cells: Cells, chosen: Mask, resolution: Resolution) -> Regions:
     """Return some cells of a grid as regions, row by row; ``chosen`` is bool (ny, nx)."""
     rows, columns = np.nonzero(chosen)
     locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
-    return Regions(locations, cells.ratios[chosen], cells.size, resolution, cells.downsample)
+    values = {name: values[chosen] for name, values in cells.values.items()}
+    return Regions(
+        locations,
+        cells.ratios[chosen],
+        cells.size,
+        resolution,
+        cells.downsample,
+        {"row": rows, "column": columns, **values},
+    )
 
 
 def why_empty(
@@ -214,6 +222,27 @@ def why_empty(
     return (
         f"threshold: no tile reaches {threshold}; the best of {ratios.size} has {ratios.max():.4f}"
     )
+
+
+def level0_edges(cells: Axes, mask: Mask, bounds: Box) -> tuple[Floats, Floats]:
+    """Return where columns and rows of cells begin and end, in level-0 pixels from the bounds.
+
+    Parameters
+    ----------
+    cells
+        The grid.
+    mask
+        bool (h, w): the mask in whose pixels the grid's edges are.
+    bounds
+        The slide's bounded area, over which the mask is stretched.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        float64 (nx, 2) and (ny, 2).
+    """
+    height, width = mask.shape
+    return cells.columns * (bounds.width / width), cells.rows * (bounds.height / height)
 
 
 def _target_area(source: WSIReader, downsample: float, edge: Edge) -> Box:

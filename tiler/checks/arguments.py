@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +51,37 @@ def check_parameters(
         )
     if not is_number(mask_threshold) or not 0 <= float(str(mask_threshold)) <= 1:
         raise ConfigError(f"threshold={mask_threshold!r} is out of range; use a value from 0 to 1")
+
+
+def check_rules(filters: object, labels: object, sampler: object) -> None:
+    """Refuse invalid filters, labels and samplers of a ``TileExtractor``.
+
+    Raises
+    ------
+    ArgumentError
+        If one lacks what it is called for.
+    """
+    if filters is not None and not isinstance(filters, Mapping):
+        raise ArgumentError(
+            f"filters={_shown(filters)} is not a mapping; pass names with scores, such as"
+            ' {"blur": Blur(min=20)}'
+        )
+    for name, score in (filters or {}).items():
+        if not (hasattr(score, "maps") or hasattr(score, "score")):
+            raise ArgumentError(
+                f"filters[{name!r}]={_shown(score)} has neither maps(pixels) nor score(pixels);"
+                " pass an object such as Blur(min=20)"
+            )
+    for what, value, members in (
+        ("labels", labels, ("shares", "assigned")),
+        ("sampler", sampler, ("choose",)),
+    ):
+        missing = [name for name in members if value is not None and not hasattr(value, name)]
+        if missing or isinstance(value, type):
+            raise ArgumentError(
+                f"{what}={_shown(value)} has no {' and no '.join(missing) or 'values'}; pass an"
+                f" instance of a class in tiler.{what if what == 'labels' else 'samplers'}"
+            )
 
 
 def check_source(source: object) -> None:

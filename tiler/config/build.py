@@ -46,6 +46,7 @@ def build(
     root: Path | None = None,
     swept: Collection[str] = (),
     typed: Collection[str] = (),
+    measure_from: float | None = None,
 ) -> Plan:
     """Validate a configuration, find its slides and make a job for each.
 
@@ -59,6 +60,8 @@ def build(
         The dotted keys that a job has from that sweep.
     typed
         The dotted keys that the command itself sets: only it may name commands to run.
+    measure_from
+        The lowest threshold of that sweep: see ``SlideJob``.
 
     Raises
     ------
@@ -89,6 +92,7 @@ def build(
             given=entry.given,
             columns=entry.columns,
             problem=entry.problem,
+            measure_from=measure_from,
             **own,
         )
         for entry, slide_id, own in zip(entries, ids, parts, strict=True)

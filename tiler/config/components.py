@@ -13,20 +13,21 @@ from typing import Any
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from tiler.checks.components import lacking
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
-from tiler.config.checks.targets import nodes
+from tiler.config.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import file_settings, naming_files
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
 from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
-from tiler.protocols import Exporter, MaskProvider, ReaderFactory
+from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score
 from tiler.resolution import Level
-from tiler.runner.components import lacking, unpicklable
+from tiler.runner.components import unpicklable
 from tiler.runner.signals import raise_interruption
-from tiler.runner.work.job import users_codes
+from tiler.runner.store.code import users_codes
 from tiler.storage.destinations import expanded, make_folder, own_folder
 
 SHAPES_OUTPUT = (
@@ -37,6 +38,9 @@ SHAPES_OUTPUT = (
     "resolution",
     "tile",
     "mask",
+    "filter",
+    "label",
+    "sampler",
     "exporter",
 )
 """The keys that affect a slide's output; a table may set them for each slide."""
@@ -53,7 +57,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Make the components of a job; list all problems of their values at once."""
     made: dict[str, Any] = {}
     problems: list[str] = []
-    for key in ("reader", "resolution", "mask", "exporter"):
+    for key in ("reader", "resolution", "mask", "filter", "label", "sampler", "exporter"):
         try:
             made[key] = _kept(plain, key)
         except ConfigError as error:
@@ -66,7 +70,12 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         with _explained(plain, "tile"):
             spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
-            spec, mask_provider=made.get("mask"), mask_threshold=plain["threshold"]
+            spec,
+            mask_provider=made.get("mask"),
+            mask_threshold=plain["threshold"],
+            filters=made.get("filter"),
+            labels=made.get("label"),
+            sampler=made.get("sampler"),
         )
     except ConfigError as error:
         problems.append(error.in_config())
@@ -74,7 +83,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     if not 0 <= plain["max_bad_fraction"] <= 1:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
     if not problems and not made["exporter"]:
-        problems.append("exporter=[]: choose at least one of csv, json, images, mask, overview")
+        problems.append("exporter=[]: choose at least one, such as exporter=[csv]")
     linking = (plain["exporter"].get("images") or {}).get("link")
     if linking and _is_off(plain["cache"]):
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
@@ -101,16 +110,17 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterator[str]:
     """Name and remove components that lack a member that tiler calls."""
-    exporters = made.get("exporter", {})
+    single = {"mask": MaskProvider, "label": Labels, "sampler": Sampler}
     found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
-        ("mask", made, "mask", plain["mask"], MaskProvider),
+        *((key, made, key, plain[key], protocol) for key, protocol in single.items()),
         *(
-            (f"exporter.{name}", exporters, name, plain["exporter"][name], Exporter)
-            for name in exporters
+            (f"{group}.{name}", made[group], name, plain[group][name], protocol)
+            for group, protocol in (("filter", Score), ("exporter", Exporter))
+            for name in made.get(group, {})
         ),
     ]
     for place, parts, name, node, protocol in found:
-        if name in parts and (missing := lacking(parts[name], protocol)):
+        if parts.get(name) is not None and (missing := lacking(parts[name], protocol)):
             what, members = type(parts.pop(name)).__name__, ", ".join(missing)
             yield (
                 f"E_COMPONENT: {place}: {node['_target_']} made a {what} without {members};"
@@ -122,9 +132,11 @@ def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator
     """Name components that cannot be pickled, if the engine has workers."""
     if plain["engine"].get("_target_", "").endswith(".SerialEngine"):
         return
-    parts = {key: (made[key], plain[key]) for key in ("reader", "mask") if key in made}
-    for name, exporter in made.get("exporter", {}).items():
-        parts[f"exporter.{name}"] = exporter, plain["exporter"][name]
+    keys = ("reader", "mask", "label", "sampler")
+    parts = {key: (made[key], plain[key]) for key in keys if key in made}
+    for group in LISTS:
+        for name, component in made.get(group, {}).items():
+            parts[f"{group}.{name}"] = component, plain[group][name]
     for place, (part, settings) in parts.items():
         if all(str(node["_target_"]).startswith("tiler.") for _, node in nodes(settings, place)):
             continue  # tiler's own do, and a table may set thousands of them

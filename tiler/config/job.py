@@ -148,7 +148,8 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     else:
         check_folder(config.out, HydraConfig.get(), of_sweep=False)
         root, swept = out, set()
-    plan = build(config, root, swept, command.typed)
+    lowest = sweep.lowest_threshold if sweep else None
+    plan = build(config, root, swept, command.typed, lowest)
     if sweep:
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)

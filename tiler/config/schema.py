@@ -50,6 +50,9 @@ class Config:
     resolution: Any = MISSING
     tile: Any = MISSING
     mask: Any = MISSING
+    filter: dict[str, Any] = field(default_factory=dict)
+    label: Any = MISSING
+    sampler: Any = MISSING
     exporter: dict[str, Any] = field(default_factory=dict)
     engine: Any = MISSING
     tracker: Any = MISSING

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiler.exporters.candidates import CandidatesExporter
     from tiler.exporters.images import ImagesExporter
     from tiler.exporters.mask import MaskExporter
     from tiler.exporters.overview import OverviewExporter
     from tiler.exporters.tables import CsvExporter, JsonExporter
 
 _HOMES = {
+    "CandidatesExporter": "tiler.exporters.candidates",
     "CsvExporter": "tiler.exporters.tables",
     "JsonExporter": "tiler.exporters.tables",
     "ImagesExporter": "tiler.exporters.images",
@@ -19,7 +21,14 @@ _HOMES = {
     "OverviewExporter": "tiler.exporters.overview",
 }
 
-__all__ = ["CsvExporter", "ImagesExporter", "JsonExporter", "MaskExporter", "OverviewExporter"]
+__all__ = [
+    "CandidatesExporter",
+    "CsvExporter",
+    "ImagesExporter",
+    "JsonExporter",
+    "MaskExporter",
+    "OverviewExporter",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,15 +25,19 @@ from tiler.exporters.encoders import make_encoder
 from tiler.exporters.legend import Entry, with_legend
 from tiler.files import write_whole
 from tiler.geometry import Box, Size
-from tiler.protocols import Exported, LeftOut, Mask, Pixels, WSIReader
+from tiler.protocols import Exported, Mask, Pixels, WSIReader
 from tiler.regions import RegionSpec, packed
 from tiler.storage.destinations import inside
 from tiler.written import WrittenFile
 
 _KEPT = Line((0, 90, 200), (120, 190, 255), width=3)
 _BELOW = Line((190, 75, 0), (255, 175, 80), dashed=True)
+_DROPPED = Line((110, 50, 160), (205, 150, 255), dashed=True)
 _UNREADABLE = Line((170, 0, 60), (255, 120, 170), width=3, dashed=True)
 _MASK = Line((0, 130, 80), (110, 235, 160))
+_WITH_ENTRIES = ("below_threshold", "unreadable")
+"""Decisions with lines of their own."""
+
 _GLASS_SHADE = 0.65
 _SMALLEST = 8  # pixels: for smaller tiles, the common outline replaces the frames
 
@@ -43,7 +47,8 @@ class OverviewExporter:
     """Writes ``<slide>_overview.jpg``: the slide, other areas darker, with lines.
 
     Solid frames are kept tiles. Dashed frames are cells with some tissue below the
-    threshold; a cross marks a tile that could not be read. A legend and, where the
+    threshold, and in another colour cells that a filter, a label rule or the sampler
+    drops; a cross marks a tile that could not be read. A legend and, where the
     slide's mpp is known, a scale bar lie below the picture.
 
     Parameters
@@ -75,7 +80,7 @@ class OverviewExporter:
         self,
         source: WSIReader,
         regions: Sequence[RegionSpec],
-        left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+        left_out: Mapping[str, Sequence[RegionSpec]],
         mask: Mask,
         folder: Path,
     ) -> Exported:
@@ -89,11 +94,25 @@ class OverviewExporter:
 def draw_overview(
     source: WSIReader,
     regions: Sequence[RegionSpec],
-    left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+    left_out: Mapping[str, Sequence[RegionSpec]],
     mask: Mask,
     max_side: int,
 ) -> Pixels:
-    """Draw the slide's bounded area, at most ``max_side`` long, and a legend below it."""
+    """Draw the slide's bounded area, at most ``max_side`` long, and a legend below it.
+
+    Parameters
+    ----------
+    source
+        The slide.
+    regions
+        The tiles that are kept.
+    left_out
+        Cells that are not kept, by their decision.
+    mask
+        The tissue.
+    max_side
+        Pixels of the longer side.
+    """
     scale = min(1.0, max_side / max(*source.bounds[2:], 1))
     size = Size(*(max(1, round(side * scale)) for side in source.bounds[2:]))
     picture = checked_pixels(source, "thumbnail", source.thumbnail(size), size).copy()
@@ -101,6 +120,7 @@ def draw_overview(
     tissue = stretched(mask, size)
     picture[~tissue] = (picture[~tissue] * np.float32(_GLASS_SHADE)).astype(np.uint8)
     below, unreadable = left_out.get("below_threshold", ()), left_out.get("unreadable", ())
+    others = {name: some for name, some in left_out.items() if name not in _WITH_ENTRIES}
     boxes = _boxes(regions, source.bounds, scale)
     together = " (outlined together)" if _are_small(boxes) else ""
     entries = [
@@ -113,6 +133,12 @@ def draw_overview(
         where = _lines(_boxes(below, source.bounds, scale), size)
         draw_line(picture, _BELOW.drawn(where) & ~kept, _BELOW, dark)
         entries.append(Entry(_BELOW, f"some tissue, below the threshold: {len(below):,}"))
+    if others:
+        cells = [region for some in others.values() for region in some]
+        where = _lines(_boxes(cells, source.bounds, scale), size)
+        draw_line(picture, _DROPPED.drawn(where) & ~kept, _DROPPED, dark)
+        names = (f"{name.removeprefix('filter:')} {len(some):,}" for name, some in others.items())
+        entries.append(Entry(_DROPPED, f"dropped: {', '.join(names)}"))
     draw_line(picture, kept, _KEPT, dark)
     if unreadable:
         boxes = _boxes(unreadable, source.bounds, scale)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from tiler.checks.arguments import as_path, check_inside, placed_regions
 from tiler.protocols import WSIReader
@@ -22,7 +25,7 @@ class RegionWriter:
     source_: WSIReader
     slide_name_: str
     region_specs_: list[RegionSpec]
-    candidates_: int
+    candidates_: Mapping[str, npt.NDArray[Any]]
     _nothing_found: str
     """The reason why the last extraction kept no cell; empty if it kept some."""
 
@@ -118,6 +121,7 @@ class RegionWriter:
         if not chosen:
             why = "call extract() first" if regions is None else "the list of regions is empty"
             if regions is None and self._nothing_found:
-                why = f"extract() kept 0 of {self.candidates_} candidates ({self._nothing_found})"
+                count = len(self.candidates_["ratio"])
+                why = f"extract() kept 0 of {count} candidates ({self._nothing_found})"
             raise RuntimeError(f"no regions to write for slide {slide.name}: {why}")
         return placed_regions(slide, chosen)

@@ -5,16 +5,18 @@ from tiler.protocols.exporter import (
     Exported,
     Exporter,
     FailedTile,
-    LeftOut,
     LinksFiles,
     ListsTiles,
     NamesManyTiles,
     NamesTiles,
+    ShowsCandidates,
     ShowsLeftOut,
     WritesTiles,
 )
+from tiler.protocols.labels import Labels
 from tiler.protocols.mask_provider import FitsTiles, HasCover, MaskProvider, ReadsFiles
 from tiler.protocols.reader import Mask, NativeTiles, Pixels, ReaderFactory, SlideEntry, WSIReader
+from tiler.protocols.sampler import Sampler, Tiles
 from tiler.protocols.score import MapsPixels, Score, ScoresPixels
 from tiler.protocols.tracker import RunStatus, Tracker
 
@@ -25,7 +27,7 @@ __all__ = [
     "FailedTile",
     "FitsTiles",
     "HasCover",
-    "LeftOut",
+    "Labels",
     "LinksFiles",
     "ListsTiles",
     "MapsPixels",
@@ -38,10 +40,13 @@ __all__ = [
     "ReaderFactory",
     "ReadsFiles",
     "RunStatus",
+    "Sampler",
     "Score",
     "ScoresPixels",
+    "ShowsCandidates",
     "ShowsLeftOut",
     "SlideEntry",
+    "Tiles",
     "Tracker",
     "WSIReader",
     "WritesTiles",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tiler.protocols.reader import Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec
@@ -46,23 +46,42 @@ class Exporter(Protocol):
         """
 
 
-LeftOut = Literal["below_threshold", "unreadable"]
-"""Why a cell with tissue was not kept: its coverage, or an error while it was read."""
-
-
 @runtime_checkable
 class ShowsLeftOut(Protocol):
-    """An exporter that also shows cells that were not kept."""
+    """An exporter that also shows the cells with tissue that were not kept."""
 
     def export_all(
         self,
         source: WSIReader,
         regions: Sequence[RegionSpec],
-        left_out: Mapping[LeftOut, Sequence[RegionSpec]],
+        left_out: Mapping[str, Sequence[RegionSpec]],
         mask: Mask,
         folder: Path,
     ) -> Exported:
-        """Write files into ``folder``: called instead of ``export``."""
+        """Write files into ``folder``: called instead of ``export``.
+
+        ``left_out`` are cells with some tissue, by their decision: see ``ShowsCandidates``.
+        """
+
+
+@runtime_checkable
+class ShowsCandidates(Protocol):
+    """An exporter that shows all cells of the grid."""
+
+    def export_candidates(
+        self,
+        source: WSIReader,
+        regions: Sequence[RegionSpec],
+        candidates: Regions,
+        mask: Mask,
+        folder: Path,
+    ) -> Exported:
+        """Write files into ``folder``: called instead of ``export``.
+
+        ``candidates`` are all cells of the grid, row by row. Their column ``decision`` is ``kept``,
+        ``unreadable`` for a tile that was dropped because it could not be read, or the rule that
+        dropped the cell: ``below_threshold``, ``filter:<name>``, ``label``, ``not_sampled``.
+        """
 
 
 @runtime_checkable

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeGuard
 
+from tiler.checks.components import callable_name, shown
 from tiler.checks.error_places import foreign_packages, is_tilers, raised_at, said
 from tiler.errors import ComponentError, ConfigError, TilerError
 from tiler.protocols import (
     Exported,
     Exporter,
     FailedTile,
-    LeftOut,
     LinksFiles,
     Mask,
+    ShowsCandidates,
     ShowsLeftOut,
     WritesTiles,
     WSIReader,
 )
-from tiler.regions import Regions, RegionSpec
+from tiler.regions import Regions
 from tiler.runner.work.job import SlideJob
 from tiler.written import WrittenFile
 
@@ -32,7 +32,15 @@ def component_error(error: BaseException, job: SlideJob) -> ComponentError | Non
     """
     if isinstance(error, TilerError) and not isinstance(error, ConfigError):
         return None
-    components = job.open_reader, job.extractor.mask_provider, *job.exporters.values()
+    extractor = job.extractor
+    components = (
+        job.open_reader,
+        extractor.mask_provider,
+        extractor.labels,
+        extractor.sampler,
+        *(extractor.filters or {}).values(),
+        *job.exporters.values(),
+    )
     place = raised_at(error, foreign_packages(components, job.settings))
     return None if place is None else ComponentError(job.slide_id, said(error, place))
 
@@ -53,52 +61,52 @@ def writes_tiles(exporter: object) -> TypeGuard[WritesTiles]:
     return hasattr(exporter, "export_each") and isinstance(exporter, WritesTiles)
 
 
-def lacking(component: object, protocol: type) -> list[str]:
-    """List the members of a protocol that a component does not have."""
-    return [name for name in vars(protocol) if name[0] != "_" and not hasattr(component, name)]
-
-
-def checked_reader(reader: WSIReader, job: SlideJob) -> WSIReader:
-    """Return what a job's reader factory returned, if it is a reader.
-
-    Raises
-    ------
-    ComponentError
-        When it is something else.
-    """
-    if lacking(reader, WSIReader):
-        what = f"{_name(job.open_reader)} returned {shown(reader)}; return a WSIReader"
-        raise ComponentError(job.slide_id, f"{what} (see tiler.protocols)")
-    return reader
-
-
 def export(
     exporter: Exporter,
     source: WSIReader,
     regions: Regions,
     mask: Mask,
     folder: Path,
-    left_out: Callable[[], Mapping[LeftOut, Sequence[RegionSpec]]] = dict,
+    candidates: Callable[[], Regions] | None = None,
 ) -> Exported:
-    """Call an exporter and return its result; ``left_out`` is called only if the exporter needs it.
+    """Call an exporter and return its result; ``candidates`` is called only if it shows them.
 
     Raises
     ------
     ComponentError
         When the result is not an ``Exported``.
     """
-    done: object = (
-        exporter.export_all(source, regions, left_out(), mask, folder)
-        if hasattr(exporter, "export_all") and isinstance(exporter, ShowsLeftOut)
-        else exporter.export(source, regions, mask, folder)
-    )
+    done: object
+    # The protocols are asked last, because their checks are slow.
+    if candidates and hasattr(exporter, "export_all") and isinstance(exporter, ShowsLeftOut):
+        left_out = _left_out(candidates())
+        done = exporter.export_all(source, regions, left_out, mask, folder)
+    elif (
+        candidates
+        and hasattr(exporter, "export_candidates")
+        and isinstance(exporter, ShowsCandidates)
+    ):
+        done = exporter.export_candidates(source, regions, candidates(), mask, folder)
+    else:
+        done = exporter.export(source, regions, mask, folder)
     if not isinstance(done, Exported):
-        what = f"{_name(exporter)}.export returned {shown(done)}; return tiler.protocols.Exported"
-        raise ComponentError(source.name, what)
+        what = f"{callable_name(exporter)}.export returned {shown(done)}"
+        raise ComponentError(source.name, f"{what}; return tiler.protocols.Exported")
     return done
 
 
 _RESULTS = (WrittenFile, FailedTile)
+
+
+def _left_out(candidates: Regions) -> dict[str, Regions]:
+    """Return the cells with tissue that are not kept, by their decision."""
+    decision = candidates.columns["decision"]
+    found = {
+        reason: candidates.take((decision == reason) & (candidates.ratios > 0))
+        for reason in dict.fromkeys(decision.tolist())
+        if reason != "kept"
+    }
+    return {reason: cells for reason, cells in found.items() if cells}
 
 
 def export_each(
@@ -114,7 +122,7 @@ def export_each(
     for item in exporter.export_each(source, regions, folder):
         found: object = item
         if not isinstance(found, _RESULTS):
-            what = f"{_name(exporter)}.export_each yielded {shown(found)}"
+            what = f"{callable_name(exporter)}.export_each yielded {shown(found)}"
             fix = "yield WrittenFile or FailedTile (see tiler.protocols)"
             raise ComponentError(source.name, f"{what}; {fix}")
         yield found
@@ -127,15 +135,3 @@ def unpicklable(error: Exception) -> str:
         f"it does not pickle ({type(error).__name__}: {message}); keep plain values in a component"
         " and open files in the method that uses them, or use engine=serial"
     )
-
-
-def shown(value: object) -> str:
-    """Describe an unexpected value in a few words."""
-    text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
-
-
-def _name(component: object) -> str:
-    thing = component.func if isinstance(component, partial) else component
-    thing = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{thing.__module__}.{thing.__qualname__}"

@@ -84,7 +84,7 @@ class Schedule:
     Attributes
     ----------
     shared
-        How many masks and grids were made, and how many were in the cache.
+        How many masks, grids, labels and scores were made, and how many were in the cache.
     began
         When the first plan was begun, in ``time.monotonic()``; None until there is one.
     """
@@ -170,7 +170,8 @@ class Schedule:
             slide.planned = result
             self.began = self.began or time.monotonic() - result.seconds
             plan = result.plan
-            self._count_shared(plan.shared.made)
+            self.shared.update(f"{what}s made" for what in plan.shared.made)
+            self.shared.update(f"{what}s reused" for what in plan.shared.reused)
             log_plan(self._events, job, plan)
             self._take_over(slide, result)
             tasks: list[Task] = [
@@ -220,10 +221,6 @@ class Schedule:
                 slide.files.setdefault(name, []).append(found.files)
                 slide.blank_digests |= found.blanks
                 log_reused(self._events, slide.job, name, len(found.files), len(found.done))
-
-    def _count_shared(self, made: Sequence[str]) -> None:
-        for what in ("mask", "grid"):
-            self.shared[f"{what}s {'made' if what in made else 'reused'}"] += 1
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
         """The row of a slide that has ended, its job if it is to be tried again, else None."""

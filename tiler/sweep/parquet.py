@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from tiler.files import write_whole
 from tiler.runner.guard import MARK
-from tiler.runner.reporting.tables import OWN
-from tiler.runner.work.job import COLUMNS
+from tiler.runner.reporting.tables import COLUMNS, OWN
 from tiler.storage.stored import MAX_TABLE, read_regular
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import tiler
 from tiler.checks.hints import made_of
 from tiler.errors import ConfigError, WorkerError
 from tiler.files import write_whole
-from tiler.runner.reporting.tables import OWN, REFUSED, read_slides
+from tiler.runner.reporting.tables import OWN, REFUSED, column_names, read_slides
 from tiler.runner.store.versions import git_state, versions
-from tiler.runner.work.job import COLUMNS
+from tiler.runner.work.job import DROPPED
 from tiler.storage.csv_text import csv_text
 from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text
@@ -32,6 +32,12 @@ class JobRecord:
     name: str
     run: dict[str, Any]
     rows: list[dict[str, str]]
+
+    @property
+    def filtered(self) -> list[str]:
+        """The names of the filters and rules that its table has columns for."""
+        columns = self.rows[0] if self.rows else {}
+        return [name.removeprefix(DROPPED) for name in columns if name.startswith(DROPPED)]
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def write_sweep(folder: Path, jobs: Sequence[JobRecord], keys: Sequence[str]) ->
     own = dict.fromkeys(
         name for job in jobs for row in job.rows[:1] for name in row if name.startswith(OWN)
     )
-    columns = ["job", *keys, *(field.name for field in COLUMNS), *own]
+    columns = ["job", *keys, *column_names(name for job in jobs for name in job.filtered), *own]
     path = inside(folder, "sweep.csv")
     text = csv_text(columns, _rows(jobs))
     write_whole(path, text.encode(errors="surrogateescape"))

@@ -21,11 +21,17 @@ _PACKAGES = {
     "slides": "tiler.slides",
     "reader": "tiler.readers",
     "mask": "tiler.masks",
+    "filter": "tiler.scores",
+    "label": "tiler.labels",
+    "sampler": "tiler.samplers",
     "exporter": "tiler.exporters",
     "engine": "tiler.runner.engines",
     "tracker": "tiler.trackers",
 }
 """Packages of the components of each group: those that ``__all__`` lists, and no others."""
+
+LISTS = {"exporter": "exporters", "filter": "filters"}
+"""The groups of which several options may be chosen, and the plural of each."""
 
 _VALUES = {
     "resolution": ("tiler.resolution", ("Level", "MPP", "Magnification")),

@@ -11,12 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from tiler.checks.hints import fits, spelled
-from tiler.config.checks.targets import ANY, names_target, nodes, parameters, required, target_of
+from tiler.config.checks.targets import (
+    ANY,
+    LISTS,
+    names_target,
+    nodes,
+    parameters,
+    required,
+    target_of,
+)
 from tiler.errors import ConfigError
 from tiler.storage.destinations import expanded, unknown_user
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-_GROUPS = ("slides", "reader", "resolution", "tile", "mask", "exporter", "engine", "tracker")
+_GROUPS = (
+    "slides",
+    "reader",
+    "resolution",
+    "tile",
+    "mask",
+    "filter",
+    "label",
+    "sampler",
+    "exporter",
+    "engine",
+    "tracker",
+)
 _GIVEN_BY_TILER = {
     "tile": {"resolution"},
     "reader": {"path", "name"},
@@ -25,11 +45,11 @@ _GIVEN_BY_TILER = {
 }
 
 
-PACKAGE_LINES = {
-    True: "an exporter's file needs the first line '# @package exporter.NAME'",
-    False: "remove the line '# @package …' from the option's file",
-}
-"""The correct first line of an option's file: for an exporter, and for every other component."""
+def package_line(group: str) -> str:
+    """Return the fix for a wrong first line of an option's file."""
+    if group in LISTS:
+        return f"the file of an option needs the first line '# @package {group}.NAME'"
+    return "remove the line '# @package …' from the option's file"
 
 
 def problems_in(
@@ -50,7 +70,7 @@ def problems_in(
     problems = [f"unknown key {key!r}{nearest(key, known)}" for key in config if key not in known]
     problems += [needed(key) for key in known if key not in config]
     for key in (key for key in config if key in known and key not in given):
-        if key == "exporter" and names_target(config[key]):  # it hides the others' nodes
+        if key in LISTS and names_target(config[key]):  # it hides the others' nodes
             problems += _unfit(key, config[key])
             continue
         below = (_problems_in_node(*found, given) for found in nodes(config[key], key))
@@ -65,14 +85,14 @@ def needed(key: str) -> str:
 
 def _unfit(key: str, value: Any) -> Iterator[str]:
     """List the problems of a top-level key: not an option of its group, or not set."""
-    if key == "exporter" and names_target(value):
-        yield f"exporter._target_={value['_target_']}: {PACKAGE_LINES[True]}"
-    elif key == "exporter" and isinstance(value, Mapping):
+    if key in LISTS and names_target(value):
+        yield f"{key}._target_={value['_target_']}: {package_line(key)}"
+    elif key in LISTS and isinstance(value, Mapping):
+        options = "[csv,images]" if key == "exporter" else "[blur,white]"
         for name, option in value.items():
             if not names_target(option):
                 yield (
-                    f"exporter.{name}={option!r}: no exporter; choose exporters as"
-                    " exporter=[csv,images]"
+                    f"{key}.{name}={option!r} is not chosen; choose {LISTS[key]} as {key}={options}"
                 )
     elif key not in _GROUPS:
         for name, below in leaves({key: value}):
@@ -82,7 +102,7 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
         yield f"{key} is not set: choose an option of the group, {key}=…"
     elif isinstance(value, Mapping) and any(map(names_target, (value, *value.values()))):
         if not names_target(value):
-            yield f"{key}={list(value)}: {PACKAGE_LINES[False]}"
+            yield f"{key}={list(value)}: {package_line(key)}"
     else:
         yield (
             f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"

@@ -13,7 +13,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError
 
-from tiler.config.checks.validate import PACKAGE_LINES, nearest, needed
+from tiler.config.checks.targets import LISTS
+from tiler.config.checks.validate import nearest, needed, package_line
 from tiler.config.command.folder import conf_folder
 
 _LONGEST = 600
@@ -72,7 +73,7 @@ def explain(error: BaseException) -> str:
         )
     if ambiguous := _AMBIGUOUS.search(lines[0]):
         key, values = ambiguous.groups()
-        listed = f", or write a list as '{key}=[{values}]'" if key == "exporter" else ""
+        listed = f", or write a list as '{key}=[{values}]'" if key in LISTS else ""
         return f"{key}={values} is a sweep; add -m{listed}"
     if merging := _MERGING.search(text):
         key, value, kind = merging.groups()
@@ -120,13 +121,14 @@ def _of_a_file(option: str, lines: Sequence[str]) -> str:
     if lines[0].startswith(f"Key '{option.split('/')[0]}' not in"):
         return f"{option}: its file has to begin with the line '# @package _global_'"
     if key == "_target_":
-        return f"{option}: {PACKAGE_LINES[option.startswith('exporter/')]}"
+        return f"{option}: {package_line(option.partition('/')[0])}"
     if re.match("Key '.*' not in", lines[0]):
         return f"{option}: unknown key {key!r}{nearest(key, all_keys())}"
     lists = "Cannot merge DictConfig with ListConfig"
-    if lines[0].startswith(lists) and key in ("", "exporter"):
+    if lines[0].startswith(lists) and key in ("", *LISTS):
         return (
-            f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]'"
+            f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]',"
+            " filters in the same way"
         )
     return f"{option}: {key}: {lines[0]}" if key else f"{option}: {lines[0]}"
 
@@ -142,7 +144,7 @@ def all_keys() -> dict[str, list[str]]:
     for file in sorted(folder.glob("*/*.yaml")):
         node: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         group = file.parent.name
-        prefix = f"{group}.{file.stem}" if group == "exporter" else group
+        prefix = f"{group}.{file.stem}" if group in LISTS else group
         for key in (group, *(f"{prefix}.{key}" for key in node if not key.startswith("_"))):
             keys.setdefault(key, []).append(file.stem)
     return keys

@@ -41,12 +41,16 @@ class SweepContext:
         The id of the sweep's own run, if a tracker gave one.
     folder
         The absolute folder of the sweep.
+    lowest_threshold
+        The lowest of the thresholds that it sweeps, from which all its jobs measure scores; None
+        if it sweeps none.
     """
 
     sweep_id: str
     keys: tuple[str, ...]
     parent_run: str | None
     folder: Path
+    lowest_threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,26 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
         plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     place = Path(config.hydra.sweep.dir)
-    context = SweepContext(uuid.uuid4().hex[:12], tuple(swept), parent or None, folder / place)
+    jobs = expected_jobs(config, lines)
+    context = SweepContext(
+        uuid.uuid4().hex[:12],
+        tuple(swept),
+        parent or None,
+        folder / place,
+        _lowest([job["threshold"] for job in jobs or () if "threshold" in job]),
+    )
     keys = dict.fromkeys(line.key_or_group for line in lines)
     fixed = tuple(key for key in keys if key not in swept)
     overrides = tuple(str(line.input_line) for line in lines)
-    return Sweep(context, place, tracker, overrides, fixed, expected_jobs(config, lines))
+    return Sweep(context, place, tracker, overrides, fixed, jobs)
+
+
+def _lowest(values: Sequence[str]) -> float | None:
+    """Return the lowest of some numbers in Hydra's grammar; None if one is not a number."""
+    try:
+        return min(map(float, values), default=None)
+    except ValueError:
+        return None
 
 
 def swept_by(lines: Sequence[Override]) -> dict[str, str]:

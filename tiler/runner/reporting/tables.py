@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import tiler
 from tiler.errors import STOPPED
 from tiler.files import write_whole
 from tiler.runner.store.versions import versions
-from tiler.runner.work.job import COLUMNS, STATUSES, SlideRow
+from tiler.runner.work.job import DROPPED, STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
 from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text
@@ -29,6 +30,23 @@ OWN = "_"
 """Prefix of columns that are copied from the user's table of slides."""
 
 
+COLUMNS = tuple(field for field in fields(SlideRow) if field.name not in ("code", "filtered"))
+"""The columns of ``slides.csv`` that every run has."""
+
+
+def column_names(filtered: Iterable[str]) -> list[str]:
+    """Return the columns of a table of rows, in order.
+
+    Parameters
+    ----------
+    filtered
+        The names in ``SlideRow.filtered`` of any row; their columns come before ``not_sampled``.
+    """
+    names = [column.name for column in COLUMNS]
+    at = names.index("not_sampled")
+    return [*names[:at], *dict.fromkeys(DROPPED + name for name in filtered), *names[at:]]
+
+
 def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> None:
     """Write ``slides.csv``: one row per slide, in the order of the configuration.
 
@@ -41,9 +59,9 @@ def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str,
     own
         Columns of each slide from the user's table; their names begin with ``OWN``.
     """
-    columns = [field.name for field in COLUMNS]
+    columns = column_names(name for row in rows for name in row.filtered)
     columns += dict.fromkeys(name for some in own for name in some)
-    text = csv_text(columns, ({**vars(row), **some} for row, some in zip(rows, own, strict=True)))
+    text = csv_text(columns, ({**row.cells(), **some} for row, some in zip(rows, own, strict=True)))
     write_whole(inside(out, "slides.csv"), text.encode(errors="surrogateescape"))
 
 

@@ -33,7 +33,8 @@ def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) 
         said = [
             f"{what}s: {counts.get(f'{what}s made', 0)} made,"
             f" {counts.get(f'{what}s reused', 0)} reused"
-            for what in ("mask", "grid")
+            for what in ("mask", "grid", "label", "score")
+            if what in ("mask", "grid") or {f"{what}s made", f"{what}s reused"} & counts.keys()
         ]
         log.info("%s", "; ".join(said))
     folder = next((job.cache for job in jobs if job.cache is not None), None)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import tiler
 from tiler.checks.error_places import is_tilers, targets_in
+from tiler.extractor import TileExtractor
+from tiler.protocols import Exporter, ReaderFactory
 from tiler.runner.store.sources import source_digest
 from tiler.runner.store.versions import versions
 
@@ -29,7 +35,12 @@ SHAPING = (
     "colour.py",
     "cover",
     "annotations",
+    "tissue.py",
+    "selection.py",
+    "scores",
     "labels",
+    "threads.py",
+    "samplers",
     "protocols",
     "stages.py",
     "threads.py",
@@ -102,3 +113,35 @@ def _module_named(target: str) -> str:
     parts = target.split(".")
     names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((name for name in names if name in sys.modules), "")
+
+
+def users_codes(
+    settings: Mapping[str, Any],
+    open_reader: ReaderFactory,
+    extractor: TileExtractor,
+    exporters: Mapping[str, Exporter],
+) -> dict[str, str]:
+    """Return digests of the code and arrays that shape a slide's output, by component.
+
+    The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
+    mask. Components of tiler's own and masks that are not there have no entry.
+    """
+    spec, own = extractor.tile_spec, settings.get("exporter") or {}
+    found = {
+        "reader": users_code(settings.get("reader"), open_reader),
+        "resolution": users_code(settings.get("resolution"), spec.resolution),
+        "tile": users_code(settings.get("tile"), spec, extractor),
+        "mask": users_code(settings.get("mask"), extractor.mask_provider),
+        "label": users_code(settings.get("label"), extractor.labels),
+        "sampler": users_code(settings.get("sampler"), extractor.sampler),
+        **{
+            f"filter.{name}": users_code((settings.get("filter") or {}).get(name), it)
+            for name, it in (extractor.filters or {}).items()
+        },
+        **{f"exporter.{name}": users_code(own.get(name), it) for name, it in exporters.items()},
+    }
+    if extractor.mask is not None:
+        mask = np.asarray(extractor.mask)
+        layout = repr((mask.shape, mask.dtype.str)).encode()
+        found["static mask"] = sha256(layout + mask.tobytes()).hexdigest()
+    return {name: digest for name, digest in found.items() if digest}

@@ -16,7 +16,7 @@ from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.work.job import DroppedTile, SlideRow
 from tiler.written import WrittenFiles, joined
 
-OUTPUT_VERSION = 3
+OUTPUT_VERSION = 4
 """Raised when the same settings make other output, so that older results are redone."""
 
 
@@ -31,7 +31,7 @@ class Counts:
     written
         Tiles kept.
     filtered
-        Cells below the threshold.
+        Cells that the threshold, a filter, a label rule or the sampler drops.
     failed
         Tiles that could not be read and were dropped.
     """

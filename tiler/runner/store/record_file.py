@@ -128,7 +128,8 @@ def load_record(folder: Path) -> Record:
         exporters = _shared_out(files, content.get("exporters"))
         record = made_of(Record, {**content, "exporters": exporters})
         row = record.row
-        seen = row.candidates, row.kept, row.below_threshold, row.dropped
+        out = row.below_threshold + sum(row.filtered.values()) + row.not_sampled
+        seen = row.candidates, row.kept, out, row.dropped
         if row.slide_id != record.slide_id or Counts(*seen) != record.counts:
             raise ValueError("its row is of another slide or other tiles")
     except (ValueError, TypeError, OverflowError, AssertionError) as error:

@@ -7,28 +7,27 @@ them what the slide is: then it need not even be opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
 
 from tiler.checks.error_places import is_tilers, targets_in
 from tiler.cover.slide_mask import SlideMask
 from tiler.geometry import Box
-from tiler.grid import Axes, Cells, Floats
+from tiler.grid import Axes, Cells, Floats, Ints
 from tiler.protocols import FitsTiles, Mask, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.resolution import Resolution
-from tiler.runner.components import is_ours
-from tiler.runner.store.arrays import Arrays, key_of, load_or_recall, store
-from tiler.runner.store.fingerprint import Fingerprint, fingerprint
+from tiler.runner.store.arrays import Arrays, key_of
+from tiler.runner.store.fingerprint import Fingerprint
+from tiler.runner.work.columns import with_columns
 from tiler.runner.work.job import SlideJob
+from tiler.runner.work.shelf import Shelf, identity_of
 from tiler.runner.work.worker_state import known_slide
+from tiler.tissue import tissue_ids
 
 _EDGES = ("columns", "rows")
-
-_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,13 @@ class Shared:
         As of ``TileExtractor.make_mask``.
     keys
         What mask and grid are kept under.
-    made
-        What was not in the cache, of ``mask`` and ``grid``.
+    made, reused
+        The kinds of arrays that were not in the cache, and of those that were: ``mask``, ``grid``,
+        ``label``, and ``score`` for each filter.
     notes
-        What is to be said of entries that could not be used.
+        Remarks about entries that could not be used.
+    remarks
+        Remarks about mask and labels for the slide's row.
     """
 
     source: Fingerprint
@@ -57,7 +59,9 @@ class Shared:
     slide_mask: SlideMask
     keys: tuple[str, str]
     made: tuple[str, ...]
+    reused: tuple[str, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @property
     def mask(self) -> Mask:
@@ -96,16 +100,22 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
     def make_grid() -> Arrays:
         bounds = np.array(opened().bounds, np.int64)
         columns, rows = axes().columns, axes().rows
-        ratios = mask.ratios(columns, rows)
-        return {"bounds": bounds, "columns": columns, "rows": rows, "ratios": ratios}
+        ratios, pieces = mask.ratios(columns, rows), tissue_ids(mask.picture, columns, rows)
+        return {
+            "bounds": bounds,
+            "columns": columns,
+            "rows": rows,
+            "ratios": ratios,
+            "tissue": pieces,
+        }
 
     def read_grid(entry: Arrays) -> Cells:
         grid, where = grid_of(entry), axes()
         if not all(np.array_equal(vars(grid)[name], vars(where)[name]) for name in _EDGES):
             raise ValueError("is of another grid")
-        return Cells(**vars(where), ratios=grid.ratios)
+        return Cells(**vars(where), ratios=grid.ratios, values={"tissue_id": grid.tissue})
 
-    shelf = _Shelf(job, _identity(job))
+    shelf = Shelf(job, identity_of(job))
     source, inputs = shelf.identity
     fits = isinstance(extractor.mask_provider, FitsTiles)
     fitted = repr(extractor.provider_for(slide())) if fits else None
@@ -114,53 +124,20 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
     mask = shelf.get("mask", mask_key, make_mask, SlideMask.from_arrays)
     grid_key = key_of({"mask": mask_key, **_grid_facts(job)})
     cells = shelf.get("grid", grid_key, make_grid, read_grid)
-    keys, made, notes = (mask_key, grid_key), tuple(shelf.made), tuple(shelf.notes)
-    return Shared(source, inputs, slide().known, mask, keys, made, notes), cells
-
-
-_Identity = tuple[Fingerprint, Mapping[str, str]]
-
-
-def _identity(job: SlideJob) -> _Identity:
-    """Which files a slide's mask and grid are made of."""
-    return fingerprint(job.path), job.input_hashes()
-
-
-@dataclass
-class _Shelf:
-    """The cache as used for one slide, with notes about unusable entries."""
-
-    job: SlideJob
-    identity: _Identity
-    made: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def get(
-        self, what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
-    ) -> _Read:
-        """Return the cached arrays of a key, or compute and store them."""
-        folder = self.job.cache
-        if folder is not None:
-            try:
-                found = load_or_recall(folder, key)
-                if found is not None:
-                    return read(found)
-            except ValueError as error:
-                self.notes.append(f"the cached {what} {error}; it is computed again")
-        arrays = make()
-        for array in arrays.values():
-            array.flags.writeable = False  # as those are that come from the cache
-        self.made.append(what)
-        if folder is not None and self._same_files():
-            store(folder, key, arrays)
-        return read(arrays)
-
-    def _same_files(self) -> bool:
-        """Return whether the slide's files are unchanged, so that arrays may be stored."""
-        try:
-            return _identity(self.job) == self.identity
-        except OSError:
-            return False
+    if extractor.labels is not None or extractor.filters:
+        cells = with_columns(cells, mask.picture, shelf, grid_key, slide, opened)
+    found = Shared(
+        source,
+        inputs,
+        slide().known,
+        mask,
+        (mask_key, grid_key),
+        tuple(shelf.made),
+        tuple(shelf.reused),
+        tuple(shelf.notes),
+        (*mask.notes, *shelf.remarks),
+    )
+    return found, cells
 
 
 def probe(reader: WSIReader, resolution: Resolution) -> None:
@@ -189,7 +166,9 @@ def _may_go_by_name(job: SlideJob) -> bool:
     provider = job.extractor.mask_provider
     if provider is None:
         return False
-    ours = is_ours(provider) and all(map(is_tilers, targets_in(job.settings.get("mask"))))
+    ours = is_tilers(type(provider).__module__) and all(
+        map(is_tilers, targets_in(job.settings.get("mask")))
+    )
     return not ours or hasattr(provider, "inputs")
 
 
@@ -214,12 +193,15 @@ class Grid:
         Of the slide, in level-0 pixels.
     columns, rows, ratios
         See ``Cells``.
+    tissue
+        The column ``tissue_id``.
     """
 
     bounds: Box
     columns: Floats
     rows: Floats
     ratios: Floats
+    tissue: Ints
 
 
 def grid_of(entry: Arrays) -> Grid:
@@ -231,16 +213,18 @@ def grid_of(entry: Arrays) -> Grid:
         When it contains none, or one that cannot be.
     """
     try:
-        bounds, columns, rows, ratios = (entry[name] for name in Grid.__annotations__)
+        bounds, columns, rows, ratios, tissue = (entry[name] for name in Grid.__annotations__)
     except KeyError:
         raise ValueError("contains no grid") from None
-    kinds = [array.dtype.str[1:] for array in (bounds, columns, rows, ratios)]
-    shapes = bounds.shape, columns.shape, rows.shape
-    wanted = (4,), (*ratios.shape[1:], 2), (*ratios.shape[:1], 2)
-    if kinds != ["i8", "f8", "f8", "f8"] or ratios.ndim != 2 or shapes != wanted:
+    kinds = [array.dtype.str[1:] for array in (bounds, columns, rows, ratios, tissue)]
+    shapes = bounds.shape, columns.shape, rows.shape, tissue.shape
+    wanted = (4,), (*ratios.shape[1:], 2), (*ratios.shape[:1], 2), ratios.shape
+    if kinds != ["i8", "f8", "f8", "f8", "i8"] or ratios.ndim != 2 or shapes != wanted:
         raise ValueError("contains no grid")
     if not ((ratios >= 0) & (ratios <= 1)).all():  # NaN is neither
         raise ValueError("has coverages out of range")
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         raise ValueError("has cells that are nowhere")
-    return Grid(Box(*bounds.tolist()), columns, rows, ratios)
+    if (tissue < 0).any():
+        raise ValueError("has negative numbers of tissue pieces")
+    return Grid(Box(*bounds.tolist()), columns, rows, ratios, tissue)

@@ -15,9 +15,9 @@ from tiler.errors import (
     ReadError,
     SlideError,
 )
-from tiler.protocols import FailedTile, LeftOut
+from tiler.protocols import FailedTile
 from tiler.readers.deferred import DeferredReader
-from tiler.regions import Regions, RegionSpec
+from tiler.regions import Regions
 from tiler.runner.components import export, is_ours, links
 from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.fingerprint import FileState, file_state
@@ -129,19 +129,17 @@ class FinishTask:
         open_reader = partial(state.reader, job, self.planned.key)
         reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
 
-        def left_out() -> dict[LeftOut, Sequence[RegionSpec]]:
-            below = job.extractor.below_threshold(
-                job.extractor.walk(reader, plan.shared.slide_mask)
-            )
+        def candidates() -> Regions:
+            found = plan.candidates
+            assert found is not None, "the plan has them if an exporter shows them"
             bad = {(tile.x, tile.y) for tile in dropped}
-            unreadable = [region for region in plan.regions if region.location in bad]
-            return {"below_threshold": below, "unreadable": unreadable}
+            return found.regions(job.extractor.tile_spec.resolution, bad)
 
         return {
             name: joined(self.files.get(name, ()))
             if exporter.per_tile
             else WrittenFiles.of(
-                export(exporter, reader, regions, plan.shared.mask, folder, left_out).files
+                export(exporter, reader, regions, plan.shared.mask, folder, candidates).files
             )
             for name, exporter in job.exporters.items()
         }

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from hashlib import sha256
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
-from tiler.runner.store.code import code_version, users_code
+from tiler.runner.store.code import code_version, users_codes
 from tiler.runner.store.fingerprint import settled_hash
 
 STATUSES = ("done", "done_empty", "failed", "interrupted")
@@ -31,6 +28,9 @@ class DroppedTile:
 
 
 _NOT_GIVEN: Any = object()
+
+DROPPED = "dropped_"
+"""Begins the columns of ``slides.csv`` that count the cells that a filter or label rule drops."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ class SlideJob:
         The exporters whose files of an earlier run stay, and that are none of ``exporters``.
     dropped
         The tiles that their files lack.
+    measure_from
+        The lowest coverage of cells whose scores are measured: the lowest threshold of the sweep;
+        None for the job's own threshold.
     """
 
     path: Path
@@ -92,6 +95,7 @@ class SlideJob:
     tiler_code: str = _NOT_GIVEN
     kept: tuple[str, ...] = ()
     dropped: tuple[DroppedTile, ...] = ()
+    measure_from: float | None = None
 
     def __post_init__(self) -> None:
         if self.tiler_code is _NOT_GIVEN:
@@ -100,12 +104,20 @@ class SlideJob:
             parts = self.open_reader, self.extractor, self.exporters
             object.__setattr__(self, "code", users_codes(self.settings, *parts))
 
+    @property
+    def shows_candidates(self) -> bool:
+        """Whether an exporter shows cells that were not kept."""
+        names = ("export_all", "export_candidates")
+        return any(hasattr(it, name) for it in self.exporters.values() for name in names)
+
     def inputs(self) -> tuple[Path, ...]:
         """The files beside the slide that shape its output."""
-        provider = self.extractor.mask_provider
-        if not hasattr(provider, "inputs") or not isinstance(provider, ReadsFiles):
-            return ()  # the protocol is asked last, for it answers slowly
-        return tuple(provider.inputs(self.slide_id))
+        found: list[Path] = []
+        for component in (self.extractor.mask_provider, self.extractor.labels):
+            # The protocol is asked last, for it answers slowly.
+            if hasattr(component, "inputs") and isinstance(component, ReadsFiles):
+                found += component.inputs(self.slide_id)
+        return tuple(found)
 
     def input_hashes(self) -> dict[str, str]:
         """Return the SHA-256 of the files beside the slide that shape its output, by their names.
@@ -120,32 +132,6 @@ class SlideJob:
                 name, number = f"{path.name}#{number}", number + 1
             found[name] = _hash_or_none(path)
         return found
-
-
-def users_codes(
-    settings: Mapping[str, Any],
-    open_reader: ReaderFactory,
-    extractor: TileExtractor,
-    exporters: Mapping[str, Exporter],
-) -> dict[str, str]:
-    """Return digests of the code and arrays that shape a slide's output, by component.
-
-    The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
-    mask. Components of tiler's own and masks that are not there have no entry.
-    """
-    spec, own = extractor.tile_spec, settings.get("exporter") or {}
-    found = {
-        "reader": users_code(settings.get("reader"), open_reader),
-        "resolution": users_code(settings.get("resolution"), spec.resolution),
-        "tile": users_code(settings.get("tile"), spec, extractor),
-        "mask": users_code(settings.get("mask"), extractor.mask_provider),
-        **{f"exporter.{name}": users_code(own.get(name), it) for name, it in exporters.items()},
-    }
-    if extractor.mask is not None:
-        mask = np.asarray(extractor.mask)
-        layout = repr((mask.shape, mask.dtype.str)).encode()
-        found["static mask"] = sha256(layout + mask.tobytes()).hexdigest()
-    return {name: digest for name, digest in found.items() if digest}
 
 
 def _hash_or_none(path: Path) -> str:
@@ -167,6 +153,11 @@ class SlideRow:
         Grid cells looked at, and tiles that were written.
     below_threshold
         Cells with too little tissue.
+    filtered
+        Cells that reach the threshold, but that a filter or a label rule drops, by its name: the
+        columns ``dropped_<name>``.
+    not_sampled
+        Cells that pass all rules, but that the sampler does not choose.
     dropped
         Tiles that passed but could not be read.
     blank_native_tiles
@@ -213,6 +204,8 @@ class SlideRow:
     candidates: int = 0
     kept: int = 0
     below_threshold: int = 0
+    filtered: Mapping[str, int] = field(default_factory=dict)
+    not_sampled: int = 0
     dropped: int = 0
     blank_native_tiles: int | None = None
     blank_tiles: int = 0
@@ -237,7 +230,8 @@ class SlideRow:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
-        for name, value in vars(self).items():
+        numbers = {**vars(self), **{DROPPED + name: n for name, n in self.filtered.items()}}
+        for name, value in numbers.items():
             if isinstance(value, (int, float)) and not 0 <= value < math.inf:
                 raise ValueError(f"{name} {value!r} is out of range")
 
@@ -248,6 +242,8 @@ class SlideRow:
             return ExitCode.DONE
         return ExitCode.BUG if self.code == UnforeseenError.code else ExitCode.SLIDE_FAILED
 
-
-COLUMNS = tuple(field for field in fields(SlideRow) if field.name != "code")
-"""The columns of ``slides.csv``."""
+    def cells(self) -> dict[str, object]:
+        """Return the row's values by column."""
+        values = {**vars(self), **{DROPPED + name: n for name, n in self.filtered.items()}}
+        del values["code"], values["filtered"]
+        return values

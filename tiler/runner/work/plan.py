@@ -15,6 +15,8 @@ from tiler.regions import Regions
 from tiler.resolution import plan_read
 from tiler.runner.work.cached import Shared, shared_work
 from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, NOT_SAMPLED, Candidates
+from tiler.stages import as_regions
 
 _PIECE_TILES = 64
 """A piece of work has at least so many tiles, so that what it costs to hand out is little."""
@@ -41,11 +43,14 @@ class SlidePlan:
         The tiles that passed.
     row
         The slide's row, as far as it is known before any tile is read.
+    candidates
+        All cells, if an exporter shows those that are not kept.
     """
 
     shared: Shared
     regions: Regions
     row: SlideRow
+    candidates: Candidates | None = None
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
@@ -61,15 +66,23 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     shared, cells = shared_work(job, open_reader)
     mask = shared.slide_mask
     reader = DeferredReader(job.path, job.slide_id, shared.known, open_reader)
-    regions = extractor.choose(cells)
+    candidates = extractor.judged(cells, job.slide_id)
+    counts = candidates.decision.counts
+    regions = as_regions(cells, candidates.decision.kept, resolution)
     notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
     row = SlideRow(
         slide_id=job.slide_id,
         status="done" if regions else "done_empty",
-        reason="" if regions else extractor.why_empty(reader, mask, cells),
+        reason="" if regions else extractor.why_empty(reader, mask, candidates),
         candidates=cells.ratios.size,
         kept=len(regions),
-        below_threshold=cells.ratios.size - len(regions),
+        below_threshold=counts[BELOW_THRESHOLD],
+        filtered={
+            reason.removeprefix(FILTER): count
+            for reason, count in counts.items()
+            if reason == LABEL or reason.startswith(FILTER)
+        },
+        not_sampled=counts.get(NOT_SAMPLED, 0),
         blank_native_tiles=_blank_native_tiles(
             shared.known, job.slide_id, regions, resolution.downsample(reader)
         ),
@@ -84,10 +97,10 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         magnification=reader.magnification,
         magnification_source=reader.provenance["magnification"],
         reader=shared.known.reader,
-        notes="; ".join([*notes, *mask.notes]),
+        notes="; ".join([*notes, *shared.remarks, *candidates.decision.notes]),
         path=job.given,
     )
-    return SlidePlan(shared, regions, row)
+    return SlidePlan(shared, regions, row, candidates if job.shows_candidates else None)
 
 
 def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
+from tiler.checks.components import callable_name, lacking, shown
+from tiler.errors import ComponentError
 from tiler.protocols import LinksFiles, WSIReader
 from tiler.readers.deferred import Known, known_of
-from tiler.runner.components import checked_reader
 from tiler.runner.store.arrays import key_of
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.work.job import SlideJob
@@ -31,7 +32,7 @@ class WorkerState:
         if self._reader is None or self._key != key:
             self.close()
             opened = job.open_reader(job.path, name=job.slide_id)
-            self._reader = checked_reader(opened, job)
+            self._reader = _checked(opened, job)
             self._key = key
         return self._reader
 
@@ -47,6 +48,20 @@ class WorkerState:
             self._reader.close()
         self._reader = self._key = None
         self._link_indices.clear()
+
+
+def _checked(reader: WSIReader, job: SlideJob) -> WSIReader:
+    """Return what a job's reader factory returned, if it is a reader.
+
+    Raises
+    ------
+    ComponentError
+        If it is something else.
+    """
+    if lacking(reader, WSIReader):
+        what = f"{callable_name(job.open_reader)} returned {shown(reader)}; return a WSIReader"
+        raise ComponentError(job.slide_id, f"{what} (see tiler.protocols)")
+    return reader
 
 
 def known_slide(job: SlideJob, source: Fingerprint, open_reader: Callable[[], WSIReader]) -> Known:

@@ -1,0 +1,23 @@
+"""Checks of components, and descriptions of them and their results for errors."""
+
+from __future__ import annotations
+
+from functools import partial
+
+
+def lacking(component: object, protocol: type) -> list[str]:
+    """List the members of a protocol that a component does not have."""
+    return [name for name in vars(protocol) if name[0] != "_" and not hasattr(component, name)]
+
+
+def shown(value: object) -> str:
+    """Describe an unexpected value in a few words."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+
+
+def callable_name(component: object) -> str:
+    """Return the dotted name of a function, of the function of a partial, or of a class."""
+    thing = component.func if isinstance(component, partial) else component
+    thing = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{thing.__module__}.{thing.__qualname__}"
