@@ -115,6 +115,32 @@ def test_an_empty_combination_names_its_empty_masks(fake_reader):
     assert not apart.thresholds
 
 
+def test_masks_inside_fit_the_tiles_as_they_do_alone(shared_slides):
+    """Otsu's mask is finer for small tiles, also inside a combination; pen is not."""
+    spec = TileSpec(96, resolution=Level(0))
+    with ImageReader(shared_slides / "thumbs/tcga-red-pen.png", mpp=1.0) as slide:
+        alone, inside, without = (
+            TileExtractor(spec, mask_provider=provider).make_mask(slide)
+            for provider in (
+                OtsuMask(),
+                CombineMask(any={"in": CombineMask(all={"tissue": OtsuMask()})}),
+                CombineMask(all={"tissue": OtsuMask()}, none={"pen": PenMask()}),
+            )
+        )
+        assert alone.picture.shape == (112, 118), "twice as fine as 8 µm"
+        pen = PenMask().generate(slide)
+    assert inside.cover is without.cover is None, "one even raster is a plain mask"
+    assert (inside.picture == alone.picture).all()
+    assert (without.picture == alone.picture & ~np.kron(pen, np.ones((2, 2), bool))).all()
+
+
+def test_a_combination_is_cached_by_the_masks_inside():
+    user = CombineMask(all={"a": Fixed([[1]]), "tissue": OtsuMask(mpp=4)})
+    text = "CombineMask(all={'a': test_combine.Fixed, 'tissue': OtsuMask(mpp=4"
+    assert repr(user).startswith(text)
+    assert repr(user).endswith(", any={}, none={})")
+
+
 def test_masks_that_refine_each_other_too_much_are_refused(fake_reader, monkeypatch):
     monkeypatch.setattr(rasters, "MAX_PIXELS", 100)
     slide = fake_reader(np.zeros((60, 60, 3), np.uint8))

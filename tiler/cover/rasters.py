@@ -74,9 +74,8 @@ def even_lines(extent: Extent, width: int, height: int) -> tuple[Floats, Floats]
 
 
 def _even(length: float, count: int) -> Floats:
-    lines = np.arange(count + 1, dtype=np.float64) * (length / count)
-    lines[-1] = length
-    return lines
+    # Products of whole numbers are exact, so a raster and one that divides it share their lines.
+    return np.arange(count + 1, dtype=np.float64) * length / count
 
 
 def _cell_at(lines: Floats, finer: Floats) -> tuple[Ints, Bools]:

@@ -13,10 +13,10 @@ from tiler.cover.rasters import TooManyPixelsError
 from tiler.cover.terms import Cover, everything
 from tiler.errors import ConfigError, LimitError
 from tiler.geometry import Extent
-from tiler.protocols import Mask, MaskProvider, ReadsFiles, WSIReader
+from tiler.protocols import FitsTiles, Mask, MaskProvider, ReadsFiles, WSIReader
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CombineMask:
     """Tissue where all of some masks, any of others, and none of the rest have tissue.
 
@@ -56,6 +56,25 @@ class CombineMask:
             raise ConfigError(
                 "mask=combine has no masks; add one, such as +mask@mask.all.tissue=otsu"
             )
+
+    def __repr__(self) -> str:
+        """Return the masks; those of users by their class, unless they have a repr of their own."""
+        groups = (
+            f"{group}={{{', '.join(f'{name!r}: {_said(mask)}' for name, mask in masks.items())}}}"
+            for group, masks in self._groups().items()
+        )
+        return f"CombineMask({', '.join(groups)})"
+
+    def for_tiles(self, source: WSIReader, side: float) -> CombineMask:
+        """Return the combination of its masks for tiles of a shorter side in level-0 pixels."""
+
+        def fitted(mask: MaskProvider) -> MaskProvider:
+            return mask.for_tiles(source, side) if isinstance(mask, FitsTiles) else mask
+
+        groups = self._groups().items()
+        return CombineMask(
+            **{group: {name: fitted(one) for name, one in masks.items()} for group, masks in groups}
+        )
 
     @property
     def thresholds(self) -> bool:
@@ -101,8 +120,8 @@ class CombineMask:
     def why_empty(self, source: WSIReader) -> str:
         """Return the masks that have no tissue on their own, with their own reasons."""
         reasons = []
-        for group in ("all", "any"):
-            for name, mask in getattr(self, group).items():
+        for group, masks in {"all": self.all, "any": self.any}.items():
+            for name, mask in masks.items():
                 if not provided_cover(mask, source).terms:
                     explain = getattr(mask, "why_empty", None)
                     why = explain(source) if explain else ""
@@ -110,5 +129,15 @@ class CombineMask:
         return "; ".join(reasons) or "the masks have no tissue in common"
 
     def _masks(self) -> Iterator[MaskProvider]:
-        for group in (self.all, self.any, self.none):
-            yield from group.values()
+        for masks in self._groups().values():
+            yield from masks.values()
+
+    def _groups(self) -> dict[str, Mapping[str, MaskProvider]]:
+        return {"all": self.all, "any": self.any, "none": self.none}
+
+
+def _said(mask: MaskProvider) -> str:
+    """Return the repr of a mask without an address in memory, which differs in every process."""
+    kind = type(mask)
+    plain = kind.__repr__ is object.__repr__
+    return f"{kind.__module__}.{kind.__qualname__}" if plain else repr(mask)

@@ -13,7 +13,7 @@ because it looks like black ink.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class PenMask(ThumbnailMask):
     """Pen on H&E slides, for combinations that leave it out. See ``ThumbnailMask``."""
 
     thresholds: ClassVar[bool] = False
+
+    def for_tiles(self, source: WSIReader, side: float) -> Self:
+        """Return this mask: pen is wide, and is removed with its halo."""
+        return self
 
     def generate(self, source: WSIReader) -> Mask:
         """Return the pen of a slide: bool (h, w), stretched over its bounded area.
