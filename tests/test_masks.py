@@ -927,9 +927,10 @@ def test_large_tiles_do_not_change_the_mask(provider) -> None:
     )
     plain = provider.generate(source)
     spec = TileSpec(512, resolution=Level(0))
-    assert np.array_equal(TileExtractor(spec, mask_provider=provider).make_mask(source), plain)
+    whole = TileExtractor(spec, mask_provider=provider).make_mask(source).picture
+    assert np.array_equal(whole, plain)
     small = TileSpec(511, resolution=Level(0))
-    finer = TileExtractor(small, mask_provider=provider).make_mask(source)
+    finer = TileExtractor(small, mask_provider=provider).make_mask(source).picture
     assert finer.shape == (2 * plain.shape[0], 2 * plain.shape[1])
     assert 0 < (finer != np.kron(plain, np.ones((2, 2), bool))).mean() < 0.05
 
@@ -939,9 +940,9 @@ def test_a_refined_mask_transposes_and_leaves_filled_holes() -> None:
     pixels = paint(pixels, 390, 500, 170, 150, GLASS)  # a hole near the rim, filled
     tile = TileSpec(100, resolution=Level(0))
     masks = [
-        TileExtractor(tile, mask_provider=OtsuMask()).make_mask(
-            levelled(np.ascontiguousarray(p), Box(0, 0, p.shape[1], p.shape[0]), (1,))
-        )
+        TileExtractor(tile, mask_provider=OtsuMask())
+        .make_mask(levelled(np.ascontiguousarray(p), Box(0, 0, p.shape[1], p.shape[0]), (1,)))
+        .picture
         for p in (pixels, pixels.transpose(1, 0, 2))
     ]
     assert np.array_equal(masks[0], masks[1].T)
@@ -960,10 +961,11 @@ def test_refine_can_be_set_and_is_less_where_the_mask_would_be_too_large(monkeyp
         paint(glass(1100, 1500), 310, 250, 800, 500, EOSIN), Box(0, 0, 1500, 1100), (1,)
     )
     tile = TileSpec(40, resolution=Level(0))
-    off = TileExtractor(tile, mask_provider=OtsuMask(refine=1)).make_mask(source)
+    off = TileExtractor(tile, mask_provider=OtsuMask(refine=1)).make_mask(source).picture
     assert off.shape == (34, 47)
     monkeypatch.setattr("tiler.masks.thumbnail.MAX_PIXELS", 34 * 47 * 17)
-    assert TileExtractor(tile, mask_provider=OtsuMask()).make_mask(source).shape == (34 * 4, 47 * 4)
+    fine = TileExtractor(tile, mask_provider=OtsuMask()).make_mask(source).picture
+    assert fine.shape == (34 * 4, 47 * 4)
 
 
 def test_the_warning_of_a_slide_without_tissue_names_the_setting_that_removed_it(

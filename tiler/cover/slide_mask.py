@@ -103,4 +103,4 @@ class SlideMask:
 
 
 def _share(picture: Bools) -> float:
-    return np.count_nonzero(picture) / picture.size
+    return float(np.count_nonzero(picture)) / picture.size

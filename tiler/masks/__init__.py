@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tiler.masks.onnx.mask import OnnxMask
     from tiler.masks.otsu import OtsuMask
     from tiler.masks.pen import PenMask
+    from tiler.masks.texture import TextureMask
 
 _HOMES = {
     "AllTissue": "tiler.masks.all_tissue",
@@ -27,6 +28,7 @@ _HOMES = {
     "OnnxMask": "tiler.masks.onnx.mask",
     "OtsuMask": "tiler.masks.otsu",
     "PenMask": "tiler.masks.pen",
+    "TextureMask": "tiler.masks.texture",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "OnnxMask",
     "OtsuMask",
     "PenMask",
+    "TextureMask",
 ]
 
 

@@ -1,15 +1,16 @@
-"""Tissue by Otsu's threshold on saturation."""
+"""Tissue by Otsu's threshold on saturation, or on another channel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from tiler.colour import to_hsv
+from tiler.colour import Bytes
 from tiler.errors import ConfigError
+from tiler.masks.channels import BOUNDS, LIGHT, Channel, channel_of, white_of
 from tiler.masks.checks import odd, span
 from tiler.masks.cleaning import clean, close
 from tiler.masks.glass import glass_colour, without_tint
@@ -18,15 +19,12 @@ from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
 from tiler.protocols import Mask, Pixels, WSIReader
 
-NEAR_BLACK = 40
-"""Minimum value, 0 to 255: the saturation of darker pixels is noise, and counts as 0."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class OtsuMask(ThumbnailMask):
-    """Tissue where a thumbnail is more saturated than a threshold that Otsu's method finds.
+    """Tissue where a thumbnail exceeds a threshold that Otsu's method finds.
 
-    For bright-field slides. A tint of the glass is removed first: see ``tiler.masks.glass``.
+    In bright field, a tint of the glass is removed first: see ``tiler.masks.glass``.
     Otsu's method always finds two classes, even on a slide of glass alone or of tissue alone.
     So two bounds limit its threshold. Pixels below the lower bound are never tissue: a blank
     slide stays blank. Pixels above the upper bound are always tissue: a slide full of tissue
@@ -36,10 +34,14 @@ class OtsuMask(ThumbnailMask):
 
     Parameters
     ----------
+    channel
+        ``saturation``, ``optical_density``, ``hematoxylin`` or ``grey`` for bright field, ``red``,
+        ``green`` or ``blue`` for fluorescence: see ``tiler.masks.channels``.
     saturation
-        The bounds (lowest, highest) of the threshold, 0 to 255 in OpenCV's HSV.
+        The bounds (lowest, highest) of the threshold on saturation, 0 to 255 in OpenCV's HSV. Other
+        channels have their own: ``tiler.masks.channels.BOUNDS``.
     median
-        Width in pixels of the median filter on the saturation; odd, 1 for none.
+        Width in pixels of the median filter on the channel; odd, 1 for none.
     close
         Diameter in pixels of the disk that closes gaps in the tissue; odd, 1 for none.
     remove_pen
@@ -57,6 +59,7 @@ class OtsuMask(ThumbnailMask):
     on Systems, Man, and Cybernetics 9(1), 62-66.
     """
 
+    channel: Channel = "saturation"
     saturation: tuple[int, int] = (15, 40)
     median: int = 5
     close: int = 5
@@ -64,6 +67,9 @@ class OtsuMask(ThumbnailMask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.channel not in get_args(Channel):
+            options = ", ".join(get_args(Channel))
+            raise ConfigError(f"mask.channel={self.channel!r} is invalid; use one of {options}")
         object.__setattr__(self, "saturation", span("saturation", self.saturation, 255))
         object.__setattr__(self, "median", odd("median", self.median, 255))
         object.__setattr__(self, "close", odd("close", self.close, 255))
@@ -81,19 +87,23 @@ class OtsuMask(ThumbnailMask):
         size = self.thumbnail_size(source)
         min_tissue, min_hole = self.least_areas(source, size)
         thumbnail = self.thumbnail(source, size)
-        glass = glass_colour(thumbnail)
+        glass = None if self.channel in LIGHT else glass_colour(thumbnail)
         pixels = without_tint(thumbnail, glass)
-        saturation = colourfulness(pixels, self.median)
-        pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(saturation.shape, bool)
-        lowest, highest = self.saturation
-        threshold = min(max(otsu(saturation[~pen]), lowest), highest)
-        vivid = saturation > threshold
-        tissue = close(vivid, self.close) & ~pen
+        white = white_of(pixels)
+        values = filtered(channel_of(pixels, self.channel, white), self.median)
+        pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(values.shape, bool)
+        lowest, highest = BOUNDS.get(self.channel, self.saturation)
+        threshold = min(max(otsu(values[~pen]), lowest), highest)
+        above = values > threshold
+        tissue = close(above, self.close) & ~pen
         # Removed again: pen inside tissue is a hole, which cleaning fills.
         tissue = clean(tissue, min_tissue, min_hole) & ~pen
         # The median filter moves a rim. What closing and cleaning changed stays as it is.
-        rim = near_rim(tissue, 1 + self.median // 2) & (vivid == tissue) & ~pen
-        decide = partial(_is_vivid, glass=glass, threshold=threshold)
+        rim = near_rim(tissue, 1 + self.median // 2) & (above == tissue) & ~pen
+
+        def decide(finer: Pixels) -> Mask:
+            return channel_of(without_tint(finer, glass), self.channel, white) > threshold
+
         return refined(source, tissue, rim, self.divisions(size), decide)
 
     def why_empty(self, source: WSIReader) -> str:
@@ -109,18 +119,11 @@ class OtsuMask(ThumbnailMask):
         )
 
 
-def _is_vivid(pixels: Pixels, glass: npt.NDArray[np.float64] | None, threshold: float) -> Mask:
-    """Return whether each pixel is more saturated than a threshold, after removal of the tint."""
-    return np.asarray(colourfulness(without_tint(pixels, glass), 1) > threshold)
-
-
-def colourfulness(pixels: Pixels, median: int) -> npt.NDArray[np.uint8]:
-    """Return the median-filtered saturation of RGB, uint8 (h, w); 0 for nearly black pixels."""
+def filtered(values: Bytes, median: int) -> Bytes:
+    """Return the median filter of a channel, uint8 (h, w)."""
     import cv2
 
-    hsv = to_hsv(pixels)
-    saturation = np.where(hsv[..., 2] < NEAR_BLACK, np.uint8(0), hsv[..., 1])
-    return np.asarray(cv2.medianBlur(saturation, median), dtype=np.uint8)
+    return np.asarray(cv2.medianBlur(values, median), dtype=np.uint8)
 
 
 def otsu(values: npt.NDArray[np.uint8]) -> float:
