@@ -86,6 +86,9 @@ def _is_taken(name: str, group: str) -> bool:
 @pytest.mark.parametrize("option", sorted(conf_folder().glob("*/*.yaml")), ids=lambda p: p.stem)
 def test_every_option_names_a_component_of_its_group(option: Path) -> None:
     node = yaml.safe_load(option.read_text()) or {}
+    while "_target_" not in node and option.parent.name != "experiment":
+        base, *_ = node["defaults"]  # the option of this group that it extends
+        node = yaml.safe_load((option.parent / f"{base}.yaml").read_text())
     if option.parent.name != "experiment":
         assert allowed_target(node["_target_"], option.parent.name)
 
