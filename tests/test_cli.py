@@ -218,7 +218,10 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["reader=tiff", "reader.cache_bytes=-1"], ["reader.cache_bytes=-1", "0 or more"]),
         (["reader.series=-1"], ["reader.series=-1", "0 or more"]),
         (["threshold", "=", "0.1"], ["'threshold' is not an override; write threshold=VALUE"]),
-        (["mask=otus"], ["mask/otus: no such option", " hsv none otsu ", "; did you mean 'otsu'?"]),
+        (
+            ["mask=otus"],
+            ["mask/otus: no such option", " hsv none ", " otsu ", "; did you mean 'otsu'?"],
+        ),
         (
             ["exporter=csv,json"],
             ["exporter=csv,json is a sweep; add -m, or", "'exporter=[csv,json]'"],

@@ -229,7 +229,7 @@ def test_a_job_that_slurm_refuses_is_reported_in_one_line(
     folder: Path, arguments: str, said: str
 ) -> None:
     words = [*COMMON, *DASK[:2], f"engine.slurm={arguments}", "out=out"]
-    done = whole_tiler(*words, cwd=folder, env=ENV)
+    done = forked_tiler(*words, cwd=folder, env=ENV)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if " INFO " not in line]
     assert len(lines) == 1, done.stderr
