@@ -80,7 +80,7 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
     assert job.exporters
     if group not in ("slides", "engine", "experiment"):
         config = composed(f"{group}={option}", *needed)
-        node = config[group] if group != "exporter" else config[group][option]
+        node = config[group][option] if group in ("exporter", "filter") else config[group]
         made = instantiate(node, _partial_=True)
         assert made.func.__module__.startswith("tiler.")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from tiler import MPP, Level, TileExtractor, TileSpec
+from tiler.config.command.folder import conf_folder
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.masks.pen import pen_marks
@@ -135,3 +138,10 @@ def test_pen_drops_blue_ink(shared_slides):
         found = measured({"pen": pen}, reader, axes, everywhere, Level(0))["pen"]
     assert (~passes(pen, found)).sum() >= 4
     assert (found == 0).sum() > 40
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_options_have_the_defaults_of_the_classes(name):
+    node = yaml.safe_load((conf_folder() / f"filter/{name}.yaml").read_text())
+    assert node.pop("_target_") == f"tiler.scores.{type(FILTERS[name]).__name__}"
+    assert node == asdict(FILTERS[name])
