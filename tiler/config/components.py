@@ -231,7 +231,8 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
     """Name the group of a component that cannot be made, and the line of the user's own code."""
     try:
         yield
-    except TilerError:
+    except TilerError as error:
+        raise_interruption(error)
         raise
     except Exception as error:  # a component of the user's may raise anything
         raise_interruption(error)
