@@ -325,3 +325,38 @@ def test_two_annotations_of_a_slide_are_refused(tmp_path, drawn):
     drawn.with_suffix(".xml").write_text(aperio([("t", HALF)]))
     what = "mask.path=drawn/{slide}.* matches 2 files (pic.geojson, pic.xml); keep one"
     assert what in row_of(tmp_path, code=3)["reason"]
+
+
+def test_labels_of_a_run_are_columns_and_keep_tiles_for_the_price_of_a_threshold(tmp_path, drawn):
+    path = "label.path='drawn/{slide}.geojson'"
+    tumor, stroma = shapely.box(0, 0, 40, 40), shapely.Polygon([(30, 0), (96, 0), (96, 30)])
+    drawn.write_text(geojson([("tumor", tumor), ("stroma", stroma), ("tumor", HALF)]))
+    words = ("mask=none", "tile.size=16", "label=annotation", path)
+    common = (*COMMON[:4], "name=demo", "cache=kept", f"out={tmp_path / 'out'}", *words)
+    for rules, kept in (
+        (["label.keep=[tumor]"], lambda t, s: t >= s and t > 0),
+        (["label.keep=[stroma]", "label.assign=any", "label.classes=[stroma,tumor]"],
+         lambda t, s: s > 0),
+        (["label.keep=[tumor]", "label.assign=threshold", "label.threshold=0.9"],
+         lambda t, s: t >= 0.9 and t >= s),
+    ):  # fmt: skip
+        done = tiler(*common, *rules, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = {(int(row["x0"]), int(row["y0"])): row
+                 for row in read_csv(tmp_path / "out/slides/pic/pic.csv")}  # fmt: skip
+        cells = {(x, y): shapely.box(x, y, x + 16, y + 16)
+                 for x in range(0, 96, 16) for y in range(0, 64, 16)}  # fmt: skip
+        both = tumor.union(HALF)
+        shares = {at: (cell.intersection(both).area / 256, cell.intersection(stroma).area / 256)
+                  for at, cell in cells.items()}  # fmt: skip
+        assert set(found) == {at for at, share in shares.items() if kept(*share)}
+        for at, row in found.items():
+            assert float(row["label_tumor"]) == pytest.approx(shares[at][0], abs=1e-9)
+            assert float(row["label_stroma"]) == pytest.approx(shares[at][1], abs=1e-9)
+            assert row["label"] == rules[0].partition("[")[2].rstrip("]")
+    assert "labels: 0 made, 1 reused" in done.stderr
+    drawn.write_text(geojson([("tumor", FAR), ("other", HALF)]))
+    done = tiler(*common, "label.classes=[stroma]", "label.keep=[stroma]", cwd=tmp_path)
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert (row["status"], row["kept"]) == ("done_empty", "0")
+    assert "label.classes: pic.geojson has no class stroma; it has other, tumor" in row["notes"]

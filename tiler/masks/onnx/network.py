@@ -66,10 +66,11 @@ class Network:
         if isinstance(batch, int) and batch != 1:
             raise MaskError(slide, f"{what}; export it with a batch of 1 or a free batch size")
         channels, *sides = _channels_first(self.shape[1:], layout)
+        other = {"nchw": "nhwc", "nhwc": "nchw"}[layout]
+        if channels != 3 and _channels_first(self.shape[1:], other)[0] == 3:
+            raise MaskError(slide, f"{what}, but mask.layout={layout}; set mask.layout={other}")
         if isinstance(channels, int) and channels != 3:
-            other = {"nchw": "nhwc", "nhwc": "nchw"}[layout]
-            fits = _channels_first(self.shape[1:], other)[0] == 3
-            fix = f"set mask.layout={other}" if fits else "export a network for 3 channels (RGB)"
+            fix = "export a network for 3 channels (RGB)"
             raise MaskError(slide, f"{what}, so {channels} channels in mask.layout={layout}; {fix}")
         fixed = {side for side in sides if isinstance(side, int)}
         if len(fixed) > 1:
