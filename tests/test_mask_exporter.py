@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from command import complaint, read_csv, tiler
 from conftest import ArrayReader
 from hypothesis import given
@@ -18,6 +19,7 @@ from tracked import COMMON, picture
 
 from tiler.exporters import MaskExporter
 from tiler.masks import FileMask
+from tiler.masks.thumbnail import MAX_PIXELS
 from tiler.runner.store.record_file import load_record
 
 HERE = Path(__file__).parent
@@ -137,3 +139,8 @@ def test_a_mask_may_be_the_only_output(tmp_path: Path) -> None:
     (row,) = read_csv(tmp_path / "out/slides.csv")
     size = (tmp_path / "out/slides/pic/pic_mask.png").stat().st_size
     assert (row["status"], int(row["bytes"])) == ("done", size)
+
+
+def test_a_mask_of_the_largest_size_reads_back_by_default() -> None:
+    node = yaml.safe_load((HERE.parent / "conf/mask/file.yaml").read_text())
+    assert node["max_pixels"] == FileMask("m.png").max_pixels == MAX_PIXELS

@@ -23,7 +23,8 @@ class MaskExporter:
     """Writes ``<slide>_mask.png``: the mask as it is, 8-bit grey, tissue 255 and the rest 0.
 
     The picture covers the slide's bounded area. The slide's record contains its frame. As
-    ``mask=file`` it gives the same coverage of every cell.
+    ``mask=file`` it gives the same coverage of every cell. Only of masks with polygons, and of
+    combinations of rasters of different sizes, it is an approximation: see ``Cover.rendered``.
     """
 
     @property

@@ -13,6 +13,7 @@ from tiler.checks.pictures import check_damage, opened, upright
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Size
 from tiler.masks.checks import whole
+from tiler.masks.thumbnail import MAX_PIXELS
 from tiler.protocols import Mask, WSIReader
 
 PILLOW_LIMIT = 178_956_970
@@ -51,7 +52,7 @@ class FileMask:
     """
 
     path: str
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         text = str(self.path) if isinstance(self.path, (str, Path)) else ""
