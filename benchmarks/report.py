@@ -74,6 +74,11 @@ def rows(results):
         swept["sweep against the obvious script"],
         "≤ 0.33",
     )
+    for engine, found in results["filters"].items():
+        for (what, share), bar in zip(
+            found["share of a PNG export"].items(), ("≤ 0.4", "≤ 1.0"), strict=True
+        ):
+            yield f"{what}, engine={engine}: share of a PNG export's time", share, bar
     for size, peak in peaks.items():
         yield f"peak memory of a process at {size}, MB", peak, "< 400"
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from budget import accuracy
 from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
+from filters import filters
 from PIL import Image
 from slides import repeated, yardstick
 from sweeps import sweep
@@ -306,6 +307,7 @@ def main() -> None:
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "fractional": lambda: fractional(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
+        "filters": lambda: filters(yardstick(folder, big), folder, rounds),
         "sweep": lambda: sweep(folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
