@@ -117,6 +117,7 @@ def test_a_score_depends_on_its_own_pixels_alone(fake_reader, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "_STRIP_PIXELS", data.draw(st.integers(1, 300)))
         patch.setattr(measure, "_GROUP_PIXELS", data.draw(st.integers(1, 300)))
+        patch.setattr(measure, "_MAP_PIXELS", data.draw(st.integers(3, 300)))
         threads = data.draw(st.integers(1, 3))
         some = measured(scores, reader, axes, wanted, MPP(1.0), threads=threads)
     for name in scores:

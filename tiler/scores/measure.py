@@ -25,6 +25,9 @@ native tiles stay in the reader's cache, and few are decoded again in the next g
 _STRIP_PIXELS = 256
 """Height of a strip in pixels of the level: that of most native tiles."""
 
+_MAP_PIXELS = 1024
+"""Maps are made of so many columns of pixels at once, which fit into the processor's cache."""
+
 
 def measured(
     scores: Mapping[str, Score],
@@ -154,16 +157,25 @@ class _Group:
         height, width = strip.bottom - top, run.right - left
         pixels = task.frame.read(left, top, run.right, strip.bottom, task.margin)
         down, across = min(top, task.margin), min(left, task.margin)
-        inner = slice(down, down + height), slice(across, across + width)
-        breaks = self._breaks(strip) - top
+        rows, breaks = slice(down, down + height), self._breaks(strip) - top
+        pieces: dict[str, list[list[Floats]]] = {name: [] for name in task.maps}
+        for start in range(0, width, _MAP_PIXELS):
+            stop = min(start + _MAP_PIXELS, width)
+            first = max(0, across + start - task.margin)
+            some = pixels[:, first : across + stop + task.margin]
+            own = slice(across + start - first, across + stop - first)
+            for name, score in task.maps.items():
+                planes = planes_of(name, score, some, task.slide)
+                pieces[name].append([row_sums(plane[rows, own], breaks) for plane in planes])
         sums = {
             name: [
-                span_sums(row_sums(plane[inner], breaks), self.across, run.columns, left)
-                for plane in planes_of(name, score, pixels, task.slide)
+                span_sums(np.concatenate(one, axis=1), self.across, run.columns, left)
+                for one in zip(*some, strict=True)
             ]
-            for name, score in task.maps.items()
+            for name, some in pieces.items()
         }
-        return _Part(run, sums, pixels[inner] if task.cells else None)
+        held = pixels[rows, across : across + width] if task.cells else None
+        return _Part(run, sums, held)
 
     def _breaks(self, strip: Strip) -> np.ndarray:
         breaks = self.task.breaks
