@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tiler.masks.pen import pen_marks
 from tiler.protocols import WSIReader
 from tiler.readers.auto import open_slide
 from tiler.readers.image import ImageReader
+from tiler.readers.tiff.reader import TiffReader
 from tiler.scores import Black, Blur, Entropy, Grey, Pen, Saturation, Stain, White
 from tiler.scores.limits import passes
 from tiler.scores.measure import measured
@@ -78,6 +80,16 @@ def test_the_demo_slides_tissue_passes(demo):
         assert kept[ratios >= 0.5].all(), name
         if name in SHOWS_GLASS:
             assert kept[ratios == 0].mean() <= 0.25, name  # pen is on it
+
+
+def test_overlapping_cells_decode_each_native_tile_once(demo):
+    scores = {"blur": Blur(mpp=None), "entropy": Entropy(mpp=0.5), "mine": Blur(mpp=None)}
+    with TiffReader(demo, cache_bytes=6_000_000) as reader:  # three rows of native tiles
+        axes = TileExtractor(TileSpec(128, 32, TARGET)).axes(reader, np.ones((1, 1), bool))
+        everywhere = np.ones((len(axes.y), len(axes.x)), bool)
+        measured(scores, reader, axes, everywhere, TARGET, threads=2)
+        width, height = reader.dimensions
+        assert reader.native_tiles_decoded == math.ceil(width / 256) * math.ceil(height / 256)
 
 
 @pytest.mark.parametrize("name", HE)
