@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiler.exporters.candidates import CandidatesExporter
+    from tiler.exporters.geojson import GeojsonExporter
     from tiler.exporters.images import ImagesExporter
     from tiler.exporters.mask import MaskExporter
     from tiler.exporters.overview import OverviewExporter
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CandidatesExporter": "tiler.exporters.candidates",
     "CsvExporter": "tiler.exporters.tables",
+    "GeojsonExporter": "tiler.exporters.geojson",
     "JsonExporter": "tiler.exporters.tables",
     "ImagesExporter": "tiler.exporters.images",
     "MaskExporter": "tiler.exporters.mask",
@@ -24,6 +26,7 @@ _HOMES = {
 __all__ = [
     "CandidatesExporter",
     "CsvExporter",
+    "GeojsonExporter",
     "ImagesExporter",
     "JsonExporter",
     "MaskExporter",

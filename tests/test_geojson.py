@@ -1,0 +1,103 @@
+"""GeoJSON of tissue and tiles: as QuPath has it, and read back to the same tiles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import read_csv, tiler
+from conftest import ArrayReader
+
+from tiler import Level, TileExtractor, TileSpec
+from tiler.exporters import GeojsonExporter
+from tiler.masks import AnnotationMask
+
+shapely = pytest.importorskip("shapely")
+
+
+def written(slide, extractor, folder: Path, **how) -> dict:
+    regions = extractor.extract(slide)
+    (file,) = GeojsonExporter(**how).export(slide, regions, extractor.mask_, folder).files
+    return json.loads((folder / file.name).read_text())
+
+
+@pytest.fixture
+def slide() -> ArrayReader:
+    return ArrayReader(np.full((431, 617, 3), 200, np.uint8), bounds=(31, 17, 540, 380), mpp=0.5)
+
+
+def ragged(shape: tuple[int, int] = (19, 27)) -> np.ndarray:
+    return np.random.default_rng(5).random(shape) < 0.6
+
+
+def test_features_are_as_qupath_has_them(slide, tmp_path):
+    extractor = TileExtractor(TileSpec((40, 30), resolution=Level(0)), mask=ragged())
+    found = written(slide, extractor, tmp_path)
+    assert found["type"] == "FeatureCollection"
+    tiles = [one for one in found["features"] if one["properties"]["objectType"] == "tile"]
+    assert len(tiles) == len(extractor.region_specs_) > 20
+    for tile, region in zip(tiles, extractor.region_specs_, strict=True):
+        x, y, width, height = region.box0
+        box = shapely.box(x - 31, y - 17, x - 31 + width, y - 17 + height)
+        assert shapely.equals(shapely.from_geojson(json.dumps(tile["geometry"])), box)
+        assert tile["properties"]["measurements"] == {"ratio": region.ratio, **region.columns}
+    tissue = [one for one in found["features"] if one["properties"]["objectType"] == "annotation"]
+    assert {one["properties"]["classification"]["name"] for one in tissue} == {"Tissue"}
+    area = sum(shapely.from_geojson(json.dumps(one["geometry"])).area for one in tissue)
+    assert area == pytest.approx(ragged().mean() * 540 * 380, rel=1e-12)
+
+
+@pytest.mark.parametrize("origin", ["auto", "bounds"])
+def test_the_outline_read_back_gives_the_same_tiles(slide, tmp_path, origin):
+    spec = TileSpec((40, 30), stride=(13, 17), resolution=Level(0))
+    first = TileExtractor(spec, mask=ragged(), mask_threshold=0.55)
+    written(slide, first, tmp_path)
+    again = TileExtractor(
+        spec,
+        mask_provider=AnnotationMask(path=str(tmp_path / "{slide}.geojson"), origin=origin),
+        mask_threshold=0.55,
+    )
+    tiles = again.extract(slide)
+    assert [tile.location for tile in tiles] == [tile.location for tile in first.region_specs_]
+    ratios = [[tile.ratio for tile in some] for some in (tiles, first.region_specs_)]
+    assert ratios[0] == pytest.approx(ratios[1], abs=1e-12)
+
+
+def test_either_part_can_be_left_out(slide, tmp_path):
+    extractor = TileExtractor(TileSpec((40, 30), resolution=Level(0)), mask=ragged())
+    for part in ("tissue", "tiles"):
+        found = written(slide, extractor, tmp_path, **{part: False})
+        kinds = {one["properties"]["objectType"] for one in found["features"]}
+        assert kinds == {"tile" if part == "tissue" else "annotation"}
+    with pytest.raises(ValueError, match="both false"):
+        GeojsonExporter(tissue=False, tiles=False)
+
+
+def test_a_slide_without_tissue_has_no_features(slide, tmp_path):
+    extractor = TileExtractor(TileSpec(40, resolution=Level(0)), mask=np.zeros((5, 6), bool))
+    assert written(slide, extractor, tmp_path)["features"] == []
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "test3-DAPI-2-(387).ndpi"])
+def test_mask_to_geojson_to_annotation_keeps_the_tiles_of_real_slides(
+    shared_slides, tmp_path, name
+):
+    common = ["slides=files", f"slides.paths='{shared_slides / name}'", "resolution=level",
+              "resolution.value=0", "tile.size=200"]  # fmt: skip
+    first = tiler(*common, "exporter=[csv,geojson]", "out=first", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (row,) = read_csv(tmp_path / "first/slides.csv")
+    folder = tmp_path / "first/slides" / row["slide_id"]
+    path = f"mask.path='{folder}/{{slide}}.geojson'"
+    again = tiler(*common, "mask=annotation", path, "out=again", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    tables = [
+        read_csv(tmp_path / out / "slides" / row["slide_id"] / f"{row['slide_id']}.csv")
+        for out in ("first", "again")
+    ]
+    assert len(tables[0]) > 5
+    for one, other in zip(*tables, strict=True):
+        assert (one["x"], one["y"]) == (other["x"], other["y"])
+        assert float(one["ratio"]) == pytest.approx(float(other["ratio"]), abs=1e-9)
