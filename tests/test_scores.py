@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, TileExtractor, TileSpec
@@ -98,14 +98,15 @@ def test_scores_are_means_over_exact_footprints(fake_reader, name, scale):
     np.testing.assert_allclose(found[name], one_by_one(score, small, *edges), rtol=1e-9, atol=1e-9)
 
 
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_score_depends_on_its_own_pixels_alone(fake_reader, data):
     """To the last bit, whichever cells are wanted, and however strips are cut."""
-    scale = data.draw(st.sampled_from([None, 1.0, 2.0, 2.004, 3.7, 90.0]))
+    scale = data.draw(st.sampled_from([None, 2.0, 2.004, 3.7, 90.0]))
     size = Size(data.draw(st.integers(5, 90)), data.draw(st.integers(5, 90)))
     stride = Size(data.draw(st.integers(11, 120)), data.draw(st.integers(11, 120)))
     edge = data.draw(st.sampled_from(["drop", "pad", "shift"]))
-    reader = fake_reader(PICTURE, mpp=1.0, background=(243, 240, 238))
+    reader = fake_reader(PICTURE[:167, :241], mpp=1.0, background=(243, 240, 238))
     spec = TileSpec(size, stride, MPP(1.0), edge=edge)
     axes = axes_of(reader, spec)
     shape = len(axes.y), len(axes.x)
