@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.cover.polygon_areas import edges_of, polygon_areas
 from tiler.cover.slide_mask import SlideMask
-from tiler.cover.terms import Cover, everything, nothing, of_mask, of_polygons
+from tiler.cover.terms import Cover, everything, nothing, of_mask, of_polygons, united
 from tiler.errors import MaskError
 from tiler.geometry import Extent, Size
 
@@ -152,6 +152,14 @@ def test_terms_never_overlap_and_a_cover_and_its_complement_fill_the_slide(mask,
     both = of_mask(mask, EXTENT) | of_polygons(drawn, EXTENT)
     assert both.fraction + (~both).fraction == pytest.approx(1)
     assert (both & ~both).fraction == pytest.approx(0, abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(polygons(), max_size=4))
+def test_the_union_of_polygons_is_shapelys(drawn):
+    found, expected = united(drawn), shapely.union_all(drawn)
+    assert found.is_valid
+    assert found.symmetric_difference(expected).area == pytest.approx(0, abs=1e-6)
 
 
 def test_everything_and_nothing():

@@ -15,7 +15,7 @@ from pathlib import Path
 from tiler.annotations.geojson import geojson_shapes
 from tiler.annotations.shapes import AnnotationError, Shapes, shapely
 from tiler.annotations.xml import xml_shapes
-from tiler.cover.terms import Geometry, polygons_in
+from tiler.cover.terms import Geometry, united
 
 MAX_BYTES = 256 << 20
 """Maximum bytes of a file, after unpacking."""
@@ -56,7 +56,10 @@ class Annotations:
 
     def union(self, classes: Sequence[str]) -> Geometry:
         """Return the union of some classes; a class that is not there covers nothing."""
-        return shapely().union_all([self.areas[name] for name in classes if name in self.areas])
+        there = [name for name in classes if name in self.areas]
+        if len(there) == 1:
+            return self.areas[there[0]]
+        return united([one for name in there for one in self.parts[name]])
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -92,7 +95,7 @@ def _read(path: Path, identity: tuple[int, ...]) -> Annotations:
     for shape in found.areas:
         parts.setdefault(shape.name, []).append(shape.geometry)
     try:
-        areas = {name: polygons_in(shapely().union_all(some)) for name, some in parts.items()}
+        areas = {name: united(some) for name, some in parts.items()}
     except shapely().errors.GEOSException as error:
         raise AnnotationError(f"has polygons that cannot be united ({error})") from None
     return Annotations(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ def class_name(text: object) -> str:
     return visible(line.encode(errors="replace").decode()) or UNCLASSIFIED
 
 
-def ring(points: Iterable[Sequence[Any]]) -> Floats:
+def ring(points: Sequence[Sequence[Any]]) -> Floats:
     """Return the points of a ring, float64 (n, 2), closed.
 
     Raises
@@ -97,7 +97,7 @@ def ring(points: Iterable[Sequence[Any]]) -> Floats:
         If a point is not a pair of finite numbers, or there are fewer than three points.
     """
     try:
-        array = np.array([(float(point[0]), float(point[1])) for point in points], np.float64)
+        array = _pairs(points)
     except (TypeError, ValueError, LookupError, OverflowError):
         raise AnnotationError("has a point that is not a pair of numbers") from None
     if len(array) < 3:
@@ -105,6 +105,14 @@ def ring(points: Iterable[Sequence[Any]]) -> Floats:
     if not (np.abs(array) <= _FARTHEST).all():  # NaN fails, too
         raise AnnotationError(f"has a coordinate that is not a number up to {_FARTHEST:g}")
     return array if (array[0] == array[-1]).all() else np.vstack([array, array[:1]])
+
+
+def _pairs(points: Sequence[Sequence[Any]]) -> Floats:
+    if all(len(point) == 2 for point in points):  # the usual case, three times faster
+        array = np.array(points, np.float64)
+        if array.ndim == 2:
+            return array
+    return np.array([(float(point[0]), float(point[1])) for point in points], np.float64)
 
 
 def polygon(name: str, exterior: Floats, holes: Sequence[Floats] = ()) -> Shape:

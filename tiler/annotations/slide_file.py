@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape, glob, has_magic
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,6 +52,10 @@ class SlideFile:
     group: str = "mask"
 
     def __post_init__(self) -> None:
+        if find_spec("shapely") is None:
+            raise ConfigError(
+                f"{self.group}=annotation needs shapely; run: pip install 'tiler[annotations]'"
+            )
         if not isinstance(self.path, str) or self.path in ("", ".") or "\0" in self.path:
             raise ConfigError(
                 f"{self.group}.path={self.path!r} is invalid; use the path of an annotation file"

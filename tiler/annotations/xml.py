@@ -16,9 +16,8 @@ from tiler.annotations.shapes import (
     ellipse,
     polygon,
     ring,
-    shapely,
 )
-from tiler.cover.terms import polygons_in
+from tiler.cover.terms import polygons_in, united
 from tiler.grid import Floats
 
 _ASAP_AREAS = {"Polygon", "Spline", "Rectangle"}
@@ -100,7 +99,7 @@ def _aperio_ring(region: ET.Element) -> Floats:
 
 
 def _without(drawn: list[Shape], cut: list[Shape]) -> Iterator[Shape]:
-    holes = shapely().union_all([shape.geometry for shape in cut])
+    holes = united([shape.geometry for shape in cut])
     repaired = any(shape.repaired for shape in cut)
     for shape in drawn:
         rest = polygons_in(shape.geometry.difference(holes))

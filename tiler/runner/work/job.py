@@ -136,7 +136,7 @@ class SlideJob:
 
 def _hash_or_none(path: Path) -> str:
     try:
-        return settled_hash(path)
+        return settled_hash(path) if path.is_file() else ""  # a FIFO would never end
     except OSError:
         return ""
 
