@@ -363,6 +363,10 @@ def test_labels_of_a_run_are_columns_and_keep_tiles_for_the_price_of_a_threshold
     (row,) = read_csv(tmp_path / "out/slides.csv")
     assert (row["status"], row["kept"]) == ("done_empty", "0")
     assert "label.classes: pic.geojson has no class stroma; it has other, tumor" in row["notes"]
+    assert row["reason"].endswith("all dropped (label 24); their labels: none")
+    tiler(*common, "label.keep=[tumour]", cwd=tmp_path)
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["reason"].endswith("all dropped (label 24); their labels: other")
 
 
 def test_a_fifo_in_place_of_an_annotation_is_refused_at_once(tmp_path, drawn):

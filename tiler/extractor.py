@@ -244,7 +244,7 @@ class TileExtractor(RegionWriter):
         """Return the reason why no cell of a slide is kept."""
         cells, spec, threshold = candidates.cells, self.tile_spec, self.mask_threshold
         if (cells.ratios >= threshold).any():
-            return why_none_kept(candidates.decision)
+            return why_none_kept(candidates)
         return why_empty(self.mask_provider, source, mask, cells, spec, threshold)
 
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:

@@ -26,6 +26,7 @@ BELOW_THRESHOLD = "below_threshold"
 LABEL = "label"
 NOT_SAMPLED = "not_sampled"
 UNREADABLE = "unreadable"
+_LISTED = 10  # labels that a reason names
 FILTER = "filter:"
 """Begins the reason of cells that a filter drops; its name follows."""
 
@@ -207,8 +208,9 @@ def _chosen(sampler: Sampler, tiles: Tiles) -> Mask:
     return array
 
 
-def why_none_kept(decision: Decision) -> str:
+def why_none_kept(candidates: Candidates) -> str:
     """Return the reason why no cell is kept although some reach the threshold."""
+    decision = candidates.decision
     counts = decision.counts
     reached = sum(counts.values()) - counts[BELOW_THRESHOLD]
     dropped = [
@@ -216,4 +218,11 @@ def why_none_kept(decision: Decision) -> str:
         for reason, count in counts.items()
         if count and reason not in (KEPT, BELOW_THRESHOLD)
     ]
-    return f"selection: {reached} tiles reach the threshold, all dropped ({', '.join(dropped)})"
+    why = f"selection: {reached} tiles reach the threshold, all dropped ({', '.join(dropped)})"
+    if not counts.get(LABEL):
+        return why
+    labels = candidates.cells.values["label"][decision.codes == decision.reasons.index(LABEL)]
+    found = sorted(set(labels.tolist()) - {""})
+    return f"{why}; their labels: {', '.join(found[:_LISTED]) or 'none'}" + ", …" * (
+        len(found) > _LISTED
+    )
