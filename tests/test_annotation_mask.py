@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked import COMMON, picture
 
-from tiler import MPP, Level, TileExtractor, TileSpec
+from tiler import MPP, Level, TileExtractor, TileSpec, open_slide
 from tiler.errors import ConfigError, LabelError
 from tiler.labels import AnnotationLabels
 from tiler.labels.assign import labels_of
-from tiler.masks import AnnotationMask
+from tiler.masks import AnnotationMask, OtsuMask
 from tiler.stages import grid_axes, reference_level, scale_mask, scale_tile
 
 shapely = pytest.importorskip("shapely")
@@ -385,3 +385,23 @@ def test_a_missing_library_is_one_line_before_anything_is_written(tmp_path, draw
     said = "E_CONFIG: mask=annotation needs shapely; run: pip install 'tiler[annotations]'"
     assert complaint(done) == said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_that_is_drawn_as_polygons_gives_the_same_tiles(tmp_path, shared_slides):
+    path = tmp_path / "drawn.geojson"
+    spec = TileSpec(128, resolution=MPP(1.0))
+    with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
+        before = TileExtractor(spec, mask_provider=OtsuMask(), mask_threshold=0.3)
+        regions = before.extract(slide)
+        height, width = before.mask_.shape
+        across, down = slide.bounds.width / width, slide.bounds.height / height
+        y, x = np.nonzero(before.mask_)
+        pixels = shapely.box(x * across, y * down, (x + 1) * across, (y + 1) * down)
+        outline = shapely.union_all(pixels, grid_size=1e-6)
+        path.write_text(geojson([("tissue", outline)]))
+        mask = AnnotationMask(path=str(path))
+        again = TileExtractor(spec, mask_provider=mask, mask_threshold=0.3).extract(slide)
+    assert [region.location for region in again] == [region.location for region in regions]
+    ratios = [region.ratio for region in regions]
+    assert [region.ratio for region in again] == pytest.approx(ratios, abs=1e-7)
+    assert len(regions) > 20
