@@ -36,9 +36,16 @@ TINT = (200, 30, 77)
 # Slides of arrays
 
 
+def places(low: int, high: int) -> st.SearchStrategy[Fraction]:
+    """Whole pixels and fractions of them."""
+    return st.one_of(
+        st.integers(low, high).map(Fraction), st.fractions(low, high, max_denominator=64)
+    )
+
+
 @given(
-    x=st.integers(-20, 40),
-    y=st.integers(-30, 40),
+    x=places(-20, 40),
+    y=places(-30, 40),
     width=st.integers(1, 30),
     height=st.integers(1, 30),
     scale=st.sampled_from([1000, 499, 768]).flatmap(
@@ -53,11 +60,25 @@ def test_a_region_is_the_exact_area_mean_and_background_beyond(
     framed = np.empty((90 + 2 * margin, 130 + 2 * margin, 3), np.uint8)
     framed[:] = TINT
     framed[margin : margin + 90, margin : margin + 130] = NOISE
-    got = slide.read_region((x, y), (width, height), MPP(float(scale)), bounded=False)
+    place = float(x), float(y)
+    got = slide.read_region(place, (width, height), MPP(float(scale)), bounded=False)
     assert got.dtype == np.uint8
     assert got.shape == (height, width, 3)
     exact = exact_mean(framed, x * scale + margin, y * scale + margin, scale, (width, height))
     assert np.abs(got - exact).max() <= 0.5 + 2e-3
+
+
+@given(x=st.integers(-20, 140), y=st.integers(-20, 100), target=st.sampled_from([1.0, 1.7, 2.0]))
+def test_a_whole_location_reads_the_same_bytes_as_float_and_with_rounding_errors(
+    fake_reader, x, y, target
+):
+    slide = fake_reader(NOISE, NOISE[::2, ::2], mpp=1.0, bounds=(3, 5, 100, 70))
+    one, two, three = (
+        slide.read_region(place, (7, 5), MPP(target))
+        for place in [(x, y), (float(x), np.float64(y)), (x + 1e-9, y - 1e-9)]
+    )
+    assert one.tobytes() == two.tobytes()
+    assert one.tobytes() == three.tobytes() or target == 1.7  # a mean of n + 0.5 may round down
 
 
 @given(
@@ -191,7 +212,14 @@ def test_outside_is_background_and_never_black(fake_reader):
 
 @pytest.mark.parametrize(
     ("location", "shape", "words"),
-    [((0, 0), (0, 4), "shape"), ((0, 0), (2.5, 4), "shape"), ((0.5, 0), (2, 4), "location")],
+    [
+        ((0, 0), (0, 4), "shape"),
+        ((0, 0), (2.5, 4), "shape"),
+        ((0.5, math.nan), (2, 4), "location"),
+        ((math.inf, 1), (2, 4), "location"),
+        (("a", 1), (2, 4), "location"),
+        ((1, 2, 3), (2, 4), "location"),
+    ],
 )
 def test_a_bad_box_is_named(fake_reader, location, shape, words):
     with pytest.raises(ConfigError, match=words):

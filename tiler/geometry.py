@@ -146,6 +146,20 @@ def positive_extent(value: object, field: str, *, whole: bool) -> Extent:
     return Extent(int(width), int(height)) if whole else Extent(float(width), float(height))
 
 
+def finite_pair(value: object, field: str) -> tuple[float, float]:
+    """Read a pair of finite numbers; whole ones become ints, whatever their type was."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ConfigError(f"{field}={value!r} is invalid; use a pair of numbers")
+    first, second = value
+    if type(first) is int and type(second) is int:
+        return first, second
+    for number in value:
+        if not is_number(number) or not math.isfinite(number):
+            raise ConfigError(f"{field}={value!r} is invalid; use finite numbers")
+    first, second = (int(n) if n == int(n) else float(n) for n in value)
+    return first, second
+
+
 def whole_pair(value: object, field: str) -> tuple[int, int]:
     """Read a pair of whole numbers, as from NumPy or YAML, into plain ints."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:

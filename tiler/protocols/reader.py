@@ -69,7 +69,7 @@ class WSIReader(Protocol):
 
     def read_region(
         self,
-        location: tuple[int, int],
+        location: tuple[float, float],
         shape: tuple[int, int],
         resolution: Resolution,
         bounded: bool = True,
@@ -79,8 +79,9 @@ class WSIReader(Protocol):
         Parameters
         ----------
         location
-            Top-left (x, y) in whole pixels of the target resolution, counted from the corner of
-            the bounds if ``bounded``, else from the slide's.
+            Top-left (x, y) in pixels of the target resolution, counted from the corner of the
+            bounds if ``bounded``, else from the slide's. A fraction moves every pixel by that
+            share: each is the area mean of its own footprint. Only context tiles use fractions.
         shape
             (width, height) in the same pixels.
         resolution

@@ -17,7 +17,7 @@ import numpy as np
 
 from tiler.area import SNAP, area_mean, snapped
 from tiler.errors import ConfigError
-from tiler.geometry import Box, Size, whole_box, whole_pair
+from tiler.geometry import Box, Size, finite_pair, whole_box, whole_pair
 from tiler.protocols import Pixels
 from tiler.readers.limits import check_read
 from tiler.readers.sparse import SparseTiles
@@ -144,13 +144,13 @@ class LevelReader(FactsReader):
 
     def read_region(
         self,
-        location: tuple[int, int],
+        location: tuple[float, float],
         shape: tuple[int, int],
         resolution: Resolution,
         bounded: bool = True,
     ) -> Pixels:
         """Return pixels of a box at a resolution: see ``WSIReader.read_region``."""
-        x, y = whole_pair(location, "location")
+        x, y = finite_pair(location, "location")
         size = Size(*whole_pair(shape, "shape"))
         if min(size) <= 0:
             raise ConfigError(f"shape={tuple(shape)} is invalid; use positive sides")
@@ -165,8 +165,9 @@ class LevelReader(FactsReader):
             allow_upsampling=self.allow_upsampling,
         )
         check_read(self.name, size, max(1.0, plan.scale), f"a region at {resolution.token}")
-        if plan.scale == 1:
-            return self._read_level(plan.level, x, y, size)
+        whole_x, whole_y = round(x), round(y)
+        if plan.scale == 1 and max(abs(x - whole_x), abs(y - whole_y)) < SNAP:
+            return self._read_level(plan.level, whole_x, whole_y, size)
         return self._read_area(plan.level, x * plan.scale, y * plan.scale, plan.scale, size)
 
     def thumbnail(self, size: Size) -> Pixels:

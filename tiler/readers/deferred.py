@@ -79,7 +79,7 @@ class DeferredReader(FactsReader):
 
     def read_region(
         self,
-        location: tuple[int, int],
+        location: tuple[float, float],
         shape: tuple[int, int],
         resolution: Resolution,
         bounded: bool = True,
