@@ -39,7 +39,7 @@ ROOMS = [
     {"checks.pictures"},
     {"storage.companions"},
     {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
-    | {"area", "colour", "tissue", "annotations"},
+    | {"area", "colour", "context", "tissue", "annotations"},
     ADAPTERS,
     {"stages", "selection"},
     {"extractor"},

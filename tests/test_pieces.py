@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
+from tiler.config.exporters import context_settings, with_context
 from tiler.errors import DestinationError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.files import digest
@@ -136,6 +137,38 @@ def test_the_bytes_are_the_same_after_any_number_of_interruptions(
         assert (result.exit_code, read, resumed(out)) == (0, TILES - done, done)
     assert tree(out) == whole
     assert not (out / ".partial").exists()
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 3 * TILES - 1), max_size=3))
+def test_context_is_the_same_after_any_number_of_interruptions(
+    slide: Path,
+    whole: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    interrupted: list[int],
+) -> None:
+    def with_context_read(after: int) -> tuple[int, int]:
+        stops = StopsReading(after)
+        job, context = job_of(slide, stops), (Magnification(10), Magnification(4))
+        exporters = with_context(job.exporters, context)
+        own = context_settings(job.settings["exporter"], exporters, context)
+        job = replace(job, exporters=exporters, settings={"exporter": own})
+        return run([job], out, SerialEngine(), {}).exit_code, stops.read
+
+    out, done, code = tmp_path_factory.mktemp("run"), 0, 130
+    for after in (*interrupted, 10**9):
+        if code == 0:
+            break
+        code, read = with_context_read(after)
+        done += read
+        assert code == (0 if done == 3 * TILES else 130)
+    found = tree(out)
+    assert {name: found.get(name) for name in whole if "record" not in name} == {
+        name: data for name, data in whole.items() if "record" not in name
+    }
+    names = [name for name in found if "/tiles/" in name]
+    assert len(names) == done == 3 * TILES
+    assert sum(name.endswith("_c4.0.png") for name in names) == TILES
 
 
 def test_a_failed_slide_continues_with_its_finished_tiles(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from tiler.checks.arguments import check_parameters, check_resolution, check_rules, check_source
 from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
+from tiler.context import check_context, check_kinds
 from tiler.cover.slide_mask import SlideMask
 from tiler.exporters.region_writer import RegionWriter
 from tiler.grid import Axes, Cells, Reference
 from tiler.protocols import FitsTiles, Labels, Mask, MaskProvider, Sampler, Score, WSIReader
 from tiler.regions import RegionSpec
+from tiler.resolution import Resolution
 from tiler.scores.measure import measured
 from tiler.selection import (
     Candidates,
@@ -62,6 +64,9 @@ class TileExtractor(RegionWriter):
         Gives tiles their shares of classes and a label: see ``tiler.labels``.
     sampler
         Chooses among the tiles that pass all other rules: see ``tiler.samplers``.
+    context
+        Resolutions, of the kind of the tiles' own, at which ``save`` also writes a concentric tile
+        of the same size in pixels. It does not affect which tiles are kept.
 
     Attributes
     ----------
@@ -102,9 +107,11 @@ class TileExtractor(RegionWriter):
         filters: Mapping[str, Score] | None = None,
         labels: Labels | None = None,
         sampler: Sampler | None = None,
+        context: Sequence[Resolution] = (),
     ) -> None:
         check_parameters(tile_spec, mask, mask_provider, mask_threshold)
         check_rules(filters, labels, sampler)
+        check_kinds(context, tile_spec.resolution)
         self.tile_spec = tile_spec
         self.mask = mask
         self.mask_provider = mask_provider
@@ -113,6 +120,7 @@ class TileExtractor(RegionWriter):
         self.filters = filters
         self.labels = labels
         self.sampler = sampler
+        self.context = context
         self.region_specs_ = []
         self._nothing_found = ""
 
@@ -134,6 +142,7 @@ class TileExtractor(RegionWriter):
         check_source(source)
         reference = reference_level(source, self.tile_spec.resolution)
         check_resolution(source, reference.target_downsample)  # refused before a mask is made
+        check_context(source, self.tile_spec.resolution, self.context)
         self._slide_mask = self.make_mask(source)
         self.mask_ = self._slide_mask.picture
         self._reference = reference

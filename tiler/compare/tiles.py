@@ -167,12 +167,14 @@ def _named_rows(folder: Path, slide_id: str, names: Iterable[str], record: Facts
     whole = rf"\d{{1,{_DIGITS}}}"
     pattern = re.compile(
         re.escape(slide_id)
-        + rf"_x(-?{whole})_y(-?{whole})_w({whole})_h({whole})_(.+)_r([01]\.\d\d)\.\w+"
+        + rf"_x(-?{whole})_y(-?{whole})_w({whole})_h({whole})_(.+)_r([01]\.\d\d)(_c.+)?\.\w+"
     )
     for name in names:
         found = pattern.fullmatch(name.rpartition("/")[2])
         if found is None:
             raise ConfigError(f"{folder}: {name} is not the name of a tile of {slide_id}")
+        if found[7]:  # a context tile
+            continue
         x, y, width, height = map(int, found.groups()[:4])
         resolution, ratio = found[5], float(found[6])
         # The level-0 box depends on the downsample alone; the level is unused.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,14 @@ from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
 from tiler.config.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
-from tiler.config.exporters import file_settings, naming_files
+from tiler.config.exporters import context_settings, file_settings, naming_files, with_context
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
+from tiler.context import context_resolutions
 from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score
-from tiler.resolution import Level
+from tiler.resolution import Level, Resolution
 from tiler.runner.components import unpicklable
 from tiler.runner.signals import raise_interruption
 from tiler.runner.store.code import users_codes
@@ -41,6 +42,7 @@ SHAPES_OUTPUT = (
     "filter",
     "label",
     "sampler",
+    "context",
     "exporter",
 )
 """The keys that affect a slide's output; a table may set them for each slide."""
@@ -76,6 +78,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
             filters=made.get("filter"),
             labels=made.get("label"),
             sampler=made.get("sampler"),
+            context=context_resolutions(plain["context"], resolution),
         )
     except ConfigError as error:
         problems.append(error.in_config())
@@ -89,13 +92,13 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if not problems:
         try:
-            made["exporter"] = naming_files(made["exporter"])
+            made["exporter"] = with_context(naming_files(made["exporter"]), extractor.context)
         except ConfigError as error:
             problems.append(error.in_config())
     if problems:
         raise ConfigError("\n".join(problems))
     exporters = dict(made["exporter"])
-    settings = _shaping(plain, exporters)
+    settings = _shaping(plain, exporters, extractor.context)
     open_reader = plain_partial(made["reader"])
     return {
         "open_reader": open_reader,
@@ -193,7 +196,9 @@ def _is_off(wish: str | None) -> bool:
     return wish is not None and wish.casefold() in ("off", "false")  # YAML reads off as false
 
 
-def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
+def _shaping(
+    plain: Mapping[str, Any], exporters: Mapping[str, Exporter], context: Sequence[Resolution]
+) -> dict[str, Any]:
     """Return the settings that affect the output; the number of threads, for one, does not."""
     settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
     for path, names in _SHAPES_NOTHING.items():
@@ -205,6 +210,8 @@ def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dic
                 node.pop(name, None)
     for name, listed in file_settings(exporters).items():
         settings["exporter"][name]["file"] = listed
+    del settings["context"]  # other exporters do not depend on it
+    settings["exporter"] = context_settings(settings["exporter"], exporters, context)
     return settings
 
 

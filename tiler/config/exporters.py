@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tiler.context import suffix
 from tiler.errors import ConfigError
-from tiler.protocols import Exporter, ListsTiles, NamesTiles
+from tiler.protocols import Exporter, ListsTiles, NamesTiles, WritesContext
+from tiler.resolution import Resolution
 
 
 def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
@@ -39,3 +41,37 @@ def file_settings(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
         for name, exporter in exporters.items()
         if isinstance(exporter, ListsTiles)
     }
+
+
+def with_context(
+    exporters: Mapping[str, Exporter], context: Sequence[Resolution]
+) -> dict[str, Exporter]:
+    """Return the exporters, and for each that writes context tiles one more per resolution.
+
+    Raises
+    ------
+    ConfigError
+        If there is a context, but no exporter writes it.
+    """
+    found = dict(exporters)
+    for name, exporter in exporters.items():
+        if isinstance(exporter, WritesContext):
+            found |= {name + suffix(one): exporter.in_context(one) for one in context}
+    if context and len(found) == len(exporters):
+        raise ConfigError(
+            f"context={[one.value for one in context]}: no exporter writes images of tiles; add"
+            " images to the exporters, or remove this key"
+        )
+    return found
+
+
+def context_settings(
+    settings: Mapping[str, Any], exporters: Mapping[str, Exporter], context: Sequence[Resolution]
+) -> dict[str, Any]:
+    """Return the settings of all exporters; those of context tiles have their resolution, too."""
+    found = dict(settings)
+    for name in settings:
+        for one in context:
+            if (key := name + suffix(one)) in exporters:
+                found[key] = {**settings[name], "context": one.token}
+    return found

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
+from tiler.context import concentric
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
-from tiler.exporters.names import tile_names
+from tiler.exporters.names import context_names, tile_names
 from tiler.files import write_plain, write_whole
 from tiler.protocols import (
     Exported,
@@ -23,6 +24,7 @@ from tiler.protocols import (
     WSIReader,
 )
 from tiler.regions import Regions, RegionSpec, batches, packed
+from tiler.resolution import Resolution
 from tiler.startup import default_threads
 from tiler.storage.destinations import inside, make_folder
 from tiler.threads import in_order
@@ -56,6 +58,8 @@ class ImagesExporter:
     threads
         Number of tiles in progress at once in one process; None for one per core, or the number
         that the engine allows each worker.
+    context
+        The resolution of context tiles to write instead of the tiles; tiler sets it.
     """
 
     extension: str = "png"
@@ -66,6 +70,7 @@ class ImagesExporter:
     shard: int = 0
     link: bool = False
     threads: int | None = None
+    context: Resolution | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subsampling", str(self.subsampling))  # YAML reads 420 as a number
@@ -110,7 +115,7 @@ class ImagesExporter:
             try:
                 data = make(region)
             except ReadError as error:
-                return FailedTile(region, error.what)
+                return FailedTile(region, error.what + self._of_context)
             below, _, name = path.rpartition("/")
             if below not in made:  # no empty subfolder is left
                 made[below] = str(make_folder(folder / below))
@@ -123,7 +128,7 @@ class ImagesExporter:
         """Return the function from a region to a file's bytes."""
         if not self.passthrough:
             encode = self._encoder()
-            return lambda region: encode(_read(source, region))
+            return lambda region: encode(_read(source, region, self.context))
         if not isinstance(source, NativeTiles):
             raise SlideError(
                 source.name,
@@ -132,19 +137,28 @@ class ImagesExporter:
             )
         return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
+    def in_context(self, resolution: Resolution) -> ImagesExporter:
+        """Return the exporter of context tiles of one resolution; they are always encoded."""
+        return replace(self, passthrough=False, context=resolution)
+
+    @property
+    def _of_context(self) -> str:
+        return f" (in its context tile, {self.context.token})" if self.context else ""
+
     def encoded(self, pixels: Pixels) -> bytes:
-        """Return the file of a tile with these pixels; empty with passthrough."""
-        return b"" if self.passthrough else self._encoder()(pixels)
+        """Return the file of a tile with these pixels; empty with passthrough and for context."""
+        return b"" if self.passthrough or self.context else self._encoder()(pixels)
 
     @property
     def encoding(self) -> dict[str, object]:
         """All values, except the tile's pixels, that determine a file's bytes."""
         aside = {"shard", "link", "threads"}
-        return {name: value for name, value in asdict(self).items() if name not in aside}
+        values = {**asdict(self), "context": repr(self.context)}
+        return {name: value for name, value in values.items() if name not in aside}
 
     @property
     def naming(self) -> dict[str, object]:
-        """All values, except slide and tile, that determine a file's name."""
+        """All values, except slide, tile and context, that determine a file's name."""
         return {"extension": self.extension, "shard": self.shard}
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
@@ -153,12 +167,13 @@ class ImagesExporter:
         return self.file_names(slide, only)[0]
 
     def file_names(self, slide: str, regions: Regions) -> list[str]:
-        """Return ``file_name`` of each region; a hash of the name selects the subfolder."""
-        names = tile_names(slide, regions, self.extension)
+        """Return ``file_name`` of each region; a hash of the tile's name selects the subfolder."""
+        tiles = tile_names(slide, regions, self.extension)
+        names = context_names(tiles, self.extension, self.context) if self.context else tiles
         if not self.shard:
             return [f"{FOLDER}/{name}" for name in names]
         width = len(f"{self.shard - 1:x}")
-        numbers = (crc32(os.fsencode(name)) % self.shard for name in names)
+        numbers = (crc32(os.fsencode(tile)) % self.shard for tile in tiles)
         return [
             f"{FOLDER}/{number:0{width}x}/{name}"
             for number, name in zip(numbers, names, strict=True)
@@ -174,8 +189,9 @@ def save_tiles(
     folder: Path,
     max_workers: int,
     extension: str,
+    context: Sequence[Resolution] = (),
 ) -> list[Path]:
-    """Write one image per region and return their paths, in order.
+    """Write the images of each region, its tile and its context, and return their paths in order.
 
     Raises
     ------
@@ -188,20 +204,24 @@ def save_tiles(
     encode = encoder_for(extension)
     make_folder(folder)
 
-    names = chain.from_iterable(
-        tile_names(source.name, some, extension) for some in batches(regions)
-    )
+    def images() -> Iterator[tuple[RegionSpec, str, Resolution | None]]:
+        for some in batches(regions):
+            tiles = tile_names(source.name, some, extension)
+            others = [context_names(tiles, extension, resolution) for resolution in context]
+            for region, *names in zip(some, tiles, *others, strict=True):
+                for name, resolution in zip(names, (None, *context), strict=True):
+                    yield region, name, resolution
 
-    def one(tile: tuple[RegionSpec, str]) -> Path | Exception:
-        region, name = tile
+    def one(image: tuple[RegionSpec, str, Resolution | None]) -> Path | Exception:
+        region, name, resolution = image
         path = inside(folder, name)
         try:
-            write_whole(path, encode(_read(source, region)))
+            write_whole(path, encode(_read(source, region, resolution)))
         except Exception as error:  # after any error, the other tiles are still needed
             return error
         return path
 
-    done = list(in_order(one, zip(regions, names, strict=True), max_workers))
+    done = list(in_order(one, images(), max_workers))
     errors = [item for item in done if isinstance(item, Exception)]
     if errors:
         raise RuntimeError(
@@ -211,8 +231,12 @@ def save_tiles(
     return [item for item in done if isinstance(item, Path)]
 
 
-def _read(source: WSIReader, region: RegionSpec) -> Pixels:
+def _read(source: WSIReader, region: RegionSpec, context: Resolution | None) -> Pixels:
+    """Return the pixels of a tile, or of the concentric one at the resolution of a context."""
     # Locations are absolute: do not add the bounds' offset again.
-    shape = region.shape
-    pixels = source.read_region(region.location, shape, region.resolution, bounded=False)
+    location: tuple[float, float] = region.location
+    if context is not None:
+        location = concentric(region, context.downsample(source))
+    shape, resolution = region.shape, context or region.resolution
+    pixels = source.read_region(location, shape, resolution, bounded=False)
     return checked_pixels(source, "read_region", pixels, shape)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tiler.context import suffix
 from tiler.protocols import LinksFiles, NamesManyTiles, NamesTiles, WritesTiles
 from tiler.regions import Regions
+from tiler.resolution import Resolution
 
 
 def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
@@ -14,6 +18,12 @@ def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
         f"{slide}_x{x}_y{y}_w{width}_h{height}_{resolution}_r{ratio:.2f}.{extension}"
         for (x, y), ratio in places
     ]
+
+
+def context_names(tiles: Sequence[str], extension: str, resolution: Resolution) -> list[str]:
+    """``{tile}_c{res}.{ext}`` of each tile's file: the context tile of one resolution."""
+    end = f"{suffix(resolution)}.{extension}"
+    return [name.removesuffix(f".{extension}") + end for name in tiles]
 
 
 def file_names(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tiler.checks.arguments import as_path, check_inside, placed_regions
 from tiler.protocols import WSIReader
 from tiler.regions import RegionSpec
+from tiler.resolution import Resolution
 
 
 class RegionWriter:
@@ -18,7 +19,7 @@ class RegionWriter:
 
     Attributes
     ----------
-    source_, slide_name_, region_specs_, candidates_
+    source_, slide_name_, region_specs_, candidates_, context
         See ``TileExtractor``.
     """
 
@@ -26,6 +27,7 @@ class RegionWriter:
     slide_name_: str
     region_specs_: list[RegionSpec]
     candidates_: Mapping[str, npt.NDArray[Any]]
+    context: Sequence[Resolution]
     _nothing_found: str
     """The reason why the last extraction kept no cell; empty if it kept some."""
 
@@ -80,7 +82,8 @@ class RegionWriter:
     ) -> list[Path]:
         """Read every tile and write it as an image into ``output_dir``.
 
-        Files are named ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``.
+        Files are named ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``. Each context tile is a
+        file beside its tile: ``…_r{ratio}_c{res}.{ext}``.
 
         Parameters
         ----------
@@ -96,7 +99,7 @@ class RegionWriter:
         Returns
         -------
         list of pathlib.Path
-            The files, in the order of the regions.
+            The files, in the order of the regions; context tiles follow their tile.
 
         Raises
         ------
@@ -108,7 +111,8 @@ class RegionWriter:
 
         slide, chosen = self._fitted(), self._chosen(regions)
         check_inside(slide, chosen)
-        return save_tiles(slide, chosen, as_path(output_dir, "output_dir"), max_workers, extension)
+        folder = as_path(output_dir, "output_dir")
+        return save_tiles(slide, chosen, folder, max_workers, extension, self.context)
 
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):

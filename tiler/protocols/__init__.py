@@ -11,6 +11,7 @@ from tiler.protocols.exporter import (
     NamesTiles,
     ShowsCandidates,
     ShowsLeftOut,
+    WritesContext,
     WritesTiles,
 )
 from tiler.protocols.labels import Labels
@@ -49,5 +50,6 @@ __all__ = [
     "Tiles",
     "Tracker",
     "WSIReader",
+    "WritesContext",
     "WritesTiles",
 ]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tiler.protocols.reader import Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec
+from tiler.resolution import Resolution
 from tiler.written import WrittenFile
 
 
@@ -141,6 +142,14 @@ class WritesTiles(Protocol):
         self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
     ) -> Iterator[WrittenFile | FailedTile]:
         """Write a file per region, as ``export`` does; yield the results in any order."""
+
+
+@runtime_checkable
+class WritesContext(Protocol):
+    """An exporter of tiles that can write concentric tiles at another resolution."""
+
+    def in_context(self, resolution: Resolution) -> Exporter:
+        """Return the exporter of the context tiles of one resolution."""
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from typing import Any
 import tiler
 from tiler.errors import ConfigError, ExitCode, worst
 from tiler.files import write_whole
+from tiler.protocols import WritesContext
 from tiler.runner.limits import Limits, size_text
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
@@ -41,7 +42,7 @@ class SlideCost:
     reason
         Why it failed, or why it has no tiles.
     tiles
-        Exactly how many would be written.
+        Exactly how many would be written, context tiles included.
     bytes
         Of all its files, predicted.
     seconds
@@ -138,11 +139,12 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     workers = watch.at_once
     cut = partial(sample, workers=workers)
     samples = [without_links(job) for job in jobs]
+    images = {job.slide_id: _images_each(job) for job in jobs}
     for row in Schedule(watch, folder, unseen, Events(None), cut).rows(samples):
         written = inside(slides, row.slide_id)
         size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
         shutil.rmtree(written, ignore_errors=True)
-        costs.append(_cost(row, watch.slides[row.slide_id], size, workers))
+        costs.append(_cost(row, watch.slides[row.slide_id], size, workers, images[row.slide_id]))
         failures.append(row.exit_code)
         log.info("[%d/%d] %s measured", len(costs), len(jobs), row.slide_id)
     shutil.rmtree(folder, ignore_errors=True)
@@ -152,7 +154,13 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     return Budget(tuple(costs), seconds=seconds, workers=workers, failures=tuple(failures))
 
 
-def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
+def _images_each(job: SlideJob) -> int:
+    """Return how many images are written for each tile; 1 where there are only tables."""
+    return max(1, sum(isinstance(one, WritesContext) for one in job.exporters.values()))
+
+
+def _cost(row: SlideRow, times: Times, written: int, workers: int, each: int) -> SlideCost:
+    """Return the cost of a slide; ``each`` images are written for each tile."""
     if row.status == "failed" and not row.kept:  # else the rest of its tiles is written
         return SlideCost(row.slide_id, "failed", row.reason)
     tiles, samples = row.kept, times.samples.values()
@@ -166,7 +174,7 @@ def _cost(row: SlideRow, times: Times, written: int, workers: int) -> SlideCost:
         row.slide_id,
         "failed" if row.status == "failed" else "to do",
         row.reason,
-        tiles,
+        tiles * each,
         round(size),
         seconds=times.once + export * rounds,
         work=times.once + export,

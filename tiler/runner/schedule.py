@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,7 +56,7 @@ class _Slide:
     pieces_left: int = 0
     files: dict[str, list[Sequence[WrittenFile]]] = field(default_factory=dict)
     failed: list[FailedTile] = field(default_factory=list)
-    blank_digests: set[str] = field(default_factory=set)
+    blank_digests: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     error: TilerError | None = None
     row: SlideRow | None = None
     under_way: int = 0
@@ -188,7 +188,7 @@ class Schedule:
             assert isinstance(result, Exported)
             slide.files.setdefault(task.exporter, []).append(result.files)
             slide.failed += result.failed
-            slide.blank_digests.add(result.blank_digest)
+            slide.blank_digests[task.exporter].add(result.blank_digest)
             for tile in result.failed:
                 x, y = tile.region.location
                 self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
@@ -199,7 +199,7 @@ class Schedule:
             slide.row = result
             return
         if not slide.pieces_left:
-            failed = tuple(sorted(slide.failed, key=lambda t: t.region.location[::-1]))
+            failed = tuple(sorted(slide.failed, key=lambda t: (t.region.location[::-1], t.cause)))
             assert slide.planned is not None
             self._ready.appendleft(
                 FinishTask(
@@ -209,7 +209,7 @@ class Schedule:
                     failed,
                     slide.work.slide,
                     slide.final,
-                    frozenset(slide.blank_digests),
+                    {name: frozenset(found) for name, found in slide.blank_digests.items()},
                 )
             )
 
@@ -219,7 +219,7 @@ class Schedule:
         for name, found in planned.finished.items():
             if found.files:
                 slide.files.setdefault(name, []).append(found.files)
-                slide.blank_digests |= found.blanks
+                slide.blank_digests[name] |= found.blanks
                 log_reused(self._events, slide.job, name, len(found.files), len(found.done))
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:

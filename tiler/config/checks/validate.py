@@ -42,6 +42,7 @@ _GIVEN_BY_TILER = {
     "reader": {"path", "name"},
     "exporter.csv": {"tiles"},
     "exporter.json": {"tiles"},
+    "exporter.images": {"context"},
 }
 
 

@@ -29,6 +29,12 @@ _AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^'=]+)=([^']*)'")
 _MERGING = re.compile(
     r"Error merging override (\S+?)=(.*?)\s*Value .* could not be converted to (\w+)", re.DOTALL
 )
+_NO_LIST = re.compile(
+    r"Error merging override (\S+?)=(.*?)\s*Invalid value assigned: \w+ is not a ListConfig",
+    re.DOTALL,
+)
+_LISTED = ("context",)
+"""Plain keys that are lists."""
 _KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 
 
@@ -73,11 +79,14 @@ def explain(error: BaseException) -> str:
         )
     if ambiguous := _AMBIGUOUS.search(lines[0]):
         key, values = ambiguous.groups()
-        listed = f", or write a list as '{key}=[{values}]'" if key in LISTS else ""
+        listed = f", or write a list as '{key}=[{values}]'" if key in (*LISTS, *_LISTED) else ""
         return f"{key}={values} is a sweep; add -m{listed}"
     if merging := _MERGING.search(text):
         key, value, kind = merging.groups()
         return f"{key}={value}: must be {_KINDS.get(kind, kind)}"
+    if single := _NO_LIST.search(text):
+        key, value = single.groups()
+        return f"{key}={value} is not a list; write '{key}=[{value}]'"
     first, *more = (line for line in lines if not line.startswith(_DETAILS))
     said = f"{first}: {' '.join(more)}" if more else first
     said = said.partition(" Config search path:")[0]

@@ -32,6 +32,7 @@ SHAPING = (
     "regions.py",
     "grid.py",
     "area.py",
+    "context.py",
     "colour.py",
     "cover",
     "annotations",

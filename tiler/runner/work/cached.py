@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from tiler.checks.error_places import is_tilers, targets_in
+from tiler.context import check_context
 from tiler.cover.slide_mask import SlideMask
 from tiler.geometry import Box
 from tiler.grid import Axes, Cells, Floats, Ints
@@ -117,6 +118,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
 
     shelf = Shelf(job, identity_of(job))
     source, inputs = shelf.identity
+    check_context(slide(), spec.resolution, extractor.context)
     fits = isinstance(extractor.mask_provider, FitsTiles)
     fitted = repr(extractor.provider_for(slide())) if fits else None
     facts = {"slide": vars(source), "inputs": inputs, "fitted": fitted}

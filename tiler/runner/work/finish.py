@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from tiler.errors import (
     ChangedError,
@@ -46,11 +48,14 @@ class FinishTask:
     files
         What each exporter that works tile by tile wrote.
     failed
-        The tiles that could not be read.
+        The tiles that could not be read, ordered; a tile that several exporters read may be there
+        more than once.
     partial
         The folder that is to be the slide's. Another one beside it, ``old``, is of the task.
     final
         Its place.
+    blank_digests
+        The values of ``Exported.blank_digest`` of each exporter.
     """
 
     job: SlideJob
@@ -59,7 +64,7 @@ class FinishTask:
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
-    blank_digests: frozenset[str] = frozenset()
+    blank_digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def run(self, state: WorkerState) -> SlideRow:
         """Finish the slide and return its row."""
@@ -106,7 +111,9 @@ class FinishTask:
                 link_files(record.exporters[name], self.final, folder)
         size = int(record.files.sizes.sum())
         sync_tree(folder, size)
-        blanks = record.files.count_alike(self.blank_digests)
+        blanks = sum(
+            exporters[name].count_alike(found) for name, found in self.blank_digests.items()
+        )
         if job.kept and earlier:
             blanks = max(blanks, earlier.row.blank_tiles)  # of images that stay
         row = replace(row, blank_tiles=blanks, bytes=size, output="current")
@@ -136,7 +143,9 @@ class FinishTask:
             return found.regions(job.extractor.tile_spec.resolution, bad)
 
         return {
-            name: joined(self.files.get(name, ()))
+            name: _without_dropped(
+                job, plan, name, joined(self.files.get(name, ())), dropped, folder
+            )
             if exporter.per_tile
             else WrittenFiles.of(
                 export(exporter, reader, regions, plan.shared.mask, folder, candidates).files
@@ -152,6 +161,26 @@ class FinishTask:
         return record.row if record and is_of(self.job, record) else None
 
 
+def _without_dropped(
+    job: SlideJob,
+    plan: SlidePlan,
+    name: str,
+    files: WrittenFiles,
+    dropped: Sequence[DroppedTile],
+    folder: Path,
+) -> WrittenFiles:
+    """Remove an exporter's files of tiles that another exporter could not read; return the rest."""
+    exporter = job.exporters[name]
+    if not dropped or not hasattr(exporter, "file_name"):
+        return files
+    bad = {(tile.x, tile.y) for tile in dropped}
+    gone = [region for region in plan.regions if (*region.location,) in bad]
+    rows = files.rows_of([exporter.file_name(job.slide_id, region) for region in gone])
+    for row in rows[rows >= 0].tolist():
+        (folder / files[row].name).unlink(missing_ok=True)
+    return files.take(np.setdiff1d(np.arange(len(files)), rows))
+
+
 def _settled(
     job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
 ) -> tuple[Regions, SlideRow, list[DroppedTile]]:
@@ -164,6 +193,7 @@ def _settled(
     """
     if not failed and not job.dropped:
         return plan.regions, plan.row, []
+    failed = [*{tile.region.location: tile for tile in reversed(failed)}.values()][::-1]
     count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
     if failed and job.on_bad_tile == "fail":
         raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
