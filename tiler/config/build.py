@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from tiler.config.cache import cache_folder
 from tiler.config.checks.typed import check_engine
 from tiler.config.checks.validate import check_out, problems_in
-from tiler.config.components import cache_folder, job_parts, made_anew
+from tiler.config.components import job_parts, made_anew
 from tiler.config.literal import resolved
 from tiler.config.rows import components_of, settable
 from tiler.config.schema import Config

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, InstantiationException
@@ -16,20 +15,20 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.checks.components import lacking
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
+from tiler.config.cache import is_off
 from tiler.config.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import context_settings, file_settings, naming_files, with_context
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
 from tiler.context import context_resolutions
-from tiler.errors import ConfigError, DestinationError, EnvironmentRefusedError, TilerError
+from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score
 from tiler.resolution import Level, Resolution
 from tiler.runner.components import unpicklable
 from tiler.runner.signals import raise_interruption
 from tiler.runner.store.code import users_codes
-from tiler.storage.destinations import expanded, make_folder, own_folder
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -88,7 +87,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     if not problems and not made["exporter"]:
         problems.append("exporter=[]: choose at least one, such as exporter=[csv]")
     linking = (plain["exporter"].get("images") or {}).get("link")
-    if linking and _is_off(plain["cache"]):
+    if linking and is_off(plain["cache"]):
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if not problems:
         try:
@@ -155,34 +154,6 @@ def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
     return made
 
 
-def cache_folder(wish: str | None, root: Path | None) -> Path | None:
-    """Return the absolute folder of cached masks and grids; None if the cache is off.
-
-    Parameters
-    ----------
-    wish
-        What the configuration says.
-    root
-        The folder of the run, or of the sweep that it is part of.
-
-    Raises
-    ------
-    ConfigError
-        When it is named, but cannot be made; or it is not named, and there is a link.
-    """
-    if _is_off(wish):
-        return None
-    if not wish:
-        return own_folder((root / ".cache").absolute()) if root else None
-    try:
-        return make_folder(Path(expanded(wish)).absolute())
-    except DestinationError as error:
-        reason = getattr(error.__cause__, "strerror", None)
-        raise ConfigError(
-            f"cache={wish}: this folder cannot be made ({reason}); name another, or cache=off"
-        ) from error
-
-
 def made_anew(plain: Mapping[str, Any], key: str) -> Any:
     """Make a new component of a group; its class is looked up once."""
     with _explained(plain, key):
@@ -190,10 +161,6 @@ def made_anew(plain: Mapping[str, Any], key: str) -> Any:
             return instantiated(_with_homes(plain, key))
         make = plain_partial(_kept(plain, key, _partial_=True))
         return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
-
-
-def _is_off(wish: str | None) -> bool:
-    return wish is not None and wish.casefold() in ("off", "false")  # YAML reads off as false
 
 
 def _shaping(

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from tiler.errors import (
     ChangedError,
     DestinationError,
@@ -26,10 +24,10 @@ from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
 from tiler.runner.store.record import Counts, Record, mask_facts
 from tiler.runner.store.record_file import read_record, write_record
+from tiler.runner.work.dropped import settled, without_dropped
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 from tiler.runner.work.links import remember
-from tiler.runner.work.plan import SlidePlan
 from tiler.runner.work.tasks import Planned
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import destination_error, make_folder
@@ -81,7 +79,7 @@ class FinishTask:
         job, plan = self.job, self.planned.plan
         folder = make_folder(self.partial)
         earlier = read_record(self.final)
-        regions, row, dropped = _settled(job, plan, self.failed)
+        regions, row, dropped = settled(job, plan, self.failed)
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
         exporters = self._exported(state, regions, dropped, folder)
@@ -143,7 +141,7 @@ class FinishTask:
             return found.regions(job.extractor.tile_spec.resolution, bad)
 
         return {
-            name: _without_dropped(
+            name: without_dropped(
                 job, plan, name, joined(self.files.get(name, ())), dropped, folder
             )
             if exporter.per_tile
@@ -159,60 +157,6 @@ class FinishTask:
             return None
         record = read_record(self.final)
         return record.row if record and is_of(self.job, record) else None
-
-
-def _without_dropped(
-    job: SlideJob,
-    plan: SlidePlan,
-    name: str,
-    files: WrittenFiles,
-    dropped: Sequence[DroppedTile],
-    folder: Path,
-) -> WrittenFiles:
-    """Remove an exporter's files of tiles that another exporter could not read; return the rest."""
-    exporter = job.exporters[name]
-    if not dropped or not hasattr(exporter, "file_name"):
-        return files
-    bad = {(tile.x, tile.y) for tile in dropped}
-    gone = [region for region in plan.regions if (*region.location,) in bad]
-    rows = files.rows_of([exporter.file_name(job.slide_id, region) for region in gone])
-    for row in rows[rows >= 0].tolist():
-        (folder / files[row].name).unlink(missing_ok=True)
-    return files.take(np.setdiff1d(np.arange(len(files)), rows))
-
-
-def _settled(
-    job: SlideJob, plan: SlidePlan, failed: Sequence[FailedTile]
-) -> tuple[Regions, SlideRow, list[DroppedTile]]:
-    """Return the regions that stay, the slide's row, and the tiles that could not be read.
-
-    Raises
-    ------
-    ReadError
-        If a tile could not be read and that fails the slide.
-    """
-    if not failed and not job.dropped:
-        return plan.regions, plan.row, []
-    failed = [*{tile.region.location: tile for tile in reversed(failed)}.values()][::-1]
-    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
-    if failed and job.on_bad_tile == "fail":
-        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
-    if failed and job.kept:
-        files = f"the files of {', '.join(job.kept)} from an earlier run have them"
-        fix = "move the slide's folder away, or use another out"
-        raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
-    new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
-    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
-    kept = plan.regions.without({(tile.x, tile.y) for tile in dropped})
-    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
-    row = replace(
-        plan.row,
-        status="failed" if too_many else "done" if kept else "done_empty",
-        kept=len(kept),
-        dropped=len(dropped),
-        reason=f"{count}, dropped; the first: {dropped[0].cause}",
-    )
-    return kept, row, dropped
 
 
 def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
