@@ -233,3 +233,22 @@ def test_a_pen_preset_runs_on_a_picture(tmp_path, shared_slides):
         assert done.returncode == 0, done.stderr
         kept[mask] = int(read_csv(tmp_path / mask / "slides.csv")[0]["kept"])
     assert 0 < kept["tissue_without_pen"] < kept["otsu"]
+
+
+def test_paths_of_a_table_count_from_its_folder_inside_combinations_too(tmp_path):
+    folder = tmp_path / "lab"
+    for name, box in (("a", shapely.box(0, 0, 32, 64)), ("b", shapely.box(0, 0, 96, 16))):
+        drawn(folder / f"{name}.geojson", box)
+        picture(folder, f"{name}.png")
+    drawn(folder / "labels.geojson", shapely.box(0, 0, 96, 64), "t")
+    (folder / "slides.csv").write_text(
+        "path,mask.all.annotation.path,label.path\n"
+        "a.png,a.geojson,labels.geojson\nb.png,b.geojson,labels.geojson\n"
+    )
+    words = ("slides=table", "slides.table=lab/slides.csv", "mask=tissue_in_annotation")
+    done = tiler(
+        *words, *COMMON[2:5], "mask@mask.all.tissue=none", "label=annotation", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "outputs").iterdir()
+    assert [row["kept"] for row in read_csv(run / "slides.csv")] == ["8", "6"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 from tiler.errors import ConfigError
@@ -13,7 +14,8 @@ from tiler.slides.files import refuse_missing
 from tiler.storage.destinations import expanded
 
 _OWN = ("path", "slide_id", "expected_sha256")
-_MASK = "mask.path"
+_PATHS = re.compile(r"(mask|label)\.(.+\.)?path")
+"""Keys of paths that count from the table's folder, those of masks in combinations included."""
 _LONGEST_CELL = 4096
 _LONGEST_NAME = 60
 _MOST = 50
@@ -32,7 +34,8 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
         - ``expected_sha256`` (optional): compared with the file's hash before the file is read.
         - A name that begins with ``_``: copied into ``slides.csv``.
         - Any other name: a configuration key, which a non-empty cell overrides for its slide.
-          ``mask.path`` is relative to the table's folder, too.
+          ``mask.path``, ``label.path`` and paths of masks in a combination, such as
+          ``mask.all.annotation.path``, are relative to the table's folder, too.
     strict
         Refuse slides that are missing or unreadable. Otherwise each becomes a failed slide.
 
@@ -98,6 +101,15 @@ def _base(table: str) -> str:
     return _kept_here(str(Path(table).parent), table)
 
 
+def _from_folder(path: str, base: str) -> str:
+    """Return the path of a cell, relative to the table's folder, as a value of YAML."""
+    if "://" in path:
+        return path
+    if not path.startswith("~"):  # otherwise it is relative to a home folder
+        path = _kept_here(str(Path(base, path)), base)
+    return json.dumps(path)  # folder names may look like YAML
+
+
 def _kept_here(path: str, given: str) -> str:
     """Return a path that keeps a leading ``./~``, which Path would shorten to ``~``."""
     return f"./{path}" if path.startswith("~") and not given.startswith("~") else path
@@ -118,11 +130,8 @@ def _entry(folder: Path, cells: dict[str, str], line: int, base: str) -> SlideEn
         for name, value in cells.items()
         if value and name not in _OWN and not name.startswith("_")
     }
-    if _MASK in overrides and "://" not in overrides[_MASK]:
-        mask = overrides[_MASK]
-        if not mask.startswith("~"):  # otherwise it is relative to a home folder
-            mask = _kept_here(str(Path(base, mask)), base)
-        overrides[_MASK] = json.dumps(mask)  # folder names may look like YAML
+    for name in filter(_PATHS.fullmatch, overrides):
+        overrides[name] = _from_folder(overrides[name], base)
     path = folder / expanded(cells["path"])
     return SlideEntry(
         path,
