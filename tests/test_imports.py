@@ -114,7 +114,7 @@ def test_heavy_libraries_are_imported_only_by_their_modules():
             assert "openslide" not in roots, path
         if room != "masks":
             assert "onnxruntime" not in roots, path
-        if room not in ("masks", "scores", "area", "colour", "tissue"):
+        if room not in ("masks", "scores", "area", "colour", "cover", "tissue"):
             assert "cv2" not in roots, path
         if room not in ("cli", "config"):
             assert not roots & {"hydra", "omegaconf"}, path
