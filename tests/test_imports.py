@@ -25,7 +25,7 @@ ADAPTERS = {
 }
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
-    {"startup", "streams", "threads", "storage.csv_text", "storage.destinations"},
+    {"process", "storage.csv_text", "storage.destinations"},
     {"files"},
     {"checks.hints", "storage.stored", "written"},
     {"storage.sync"},
@@ -33,15 +33,17 @@ ROOMS = [
     {"resolution"},
     {"spec"},
     {"regions"},
+    {"region_masks"},
     {"grid"},
     {"cover"},
     {"protocols"},
     {"checks.pictures"},
     {"storage.companions"},
     {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
-    | {"area", "colour", "context", "tissue", "annotations"},
+    | {"pixels", "context", "annotations"},
     ADAPTERS,
     {"stages", "selection"},
+    {"checks.empty"},
     {"extractor"},
     {"runner"},
     {"sweep"},
@@ -114,7 +116,7 @@ def test_heavy_libraries_are_imported_only_by_their_modules():
             assert "openslide" not in roots, path
         if room != "masks":
             assert "onnxruntime" not in roots, path
-        if room not in ("masks", "scores", "area", "colour", "cover", "tissue"):
+        if room not in ("masks", "scores", "pixels", "cover"):
             assert "cv2" not in roots, path
         if room not in ("cli", "config"):
             assert not roots & {"hydra", "omegaconf"}, path

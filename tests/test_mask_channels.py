@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import arrays
 from test_masks import EOSIN, HAEMATOXYLIN, REAL, TINTS, glass, paint, share, tinted
 
 from tiler import open_slide
-from tiler.colour import to_hsv
 from tiler.errors import ConfigError
 from tiler.masks import OtsuMask, TextureMask
 from tiler.masks.channels import BOUNDS, channel_of, white_of
 from tiler.masks.texture import local_entropy, local_std
+from tiler.pixels.colour import to_hsv
 from tiler.readers import ImageReader
 
 DENSITIES = ["optical_density", "hematoxylin", "grey"]

@@ -19,7 +19,6 @@ from PIL import Image
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec, open_slide
-from tiler.area import area_mean
 from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Box, Size
 from tiler.masks import AllTissue, FileMask, HsvMask, OtsuMask
@@ -27,6 +26,7 @@ from tiler.masks.cleaning import clean, close, dilate, fill_holes, remove_specks
 from tiler.masks.file import same_shape
 from tiler.masks.glass import glass_colour, without_tint
 from tiler.masks.pen import pen_marks
+from tiler.pixels.area import area_mean
 from tiler.readers import ImageReader, OpenSlideReader
 
 GLASS, EOSIN, HAEMATOXYLIN = (241, 240, 242), (215, 130, 175), (110, 80, 150)

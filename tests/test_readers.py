@@ -17,9 +17,9 @@ from oracle import exact_mean
 from PIL import Image
 
 from tiler import MPP, Level, Magnification
-from tiler.area import area_mean
 from tiler.errors import ConfigError, DepthError, LimitError, OpenError, ReadError, ResolutionError
 from tiler.geometry import Size
+from tiler.pixels.area import area_mean
 from tiler.readers import (
     ImageReader,
     OpenSlideReader,

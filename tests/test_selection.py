@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiler import Level, TileExtractor, TileSpec
+from tiler.cover.tissue import tissue_ids
 from tiler.errors import ArgumentError, ComponentError, SlideError
 from tiler.geometry import Size
 from tiler.grid import Cells, coverage
@@ -26,7 +27,6 @@ from tiler.samplers import All, Random, Spread, Top
 from tiler.scores import White
 from tiler.selection import Rules, decide, tiles_of
 from tiler.slides.demo import write_demo_slide
-from tiler.tissue import tissue_ids
 
 
 @dataclass(frozen=True)

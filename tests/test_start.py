@@ -30,8 +30,8 @@ main()
     [
         "tiler.checks",
         "tiler.errors",
-        "tiler.startup",
-        "tiler.streams",
+        "tiler.process.startup",
+        "tiler.process.streams",
         "tiler.runner.signals",
         "tiler.cli",
         "hydra",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiler.extractor import TileExtractor
-    from tiler.regions import RegionMaskSpec, RegionSpec
+    from tiler.region_masks import RegionMaskSpec
+    from tiler.regions import RegionSpec
     from tiler.resolution import MPP, Level, Magnification
     from tiler.spec import Edge, MeasurementUnit, TileSpec
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Level": "tiler.resolution",
     "Magnification": "tiler.resolution",
     "RegionSpec": "tiler.regions",
-    "RegionMaskSpec": "tiler.regions",
+    "RegionMaskSpec": "tiler.region_masks",
     "open_slide": "tiler.readers",
 }
 

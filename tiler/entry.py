@@ -21,8 +21,8 @@ def _ended(arguments: list[str], started: float) -> int:
     """Run the command and return its exit code."""
     from tiler.checks.machine import machine_limit
     from tiler.errors import EnvironmentRefusedError
-    from tiler.startup import prepare_process
-    from tiler.streams import end_streams, open_streams
+    from tiler.process.startup import prepare_process
+    from tiler.process.streams import end_streams, open_streams
 
     open_streams()
     prepare_process()

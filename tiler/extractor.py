@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.checks.arguments import check_parameters, check_resolution, check_rules, check_source
+from tiler.checks.empty import why_empty
 from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
 from tiler.context import check_context, check_kinds
 from tiler.cover.slide_mask import SlideMask
+from tiler.cover.tissue import tissue_ids
 from tiler.exporters.region_writer import RegionWriter
 from tiler.grid import Axes, Cells, Reference
 from tiler.protocols import FitsTiles, Labels, Mask, MaskProvider, Sampler, Score, WSIReader
@@ -24,22 +26,19 @@ from tiler.selection import (
     Rules,
     decide,
     label_columns,
+    level0_edges,
     score_column,
-    why_none_kept,
 )
 from tiler.spec import TileSpec
 from tiler.stages import (
     as_regions,
     grid_axes,
-    level0_edges,
     reference_level,
     scale_mask,
     scale_tile,
     tile_side,
     walk_grid,
-    why_empty,
 )
-from tiler.tissue import tissue_ids
 
 
 class TileExtractor(RegionWriter):
@@ -251,10 +250,8 @@ class TileExtractor(RegionWriter):
 
     def why_empty(self, source: WSIReader, mask: SlideMask, candidates: Candidates) -> str:
         """Return the reason why no cell of a slide is kept."""
-        cells, spec, threshold = candidates.cells, self.tile_spec, self.mask_threshold
-        if (cells.ratios >= threshold).any():
-            return why_none_kept(candidates)
-        return why_empty(self.mask_provider, source, mask, cells, spec, threshold)
+        spec, threshold = self.tile_spec, self.mask_threshold
+        return why_empty(self.mask_provider, source, mask, candidates, spec, threshold)
 
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:
         """Fit to a slide and extract its tiles."""

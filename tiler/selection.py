@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import ComponentError, SlideError
-from tiler.grid import Cells, Floats
+from tiler.geometry import Box
+from tiler.grid import Axes, Cells, Floats
 from tiler.protocols import Labels, Mask, Sampler, Score, Tiles
 from tiler.protocols.sampler import notes_of
 from tiler.regions import Regions
@@ -26,7 +27,6 @@ BELOW_THRESHOLD = "below_threshold"
 LABEL = "label"
 NOT_SAMPLED = "not_sampled"
 UNREADABLE = "unreadable"
-_LISTED = 10  # labels that a reason names
 FILTER = "filter:"
 """Begins the reason of cells that a filter drops; its name follows."""
 
@@ -127,6 +127,27 @@ class Candidates:
         return Regions(locations, ratios, cells.size, resolution, cells.downsample, columns)
 
 
+def level0_edges(cells: Axes, mask: Mask, bounds: Box) -> tuple[Floats, Floats]:
+    """Return where columns and rows of cells begin and end, in level-0 pixels from the bounds.
+
+    Parameters
+    ----------
+    cells
+        The grid.
+    mask
+        bool (h, w): the mask in whose pixels the grid's edges are.
+    bounds
+        The slide's bounded area, over which the mask is stretched.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        float64 (nx, 2) and (ny, 2).
+    """
+    height, width = mask.shape
+    return cells.columns * (bounds.width / width), cells.rows * (bounds.height / height)
+
+
 def label_columns(labels: Labels, shares: Mapping[str, Floats]) -> dict[str, npt.NDArray[Any]]:
     """Return the columns of cells that come from shares of classes, (ny, nx) each."""
     columns: dict[str, npt.NDArray[Any]] = {
@@ -206,23 +227,3 @@ def _chosen(sampler: Sampler, tiles: Tiles) -> Mask:
             f" {array.shape}; return bool of shape ({len(tiles)},)",
         )
     return array
-
-
-def why_none_kept(candidates: Candidates) -> str:
-    """Return the reason why no cell is kept although some reach the threshold."""
-    decision = candidates.decision
-    counts = decision.counts
-    reached = sum(counts.values()) - counts[BELOW_THRESHOLD]
-    dropped = [
-        f"{reason.removeprefix(FILTER)} {count}"
-        for reason, count in counts.items()
-        if count and reason not in (KEPT, BELOW_THRESHOLD)
-    ]
-    why = f"selection: {reached} tiles reach the threshold, all dropped ({', '.join(dropped)})"
-    if not counts.get(LABEL):
-        return why
-    labels = candidates.cells.values["label"][decision.codes == decision.reasons.index(LABEL)]
-    found = sorted(set(labels.tolist()) - {""})
-    return f"{why}; their labels: {', '.join(found[:_LISTED]) or 'none'}" + ", …" * (
-        len(found) > _LISTED
-    )

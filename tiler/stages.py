@@ -26,7 +26,7 @@ from tiler.grid import (
     axis_origins,
     settled,
 )
-from tiler.protocols import Mask, MaskProvider, WSIReader
+from tiler.protocols import Mask, WSIReader
 from tiler.regions import Regions
 from tiler.resolution import Resolution, level_at
 from tiler.spec import Edge, MeasurementUnit, TileSpec
@@ -199,50 +199,6 @@ def as_regions(cells: Cells, chosen: Mask, resolution: Resolution) -> Regions:
         cells.downsample,
         {"row": rows, "column": columns, **values},
     )
-
-
-def why_empty(
-    provider: MaskProvider | None,
-    source: WSIReader,
-    mask: SlideMask,
-    cells: Cells,
-    spec: TileSpec,
-    threshold: float,
-) -> str:
-    """Return the reason why no cell of a slide reaches the threshold."""
-    ratios = cells.ratios
-    if not (source.bounds.width and source.bounds.height):
-        return "the slide's bounds are empty"
-    if not ratios.size:
-        return f"the slide is smaller than one tile of {tuple(spec.size)} {spec.unit.value}"
-    if mask.is_empty:
-        explain = getattr(provider, "why_empty", None)
-        why = explain(source) if explain else ""
-        return f"mask: no tissue on the slide ({ratios.size} candidates){why and f': {why}'}"
-    return (
-        f"threshold: no tile reaches {threshold}; the best of {ratios.size} has {ratios.max():.4f}"
-    )
-
-
-def level0_edges(cells: Axes, mask: Mask, bounds: Box) -> tuple[Floats, Floats]:
-    """Return where columns and rows of cells begin and end, in level-0 pixels from the bounds.
-
-    Parameters
-    ----------
-    cells
-        The grid.
-    mask
-        bool (h, w): the mask in whose pixels the grid's edges are.
-    bounds
-        The slide's bounded area, over which the mask is stretched.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        float64 (nx, 2) and (ny, 2).
-    """
-    height, width = mask.shape
-    return cells.columns * (bounds.width / width), cells.rows * (bounds.height / height)
 
 
 def _target_area(source: WSIReader, downsample: float, edge: Edge) -> Box:

@@ -15,7 +15,8 @@ from tiler.errors import MaskError
 from tiler.geometry import Extent, is_number
 from tiler.grid import Floats
 from tiler.protocols import HasCover, Mask, MaskProvider, WSIReader
-from tiler.regions import RegionMaskSpec, RegionSpec
+from tiler.region_masks import RegionMaskSpec
+from tiler.regions import RegionSpec
 
 _LEAST_PICTURE = 64
 """Pixels of a mask's shorter side from which its aspect ratio is compared with the slide's."""

@@ -14,9 +14,9 @@ from tiler.compare.report import comparison_csv, csv_row, run_lines, slide_lines
 from tiler.compare.runs import pairs
 from tiler.errors import ConfigError, ExitCode, TilerError
 from tiler.files import write_whole
+from tiler.process.streams import end_streams, open_streams
 from tiler.storage.destinations import check_writable, make_folder
 from tiler.storage.safe_text import shown
-from tiler.streams import end_streams, open_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,8 @@ from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.exporters.names import context_names, tile_names
 from tiler.files import write_plain, write_whole
+from tiler.process.startup import default_threads
+from tiler.process.threads import in_order
 from tiler.protocols import (
     Exported,
     FailedTile,
@@ -25,9 +27,7 @@ from tiler.protocols import (
 )
 from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.resolution import Resolution
-from tiler.startup import default_threads
 from tiler.storage.destinations import inside, make_folder
-from tiler.threads import in_order
 from tiler.written import WrittenFile
 
 FOLDER = "tiles"

@@ -15,6 +15,7 @@ from tiler.exporters.names import file_names
 from tiler.files import write_chunks
 from tiler.protocols import Exported, Mask, NamesTiles, WSIReader
 from tiler.regions import Regions, RegionSpec, batches, packed
+from tiler.storage.csv_text import csv_field, csv_fields
 from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import visible, visible_json
 from tiler.written import WrittenFile
@@ -38,9 +39,6 @@ Those of ``Regions.columns`` follow."""
 FILE = "file"
 """The last column: the path of each tile's image, relative to the slide's folder."""
 
-_QUOTED = ',"\r\n'
-"""Characters of a field that CSV has to quote."""
-
 
 def csv_parts(
     slide: str, regions: Iterable[RegionSpec], tiles: NamesTiles | None = None
@@ -49,11 +47,11 @@ def csv_parts(
 
     ``tiles`` names the tiles' files, for the column ``file``.
     """
-    name = _field(visible(slide)).replace("%", "%%")
+    name = csv_field(visible(slide)).replace("%", "%%")
     parts = packed(regions)
     names = column_names(parts)
     header = (*COLUMNS, *names, *(() if tiles is None else (FILE,)))
-    yield ",".join(map(_field, map(visible, header))) + "\n"
+    yield ",".join(map(csv_field, map(visible, header))) + "\n"
     for some in (batch for part in parts for batch in batches(part)):
         # Takes a third of the csv module's time: only the name may need quotes.
         same = f"{some.shape.width},{some.shape.height},{some.resolution.token}"
@@ -67,7 +65,7 @@ def csv_parts(
         columns = [*some.locations.T.tolist(), some.ratios.tolist(), *boxes0.T.tolist()]
         columns += [_fields(some, column) for column in names]
         if tiles is not None:
-            columns.append(_quoted(file_names(tiles, slide, some)))
+            columns.append(csv_fields(file_names(tiles, slide, some)))
         row += ",%s" * (len(names) + (tiles is not None)) + "\n"
         values: list[object] = [None] * (len(columns) * len(some))
         for number, column in enumerate(columns):
@@ -87,24 +85,10 @@ def _fields(some: Regions, name: str) -> list[object]:
     column = some.columns[name]
     values: list[object] = column.tolist()
     if column.dtype.kind in "OU":
-        return [*_quoted([visible(str(value)) for value in values])]
+        return [*csv_fields([visible(str(value)) for value in values])]
     if column.dtype.kind == "f" and np.isnan(column).any():
         return ["" if value != value else value for value in values]
     return values
-
-
-def _field(text: str) -> str:
-    """Return a text as a field of a CSV table (RFC 4180)."""
-    return '"' + text.replace('"', '""') + '"' if _needs_quotes(text) else text
-
-
-def _quoted(texts: list[str]) -> list[str]:
-    """Return texts as fields; it is quick to see that none of them needs quotes."""
-    return [_field(text) for text in texts] if _needs_quotes("".join(texts)) else texts
-
-
-def _needs_quotes(text: str) -> bool:
-    return any(mark in text for mark in _QUOTED)
 
 
 def json_parts(

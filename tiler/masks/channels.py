@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tiler.colour import Bytes, haematoxylin, optical_density, to_grey, to_hsv
+from tiler.pixels.colour import Bytes, haematoxylin, optical_density, to_grey, to_hsv
 from tiler.protocols import Pixels
 
 Channel = Literal["saturation", "optical_density", "hematoxylin", "grey", "red", "green", "blue"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiler.colour import Colour, to_hsv, within
 from tiler.masks.checks import span
 from tiler.masks.cleaning import clean
 from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
+from tiler.pixels.colour import Colour, to_hsv, within
 from tiler.protocols import Mask, Pixels, WSIReader
 
 

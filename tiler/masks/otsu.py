@@ -8,7 +8,6 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from tiler.colour import Bytes
 from tiler.errors import ConfigError
 from tiler.masks.channels import BOUNDS, LIGHT, Channel, channel_of, white_of
 from tiler.masks.checks import odd, span
@@ -17,6 +16,7 @@ from tiler.masks.glass import glass_colour, without_tint
 from tiler.masks.pen import pen_marks
 from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
+from tiler.pixels.colour import Bytes
 from tiler.protocols import Mask, Pixels, WSIReader
 
 

@@ -17,9 +17,9 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from tiler.colour import Colour, to_hsv, within
 from tiler.masks.cleaning import dilate, remove_specks
 from tiler.masks.thumbnail import ThumbnailMask
+from tiler.pixels.colour import Colour, to_hsv, within
 from tiler.protocols import Mask, Pixels, WSIReader
 
 

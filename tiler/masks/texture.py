@@ -8,11 +8,11 @@ from typing import Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tiler.colour import Bytes, Plane, to_grey
 from tiler.errors import ConfigError
 from tiler.masks.checks import amount, odd
 from tiler.masks.cleaning import clean, close
 from tiler.masks.thumbnail import ThumbnailMask
+from tiler.pixels.colour import Bytes, Plane, to_grey
 from tiler.protocols import Mask, WSIReader
 
 Measure = Literal["std", "entropy"]

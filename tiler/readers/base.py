@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from tiler.area import SNAP, area_mean, snapped
 from tiler.errors import ConfigError
 from tiler.geometry import Box, Size, finite_pair, whole_box, whole_pair
+from tiler.pixels.area import SNAP, area_mean, snapped
 from tiler.protocols import Pixels
 from tiler.readers.limits import check_read
 from tiler.readers.sparse import SparseTiles

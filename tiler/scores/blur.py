@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tiler.colour import to_grey
 from tiler.grid import Floats
+from tiler.pixels.colour import to_grey
 from tiler.protocols import Pixels
 from tiler.scores.limits import Limits
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.colour import Bytes, Colour, Plane, haematoxylin, to_hsv, within
 from tiler.grid import Floats
+from tiler.pixels.colour import Bytes, Colour, Plane, haematoxylin, to_hsv, within
 from tiler.protocols import Mask, Pixels
 from tiler.scores.limits import Limits
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.colour import to_grey
 from tiler.grid import Floats
+from tiler.pixels.colour import to_grey
 from tiler.protocols import Mask, Pixels
 from tiler.scores.limits import Limits
 

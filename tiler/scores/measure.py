@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiler.grid import Axes, Floats, rounded_ratios
+from tiler.process.startup import default_threads
+from tiler.process.threads import in_order
 from tiler.protocols import MapsPixels, Mask, Pixels, Score, ScoresPixels, WSIReader
 from tiler.resolution import Resolution
 from tiler.scores.calls import called, checked, map_values, margin_of, planes_of, score_of
@@ -15,8 +17,6 @@ from tiler.scores.cells import HeldPixels
 from tiler.scores.frame import Frame, by_resolution
 from tiler.scores.strips import Run, Strip, strips
 from tiler.scores.sums import RowOfCells, row_sums, span_sums
-from tiler.startup import default_threads
-from tiler.threads import in_order
 
 _GROUP_PIXELS = 8192
 """Cells are measured in groups of columns that are so many pixels of the level wide: two rows of

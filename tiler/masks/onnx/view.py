@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.area import area_mean, snapped
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import Fix, ResolutionError
 from tiler.geometry import Box, Extent, Size
+from tiler.pixels.area import area_mean, snapped
 from tiler.protocols import Pixels, WSIReader
 from tiler.resolution import LEVEL_TOLERANCE, Level, plan_read
 

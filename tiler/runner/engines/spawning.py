@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tiler.startup import ALLOCATOR, VARIABLE
+from tiler.process.startup import ALLOCATOR, VARIABLE
 
 _LONGEST_END_S = 1.0
 

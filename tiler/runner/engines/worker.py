@@ -14,10 +14,10 @@ import time
 from importlib import import_module
 from typing import BinaryIO
 
+from tiler.process.startup import prepare_process
+from tiler.process.streams import open_streams
 from tiler.runner.engines.spawning import NoRoom
 from tiler.runner.reporting.log_records import clean_log_records
-from tiler.startup import prepare_process
-from tiler.streams import open_streams
 
 _WANTED_SOON = (
     "tiler.readers.tiff.reader",

@@ -15,6 +15,7 @@ import numpy as np
 from tiler.checks.error_places import is_tilers, targets_in
 from tiler.context import check_context
 from tiler.cover.slide_mask import SlideMask
+from tiler.cover.tissue import tissue_ids
 from tiler.geometry import Box
 from tiler.grid import Axes, Cells, Floats, Ints
 from tiler.protocols import FitsTiles, Mask, WSIReader
@@ -26,7 +27,6 @@ from tiler.runner.work.columns import with_columns
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.shelf import Shelf, identity_of
 from tiler.runner.work.worker_state import known_slide
-from tiler.tissue import tissue_ids
 
 _EDGES = ("columns", "rows")
 

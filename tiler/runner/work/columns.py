@@ -18,8 +18,7 @@ from tiler.protocols.labels import notes_of
 from tiler.runner.store.arrays import Arrays, key_of
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.shelf import Shelf
-from tiler.selection import label_columns, score_column
-from tiler.stages import level0_edges
+from tiler.selection import label_columns, level0_edges, score_column
 
 _LIMITS = ("min", "max")
 """Settings of a filter that decide about its scores, but do not change them."""

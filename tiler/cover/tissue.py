@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tiler.cover.rasters import Bools
 from tiler.grid import Floats, Ints, between, settled
-from tiler.protocols import Mask
 
 
-def tissue_ids(mask: Mask, x_edges: Floats, y_edges: Floats) -> Ints:
+def tissue_ids(mask: Bools, x_edges: Floats, y_edges: Floats) -> Ints:
     """Return the piece of tissue that covers the largest share of every grid cell.
 
     Pieces are connected by sides or corners. They are numbered from 1 by their area, the largest
@@ -58,7 +58,7 @@ def _touching(edges: Floats, begin: int, end: int) -> Ints:
     return np.flatnonzero((edges[:, 1] > begin) & (edges[:, 0] < end)).astype(np.int64)
 
 
-def _areas(inside: Mask, x_edges: Floats, y_edges: Floats) -> Floats:
+def _areas(inside: Bools, x_edges: Floats, y_edges: Floats) -> Floats:
     """Return how many mask pixels of each cell are inside, fractional: float64 (ny, nx)."""
     table = np.zeros((inside.shape[0] + 1, inside.shape[1] + 1), np.int64)
     np.cumsum(inside, axis=0, out=table[1:, 1:])

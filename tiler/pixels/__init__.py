@@ -1,0 +1,1 @@
+"""Arrays of pixels in, arrays out: colours, and averages over areas."""

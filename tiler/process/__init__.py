@@ -1,0 +1,1 @@
+"""Settings of a whole process: start-up, threads, and standard streams."""
