@@ -26,7 +26,7 @@ def without_dropped(
 ) -> WrittenFiles:
     """Remove an exporter's files of tiles that another exporter could not read; return the rest."""
     exporter = job.exporters[name]
-    if not dropped or not hasattr(exporter, "file_name"):
+    if not hasattr(exporter, "file_name"):
         return files
     bad = {(tile.x, tile.y) for tile in dropped}
     gone = [region for region in plan.regions if (*region.location,) in bad]
@@ -46,8 +46,6 @@ def settled(
     ReadError
         If a tile could not be read and that fails the slide.
     """
-    if not failed and not job.dropped:
-        return plan.regions, plan.row, []
     failed = [*{tile.region.location: tile for tile in reversed(failed)}.values()][::-1]
     count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
     if failed and job.on_bad_tile == "fail":

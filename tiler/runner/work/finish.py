@@ -79,7 +79,9 @@ class FinishTask:
         job, plan = self.job, self.planned.plan
         folder = make_folder(self.partial)
         earlier = read_record(self.final)
-        regions, row, dropped = settled(job, plan, self.failed)
+        regions, row, dropped = plan.regions, plan.row, list[DroppedTile]()
+        if self.failed or job.dropped:
+            regions, row, dropped = settled(job, plan, self.failed)
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
         exporters = self._exported(state, regions, dropped, folder)
@@ -95,7 +97,9 @@ class FinishTask:
             inputs=plan.shared.inputs,
             settings=job.settings,
             code=job.code,
-            mask=mask_facts(plan.shared.mask, *plan.shared.keys, facts.bounds, facts.mpp),
+            mask=mask_facts(
+                plan.shared.slide_mask.picture, *plan.shared.keys, facts.bounds, facts.mpp
+            ),
             counts=Counts(candidates, kept, candidates - len(plan.regions), len(dropped)),
             dropped=dropped,
             exporters=exporters,
@@ -134,6 +138,8 @@ class FinishTask:
         open_reader = partial(state.reader, job, self.planned.key)
         reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
 
+        picture = plan.shared.slide_mask.picture
+
         def candidates() -> Regions:
             found = plan.candidates
             assert found is not None, "the plan has them if an exporter shows them"
@@ -141,15 +147,19 @@ class FinishTask:
             return found.regions(job.extractor.tile_spec.resolution, bad)
 
         return {
-            name: without_dropped(
-                job, plan, name, joined(self.files.get(name, ())), dropped, folder
-            )
+            name: self._of_tiles(name, dropped, folder)
             if exporter.per_tile
             else WrittenFiles.of(
-                export(exporter, reader, regions, plan.shared.mask, folder, candidates).files
+                export(exporter, reader, regions, picture, folder, candidates).files
             )
             for name, exporter in job.exporters.items()
         }
+
+    def _of_tiles(self, name: str, dropped: Sequence[DroppedTile], folder: Path) -> WrittenFiles:
+        """Return the files of an exporter that works tile by tile, without those of dropped tiles."""
+        files = joined(self.files.get(name, ()))
+        plan = self.planned.plan
+        return without_dropped(self.job, plan, name, files, dropped, folder) if dropped else files
 
     def _already_published(self) -> SlideRow | None:
         """The row, if this very task was done by a worker that was lost before it could say so."""
