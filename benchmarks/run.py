@@ -25,7 +25,7 @@ from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
 from filters import filters
 from PIL import Image
 from slides import repeated, yardstick
-from sweeps import sweep
+from sweeps import selections, sweep
 
 from tiler.geometry import Size
 
@@ -309,6 +309,7 @@ def main() -> None:
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
         "filters": lambda: filters(yardstick(folder, big), folder, rounds),
         "sweep": lambda: sweep(folder, rounds),
+        "selections": lambda: selections(yardstick(folder, big), folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }

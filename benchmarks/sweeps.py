@@ -25,7 +25,7 @@ for command in json.loads(sys.argv[1]):
 def sweep(folder: Path, rounds: int) -> dict[str, object]:
     """Five thresholds and three resolutions over eight different slides, coordinates only."""
     slides, out = folder / "eight", folder / "sweep"
-    _make_different(yardstick(folder, Size(12_288, 9_216)), slides)
+    _make_different(yardstick(folder, Size(12_288, 9_216)), slides, 8)
     common = ["slides=files", f"slides.paths={slides}", *MASK, "tile.size=512"]
     command = [sys.executable, "-m", "tiler", *common]
     settings = product(RESOLUTIONS.split(","), THRESHOLDS.split(","))
@@ -64,11 +64,33 @@ def sweep(folder: Path, rounds: int) -> dict[str, object]:
     }
 
 
-def _make_different(slide: Path, folder: Path) -> None:
-    """Eight copies of a slide that differ in a byte after its end, and so in their hashes."""
+def selections(big: Path, folder: Path, rounds: int) -> dict[str, object]:
+    """Five limits of blur, three thresholds and two samplers over four slides, against one run."""
+    slides, out = folder / "four", folder / "selections"
+    _make_different(big, slides, 4)
+    command = [sys.executable, "-m", "tiler", "slides=files", f"slides.paths={slides}", *MASK]
+    command += ["resolution=level", "resolution.value=0", "tile.size=512", "filter=[blur,white]"]
+    command += ["filter.blur.mpp=null", "sampler.n=100", f"out={out}"]
+    swept = ["filter.blur.min=0,50,100,200,400", "threshold=0.7,0.5,0.3", "sampler=random,spread"]
+    found = medians(
+        {
+            "one run": ([*command, "filter.blur.min=50", "threshold=0.3", "sampler=random"], out),
+            "sweep of 30": ([*command, "-m", *swept], out),
+        },
+        rounds,
+    )
+    shared = json.loads((out / "sweep.json").read_text())["shared"]
+    shutil.rmtree(out)
+    shutil.rmtree(slides)
+    against = found["sweep of 30"] / found["one run"]
+    return {"seconds": found, "sweep against one run": against, "shared": shared}
+
+
+def _make_different(slide: Path, folder: Path, count: int) -> None:
+    """Copies of a slide that differ in a byte after its end, and so in their hashes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for number in range(8):
+    for number in range(count):
         copy = Path(shutil.copy(slide, folder / f"s{number}.svs"))
         with copy.open("ab") as file:
             file.write(bytes([number]))

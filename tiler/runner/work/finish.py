@@ -156,7 +156,7 @@ class FinishTask:
         }
 
     def _of_tiles(self, name: str, dropped: Sequence[DroppedTile], folder: Path) -> WrittenFiles:
-        """Return the files of an exporter that works tile by tile, without those of dropped tiles."""
+        """Return the files of an exporter of tiles, without those of dropped tiles."""
         files = joined(self.files.get(name, ()))
         plan = self.planned.plan
         return without_dropped(self.job, plan, name, files, dropped, folder) if dropped else files
