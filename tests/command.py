@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -64,29 +65,70 @@ def tiler(
     """
     if not hasattr(os, "fork"):
         return fresh_tiler(*words, cwd=cwd, env=env, timeout=timeout, module=module, umask=umask)
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "printed"
+        request = _request(words, cwd, env, output, module, umask)
+        code = _asked({**request, "tracer": tracer}, timeout)
+        printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
+    return subprocess.CompletedProcess([module, *words], code, *printed)
+
+
+class Started:
+    """A forked command that still runs. What it prints as errors goes to a file."""
+
+    def __init__(self, *words: str, cwd: Path, env: dict[str, str] | None = None) -> None:
+        self._folder = TemporaryDirectory()
+        output = Path(self._folder.name) / "printed"
+        self._errors = output.with_suffix(".err")
+        self.pid = _asked({**_request(words, cwd, env, output), "waits": False}, 120)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the command has printed a text."""
+        deadline = time.monotonic() + 60
+        while text not in (said := self._errors.read_text() if self._errors.exists() else ""):
+            assert time.monotonic() < deadline, f"no {text!r} in {said}"
+            time.sleep(0.02)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the command."""
+        os.kill(self.pid, number)
+
+    def end(self, timeout: float = 60) -> tuple[int, str]:
+        """Wait for the end of the command; return its exit code and its errors."""
+        code = _asked({"child": self.pid}, timeout)
+        return code, self._errors.read_text()
+
+
+def _request(
+    words: Sequence[str],
+    cwd: Path,
+    env: dict[str, str] | None,
+    output: Path,
+    module: str = "tiler",
+    umask: int = -1,
+) -> dict[str, object]:
+    return {
+        "module": module,
+        "words": words,
+        "cwd": str(cwd),
+        "umask": umask,
+        "env": {**os.environ, **(env or {})},
+        "output": str(output),
+    }
+
+
+def _asked(request: dict[str, object], timeout: float) -> int:
+    """Send a request to the process that forks, and return the number that it answers."""
     if _forks(os.getpid()).poll() is not None:
         _forks.cache_clear()
     server = _forks(os.getpid())
-    with TemporaryDirectory() as folder:
-        output = Path(folder) / "printed"
-        request = {
-            "module": module,
-            "words": words,
-            "cwd": str(cwd),
-            "tracer": tracer,
-            "umask": umask,
-            "env": {**os.environ, **(env or {})},
-            "output": str(output),
-        }
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        if not select.select([server.stdout], [], [], timeout)[0]:
-            _forks.cache_clear()
-            os.killpg(server.pid, signal.SIGKILL)  # the command as well
-            raise subprocess.TimeoutExpired([module, *words], timeout)
-        code = int(server.stdout.readline())
-        printed = [output.with_suffix(f".{what}").read_text() for what in ("out", "err")]
-    return subprocess.CompletedProcess([module, *words], code, *printed)
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    if not select.select([server.stdout], [], [], timeout)[0]:
+        _forks.cache_clear()
+        os.killpg(server.pid, signal.SIGKILL)  # the command as well
+        raise subprocess.TimeoutExpired([str(request.get("words"))], timeout)
+    return int(server.stdout.readline())
 
 
 @cache

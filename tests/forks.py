@@ -91,6 +91,8 @@ def leave() -> None:
 def serve() -> dict | None:
     """Fork for every line of standard input, and print the exit code of each child.
 
+    A line may ask for a child's number instead, and a later line for the exit code of this child.
+
     Returns
     -------
     dict or None
@@ -98,16 +100,18 @@ def serve() -> dict | None:
     """
     for line in sys.stdin:
         request = json.loads(line)
-        tracer = request.pop("tracer")
-        child = os.fork()
+        child = request.pop("child", None)
+        tracer, waits = request.pop("tracer", ()), request.pop("waits", True)
+        if child is None:
+            child = os.fork()
         if not child:
             if tracer:
                 await_tracer()
             return request
         if tracer:
             subprocess.run([*tracer, "-p", str(child)], check=False)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        status = os.waitpid(child, 0)[1] if waits else None
+        print(child if status is None else os.waitstatus_to_exitcode(status), flush=True)
     return None
 
 

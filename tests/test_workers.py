@@ -20,7 +20,7 @@ import faulty
 import numpy as np
 import pytest
 import tifffile
-from command import complaint, fresh_tiler, patience, read_csv, tiler
+from command import Started, complaint, fresh_tiler, patience, read_csv, tiler
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
 from tiler.errors import (
@@ -150,10 +150,11 @@ def test_a_single_death_of_a_worker_fails_no_slide(folder: Path) -> None:
 def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
     """The other slides are done earlier, so that a slow machine cannot delay them."""
     slides(folder, "a", "b")
-    common = [*COMMON, READER, "engine=processes", "engine.workers=1"]
+    common = [*COMMON, READER]
     assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0
     slides(folder, "hangs")
-    result = tiler(*common, "engine.timeout=0.5", cwd=folder, env=FAULTY)
+    processes = ["engine=processes", "engine.workers=1", "engine.timeout=0.5"]
+    result = tiler(*common, *processes, cwd=folder, env=FAULTY)
     assert result.returncode == 3
     found = statuses(folder)
     assert found["a"][0] == found["b"][0] == "done"
@@ -188,10 +189,11 @@ def test_other_workers_continue_while_one_hangs_and_is_killed(
 def test_a_dask_worker_that_is_stopped_is_killed(folder: Path) -> None:
     pytest.importorskip("distributed", reason="tiler[dask] is not installed")
     slides(folder, "a")
-    common = [*COMMON, READER, "engine=dask", "engine.workers=1"]
+    common = [*COMMON, READER]
     assert tiler(*common, cwd=folder, env=FAULTY).returncode == 0  # at any load
     slides(folder, "stopped")
-    result = tiler(*common, "engine.timeout=0.5", cwd=folder, env=FAULTY)
+    dask = ["engine=dask", "engine.workers=1", "engine.timeout=0.5"]
+    result = tiler(*common, *dask, cwd=folder, env=FAULTY)
     assert result.returncode == 3, result.stderr
     found = statuses(folder)
     assert found["a"][0] == "done"
@@ -269,7 +271,11 @@ def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
     assert len(_swept_by(folder, "serial")[""]) == 1
     assert len(_swept_by(folder, "kept", *two)[""]) <= 2 + 1  # the command draws sweep.png
     apart = _swept_by(
-        folder, "apart", *two, "+hydra.job.env_set.OTHER=${hydra.job.override_dirname}"
+        folder,
+        "apart",
+        two[0],
+        "engine.workers=1",
+        "+hydra.job.env_set.OTHER=${hydra.job.override_dirname}",
     )
     first, second = (apart[key] for key in ("threshold=0.2", "threshold=0.8"))
     assert not first & second, "workers with another environment are not used"
@@ -313,11 +319,10 @@ def test_a_refused_command_leaves_no_worker(folder: Path) -> None:
     assert alive(folder) == []
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str) -> None:
+def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path) -> None:
     slides(folder, "a")
     shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
-    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
     assert result.returncode == 3
     found = statuses(folder)
     assert found["a"][0] == "done"
@@ -325,25 +330,43 @@ def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path, engine: str
     assert not (folder / "out/slides/swapped").exists()
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_a_bug_fails_one_slide_and_is_reported(folder: Path, engine: str) -> None:
+def test_a_bug_fails_one_slide_and_is_reported(folder: Path) -> None:
     slides(folder, "a", "buggy")
-    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
     assert result.returncode == 1
     assert statuses(folder)["a"][0] == "done"
     assert statuses(folder)["buggy"][1].startswith("E_BUG slide=buggy: a bug in tiler: ")
     assert "Traceback" in result.stderr
 
 
-@pytest.mark.parametrize("engine", ["serial", "processes"])
-def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path, engine: str) -> None:
+def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path) -> None:
     slides(folder, "a", "raises")
-    result = tiler(*COMMON, READER, f"engine={engine}", cwd=folder, env=FAULTY)
+    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
     assert result.returncode == 3
     assert statuses(folder)["a"][0] == "done"
     assert "E_COMPONENT slide=raises: LookupError: nobody" in statuses(folder)["raises"][1]
     assert "(faulty.py:" in statuses(folder)["raises"][1]
     assert "Traceback" not in result.stderr
+
+
+def test_errors_in_workers_are_reported_as_in_a_serial_run(folder: Path) -> None:
+    slides(folder, "a", "buggy", "raises")
+    shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
+    seen = []
+    for engine in ("serial", "processes"):
+        result = tiler(*COMMON, READER, f"engine={engine}", f"out={engine}", cwd=folder, env=FAULTY)
+        assert result.returncode == 1
+        rows = read_csv(folder / f"{engine}/slides.csv")
+        reasons = {row["slide_id"]: row["reason"] for row in rows}
+        assert "(faulty.py:" in reasons["raises"]
+        assert "changed while it was read" in reasons["swapped"]
+        reasons["buggy"] = reasons["buggy"].partition("TypeError")[0]  # differs with the first use
+        seen.append(([row["status"] for row in rows], reasons))
+        assert not (folder / f"{engine}/slides/swapped").exists()
+        assert result.stderr.count("Traceback") == 1, "that of the bug"
+    assert seen[0] == seen[1]
+    assert seen[0][0] == ["done", "failed", "failed", "failed"]
+    assert reasons["buggy"].startswith("E_BUG slide=buggy: a bug in tiler: ")
 
 
 @pytest.mark.parametrize(
@@ -360,19 +383,13 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     folder: Path, engine: list[str], number: signal.Signals, code: int
 ) -> None:
     slides(folder, "a", "slow1", "slow2")
-    command = [sys.executable, "-m", "tiler", *COMMON, "tile.size=600", READER, *engine]
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "[1/3] a done" in line:
-            break
+    started = Started(*COMMON, "tile.size=600", READER, *engine, cwd=folder, env=FAULTY)
+    started.wait_for("[1/3] a done")
     time.sleep(0.3)
-    process.send_signal(number)
-    rest = process.communicate(timeout=patience(5))[1]
-    assert process.returncode == code
-    assert "re-run to resume" in rest
+    started.send_signal(number)
+    ended, said = started.end(timeout=patience(5))
+    assert ended == code
+    assert "re-run to resume" in said.partition("[1/3] a done")[2]
     assert alive(folder) == []
     left = {path.name.partition(".")[0] for path in (folder / "out").glob(".partial/*")}
     assert left <= {"slow1", "slow2"}  # with their finished tiles
@@ -390,16 +407,10 @@ def test_the_tables_of_a_killed_run_are_its_own_and_have_status_running(folder: 
     slides(folder, "a", "slow1")
     common = [*COMMON, "tile.size=600", READER]
     assert tiler(*common, cwd=folder, env=FAULTY | AT_ONCE).returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tiler", *common, "threshold=0.3"], cwd=folder,
-        env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "[1/2] a done" in line:
-            break
-    process.kill()
-    process.communicate()
+    started = Started(*common, "threshold=0.3", cwd=folder, env=FAULTY)
+    started.wait_for("[1/2] a done")
+    started.send_signal(signal.SIGKILL)
+    assert started.end()[0] == -signal.SIGKILL
     run = json.loads((folder / "out/run.json").read_text())
     assert (run["status"], run["exit_code"]) == ("running", None)
     assert run["config"]["threshold"] == 0.3
@@ -436,19 +447,13 @@ def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float)
 def test_a_signal_ends_a_sweep_and_not_only_its_job(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tiler", *words], cwd=folder, env={**os.environ, **FAULTY},
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "[1/2] a done" in line:
-            break
+    started = Started(*words, cwd=folder, env=FAULTY)
+    started.wait_for("[1/2] a done")
     time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=patience(5))[1]
-    assert process.returncode == 143
-    assert "1 job; wrote " in rest
+    started.send_signal(signal.SIGTERM)
+    code, said = started.end(timeout=patience(5))
+    assert code == 143
+    assert "1 job; wrote " in said.partition("[1/2] a done")[2]
     assert [row["status"] for row in read_csv(folder / "out/sweep.csv")] == ["done", "interrupted"]
     assert not (folder / "out/threshold=0.2").exists()
 
@@ -457,20 +462,17 @@ def test_a_signal_cancels_the_jobs_that_submitit_started(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER,
              "hydra/launcher=submitit_local"]  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tiler", *words], cwd=folder, env={**os.environ, **FAULTY},
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    sweep = Started(*words, cwd=folder, env=FAULTY)
     tables = [folder / f"out/threshold={value}/run.json" for value in (0.1, 0.2)]
     deadline = time.monotonic() + 60
     while not all(table.exists() for table in tables) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.3)
-    started = time.monotonic()
-    process.send_signal(signal.SIGHUP)
-    said = process.communicate(timeout=30)[1]
-    assert process.returncode == 129, said
-    assert time.monotonic() - started < 10  # of which five for the jobs
+    began = time.monotonic()
+    sweep.send_signal(signal.SIGHUP)
+    code, said = sweep.end(timeout=30)
+    assert code == 129, said
+    assert time.monotonic() - began < 10  # of which five for the jobs
     assert alive(folder) == []
     assert {row["status"] for row in read_csv(folder / "out/sweep.csv")} <= {"done", "interrupted"}
 
@@ -489,15 +491,15 @@ def test_signals_that_nohup_ignores_stay_ignored() -> None:
 
 def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
     slides(folder, "hangs")
-    command = [sys.executable, "-m", "tiler", *COMMON, READER, "engine=processes"]
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 30
-        while len(alive(folder)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert len(alive(folder)) >= 3
-        process.kill()
+    started = Started(
+        *COMMON, READER, "engine=processes", "engine.workers=2", cwd=folder, env=FAULTY
+    )
+    deadline = time.monotonic() + 30
+    while len(alive(folder)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(alive(folder)) >= 3
+    started.send_signal(signal.SIGKILL)
+    started.end()
     deadline = time.monotonic() + 30
     while alive(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -520,18 +522,15 @@ def test_a_worker_ends_if_its_parent_died_before_it_started() -> None:
 
 def test_one_run_per_folder(folder: Path) -> None:
     slides(folder, "slow1")
-    command = [sys.executable, "-m", "tiler", *COMMON, "tile.size=400", READER]
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.DEVNULL
-    )
+    started = Started(*COMMON, "tile.size=400", READER, cwd=folder, env=FAULTY)
     deadline = time.monotonic() + 30
     while not (folder / "out/events.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     result = tiler(*COMMON, cwd=folder)
     assert result.returncode == 5
-    for word in ("E_LOCKED", f"pid {process.pid}", "host", "since"):
+    for word in ("E_LOCKED", f"pid {started.pid}", "host", "since"):
         assert word in result.stderr
-    assert process.wait(timeout=60) == 0
+    assert started.end()[0] == 0
     assert statuses(folder)["slow1"][0] == "done"
 
 
