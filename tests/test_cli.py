@@ -232,6 +232,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
         (["context=1.0,2"], ["add -m, or write a list as 'context=[1.0,2]'"]),
         (["context=[0]"], ["context=[0.0]: mpp=0.0 is invalid; use a positive number"]),
         (["context=[2,2.0]"], ["context=[2.0, 2.0]: a resolution occurs twice; remove one"]),
+        (["pyramid=[4,0.5]"], ["pyramid=[4.0, 0.5]: mpp_0.5 is not coarser than the tiles"]),
         (["context=[1]"], ["context=[1.0]: no exporter writes images of tiles; add images"]),
         (["resolution=level", "context=[0.5]"], ["context=[0.5]: level=0.5 is invalid"]),
         (["limits.max_tiles=x"], ["limits.max_tiles=x: must be a whole number"]),

@@ -19,7 +19,6 @@ from PIL import Image
 
 from tiler import MPP, Level, Magnification, TileExtractor, TileSpec
 from tiler.config.exporters import with_context
-from tiler.context import concentric
 from tiler.errors import ConfigError, ResolutionError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.geometry import Point, Size
@@ -29,6 +28,7 @@ from tiler.regions import RegionSpec
 from tiler.runner.engines import SerialEngine
 from tiler.runner.run import run
 from tiler.runner.work.job import SlideJob
+from tiler.scales.context import concentric
 from tiler.slides.demo import write_demo_slide
 
 NO_MASK = np.zeros((0, 0), bool)

@@ -40,7 +40,7 @@ ROOMS = [
     {"checks.pictures"},
     {"storage.companions"},
     {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
-    | {"pixels", "context", "annotations"},
+    | {"pixels", "scales", "annotations"},
     ADAPTERS,
     {"stages", "selection"},
     {"checks.empty"},

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from tiler.checks.arguments import check_parameters, check_resolution, check_rules, check_source
 from tiler.checks.empty import why_empty
 from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
-from tiler.context import check_context, check_kinds
 from tiler.cover.slide_mask import SlideMask
 from tiler.cover.tissue import tissue_ids
 from tiler.exporters.region_writer import RegionWriter
@@ -20,6 +19,7 @@ from tiler.grid import Axes, Cells, Reference
 from tiler.protocols import FitsTiles, Labels, Mask, MaskProvider, Sampler, Score, WSIReader
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
+from tiler.scales.context import check_available, check_kinds
 from tiler.scores.measure import measured
 from tiler.selection import (
     Candidates,
@@ -141,7 +141,7 @@ class TileExtractor(RegionWriter):
         check_source(source)
         reference = reference_level(source, self.tile_spec.resolution)
         check_resolution(source, reference.target_downsample)  # refused before a mask is made
-        check_context(source, self.tile_spec.resolution, self.context)
+        check_available(source, self.tile_spec.resolution, self.context)
         self._slide_mask = self.make_mask(source)
         self.mask_ = self._slide_mask.picture
         self._reference = reference

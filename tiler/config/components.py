@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -18,17 +18,24 @@ from tiler.checks.machine import machine_limit
 from tiler.config.cache import is_off
 from tiler.config.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
-from tiler.config.exporters import context_settings, file_settings, naming_files, with_context
+from tiler.config.exporters import (
+    file_settings,
+    naming_files,
+    scale_settings,
+    with_context,
+    with_pyramid,
+)
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
-from tiler.context import context_resolutions
 from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score
-from tiler.resolution import Level, Resolution
+from tiler.resolution import Level
 from tiler.runner.components import unpicklable
 from tiler.runner.signals import raise_interruption
 from tiler.runner.store.code import users_codes
+from tiler.scales.context import resolutions_like
+from tiler.scales.pyramid import pyramid_resolutions
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -42,9 +49,13 @@ SHAPES_OUTPUT = (
     "label",
     "sampler",
     "context",
+    "pyramid",
     "exporter",
 )
 """The keys that affect a slide's output; a table may set them for each slide."""
+
+_OF_EXPORTERS = ("context", "pyramid")
+"""Those of them that affect some exporters alone: see ``scale_settings``."""
 
 _SHAPES_NOTHING = {
     "reader": ("cache_bytes", "max_pixels", "max_tile_bytes"),
@@ -68,6 +79,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
         resolution = made.get("resolution") or Level(0)
+        context, coarser = (plain[key] if "resolution" in made else [] for key in _OF_EXPORTERS)
         with _explained(plain, "tile"):
             spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
@@ -77,8 +89,9 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
             filters=made.get("filter"),
             labels=made.get("label"),
             sampler=made.get("sampler"),
-            context=context_resolutions(plain["context"], resolution),
+            context=resolutions_like(context, resolution, "context"),
         )
+        pyramid = pyramid_resolutions(coarser, resolution)
     except ConfigError as error:
         problems.append(error.in_config())
     problems += out_of_range(plain["reader"])
@@ -91,13 +104,15 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if not problems:
         try:
-            made["exporter"] = with_context(naming_files(made["exporter"]), extractor.context)
+            exporters = with_context(naming_files(made["exporter"]), extractor.context)
         except ConfigError as error:
             problems.append(error.in_config())
     if problems:
         raise ConfigError("\n".join(problems))
-    exporters = dict(made["exporter"])
-    settings = _shaping(plain, exporters, extractor.context)
+    exporters = with_pyramid(exporters, pyramid, plain["on_bad_tile"] == "drop")
+    settings = _shaping(plain, exporters)
+    own = scale_settings(settings["exporter"], exporters, extractor.context, pyramid)
+    settings["exporter"] = own
     open_reader = plain_partial(made["reader"])
     return {
         "open_reader": open_reader,
@@ -107,6 +122,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         "code": users_codes(settings, open_reader, extractor, exporters),
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
+        "pyramid": pyramid,
     }
 
 
@@ -163,11 +179,10 @@ def made_anew(plain: Mapping[str, Any], key: str) -> Any:
         return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
 
 
-def _shaping(
-    plain: Mapping[str, Any], exporters: Mapping[str, Exporter], context: Sequence[Resolution]
-) -> dict[str, Any]:
+def _shaping(plain: Mapping[str, Any], exporters: Mapping[str, Exporter]) -> dict[str, Any]:
     """Return the settings that affect the output; the number of threads, for one, does not."""
-    settings = copy.deepcopy({key: plain[key] for key in SHAPES_OUTPUT})
+    keys = (key for key in SHAPES_OUTPUT if key not in _OF_EXPORTERS)
+    settings = copy.deepcopy({key: plain[key] for key in keys})
     for path, names in _SHAPES_NOTHING.items():
         node = settings
         for key in path.split("."):
@@ -177,8 +192,6 @@ def _shaping(
                 node.pop(name, None)
     for name, listed in file_settings(exporters).items():
         settings["exporter"][name]["file"] = listed
-    del settings["context"]  # other exporters do not depend on it
-    settings["exporter"] = context_settings(settings["exporter"], exporters, context)
     return settings
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tiler.context import suffix
 from tiler.errors import ConfigError
+from tiler.exporters.images import ImagesExporter
+from tiler.exporters.pyramid import FOLDER as PYRAMID
+from tiler.exporters.pyramid import PyramidExporter
 from tiler.protocols import Exporter, ListsTiles, NamesTiles, WritesContext
 from tiler.resolution import Resolution
+from tiler.scales.context import suffix
 
 
 def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
@@ -65,13 +68,39 @@ def with_context(
     return found
 
 
-def context_settings(
-    settings: Mapping[str, Any], exporters: Mapping[str, Exporter], context: Sequence[Resolution]
+def with_pyramid(
+    exporters: Mapping[str, Exporter], pyramid: Sequence[Resolution], drop: bool
+) -> dict[str, Exporter]:
+    """Return the exporters, and that of the pyramid if there is one.
+
+    ``drop`` is its policy for a parent that cannot be read.
+    """
+    if not pyramid:
+        return dict(exporters)
+    images = next((one for one in exporters.values() if isinstance(one, ImagesExporter)), None)
+    return {**exporters, PYRAMID: PyramidExporter(images, drop)}
+
+
+def scale_settings(
+    settings: Mapping[str, Any],
+    exporters: Mapping[str, Exporter],
+    context: Sequence[Resolution],
+    pyramid: Sequence[Resolution],
 ) -> dict[str, Any]:
-    """Return the settings of all exporters; those of context tiles have their resolution, too."""
-    found = dict(settings)
-    for name in settings:
+    """Return the settings of all exporters, with further resolutions for those that use them.
+
+    They are not settings that all exporters share: to add one later redoes no image of a tile.
+    """
+    found = {name: {**own} for name, own in settings.items()}
+    for name, own in settings.items():
         for one in context:
             if (key := name + suffix(one)) in exporters:
-                found[key] = {**settings[name], "context": one.token}
+                found[key] = {**own, "context": one.token}
+    if pyramid:
+        tokens = [one.token for one in pyramid]
+        for name in settings:
+            if not exporters[name].per_tile:
+                found[name]["pyramid"] = tokens  # tables have the column parent_id
+        images = (name for name, one in exporters.items() if isinstance(one, ImagesExporter))
+        found[PYRAMID] = {"resolutions": tokens, "images": settings.get(next(images, ""))}
     return found

@@ -60,6 +60,7 @@ class Config:
     out: str = "outputs/run"
     threshold: float = 0.5
     context: list[float] = field(default_factory=list)
+    pyramid: list[float] = field(default_factory=list)
     on_bad_tile: OnBadTile = OnBadTile.fail
     max_bad_fraction: float = 0.0
     verify: Verify = Verify.size

@@ -10,7 +10,6 @@ from pathlib import Path
 from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
-from tiler.context import concentric
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.exporters.names import context_names, tile_names
@@ -27,6 +26,7 @@ from tiler.protocols import (
 )
 from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.resolution import Resolution
+from tiler.scales.context import concentric
 from tiler.storage.destinations import inside, make_folder
 from tiler.written import WrittenFile
 

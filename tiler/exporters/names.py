@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tiler.context import suffix
 from tiler.protocols import LinksFiles, NamesManyTiles, NamesTiles, WritesTiles
 from tiler.regions import Regions
 from tiler.resolution import Resolution
+from tiler.scales.context import suffix
 
 
 def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:

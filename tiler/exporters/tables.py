@@ -47,8 +47,14 @@ def csv_parts(
 
     ``tiles`` names the tiles' files, for the column ``file``.
     """
+    return parts_csv(slide, packed(regions), tiles)
+
+
+def parts_csv(
+    slide: str, parts: Sequence[Regions], tiles: NamesTiles | None = None
+) -> Iterator[str]:
+    """Yield one table of several regions: see ``csv_parts``."""
     name = csv_field(visible(slide)).replace("%", "%%")
-    parts = packed(regions)
     names = column_names(parts)
     header = (*COLUMNS, *names, *(() if tiles is None else (FILE,)))
     yield ",".join(map(csv_field, map(visible, header))) + "\n"
@@ -218,6 +224,11 @@ def write_csv_table(
     """Write a table of regions as CSV: see ``csv_parts``."""
     # A slide's name that is not UTF-8 is written as its original bytes.
     return _write(folder, name, csv_parts(slide, regions, tiles), "surrogateescape")
+
+
+def write_csv_parts(folder: Path, name: str, slide: str, parts: Sequence[Regions]) -> WrittenFile:
+    """Write one table of several regions as CSV."""
+    return _write(folder, name, parts_csv(slide, parts), "surrogateescape")
 
 
 def _write_json(

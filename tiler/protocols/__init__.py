@@ -12,6 +12,7 @@ from tiler.protocols.exporter import (
     ShowsCandidates,
     ShowsLeftOut,
     WritesContext,
+    WritesParents,
     WritesTiles,
 )
 from tiler.protocols.labels import Labels
@@ -51,5 +52,6 @@ __all__ = [
     "Tracker",
     "WSIReader",
     "WritesContext",
+    "WritesParents",
     "WritesTiles",
 ]

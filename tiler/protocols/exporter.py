@@ -153,6 +153,20 @@ class WritesContext(Protocol):
 
 
 @runtime_checkable
+class WritesParents(Protocol):
+    """An exporter that shows the parents of the tiles: see ``pyramid`` in the configuration."""
+
+    def export_parents(
+        self, source: WSIReader, parents: Sequence[Regions], folder: Path
+    ) -> Exported:
+        """Write files into ``folder``: called instead of ``export``.
+
+        ``parents`` are those of each resolution, the finest first, with the columns ``id`` and
+        ``parent_id``.
+        """
+
+
+@runtime_checkable
 class ListsTiles(Protocol):
     """An exporter of a table that can name each tile's file: a dataclass."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
@@ -17,6 +17,7 @@ from tiler.protocols import (
     Mask,
     ShowsCandidates,
     ShowsLeftOut,
+    WritesParents,
     WritesTiles,
     WSIReader,
 )
@@ -68,8 +69,11 @@ def export(
     mask: Mask,
     folder: Path,
     candidates: Callable[[], Regions] | None = None,
+    parents: Sequence[Regions] = (),
 ) -> Exported:
     """Call an exporter and return its result; ``candidates`` is called only if it shows them.
+
+    ``parents`` are for the exporter that writes them.
 
     Raises
     ------
@@ -87,6 +91,8 @@ def export(
         and isinstance(exporter, ShowsCandidates)
     ):
         done = exporter.export_candidates(source, regions, candidates(), mask, folder)
+    elif hasattr(exporter, "export_parents") and isinstance(exporter, WritesParents):
+        done = exporter.export_parents(source, parents, folder)
     else:
         done = exporter.export(source, regions, mask, folder)
     if not isinstance(done, Exported):

@@ -33,7 +33,7 @@ _NO_LIST = re.compile(
     r"Error merging override (\S+?)=(.*?)\s*Invalid value assigned: \w+ is not a ListConfig",
     re.DOTALL,
 )
-_LISTED = ("context",)
+_LISTED = ("context", "pyramid")
 """Plain keys that are lists."""
 _KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
 

@@ -21,7 +21,7 @@ from tiler.runner.store.versions import versions
 SHAPING = (
     "annotations",
     "checks",
-    "context.py",
+    "scales",
     "cover",
     "errors.py",
     "exporters",

@@ -13,7 +13,6 @@ from functools import cache
 import numpy as np
 
 from tiler.checks.error_places import is_tilers, targets_in
-from tiler.context import check_context
 from tiler.cover.slide_mask import SlideMask
 from tiler.cover.tissue import tissue_ids
 from tiler.geometry import Box
@@ -27,6 +26,7 @@ from tiler.runner.work.columns import with_columns
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.shelf import Shelf, identity_of
 from tiler.runner.work.worker_state import known_slide
+from tiler.scales.context import check_available
 
 _EDGES = ("columns", "rows")
 
@@ -118,7 +118,8 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
 
     shelf = Shelf(job, identity_of(job))
     source, inputs = shelf.identity
-    check_context(slide(), spec.resolution, extractor.context)
+    check_available(slide(), spec.resolution, extractor.context)
+    check_available(slide(), spec.resolution, job.pyramid, "pyramid")
     fits = isinstance(extractor.mask_provider, FitsTiles)
     fitted = repr(extractor.provider_for(slide())) if fits else None
     facts = {"slide": vars(source), "inputs": inputs, "fitted": fitted}

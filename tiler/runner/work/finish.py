@@ -15,7 +15,7 @@ from tiler.errors import (
     ReadError,
     SlideError,
 )
-from tiler.protocols import FailedTile
+from tiler.protocols import Exporter, FailedTile
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions
 from tiler.runner.components import export, is_ours, links
@@ -30,6 +30,7 @@ from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 from tiler.runner.work.links import remember
 from tiler.runner.work.tasks import Planned
 from tiler.runner.work.worker_state import WorkerState
+from tiler.scales.pyramid import with_parents
 from tiler.storage.destinations import destination_error, make_folder
 from tiler.storage.sync import sync_tree
 from tiler.written import WrittenFile, WrittenFiles, joined
@@ -138,7 +139,7 @@ class FinishTask:
         open_reader = partial(state.reader, job, self.planned.key)
         reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
 
-        picture = plan.shared.slide_mask.picture
+        mask = plan.shared.slide_mask
 
         def candidates() -> Regions:
             found = plan.candidates
@@ -146,12 +147,18 @@ class FinishTask:
             bad = {(tile.x, tile.y) for tile in dropped}
             return found.regions(job.extractor.tile_spec.resolution, bad)
 
-        return {
-            name: self._of_tiles(name, dropped, folder)
-            if exporter.per_tile
-            else WrittenFiles.of(
-                export(exporter, reader, regions, picture, folder, candidates).files
+        parents: list[Regions] = []
+        if job.pyramid:
+            regions, parents = with_parents(regions, reader, mask, job.pyramid)
+
+        def whole(exporter: Exporter) -> WrittenFiles:
+            more = candidates, parents
+            return WrittenFiles.of(
+                export(exporter, reader, regions, mask.picture, folder, *more).files
             )
+
+        return {
+            name: self._of_tiles(name, dropped, folder) if exporter.per_tile else whole(exporter)
             for name, exporter in job.exporters.items()
         }
 

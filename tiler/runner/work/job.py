@@ -11,6 +11,7 @@ from typing import Any
 from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
+from tiler.resolution import Resolution
 from tiler.runner.store.code import code_version, users_codes
 from tiler.runner.store.fingerprint import settled_hash
 
@@ -39,10 +40,8 @@ class SlideJob:
 
     Attributes
     ----------
-    path
-        The slide's file.
-    slide_id
-        Its name in outputs, unique in a run.
+    path, slide_id
+        The slide's file, and its name in outputs, unique in a run.
     open_reader
         Opens it.
     extractor
@@ -69,13 +68,14 @@ class SlideJob:
         See ``users_codes``; by default that of the job's own components, as they are now.
     tiler_code
         The digest of tiler's own code and its libraries; by default that of this process.
-    kept
-        The exporters whose files of an earlier run stay, and that are none of ``exporters``.
-    dropped
-        The tiles that their files lack.
+    kept, dropped
+        The exporters whose files of an earlier run stay, and that are none of ``exporters``; the
+        tiles that their files lack.
     measure_from
         The lowest coverage of cells whose scores are measured: the lowest threshold of the sweep;
         None for the job's own threshold.
+    pyramid
+        The resolutions of the tiles' parents, the finest first.
     """
 
     path: Path
@@ -96,6 +96,7 @@ class SlideJob:
     kept: tuple[str, ...] = ()
     dropped: tuple[DroppedTile, ...] = ()
     measure_from: float | None = None
+    pyramid: tuple[Resolution, ...] = ()
 
     def __post_init__(self) -> None:
         if self.tiler_code is _NOT_GIVEN:

@@ -12,13 +12,13 @@ from tiler.regions import RegionSpec
 from tiler.resolution import Level, Resolution
 
 
-def context_resolutions(values: Sequence[float], like: Resolution) -> tuple[Resolution, ...]:
+def resolutions_like(values: Sequence[float], like: Resolution, key: str) -> tuple[Resolution, ...]:
     """Return resolutions of the kind of another one: levels, magnifications or mpp.
 
     Raises
     ------
     ConfigError
-        If a value is invalid; the error names ``context``.
+        If a value is invalid or occurs twice; the error names ``key``.
     """
     found: list[Resolution] = []
     for value in values:
@@ -27,7 +27,8 @@ def context_resolutions(values: Sequence[float], like: Resolution) -> tuple[Reso
         try:
             found.append(replace(like, value=number))
         except ConfigError as error:
-            raise ConfigError(f"context={[*values]}: {error.in_config()}") from error
+            raise ConfigError(f"{key}={[*values]}: {error.in_config()}") from error
+    _check_different(found, key)
     return tuple(found)
 
 
@@ -46,9 +47,13 @@ def check_kinds(context: Sequence[Resolution], like: Resolution) -> None:
                 f"context={[*context]}: {resolution!r} is no {kind}; use resolutions of the kind of"
                 f" the tiles' own, {like!r}"
             )
-    values = [resolution.value for resolution in context]
+    _check_different(context, "context")
+
+
+def _check_different(resolutions: Sequence[Resolution], key: str) -> None:
+    values = [resolution.value for resolution in resolutions]
     if len({*values}) < len(values):
-        raise ConfigError(f"context={values}: a resolution occurs twice; remove one")
+        raise ConfigError(f"{key}={values}: a resolution occurs twice; remove one")
 
 
 def concentric(region: RegionSpec, downsample: float) -> tuple[float, float]:
@@ -79,29 +84,33 @@ def suffix(resolution: Resolution) -> str:
     return f"_c{resolution.value}"
 
 
-def check_context(source: WSIReader, own: Resolution, context: Sequence[Resolution]) -> None:
-    """Refuse a context that is not available for a slide.
+def check_available(
+    source: WSIReader, own: Resolution, others: Sequence[Resolution], key: str = "context"
+) -> None:
+    """Refuse further resolutions that are not available for a slide.
 
     Parameters
     ----------
     source
-        The slide. Its pixels are read only if a context is finer than level 0.
+        The slide. Its pixels are read only if one is finer than level 0.
     own
         The resolution of the tiles; an error about it comes first.
-    context
-        The resolutions of the context tiles.
+    others
+        The further resolutions.
+    key
+        The setting that the error names.
 
     Raises
     ------
     ResolutionError
-        If one is missing or finer than the scan; the error names ``context``.
+        If one does not exist or is finer than the scan.
     """
-    if context:
+    if others:
         own.downsample(source)
-    for resolution in context:
+    for resolution in others:
         try:
             if resolution.downsample(source) < min(source.level_downsamples):
                 source.read_region((0, 0), (1, 1), resolution)  # the reader may allow it
         except ResolutionError as error:
-            what = f"context={resolution.value}: {error.what}"
+            what = f"{key}={resolution.value}: {error.what}"
             raise ResolutionError(source.name, what, fix=error.fix) from error

@@ -1,0 +1,1 @@
+"""Tiles at further resolutions: context around a tile, and parents on a shared grid."""
