@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.config.exporters import context_settings, with_context
+from tiler.config.exporters import scale_settings, with_context, with_pyramid
 from tiler.errors import DestinationError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.files import digest
@@ -139,36 +139,45 @@ def test_the_bytes_are_the_same_after_any_number_of_interruptions(
     assert not (out / ".partial").exists()
 
 
+def tile_scales(slide: Path, out: Path, after: int = 10**9) -> int:
+    """Run with context tiles and parents until a number of tiles is read; return the exit code."""
+    job, pyramid = job_of(slide, StopsReading(after)), (Magnification(8),)
+    context = (Magnification(10), Magnification(4))
+    exporters = with_pyramid(with_context(job.exporters, context), pyramid, drop=False)
+    own = scale_settings(job.settings["exporter"], exporters, context, pyramid)
+    job = replace(job, exporters=exporters, settings={"exporter": own}, pyramid=pyramid)
+    return run([job], out, SerialEngine(), {}).exit_code
+
+
+@pytest.fixture(scope="module")
+def whole_scales(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of an uninterrupted run with context tiles and parents."""
+    out = tmp_path_factory.mktemp("scales")
+    assert tile_scales(slide, out) == 0
+    return tree(out)
+
+
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.integers(0, 3 * TILES - 1), max_size=3))
-def test_context_is_the_same_after_any_number_of_interruptions(
+@given(st.lists(st.integers(0, 3 * TILES + 20), max_size=3))
+def test_other_scales_are_the_same_after_any_number_of_interruptions(
     slide: Path,
     whole: dict[str, bytes],
+    whole_scales: dict[str, bytes],
     tmp_path_factory: pytest.TempPathFactory,
     interrupted: list[int],
 ) -> None:
-    def with_context_read(after: int) -> tuple[int, int]:
-        stops = StopsReading(after)
-        job, context = job_of(slide, stops), (Magnification(10), Magnification(4))
-        exporters = with_context(job.exporters, context)
-        own = context_settings(job.settings["exporter"], exporters, context)
-        job = replace(job, exporters=exporters, settings={"exporter": own})
-        return run([job], out, SerialEngine(), {}).exit_code, stops.read
-
-    out, done, code = tmp_path_factory.mktemp("run"), 0, 130
-    for after in (*interrupted, 10**9):
-        if code == 0:
+    out, done = tmp_path_factory.mktemp("run"), 0
+    for after in interrupted:
+        if tile_scales(slide, out, after) == 0:
             break
-        code, read = with_context_read(after)
-        done += read
-        assert code == (0 if done == 3 * TILES else 130)
-    found = tree(out)
-    assert {name: found.get(name) for name in whole if "record" not in name} == {
-        name: data for name, data in whole.items() if "record" not in name
-    }
-    names = [name for name in found if "/tiles/" in name]
-    assert len(names) == done == 3 * TILES
-    assert sum(name.endswith("_c4.0.png") for name in names) == TILES
+        assert resumed(out) == min(done, 3 * TILES)
+        done += after
+    assert tile_scales(slide, out) == 0
+    assert tree(out) == whole_scales
+    names = [name for name in whole_scales if "/tiles/" in name]
+    assert len(names) == 3 * TILES
+    assert {name for name in whole if "/tiles/" in name} < {*names}
+    assert sum("/pyramid/" in name for name in whole_scales) > 10
 
 
 def test_a_failed_slide_continues_with_its_finished_tiles(
