@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forks import parse_once
 from hypothesis import settings
 
+from tiler.config.command.folder import conf_folder
 from tiler.errors import ReadError
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, LevelReader
@@ -36,6 +38,12 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Use one process more than there are cores: some tests mostly wait."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session")
+def parsed_conf() -> None:
+    """Parse the files of conf once for the compositions in this process."""
+    parse_once(conf_folder())
 
 
 SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"

@@ -50,7 +50,7 @@ def _environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
+def _hydra(parsed_conf: None) -> Iterator[None]:
     GlobalHydra.instance().clear()
     register_schema()
     register_resolvers()
@@ -74,12 +74,12 @@ def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Pat
     needed = [text.format(table=table) for text in NEEDED.get(group, {}).get(option, [])]
     slides = [] if group == "slides" else ["slides=files", "slides.paths=nowhere.svs"]
     demo = [f"slides.folder={tmp_path}/demo"] if (group, option) == ("slides", "demo") else []
-    plan = build(composed(f"{group}={option}", *slides, *needed, *demo))
+    config = composed(f"{group}={option}", *slides, *needed, *demo)
+    plan = build(config)
     assert len(plan.jobs) == 1
     job = plan.jobs[0]
     assert job.exporters
     if group not in ("slides", "engine", "experiment"):
-        config = composed(f"{group}={option}", *needed)
         node = config[group][option] if group in ("exporter", "filter") else config[group]
         made = instantiate(node, _partial_=True)
         assert made.func.__module__.startswith("tiler.")
@@ -158,7 +158,7 @@ def test_runs_do_not_share_components(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("TILER_TARGETS", "own_part")
-    config = composed()
+    config = composed("slides=files", "slides.paths=nowhere.svs")
     with open_dict(config):
         config.tracker = {"_target_": "own_part.Tracker", "words": ["new"], **parts}
     first, second = (build(config).tracker for _ in range(2))
@@ -279,8 +279,9 @@ def test_long_job_folders_stay_apart() -> None:
     assert len(one) < 140
 
 
-def test_a_job_reaches_a_worker_without_hydra(tmp_path: Path) -> None:
-    job = build(composed(f"slides.folder={tmp_path}/demo", "exporter=[csv,json,images]")).jobs[0]
+def test_a_job_reaches_a_worker_without_hydra() -> None:
+    words = ["slides=files", "slides.paths=nowhere.svs", "exporter=[csv,json,images]"]
+    job = build(composed(*words)).jobs[0]
     source = (
         "import pickle, sys; job = pickle.load(sys.stdin.buffer); job.open_reader;"
         "print(*{name.split('.')[0] for name in sys.modules} & {'hydra', 'omegaconf', 'yaml'})"

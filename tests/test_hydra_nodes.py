@@ -42,7 +42,7 @@ TWICE = [
 
 
 @pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
+def _hydra(parsed_conf: None) -> Iterator[None]:
     GlobalHydra.instance().clear()
     trusted_packages.cache_clear()
     register_schema()
