@@ -128,6 +128,8 @@ def test_the_smaller_of_number_and_share_counts(count, n, fraction):
 def test_too_few_tiles_and_no_maximum_are_remarked():
     assert Top(n=999).notes(grid()) == ("sampler.n=999: only 91 tiles to choose from",)
     assert Spread(n=91).notes(grid()) == Top(fraction=0.2).notes(grid()) == ()
+    nothing = Tiles("a", np.empty((0, 2), np.int64), {"tissue_id": np.empty(0, np.int64)})
+    assert Top(n=9).notes(nothing) == Random().notes(nothing) == ()
     (note,) = Random().notes(grid())
     assert "all tiles are kept" in note
     assert Random(n=40, by="tissue_id").notes(grid()) == (

@@ -49,8 +49,8 @@ class Amount:
 
     def shortfall(self, count: int, where: str) -> tuple[str, ...]:
         """Return a remark about ``count`` tiles to choose from; ``where`` names their group."""
-        if self.n is None and self.fraction is None:
+        if self.n is None and self.fraction is None and count:
             return ("sampler.n and sampler.fraction are not set, so all tiles are kept",)
-        if self.n is None or count >= self.n:
+        if self.n is None or count >= self.n or not count:  # a slide without tiles has a reason
             return ()
         return (f"sampler.n={self.n}: only {count} tiles to choose from{where}",)
