@@ -177,6 +177,15 @@ def test_context_is_added_to_a_finished_run_and_stays_when_it_is_left_out(
     )
 
 
+def test_context_that_is_left_out_goes_where_tiles_get_other_names(
+    demo: Path, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "out", tmp_path / "out")
+    said = ran(tmp_path, *words(demo, "exporter.images.extension=jpg"))
+    assert not [name for name in files(tmp_path) if not name.endswith((".jpg", ".csv"))]
+    assert "images_c1.0" in said
+
+
 def test_engines_write_the_same_context(demo: Path, whole: Path, tmp_path: Path) -> None:
     ran(tmp_path, *words(demo, CONTEXT, "engine=processes", "engine.workers=2"))
     assert files(tmp_path) == files(whole)

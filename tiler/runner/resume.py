@@ -189,17 +189,24 @@ def _as_listed(
 
 
 def _stale_tables(job: SlideJob, record: Record, redone: set[str]) -> set[str]:
-    """Exporters that this run leaves out, whose tables list images that get other names."""
+    """Exporters left out by this run whose tables or context tiles name images as before."""
     namings = [
         dict(it.naming) for name in redone if isinstance(it := job.exporters[name], NamesTiles)
     ]
     left_out = record.exporters.keys() - job.exporters.keys()
-    listed = {name: of_exporter(record.settings, name).get("file") for name in left_out}
+    listed = {name: _naming(of_exporter(record.settings, name)) for name in left_out}
     return {
         name
         for name, naming in listed.items()
         if isinstance(naming, Mapping) and namings and dict(naming) not in namings
     }
+
+
+def _naming(settings: Mapping[str, Any]) -> Any:
+    """Return how the images are named that a table lists, or beside which context tiles lie."""
+    if "context" in settings:
+        return {name: settings.get(name) for name in ("extension", "shard")}
+    return settings.get("file")
 
 
 def _version_changes(record: Record) -> str:
