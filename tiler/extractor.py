@@ -78,10 +78,8 @@ class TileExtractor(RegionWriter):
     region_specs_ : list of RegionSpec
         The regions of the last extraction; empty before.
     candidates_ : dict of str to numpy.ndarray
-        All grid cells of the last extraction as columns, (N,) each, row by row: ``x``, ``y``,
-        ``row``, ``column``, ``ratio``, ``tissue_id``, ``label_<class>``, ``label``,
-        ``score_<filter>``, and ``decision``: ``kept``, or the rule that dropped the cell. Empty
-        before.
+        All grid cells of the last extraction as columns, (N,) each, row by row; empty before. The
+        column ``decision`` is ``kept``, or the rule that dropped the cell.
     best_ratio_ : float
         The highest coverage among them; 0 without cells.
 
@@ -145,16 +143,13 @@ class TileExtractor(RegionWriter):
         self._slide_mask = self.make_mask(source)
         self.mask_ = self._slide_mask.picture
         self._reference = reference
-        self.source_ = source
-        self.slide_name_ = source.name
-        self.region_specs_ = []
-        self.candidates_ = {}
-        self.best_ratio_ = 0.0
-        self._nothing_found = ""
+        self.source_, self.slide_name_ = source, source.name
+        self.region_specs_, self.candidates_ = [], {}
+        self.best_ratio_, self._nothing_found = 0.0, ""
         return self
 
     def extract(self, source: WSIReader | None = None) -> list[RegionSpec]:
-        """Return all tiles whose coverage reaches the threshold, row by row.
+        """Return all tiles that pass the threshold and all other rules, row by row.
 
         Parameters
         ----------
@@ -177,12 +172,11 @@ class TileExtractor(RegionWriter):
         kept = candidates.decision.kept
         regions = as_regions(cells, kept, self.tile_spec.resolution)
         self._nothing_found = "" if regions else self.why_empty(slide, mask, candidates)
-        rows, columns = np.nonzero(kept)
-        self.region_specs_ = (
-            with_masks(regions, self.mask_, cells.columns[columns], cells.rows[rows])
-            if self.include_mask
-            else [*regions]
-        )
+        self.region_specs_ = [*regions]
+        if self.include_mask:
+            rows, columns = np.nonzero(kept)
+            edges = cells.columns[columns], cells.rows[rows]
+            self.region_specs_ = with_masks(regions, self.mask_, *edges)
         return self.region_specs_
 
     def make_mask(self, source: WSIReader) -> SlideMask:
@@ -202,9 +196,10 @@ class TileExtractor(RegionWriter):
 
     def provider_for(self, source: WSIReader) -> MaskProvider | None:
         """Return the mask provider, fitted to the size of the tiles on a slide if it can be."""
-        if not isinstance(self.mask_provider, FitsTiles):
-            return self.mask_provider
-        return self.mask_provider.for_tiles(source, tile_side(self.tile_spec, source))
+        provider = self.mask_provider
+        if isinstance(provider, FitsTiles):
+            return provider.for_tiles(source, tile_side(self.tile_spec, source))
+        return provider
 
     def walk(self, source: WSIReader, mask: SlideMask) -> Cells:
         """Return every grid cell of a slide and its coverage by a mask: the four stages."""
@@ -218,10 +213,10 @@ class TileExtractor(RegionWriter):
 
     def axes(self, source: WSIReader, mask: Mask) -> Axes:
         """Return the positions of a slide's grid cells: ``walk`` without their coverage."""
-        spec = self.tile_spec
-        reference = reference_level(source, spec.resolution)
-        scaled, tile = scale_mask(mask, source, reference), scale_tile(spec, source, reference)
-        return grid_axes(source, reference, scaled, tile, spec.edge)
+        reference = reference_level(source, self.tile_spec.resolution)
+        scaled = scale_mask(mask, source, reference)
+        tile = scale_tile(self.tile_spec, source, reference)
+        return grid_axes(source, reference, scaled, tile, self.tile_spec.edge)
 
     def measured(self, source: WSIReader, mask: Mask, cells: Cells) -> Cells:
         """Return cells with all their columns: tissue ids, labels and scores.
@@ -231,9 +226,7 @@ class TileExtractor(RegionWriter):
         SlideError
             If annotations or pixels cannot be read.
         """
-        values: dict[str, npt.NDArray[Any]] = {
-            "tissue_id": tissue_ids(mask, cells.columns, cells.rows)
-        }
+        values: dict[str, Any] = {"tissue_id": tissue_ids(mask, cells.columns, cells.rows)}
         if self.labels is not None:
             edges = level0_edges(cells, mask, source.bounds)
             values |= label_columns(self.labels, self.labels.shares(source, *edges))
@@ -250,8 +243,8 @@ class TileExtractor(RegionWriter):
 
     def why_empty(self, source: WSIReader, mask: SlideMask, candidates: Candidates) -> str:
         """Return the reason why no cell of a slide is kept."""
-        spec, threshold = self.tile_spec, self.mask_threshold
-        return why_empty(self.mask_provider, source, mask, candidates, spec, threshold)
+        provider, threshold = self.mask_provider, self.mask_threshold
+        return why_empty(provider, source, mask, candidates, self.tile_spec, threshold)
 
     def fit_extract(self, source: WSIReader) -> list[RegionSpec]:
         """Fit to a slide and extract its tiles."""
