@@ -118,8 +118,7 @@ class TileExtractor(RegionWriter):
         self.labels = labels
         self.sampler = sampler
         self.context = context
-        self.region_specs_ = []
-        self._nothing_found = ""
+        self.region_specs_, self._nothing_found = [], ""
 
     def fit(self, source: WSIReader) -> TileExtractor:
         """Bind an open slide and make its mask.
