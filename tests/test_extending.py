@@ -91,11 +91,13 @@ def test_the_commands_of_the_page_work(folder: Path, section: str) -> None:
         assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("group", ["mask", "exporter", "reader", "tracker"])
+@pytest.mark.parametrize("group", ["mask", "filter", "exporter", "reader", "tracker"])
 def test_the_page_has_class_option_and_command_for(group: str) -> None:
     assert f"lab/{group}s.py" in files()
-    (option,) = [Path(name).stem for name in files() if name.startswith(f"conf/{group}/")]
-    assert any(re.search(rf"{group}=\S*{option}", command.text) for command in commands())
+    options = [Path(name).stem for name in files() if name.startswith(f"conf/{group}/")]
+    assert options
+    for option in options:
+        assert any(re.search(rf"{group}=\S*{option}", command.text) for command in commands())
     assert re.search(r"^E_|WARNING", "\n".join(printed_by(group)), re.M)
 
 

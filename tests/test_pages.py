@@ -56,3 +56,28 @@ def test_every_page_is_linked_from_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for page in ROOT.glob("docs/*.md"):
         assert f"(docs/{page.name})" in text, page.name
+
+
+def options(group: Path) -> set[str]:
+    return {file.stem for file in group.glob("*.yaml")}
+
+
+GROUPS = sorted({file.parent for file in ROOT.glob("conf/*/*.yaml")})
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_readme_lists_every_option_of_a_group(group):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{group.name}` \|([^|]*)\|", text, re.M)
+    assert row, "no row in the table of options"
+    assert set(re.findall(r"`(\w+)`", row[1])) == options(group)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_first_configuration_lists_every_option_of_a_group(group):
+    if group.name == "experiment":
+        return  # its options are presets
+    text = (ROOT / "conf/config.yaml").read_text(encoding="utf-8")
+    line = re.search(rf"^  - {group.name}: [^#]*# ((?:.*\n)(?: +# .*\n)*)", text, re.M)
+    assert line, "no line in the list of defaults"
+    assert options(group) == set(re.findall(r"\w+", line[1])) - {"any", "of"}
