@@ -180,6 +180,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
     [
         (["thresold=0.3"], ["thresold", "did you mean 'threshold'"]),
         (["mask=hsv", "mask.close=3"], ["mask.close", "the chosen option of mask has no such key"]),
+        (["-m", "sampler=random,spread", "sampler.n=5"], ["+sampler.n=… in a sweep over sampler"]),
         (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
         (["+tile.stide=128"], ["tile.stide", "stride"]),
         (["threshold=lots"], ["threshold", "lots", "must be a number"]),
@@ -206,7 +207,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
             ["+exporter.images.quality=3"],
             ["exporter.images={'quality': 3}", "exporter=[csv,images]"],
         ),
-        (["exporter=[cvs]"], ["exporter/cvs", "csv images json mask overview"]),
+        (["exporter=[cvs]"], ["exporter/cvs", "csv geojson images json mask overview"]),
         (["tracker=jsonl", "tracker.path="], ["tracker.path is empty"]),
         (["on_bad_tile=ignore"], ["on_bad_tile", "fail", "drop"]),
         (["slides=files", "slides.paths=nothing/*.svs"], ["nothing/*.svs", "no slide"]),

@@ -121,7 +121,10 @@ def _of_a_key(key: str) -> str:
     others = " or ".join(f"{group}={option}" for option in keys[key])
     if not others:
         return needed(key)
-    return f"{key}: the chosen option of {group} has no such key; use {others}"
+    return (
+        f"{key}: the chosen option of {group} has no such key; use {others}, or +{key}=… in a"
+        f" sweep over {group}"
+    )
 
 
 def _of_a_file(option: str, lines: Sequence[str]) -> str:
