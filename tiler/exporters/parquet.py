@@ -28,7 +28,7 @@ def require_pyarrow(setting: str) -> None:
         If it is missing.
     """
     if find_spec("pyarrow") is None:
-        raise ConfigError(f"{setting} needs pyarrow; run pip install 'tiler[parquet]'")
+        raise ConfigError(f"{setting} needs pyarrow; run: pip install 'tiler[parquet]'")
 
 
 def write_parquet(
