@@ -343,7 +343,7 @@ def test_a_mistake_in_a_users_file_is_named(
 
 CSV = "_target_: tiler.exporters.CsvExporter\n"
 OTSU = "_target_: tiler.masks.OtsuMask\n"
-NEEDS_LINE = "an exporter's file needs the first line '# @package exporter.NAME'"
+NEEDS_LINE = "the file of an option needs the first line '# @package exporter.NAME'"
 NO_LINE = "remove the line '# @package …' from the option's file"
 
 
