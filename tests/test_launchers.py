@@ -10,14 +10,13 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import Started, complaint, fresh_tiler, read_csv, tiler
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.config.sweeps import submitit_jobs
@@ -33,7 +32,7 @@ KEPT = {"16": TILES, "32": 6}
 @pytest.mark.parametrize("repeat", range(REPEATS))
 def test_a_parallel_sweep_is_complete_in_mlflow(tmp_path: Path, repeat: int) -> None:
     picture(tmp_path)
-    result = fresh_tiler(
+    result = tiler(
         "-m", *COMMON, "tile.size=16,32", "threshold=0.25", "tracker=mlflow",
         "hydra/launcher=submitit_local", "out=sweep", cwd=tmp_path, timeout=300,
     )  # fmt: skip
@@ -75,7 +74,7 @@ def test_a_parallel_sweep_is_complete_in_mlflow(tmp_path: Path, repeat: int) -> 
 def test_a_job_that_dies_is_reported_and_the_others_finish(tmp_path: Path) -> None:
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    result = fresh_tiler(
+    result = tiler(
         "-m", *COMMON, "tracker=jsonl", "hydra/launcher=submitit_local", "out=sweep",
         "slides._target_=tiler.slides.find_slides,faulty.deadly_slides", cwd=tmp_path, env=env,
     )  # fmt: skip
@@ -102,19 +101,19 @@ def test_a_job_that_its_launcher_queues_again_resumes(
     for name in ("a", "slow"):
         picture(tmp_path, f"{name}.png")
     words = [
-        sys.executable, "-m", "tiler", "-m", *COMMON, "slides.paths=[a.png,slow.png]",
+        "-m", *COMMON, "slides.paths=[a.png,slow.png]",
         "exporter=[csv,images]", f"engine={engine}", "reader._target_=faulty.SlowImageReader",
         "reader=image", "hydra/launcher=submitit_local", "out=sweep",
     ]  # fmt: skip
-    env = {**os.environ, "TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    sweep = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    sweep = Started(*words, cwd=tmp_path, env=env)
     begun = first(tmp_path / "sweep/job", ".partial/slow.*/slide/tiles/*")
     wait_for("[1/2] a done", tmp_path / "sweep/.submitit")
     job = int(begun.parents[2].name.split(".")[-2])  # work folders are named after the process
     for name in signals:
         os.kill(job, getattr(signal, name))
-    said = sweep.communicate(timeout=120)[1]
-    assert sweep.returncode == 0, said
+    code, said = sweep.end(timeout=120)
+    assert code == 0, said
     log = logged(tmp_path / "sweep/.submitit")
     assert "interrupted; 1 done, 1 pending" in log
     assert "1 of 2 slides are done already" in log
@@ -133,7 +132,7 @@ def test_a_job_that_is_preempted_while_it_starts_is_queued_again(
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}",
            "PREEMPTED": str(tmp_path / "preempted"), "PREEMPTED_BY": number}  # fmt: skip
-    result = fresh_tiler(
+    result = tiler(
         "-m", *COMMON, "slides._target_=faulty.preempted_slides", "hydra/launcher=submitit_local",
         "out=sweep", cwd=tmp_path, env=env,
     )  # fmt: skip
@@ -191,17 +190,6 @@ def first(folder: Path, pattern: str) -> Path:
     raise AssertionError(f"no {pattern} in {folder}")
 
 
-def test_joblib_runs_jobs_without_workers(tmp_path: Path) -> None:
-    picture(tmp_path)
-    result = fresh_tiler(
-        "-m", *COMMON, "tile.size=16,32", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
-        "out=sweep", cwd=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    rows = read_csv(tmp_path / "sweep/sweep.csv")
-    assert {row["tile.size"]: int(row["kept"]) for row in rows} == {"16": TILES, "32": 6}
-
-
 @pytest.mark.parametrize("engine", ["processes", "dask"])
 def test_joblib_is_refused_over_a_pool(tmp_path: Path, engine: str) -> None:
     picture(tmp_path)
@@ -216,16 +204,21 @@ def test_joblib_is_refused_over_a_pool(tmp_path: Path, engine: str) -> None:
     assert not (tmp_path / "sweep").exists()
 
 
-def test_joblib_is_refused_for_the_one_job_with_a_pool(tmp_path: Path) -> None:
+def test_joblib_runs_jobs_without_workers_and_refuses_those_with_a_pool(tmp_path: Path) -> None:
     picture(tmp_path)
     result = tiler(
-        "-m", *COMMON, "engine=serial,processes", "hydra/launcher=joblib", "out=sweep",
-        cwd=tmp_path,
+        "-m", *COMMON, "engine=serial,processes", "tile.size=16,32", "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2", "out=sweep", cwd=tmp_path,
     )  # fmt: skip
-    assert result.returncode == 2
-    rows = {row["engine"]: row for row in read_csv(tmp_path / "sweep/sweep.csv")}
-    assert rows["serial"]["status"] == "done"
-    assert "pool of workers" in rows["processes"]["reason"]
+    assert result.returncode == 2, result.stderr
+    rows = {
+        (row["engine"], row["tile.size"]): row for row in read_csv(tmp_path / "sweep/sweep.csv")
+    }
+    assert len(rows) == 4
+    for size, kept in KEPT.items():
+        assert rows["serial", size]["status"] == "done"
+        assert int(rows["serial", size]["kept"]) == kept
+        assert "pool of workers" in rows["processes", size]["reason"]
 
 
 def test_missing_slurm_is_reported_in_one_line(tmp_path: Path) -> None:
