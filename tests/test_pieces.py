@@ -8,8 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from command import Started, tiler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -464,25 +463,25 @@ def test_a_rerun_continues_with_the_tiles_of_a_killed_run(
     (tmp_path / "in").mkdir()
     shutil.copy(shared_slides / "CMU-1-Small-Region.svs", tmp_path / "in/slow.svs")
     path = os.pathsep.join([str(HERE), str(HERE.parent)])
-    env = {**os.environ, "TILER_TARGETS": "faulty", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "tiler", *COMMON, "engine=processes", "engine.workers=2"]
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while len(listed(tmp_path / "out")) < 3 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+    env = {"TILER_TARGETS": "faulty", "PYTHONPATH": path}
+    command = [*COMMON, "engine=processes", "engine.workers=2"]
+    started = Started(*command, cwd=tmp_path, env=env)
+    deadline = time.monotonic() + 60
+    while len(listed(tmp_path / "out")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGKILL)
+    assert started.end()[0] == -signal.SIGKILL
     time.sleep(0.7)  # workers follow
     inodes = {path.name: path.stat().st_ino for path in finished(tmp_path / "out")}
     known = listed(tmp_path / "out")
-    again = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-    )
+    again = tiler(*command, cwd=tmp_path, env=env)
+    assert again.returncode == 0, again.stderr
     assert f"images: reuses {len(known)} of 12 tiles of an interrupted run" in again.stderr
     tiles = tmp_path / "out/slides/slow/tiles"
     assert all((tiles / name).stat().st_ino == inodes[name] for name in known)
     assert not (tmp_path / "out/.partial").exists()
-    fresh = [*command[:3], *COMMON[:-1], "out=fresh", "engine=serial"]
-    subprocess.run(fresh, cwd=tmp_path, env=env, check=True, capture_output=True)
+    fresh = [*COMMON[:-1], "out=fresh", "engine=serial"]
+    assert tiler(*fresh, cwd=tmp_path, env={**env, "DAWDLE_S": "0"}).returncode == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
