@@ -52,8 +52,11 @@ def written(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("slide", "settings"),
     [
-        (f"{NAME}.svs", ["tile.size=64", "threshold=0.3", *JPEG]),
-        (f"{NAME}.svs", ["tile.size=72", "tile.stride=54", "tile.edge=pad", "threshold=0", *JPEG]),
+        (f"{NAME}.svs", ["tile.size=80", "threshold=0.3", *JPEG]),
+        (
+            f"{NAME}.svs",
+            ["tile.size=144", "tile.stride=108", "tile.edge=pad", "threshold=0", *JPEG],
+        ),
         ("TCGA-CR-7395-01A-01-TS1.svs", ["resolution.value=1", "tile.size=64", *JPEG]),
         ("test3-DAPI-2-(387).ndpi", ["resolution.value=1", "tile.size=64", "mask=none", *JPEG]),
     ],
@@ -87,16 +90,18 @@ def test_the_bytes_of_a_small_slide_are_exact(folder: Path, exporter: str) -> No
     assert found["total"]["bytes"] == written(folder)
 
 
-def test_engines_agree(folder: Path) -> None:
-    shutil.copy(folder / f"in/{NAME}.svs", folder / "in/other.svs")
-    settings = ["tile.size=150", *JPEG]
+def test_engines_agree(folder: Path, shared_slides: Path) -> None:
+    (folder / f"in/{NAME}.svs").unlink()
+    for name in ("boxes", "other"):
+        shutil.copy(shared_slides / "boxes.tiff", folder / f"in/{name}.tiff")
+    settings = ["tile.size=20", "mask=none", *JPEG]  # 180 tiles each, of which 72 are sampled
     one = budget(folder, *settings)
     two = budget(folder, *settings, "engine=processes", "engine.workers=2")
     names = ("slide_id", "status", "tiles", "bytes")
     assert [[s[name] for name in names] for s in one["slides"]] == [
         [s[name] for name in names] for s in two["slides"]
     ]
-    assert len(one["slides"]) == 2
+    assert [cost["tiles"] for cost in one["slides"]] == [180, 180]
 
 
 def test_bad_slides_are_named(folder: Path) -> None:
@@ -139,14 +144,19 @@ def test_a_budget_leaves_out_bad_tiles(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
-def test_a_dry_run_retries_after_a_dead_worker_like_a_run(folder: Path) -> None:
-    shutil.copy(folder / f"in/{NAME}.svs", folder / "in/killed.svs")
+def test_a_dry_run_retries_after_a_dead_worker_like_a_run(
+    folder: Path, shared_slides: Path
+) -> None:
+    (folder / f"in/{NAME}.svs").unlink()
+    for name in ("boxes", "killed"):
+        shutil.copy(shared_slides / "boxes.tiff", folder / f"in/{name}.tiff")
     env = {
         "TILER_TARGETS": "faulty",
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
         "DIED_ALREADY": str(folder / "mark"),
     }
-    common = ["reader=openslide", "engine=processes", "engine.workers=2", "tile.size=400"]
+    common = ["reader=openslide", "engine=processes", "engine.workers=2", "tile.size=100",
+              "mask=none", "exporter=[csv,images]"]  # fmt: skip
     found = budget(folder, "reader._target_=faulty.FaultyReader", *common, code=3, env=env)
     reasons = {s["slide_id"]: s["reason"] for s in found["slides"] if s["status"] == "failed"}
     assert list(reasons) == ["killed"]
