@@ -86,7 +86,7 @@ def compose(line: CommandLine) -> Composed:
         check_search_path(loader, line, overrides)
         if folders:
             check_early_keys([*folders, conf_folder()], overrides)
-        config = _composed(loader, line, words)
+        config = _composed(loader, line, words, overrides)
         check_interpolations(config)
         check_defaults(loader, line.config_name, config, words)
         check_hydra(config, typed)
@@ -108,17 +108,32 @@ def compose(line: CommandLine) -> Composed:
     return Composed(config, True, loader, (*swept, *tasks), typed)
 
 
-def _composed(loader: ConfigLoader, line: CommandLine, words: list[str]) -> DictConfig:
+def _composed(
+    loader: ConfigLoader, line: CommandLine, words: list[str], overrides: Sequence[Override]
+) -> DictConfig:
     """Compose a run, or a sweep, which a flag or a file asks for."""
     if not line.multirun:
         try:
             return loader.load_configuration(line.config_name, words, RunMode.RUN)
         except HydraException:  # a sweep may leave an option open, and list values of a key
+            if not _may_sweep(line, overrides):
+                raise
             config = loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
             if config.hydra.mode is not RunMode.MULTIRUN:
                 raise
             return config
     return loader.load_configuration(line.config_name, words, RunMode.MULTIRUN)
+
+
+def _may_sweep(line: CommandLine, overrides: Sequence[Override]) -> bool:
+    """Return whether a command without the flag may be a sweep, or looks like one.
+
+    tiler's own files ask for none. Composing a command again only to find this out took 0.1 s.
+    """
+    own = line.config_path == conf_folder() and line.config_dir is None
+    return not own or any(
+        one.is_sweep_override() or _is_hydras(one.key_or_group) for one in overrides
+    )
 
 
 @contextmanager
@@ -195,4 +210,9 @@ def _reaches_hydra(loader: ConfigLoader, line: CommandLine, override: Override) 
     options = loader.get_group_options(
         key, config_name=line.config_name, overrides=list(line.overrides)
     )
-    return key.split(".")[0].split("/")[0] == "hydra" or bool(options)
+    return _is_hydras(key) or bool(options)
+
+
+def _is_hydras(key: str) -> bool:
+    """Return whether a key is Hydra's node, one of its groups, or below."""
+    return key.split(".")[0].split("/")[0] == "hydra"
