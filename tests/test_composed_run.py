@@ -1,4 +1,4 @@
-"""A run with the configuration that tiler composed equals the run that Hydra composes again."""
+"""Runs and sweeps of a configuration that tiler composed equal those that Hydra composes again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def seen(folder: Path, words: list[str]) -> tuple:
     texts = {
         path.relative_to(folder).as_posix(): plain(path.read_bytes().decode("latin-1"), folder)
         for path in paths
-        if {"slides", ".hydra"}.intersection(path.parts) and path.name != "record.json"
+        if ({"slides", ".hydra"}.intersection(path.parts) and path.name != "record.json")
+        or path.name == "multirun.yaml"
     }
     records = [json.loads(path.read_text()) for path in paths if path.name == "run.json"]
     kept = ("config", "overrides", "counts", "exit_code", "status", "cache")
@@ -89,10 +90,79 @@ def test_a_run_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[st
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [([], 0), (["hydra.verbose=true"], 2), (["hydra.hydra_logging.root.level=DEBUG"], 2)],
+    "words",
+    [
+        ["threshold=0.3,0.5", "exporter=[csv],[json]", "hydra.sweeper.max_batch_size=3"],
+        ["slides.paths=[pic.png],[bad.png]", "mask._target_=own.Told", "hydra.job.chdir=true",
+         "+hydra.job.env_set.GREETING=hello", "hydra.output_subdir=.hydra"],
+        ["threshold=0.3,high", "hydra.sweeper.max_batch_size=1"],
+        ["tile.size=16,32", "threshold=${tile.size}", "dry_run=true"],
+        ["+hydra.sweeper.params={threshold: '0.2,0.4', sampler: 'all,random'}", "dry_run=true"],
+        ["threshold=0.3,0.5", "hydra.sweep.subdir=${hydra.job.num}-${threshold}", "dry_run=true"],
+        ["threshold=0.3,0.5", "hydra.sweep.subdir=${nothing}"],
+        ["threshold=0.3,0.5", "hydra.hydra_logging.root.level=high"],
+        ["threshold=0.3,0.5", "hydra.sweeper.max_batch_size=many"],
+    ],
+)  # fmt: skip
+def test_a_sweep_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
+    words = ["-m", "out=out", *words]
+    assert seen(tmp_path / "composed", words) == seen(tmp_path / "by_hydra", [*words, BY_HYDRA])
+
+
+COUNTED = """
+import atexit, sys
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from tiler.config.command.folder import conf_folder
+from tiler.entry import main
+
+with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    hydras = type(GlobalHydra.instance().config_loader())
+load, count = hydras.load_configuration, []
+def counted(*words, **options):
+    count.append(words)
+    return load(*words, **options)
+hydras.load_configuration = counted
+atexit.register(lambda: print("composed", len(count)))
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "compositions"),
+    [
+        (["threshold=0.3"], 1),
+        (["treshold=0.3"], 1),
+        (["mask=otzu"], 1),
+        (["mask=???"], 1),
+        (["-m", "threshold=0.2,0.3,0.5", "tile.size=16,32"], 1),
+        (["-m", "treshold=0.3,0.5"], 2),
+        (["-m", "mask=none,hsv", "threshold=0.2,0.3"], 3),
+        (["-m", "threshold=0.2,0.3", BY_HYDRA], 5),
+    ],
 )
-def test_a_run_without_callbacks_and_details_is_not_composed_again(
+def test_a_configuration_is_composed_once(
+    tmp_path: Path, words: list[str], compositions: int
+) -> None:
+    """A job of a sweep, too, unless it chooses another option than the jobs before."""
+    picture(tmp_path)
+    (tmp_path / "counted.py").write_text(COUNTED)
+    done = tiler(*COMMON, "out=out", "dry_run=true", *words, cwd=tmp_path, module="counted")
+    assert done.stdout.splitlines()[-1] == f"composed {compositions}", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 0),
+        (["-m", "threshold=0.3,0.5"], 0),
+        (["hydra.verbose=true"], 2),
+        (["-m", "threshold=0.3,0.5", "hydra.verbose=true"], 2),
+        (["-m", "threshold=0.3,0.5", "hydra/launcher=basic"], 2),
+        (["hydra.hydra_logging.root.level=DEBUG"], 2),
+    ],
+)
+def test_a_command_without_callbacks_and_details_is_not_composed_again(
     tmp_path: Path, words: list[str], code: int
 ) -> None:
     """Hydra's own launch fails here."""

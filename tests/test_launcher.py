@@ -1,4 +1,4 @@
-"""The launcher of jobs in one process composes what Hydra composes, and runs jobs as Hydra does."""
+"""Jobs of a sweep are composed as Hydra composes them, and the launcher runs them as Hydra does."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import hydra
 import pytest
 from command import read_csv, tiler
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.tiler_launcher.in_process import InProcessLauncher
 from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
+from tiler.config.sweeps.job_loader import JobLoader
 from tiler.config.sweeps.multirun import register_resolvers
 from tiler.geometry import Size
 from tiler.slides.demo import write_demo_slide
@@ -40,8 +41,18 @@ WORDS = (
 """Right and wrong overrides of every kind; those of a row mean one key or group."""
 
 
+SWEPT = (
+    [],
+    ["threshold=0.2,0.6", "slides=files", "slides.paths=/data"],
+    ["mask=none,hsv", "resolution=level", "tile.size=300"],
+    ["resolution=level", "threshold=0.3", "exporter=[csv],[json]", "+limits.more=1,2"],
+)
+"""Overrides of sweeps. Jobs that choose the same options are made from the sweep itself."""
+
+
 @pytest.fixture(scope="module")
-def launcher() -> Iterator[InProcessLauncher]:
+def composed() -> Iterator[tuple[ConfigLoader, list[DictConfig]]]:
+    """Hydra's loader, and sweeps as it composed them."""
     GlobalHydra.instance().clear()
     register_schema()
     register_resolvers()
@@ -49,14 +60,20 @@ def launcher() -> Iterator[InProcessLauncher]:
         loader = GlobalHydra.instance().config_loader()
         words = ["hydra.job.config.override_dirname.exclude_keys=[name]",
                  "hydra.sweep.subdir=at_${threshold}"]  # fmt: skip
-        master = loader.load_configuration("config", words, RunMode.MULTIRUN)
-        launcher = InProcessLauncher()
-        launcher.setup(
-            hydra_context=HydraContext(config_loader=loader, callbacks=None),
-            task_function=lambda config: None, config=master,
-        )  # fmt: skip
-        yield launcher
+        yield (
+            loader,
+            [
+                loader.load_configuration("config", [*words, *swept], RunMode.MULTIRUN)
+                for swept in SWEPT
+            ],
+        )
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="module")
+def loaders(composed) -> list[JobLoader]:
+    loader, sweeps = composed
+    return [JobLoader(loader, sweep) for sweep in sweeps]
 
 
 def told(config: DictConfig) -> tuple[object, ...]:
@@ -65,42 +82,82 @@ def told(config: DictConfig) -> tuple[object, ...]:
     return repr(OmegaConf.to_container(config)), struct, OmegaConf.is_struct(config), list(config)
 
 
+def jobs_of(sweep: DictConfig, words: list[str]) -> list[str]:
+    """Return the overrides of a job: those of the sweep, with single values, and others."""
+    own = [str(word).partition(",")[0] for word in sweep.hydra.overrides.task]
+    return [word for word in own if word.split("=")[0] not in str(words)] + words
+
+
 @settings(max_examples=20)
 @given(
+    st.integers(0, len(SWEPT) - 1),
+    st.booleans(),
     st.lists(st.sampled_from(WORDS), unique=True, max_size=5).flatmap(
         lambda rows: st.tuples(*map(st.sampled_from, rows)).map(list)
-    )
+    ),
 )
-def test_it_composes_what_hydra_composes(launcher: InProcessLauncher, words: list[str]) -> None:
-    try:
-        expected = launcher.context.config_loader.load_sweep_config(launcher.sweep, words)
-    except HydraException:
-        return  # Hydra's sweeper has refused the job before
+def test_it_composes_or_refuses_what_hydra_does(
+    composed, loaders: list[JobLoader], number: int, more: bool, words: list[str]
+) -> None:
+    loader, sweep = composed[0], composed[1][number]
+    words = jobs_of(sweep, words) if more else words
+    expected = outcome(loader, sweep, words)
     for _ in range(2):  # as itself, and as a copy
-        assert told(launcher.composed(words)) == told(expected)
+        assert outcome(loaders[number], sweep, words) == expected
+
+
+def outcome(loader: ConfigLoader, sweep: DictConfig, words: list[str]) -> tuple[object, ...] | str:
+    """Return what distinguishes a job's configuration, or why it is refused."""
+    try:
+        return told(loader.load_sweep_config(sweep, words))
+    except HydraException as error:
+        return str(error)
 
 
 def test_jobs_that_differ_in_values_are_composed_once(
-    launcher: InProcessLauncher, monkeypatch: pytest.MonkeyPatch
+    composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loader, composed = launcher.context.config_loader, []
-    load = loader.load_sweep_config
+    hydras, sweeps = composed
+    loader, loaded = JobLoader(hydras, sweeps[0]), []
+    load = hydras.load_sweep_config
 
     def counted(master: DictConfig, words: list[str]) -> DictConfig:
-        composed.append(words)
+        loaded.append(words)
         return load(master, words)
 
-    monkeypatch.setattr(loader, "load_sweep_config", counted)
+    monkeypatch.setattr(hydras, "load_sweep_config", counted)
     for mask in ("none", "hsv"):
         for threshold in ("0.11", "0.12", "0.13"):
             words = ["slides=files", "slides.paths=a", f"mask={mask}", f"threshold={threshold}"]
-            config = launcher.composed(words)
+            config = loader.load_sweep_config(sweeps[0], words)
             assert (config.threshold, config.hydra.sweep.subdir) == (
                 float(threshold), f"at_{threshold}",
             )  # fmt: skip
             config.tile.size = 77  # jobs do not see each other
-    assert len(composed) == 2
-    assert launcher.composed(words).tile.size != 77
+    assert len(loaded) == 2
+    assert loader.load_sweep_config(sweeps[0], words).tile.size != 77
+
+
+def test_jobs_that_choose_what_the_sweep_chooses_are_not_composed(
+    composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hydras, sweeps = composed
+    loader = JobLoader(hydras, sweeps[1])
+    monkeypatch.setattr(hydras, "load_sweep_config", None)
+    for threshold in ("0.2", "0.6"):
+        words = [f"threshold={threshold}", "slides=files", "slides.paths=/data"]
+        config = loader.load_sweep_config(sweeps[1], words)
+        assert (config.threshold, sweeps[1].threshold) == (float(threshold), 0.5)
+
+
+def test_a_job_that_leaves_an_option_open_is_refused(composed) -> None:
+    """A sweep may leave it open, because its jobs may choose it."""
+    hydras, _ = composed
+    sweep = hydras.load_configuration("config", ["mask=???", "threshold=0.1,0.2"], RunMode.MULTIRUN)
+    loader = JobLoader(hydras, sweep)
+    with pytest.raises(HydraException, match="You must specify 'mask'"):
+        loader.load_sweep_config(sweep, ["mask=???", "threshold=0.1"])
+    assert loader.load_sweep_config(sweep, ["mask=none", "threshold=0.1"]).threshold == 0.1
 
 
 DIFFERENT = r"\d{4}-\d\d-\d\d [\d:,]+|in \d+\.\d s|hydra\S*launcher\S*.*|hydra/launcher: .*"

@@ -489,7 +489,7 @@ def test_a_job_that_left_no_record_is_named(slides: list[str], tmp_path: Path) -
     found = read_jobs(tmp_path / "res", sweep_id, "run.json")
     context = SweepContext(sweep_id, ("threshold",), None, tmp_path / "res")
     jobs = ({"threshold": "0.2"}, {"threshold": "0.9"})
-    sweep = Sweep(context, tmp_path / "res", Guarded(NoTracker()), (), (), jobs)
+    sweep = Sweep(context, tmp_path / "res", Guarded(NoTracker()), (), jobs)
     assert [job.name for job in found] == ["threshold=0.2"]
     assert end_sweep(sweep, 0) == 3
     rows = read_csv(tmp_path / "res/sweep.csv")

@@ -17,14 +17,18 @@ from tiler.checks.machine import machine_limit
 from tiler.config.command.explain import explain
 from tiler.config.command.flags import CommandLine, read_command_line
 from tiler.config.command.folder import help_text
-from tiler.config.compose import VERSION_BASE, Composed, compose
-from tiler.config.composed_run import needs_hydra, run_composed
+from tiler.config.compose import SWEEPING, VERSION_BASE, Composed, compose
+from tiler.config.composed_run import needs_hydra, run_composed, sweep_composed, sweeps_here
 from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job, remove_if_empty
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.checks import check_hydras_files, check_sweep
 from tiler.config.sweeps.end import end_sweep
-from tiler.config.sweeps.multirun import begin_sweep, register_resolvers
+from tiler.config.sweeps.multirun import (
+    begin_sweep,
+    named_after_swept_keys,
+    register_resolvers,
+)
 from tiler.errors import (
     STOPPED,
     ConfigError,
@@ -115,11 +119,16 @@ def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
         def job(config: DictConfig) -> None:
             do_job(config, command)
 
-        own = sweep.naming(), *flat_folder(config), "hydra.mode=MULTIRUN"
+        def launch() -> None:
+            if sweeps_here(config) and not needs_hydra(config):
+                return sweep_composed(composed, job)
+            own = SWEEPING, named_after_swept_keys(lines), *flat_folder(config)
+            return _by_hydra(line, [*line.overrides, *own], job)
+
         submitted, slurm_jobs = SubmittedJobs(config), watch_slurm(config, sweep.context.keys)
         try:
             with interruptible():
-                code = _launched(lambda: _by_hydra(line, [*line.overrides, *own], job))
+                code = _launched(launch)
                 if slurm_jobs and code == JobError.exit_code:
                     slurm_jobs.wait()
         except Interrupted as stop:

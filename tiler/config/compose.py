@@ -28,11 +28,14 @@ from tiler.config.checks.sources import check_defaults, check_search_path
 from tiler.config.checks.typed import typed_keys
 from tiler.config.command.flags import CommandLine
 from tiler.config.command.folder import conf_folder
+from tiler.config.sweeps.job_loader import JobLoader, name_job
+from tiler.config.sweeps.multirun import EXCLUDED, fixed_keys, named_after_swept_keys
 from tiler.errors import ConfigError
 
 VERSION_BASE = "1.3"
 JOB_NAME = "cli"
 """Hydra's name of the job: that of the module with the function that it runs."""
+SWEEPING = "hydra.mode=MULTIRUN"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def compose(line: CommandLine) -> Composed:
     for folder in folders:
         check_files(folder)
     with _loader(line) as loader:
-        words = [*line.overrides, *(["hydra.mode=MULTIRUN"] if line.multirun else [])]
+        words = [*line.overrides, *([SWEEPING] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
         typed = typed_keys(overrides)
         check_search_path(loader, line, overrides)
@@ -99,13 +102,26 @@ def compose(line: CommandLine) -> Composed:
         hydras = [
             word for word, own in zip(words, overrides, strict=True) if own.is_hydra_override()
         ]
+        tasks = [override for override in overrides if not override.is_hydra_override()]
+        lines = (*swept, *tasks)
+        _name_jobs(config, line, lines, tasks)
+        jobs = JobLoader(loader, config)
         for job in _jobs_apart(loader, line, swept, overrides):
-            composed = loader.load_sweep_config(config, job)
+            composed = jobs.load_sweep_config(config, job)
             check_interpolations(composed)
             check_defaults(loader, line.config_name, composed, [*hydras, *job])
             check_hydra(composed, typed)
-    tasks = [override for override in overrides if not override.is_hydra_override()]
-    return Composed(config, True, loader, (*swept, *tasks), typed)
+    return Composed(config, True, jobs, lines, typed)
+
+
+def _name_jobs(
+    config: DictConfig, line: CommandLine, lines: Sequence[Override], tasks: Sequence[Override]
+) -> None:
+    """Name jobs after swept keys only, as if the command said so."""
+    OmegaConf.update(config, EXCLUDED, fixed_keys(lines))
+    name_job(config, tasks)
+    own = [] if line.multirun else [SWEEPING]
+    config.hydra.overrides.hydra.extend([*own, named_after_swept_keys(lines)])
 
 
 def _composed(

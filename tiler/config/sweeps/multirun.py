@@ -24,6 +24,9 @@ from tiler.errors import ConfigError
 if TYPE_CHECKING:
     from tiler.runner.reporting.tracking import Guarded
 
+EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
+"""The keys that are not part of a job's folder name."""
+
 _MAX_NAME = 120
 
 
@@ -67,8 +70,6 @@ class Sweep:
         The tracker of the sweep's own run.
     overrides
         The overrides that define the sweep.
-    fixed
-        The keys that are set but not swept. They are not part of a job's folder name.
     jobs
         The swept values of each job, in the order of their numbers; None if a sweeper chooses them.
     """
@@ -77,13 +78,7 @@ class Sweep:
     folder: Path
     tracker: Guarded
     overrides: tuple[str, ...]
-    fixed: tuple[str, ...]
     jobs: tuple[dict[str, str], ...] | None
-
-    def naming(self) -> str:
-        """Return the override that makes Hydra name jobs after swept keys only."""
-        keys = ",".join(map(_quoted, self.fixed))
-        return f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
 
 
 def swept_values(sweep: SweepContext, overrides: list[str]) -> dict[str, str]:
@@ -164,10 +159,19 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
         folder / place,
         _lowest([job["threshold"] for job in jobs or () if "threshold" in job]),
     )
-    keys = dict.fromkeys(line.key_or_group for line in lines)
-    fixed = tuple(key for key in keys if key not in swept)
     overrides = tuple(str(line.input_line) for line in lines)
-    return Sweep(context, place, tracker, overrides, fixed, jobs)
+    return Sweep(context, place, tracker, overrides, jobs)
+
+
+def named_after_swept_keys(lines: Sequence[Override]) -> str:
+    """Return the override that makes Hydra name jobs after swept keys only."""
+    return f"{EXCLUDED}=[{','.join(map(_quoted, fixed_keys(lines)))}]"
+
+
+def fixed_keys(lines: Sequence[Override]) -> list[str]:
+    """Return the keys that a sweep sets but does not sweep."""
+    swept = swept_by(lines)
+    return [key for key in dict.fromkeys(line.key_or_group for line in lines) if key not in swept]
 
 
 def _lowest(values: Sequence[str]) -> float | None:
