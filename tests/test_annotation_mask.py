@@ -369,6 +369,20 @@ def test_labels_of_a_run_are_columns_and_keep_tiles_for_the_price_of_a_threshold
     assert row["reason"].endswith("all dropped (label 24); their labels: other")
 
 
+def test_a_kept_label_that_no_class_has_is_noted(tmp_path, drawn):
+    drawn.write_text(geojson([("tumor", HALF), ("stroma", HALF)]))
+    words = ("mask=none", "tile.size=16", "label=annotation", "label.path='drawn/{slide}.geojson'")
+    common = (*COMMON[:4], "name=demo", f"out={tmp_path / 'out'}", *words)
+    for keep, said in (
+        ("[stroma]", ""),
+        ("[stroma,'']", ""),
+        ("[stroma,tumour]", "label.keep: no class tumour; the classes are stroma, tumor"),
+    ):
+        done = tiler(*common, f"label.keep={keep}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert read_csv(tmp_path / "out/slides.csv")[0]["notes"] == said
+
+
 def test_a_fifo_in_place_of_an_annotation_is_refused_at_once(tmp_path, drawn):
     os.mkfifo(drawn)
     assert "drawn/pic.geojson is not a regular file" in row_of(tmp_path, code=3)["reason"]

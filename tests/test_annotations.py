@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from contextlib import suppress
 
 import numpy as np
@@ -94,6 +95,43 @@ def test_a_repaired_loop_is_area_and_a_hole_beyond_its_polygon_is_none(tmp_path)
     assert found.repaired == 2
 
 
+def test_holes_add_no_area_wherever_they_lie(tmp_path):
+    apart = [[500, 20], [510, 20], [510, 70], [500, 20]]
+    around = [[0, 0], [900, 0], [900, 900], [0, 900], [0, 0]]
+    content = [
+        feature(polygon(SQUARE, HOLE, apart), "apart"),
+        feature(polygon(SQUARE, HOLE, [[31, 31], [40, 31], [40, 40], [31, 31]]), "nested"),
+        feature(polygon(SQUARE, around), "around"),
+    ]
+    found = read_annotations(written(tmp_path, content))
+    assert {name: shape.area for name, shape in found.areas.items()} == {
+        "apart": 4400,
+        "nested": 4400,
+    }
+    assert (found.repaired, found.collapsed) == (2, 1)
+
+
+def test_polygons_without_area_are_ignored_and_counted(tmp_path, slide):
+    flat = [[1, 1], [5, 5], [9, 9], [1, 1]]
+    rings = [[], [[]], [[[1, 1]]], [[[1, 1], [2, 2]]], [[[1, 1]] * 4], [flat]]
+    shapes = [{"type": "Polygon", "coordinates": some} for some in rings]
+    path = written(tmp_path, [feature(shape, "flat") for shape in shapes])
+    with pytest.raises(MaskError, match="contains no areas, only 6 polygons without area; draw"):
+        SlideFile(str(path)).read(slide)
+    path = written(tmp_path, [*(feature(shape) for shape in shapes), feature(polygon(SQUARE), "t")])
+    found = read_annotations(path)
+    assert ([*found.areas], found.collapsed, found.repaired) == (["t"], 6, 0)
+    remarks = [*SlideFile(str(path)).notes(found, slide)]
+    assert remarks == ["a.geojson: polygons without area, ignored: 6"]
+
+
+def test_detections_are_told_apart_however_qupath_spells_them(tmp_path):
+    kinds = ["detection", "Detection", "PathDetectionObject", "TMA_core"]
+    content = [feature(polygon(SQUARE), objectType=kind) for kind in kinds]
+    found = read_annotations(written(tmp_path, content))
+    assert (found.areas, found.others) == ({}, 4)
+
+
 def test_features_of_old_qupath_files_are_told_apart_by_their_id(tmp_path):
     drawn, cell = feature(polygon(SQUARE), "t"), feature(polygon(HOLE), "t")
     drawn["id"], cell["id"] = "PathAnnotationObject", "PathCellObject"
@@ -131,6 +169,13 @@ def test_asap_points_are_taken_in_their_order(tmp_path, group, name, kind):
     assert {key: shape.area for key, shape in found.areas.items()} == {name: 5000}
 
 
+def test_an_asap_rectangle_of_two_corners_is_their_box(tmp_path):
+    text = ASAP.format(kind="Rectangle", group="x")
+    for order in (1, 3):
+        text = re.sub(rf'<Coordinate Order="{order}"[^>]*>', "", text)
+    assert read_annotations(written(tmp_path, text, "a.xml")).areas["x"].area == 5000
+
+
 def test_asap_dots_have_no_area(tmp_path):
     found = read_annotations(written(tmp_path, ASAP.format(kind="Dot", group="x"), "a.xml"))
     assert (found.areas, found.without_area) == ({}, 1)
@@ -156,13 +201,16 @@ def test_aperio_regions_negative_regions_rectangles_and_ellipses(tmp_path):
         layer("Tumor", region(SQUARE[:-1]), region(HOLE, negative=1)),
         layer("Box", region([(0, 0), (4, 3)], kind=1)),
         layer("Round", region([(0, 0), (40, 20)], kind=2)),
+        layer("Corners", region([(0, 0), (40, 0), (40, 20), (0, 20)], kind=2)),
+        layer("Line", region([(0, 0), (40, 20)])),
         layer("Arrow", region([(0, 0), (9, 9)], kind=3)),
         layer("Empty"),
     )
     found = read_annotations(written(tmp_path, text, "a.xml"))
     areas = {name: shape.area for name, shape in found.areas.items()}
-    assert areas == {"Tumor": 4400, "Box": 12, "Round": pytest.approx(200 * 3.14159265, rel=1e-4)}
-    assert found.without_area == 1
+    round_ = pytest.approx(200 * 3.14159265, rel=1e-4)
+    assert areas == {"Tumor": 4400, "Box": 12, "Round": round_, "Corners": round_}
+    assert (found.without_area, found.collapsed) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,16 +219,16 @@ def test_aperio_regions_negative_regions_rectangles_and_ellipses(tmp_path):
         (b"", "is empty"),
         (b"  \n", "is empty"),
         (b"hello", "neither GeoJSON nor XML"),
-        (b"\xff\xd8\xff\xe0", "is not text"),
+        (b"\xff\xd8\xff\xe0", "is not text in UTF-8; save it as UTF-8"),
         (b"{", "invalid JSON"),
         (b"[1]", "expected features"),
         (b'{"type": "FeatureCollection"}', "without a list of features"),
         (b'{"type": "Topology"}', "expected features"),
-        (json.dumps([feature(polygon([[0, 0], [1, 1]]))]).encode(), "ring of 2 points"),
-        (json.dumps([feature(polygon([[0, 0], [1, None], [2, 2]]))]).encode(), "not a number"),
+        (json.dumps([feature(polygon([[0, 0], [1, None], [2, 2]]))]).encode(), r"\[1, None\]; ex"),
         (json.dumps([feature(polygon([[0, 0], [1e12, 1], [2, 2]]))]).encode(), "up to 1e"),
+        (json.dumps([feature(polygon(["12", "34", "50"]))]).encode(), "pair of numbers: '12'; ex"),
+        (json.dumps([feature(polygon(SQUARE), "x" * 999)]).encode(), "name of 999 characters"),
         (json.dumps([feature({"type": "Polygon"})]).encode(), "without rings"),
-        (json.dumps([feature({"type": "Polygon", "coordinates": [[]]})]).encode(), "ring of 0"),
         (json.dumps([feature({"type": "Polygon", "coordinates": [3]})]).encode(), "not a list"),
         (
             b'[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[NaN]]}}]',
@@ -190,7 +238,10 @@ def test_aperio_regions_negative_regions_rectangles_and_ellipses(tmp_path):
         (b"<html></html>", "neither ASAP's XML nor Aperio's"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]><Annotations/>', "document type"),
         (b"\x1f\x8b\x08not gzip", "cannot be read"),
-        (aperio(layer("a", region([(0, 0), ("x", 1), (2, 2)]))).encode(), "pair of numbers"),
+        (
+            aperio(layer("a", region([(0, 0), ("1,5", 1), (2, 2)]))).encode(),
+            r"numbers: \('1,5', '1'\)",
+        ),
     ],
 )
 def test_what_is_no_annotation_file_is_refused_with_its_problem(tmp_path, content, problem):

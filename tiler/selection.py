@@ -6,7 +6,7 @@ label that is kept, and is chosen by the sampler. The first rule that drops a ce
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,16 @@ from tiler.protocols.sampler import notes_of
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.scores.limits import passes
+from tiler.storage.safe_text import listed
 
 KEPT = "kept"
 BELOW_THRESHOLD = "below_threshold"
 LABEL = "label"
 NOT_SAMPLED = "not_sampled"
 UNREADABLE = "unreadable"
+_SHARE = "label_"
+"""Begins the column of a class's share."""
+
 FILTER = "filter:"
 """Begins the reason of cells that a filter drops; its name follows."""
 
@@ -65,7 +69,7 @@ class Decision:
     codes
         uint8 (ny, nx): the index of each cell's reason.
     notes
-        Remarks of the sampler for the slide's row.
+        Remarks on labels and the sampler for the slide's row.
     """
 
     reasons: tuple[str, ...]
@@ -150,9 +154,7 @@ def level0_edges(cells: Axes, mask: Mask, bounds: Box) -> tuple[Floats, Floats]:
 
 def label_columns(labels: Labels, shares: Mapping[str, Floats]) -> dict[str, npt.NDArray[Any]]:
     """Return the columns of cells that come from shares of classes, (ny, nx) each."""
-    columns: dict[str, npt.NDArray[Any]] = {
-        f"label_{name}": share for name, share in shares.items()
-    }
+    columns: dict[str, npt.NDArray[Any]] = {_SHARE + name: share for name, share in shares.items()}
     assigned = labels.assigned(shares)
     return columns if assigned is None else {**columns, "label": assigned}
 
@@ -181,6 +183,7 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
     ComponentError
         If a sampler returns anything but one boolean per tile.
     """
+    notes: list[str] = []
     reasons = [KEPT, BELOW_THRESHOLD]
     codes = np.where(cells.ratios >= rules.threshold, np.uint8(0), np.uint8(1))
 
@@ -193,15 +196,24 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
     if rules.labels is not None and rules.labels.keep is not None:
         labels = cells.values.get("label", np.full(codes.shape, ""))  # without it, none has one
         drop(~np.isin(labels, list(rules.labels.keep)), LABEL)
-    notes: Sequence[str] = ()
+        notes += _unknown(rules.labels.keep, cells.values)
     if rules.sampler is not None:
         left = codes == 0
         tiles = tiles_of(cells, left, slide)
         chosen = np.zeros(codes.shape, bool)
         chosen[left] = _chosen(rules.sampler, tiles)
-        notes = notes_of(rules.sampler, tiles)
+        notes += notes_of(rules.sampler, tiles)
         drop(~chosen, NOT_SAMPLED)
     return Decision(tuple(reasons), codes, tuple(notes))
+
+
+def _unknown(keep: Sequence[str], columns: Mapping[str, npt.NDArray[Any]]) -> Iterator[str]:
+    """Yield a remark if labels that are kept are neither classes nor labels of the slide."""
+    classes = [name.removeprefix(_SHARE) for name in columns if name.startswith(_SHARE)]
+    known = {"", *classes, *np.unique(columns.get("label", "")).tolist()}
+    unknown = [name for name in keep if name not in known]
+    if classes and unknown:
+        yield f"label.keep: no class {listed(unknown)}; the classes are {listed(classes)}"
 
 
 def tiles_of(cells: Cells, chosen: Mask, slide: str) -> Tiles:

@@ -20,6 +20,8 @@ from tiler.cover.terms import Geometry, united
 MAX_BYTES = 256 << 20
 """Maximum bytes of a file, after unpacking."""
 
+_ACCESS = "check the file and its permissions"
+
 _GZIP = b"\x1f\x8b"
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
@@ -40,7 +42,9 @@ class Annotations:
     format
         ``geojson`` or ``xml``.
     repaired
-        The number of annotations that crossed themselves.
+        The number of annotations that were invalid, such as those that crossed themselves.
+    collapsed
+        The number of polygons without area.
     without_area
         The number of points and lines.
     others
@@ -51,6 +55,7 @@ class Annotations:
     parts: Mapping[str, Sequence[Geometry]]
     format: str
     repaired: int = 0
+    collapsed: int = 0
     without_area: int = 0
     others: int = 0
 
@@ -82,9 +87,9 @@ def read_annotations(path: Path) -> Annotations:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise AnnotationError(f"cannot be read ({error})") from None
+        raise AnnotationError(f"cannot be read ({error})", _ACCESS) from None
     if not stat.S_ISREG(facts.st_mode):
-        raise AnnotationError("is not a regular file")
+        raise AnnotationError("is not a regular file", "use a file")
     return _read(path, (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
 
 
@@ -92,7 +97,8 @@ def read_annotations(path: Path) -> Annotations:
 def _read(path: Path, identity: tuple[int, ...]) -> Annotations:
     file_format, found = _shapes(_unpacked(path))
     parts: dict[str, list[Geometry]] = {}
-    for shape in found.areas:
+    there = [shape for shape in found.areas if not shape.geometry.is_empty]
+    for shape in there:
         parts.setdefault(shape.name, []).append(shape.geometry)
     try:
         areas = {name: united(some) for name, some in parts.items()}
@@ -102,7 +108,8 @@ def _read(path: Path, identity: tuple[int, ...]) -> Annotations:
         areas,
         parts,
         file_format,
-        repaired=sum(shape.repaired for shape in found.areas),
+        repaired=sum(shape.repaired for shape in there),
+        collapsed=len(found.areas) - len(there),
         without_area=found.without_area,
         others=found.others,
     )
@@ -127,7 +134,7 @@ def _text(data: bytes) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
-        raise AnnotationError("is not text") from None
+        raise AnnotationError(f"is not text in {encoding.upper()}", "save it as UTF-8") from None
 
 
 def _unpacked(path: Path) -> bytes:
@@ -140,7 +147,7 @@ def _unpacked(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except (OSError, EOFError, zlib.error) as error:
-        raise AnnotationError(f"cannot be read ({error})") from None
+        raise AnnotationError(f"cannot be read ({error})", _ACCESS) from None
     if len(data) > MAX_BYTES:
-        raise AnnotationError(f"is larger than {MAX_BYTES:,} bytes; export annotations alone")
+        raise AnnotationError(f"is larger than {MAX_BYTES:,} bytes", "export annotations alone")
     return data

@@ -55,7 +55,7 @@ def _parsed(text: str) -> object:
     values = text.count(",") + text.count("[") + text.count("{")
     if values > _MOST_VALUES:
         raise AnnotationError(
-            f"has about {values:,} values, more than {_MOST_VALUES:,}; export annotations alone"
+            f"has about {values:,} values, more than {_MOST_VALUES:,}", "export annotations alone"
         )
     try:
         # QuPath writes NaN for measurements; as a coordinate it is refused later.
@@ -68,7 +68,7 @@ def _parsed(text: str) -> object:
 
 def _is_other(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
     kind = properties.get("objectType") or properties.get("object_type")
-    known = kind in _OTHER_KINDS if isinstance(kind, str) else False
+    known = isinstance(kind, str) and (kind in _OTHER_IDS or kind.lower() in _OTHER_KINDS)
     number = feature.get("id")
     return known or (kind is None and isinstance(number, str) and number in _OTHER_IDS)
 
@@ -116,11 +116,11 @@ def _areas(name: str, geometry: object, depth: int = 0) -> Iterator[Shape]:
             yield _polygon(name, part)
 
 
-def _polygon(name: str, rings: object) -> Shape:
-    listed = _listed(rings, "polygon without rings")
-    if not listed:
-        raise AnnotationError("has a polygon without rings")
-    exterior, *holes = (ring(_listed(one, "ring that is not a list of points")) for one in listed)
+def _polygon(name: str, coordinates: object) -> Shape:
+    listed = _listed(coordinates, "polygon without rings")
+    # QuPath writes an empty polygon as one without rings.
+    rings = (ring(_listed(one, "ring that is not a list of points")) for one in listed or [[]])
+    exterior, *holes = rings
     return polygon(name, exterior, holes)
 
 

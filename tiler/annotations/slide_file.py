@@ -15,11 +15,10 @@ from tiler.cover.terms import Cover, Geometry, of_polygons
 from tiler.errors import ConfigError, LabelError, MaskError, SlideError
 from tiler.geometry import Extent
 from tiler.protocols import WSIReader
+from tiler.storage.safe_text import listed
 
 Origin = Literal["auto", "slide", "bounds"]
 Missing = Literal["fail", "empty", "all"]
-
-_LISTED = 20  # classes that a text names
 
 
 @dataclass(frozen=True)
@@ -129,6 +128,8 @@ class SlideFile:
             return
         if found.repaired:
             yield f"{name}: polygons that cross themselves, repaired: {found.repaired}"
+        if found.collapsed:
+            yield f"{name}: polygons without area, ignored: {found.collapsed}"
         parts = [self._placed(one, found, source) for some in found.parts.values() for one in some]
         lib = shapely()
         whole = lib.box(0, 0, *extent_of(source))
@@ -181,14 +182,12 @@ def class_names(field: str, names: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(names))
 
 
-def listed(classes: Sequence[str]) -> str:
-    """Return classes in one line; the first of them if there are many."""
-    more = f", … ({len(classes)} classes)" if len(classes) > _LISTED else ""
-    return ", ".join(classes[:_LISTED]) + more
-
-
 def _beside(found: Annotations) -> str:
     """Return what a file without areas contains."""
-    counts = {"points and lines": found.without_area, "detections or tiles": found.others}
+    counts = {
+        "polygons without area": found.collapsed,
+        "points and lines": found.without_area,
+        "detections or tiles": found.others,
+    }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     return f", only {' and '.join(parts)}" if parts else ""

@@ -15,6 +15,7 @@ from tiler.annotations.shapes import (
     class_name,
     ellipse,
     polygon,
+    rectangle,
     ring,
 )
 from tiler.cover.terms import polygons_in, united
@@ -37,7 +38,7 @@ def xml_shapes(text: str) -> Shapes:
         If the document is invalid, too large, or neither ASAP's nor Aperio's.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise AnnotationError("has a document type, which could expand entities; remove it")
+        raise AnnotationError("has a document type, which could expand entities", "remove it")
     tags = text.count("<")
     if tags > _MOST_TAGS:
         raise AnnotationError(f"has {tags:,} tags, more than {_MOST_TAGS:,}")
@@ -67,6 +68,8 @@ def _asap(root: ET.Element) -> Iterator[Shape | None]:
         except ValueError:
             raise AnnotationError("has a point whose Order is not a number") from None
         points = ring([(at.get("X"), at.get("Y")) for at in ordered])
+        if one.get("Type") == "Rectangle" and len(ordered) == 2:
+            points = rectangle(points)
         yield polygon(class_name("" if group == "None" else group), points)
 
 
@@ -86,16 +89,12 @@ def _aperio(root: ET.Element) -> Iterator[Shape | None]:
 
 
 def _aperio_ring(region: ET.Element) -> Floats:
-    points = [(vertex.get("X"), vertex.get("Y")) for vertex in region.iter("Vertex")]
-    if len(points) != 2:
-        return ring(points)
-    try:
-        (x0, y0), (x1, y1) = ((float(x or "nan"), float(y or "nan")) for x, y in points)
-    except ValueError:
-        raise AnnotationError("has a point that is not a pair of numbers") from None
-    if region.get("Type") == "2":
-        return ring(ellipse((x0, y0), (x1, y1)).tolist())
-    return ring([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    """Return the ring of a region; rectangles and ellipses may be given by corners of their box."""
+    corners = [(vertex.get("X"), vertex.get("Y")) for vertex in region.iter("Vertex")]
+    points = ring(corners)
+    if region.get("Type") == "1" and len(corners) == 2:
+        return rectangle(points)
+    return ellipse(points) if region.get("Type") == "2" and len(corners) in (2, 4) else points
 
 
 def _without(drawn: list[Shape], cut: list[Shape]) -> Iterator[Shape]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiler.annotations.slide_file import Missing, Origin, SlideFile, class_names, extent_of, listed
+from tiler.annotations.slide_file import Missing, Origin, SlideFile, class_names, extent_of
 from tiler.cover.terms import Cover, everything, nothing
 from tiler.protocols import Mask, WSIReader
+from tiler.storage.safe_text import listed
 
 
 @dataclass(frozen=True, kw_only=True)

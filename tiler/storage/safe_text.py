@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,9 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _HINTS = re.compile("[=:]")
+
+_LISTED = 20
+"""Maximum number of names in a list."""
 
 
 def masked(text: str) -> str:
@@ -101,3 +104,9 @@ def json_text(value: Any, indent: int | None = None) -> str:
 def visible_json(text: str) -> str:
     r"""Return JSON text with the control characters of its strings as ``\u009b``."""
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in one line; the first 20 of them if there are more."""
+    more = f", … ({len(names)} of them)" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
