@@ -231,6 +231,15 @@ def test_start_up_loads_no_heavy_library(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_without_labels_loads_no_parser_of_annotations():
+    names = "[name for name in sys.modules if name.startswith('tiler.annotations')]"
+    code = f"import sys; from tiler.labels import no_labels; print({names})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_every_public_name_is_there():
     for name in tiler.__all__:
         assert getattr(tiler, name).__name__ == name
@@ -239,7 +248,7 @@ def test_every_public_name_is_there():
 
 
 @pytest.mark.parametrize(
-    "package", ["readers", "exporters", "masks", "scores", "slides", "trackers"]
+    "package", ["readers", "exporters", "labels", "masks", "scores", "slides", "trackers"]
 )
 def test_every_adapter_is_there(package):
     module = __import__(f"tiler.{package}", fromlist=["__all__"])
