@@ -78,7 +78,7 @@ def picture() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SlideJob]]:
+def jobs(tmp_path_factory: pytest.TempPathFactory, parsed_conf: None) -> Iterator[list[SlideJob]]:
     """A job for each option; the folder of their files is the working folder."""
     folder = tmp_path_factory.mktemp("contract")
     pixels = picture()
@@ -144,11 +144,17 @@ def test_every_option_keeps_tiles_and_every_mask_leaves_some_out(done: Path) -> 
             assert int(row["kept"]) < int(row["candidates"]), row
 
 
-def test_the_order_and_the_processes_change_no_byte(jobs: list[SlideJob], done: Path) -> None:
+@pytest.fixture(scope="module")
+def by_processes(jobs: list[SlideJob]) -> Path:
+    """The folder of a finished run in another order, by two processes."""
     out = Path("processes").absolute()
     engine = ProcessEngine(workers=2)
     assert run(in_folder(jobs[::-1], out), out, engine, FACTS).exit_code == 0
-    assert tree(out) == tree(done)
+    return out
+
+
+def test_the_order_and_the_processes_change_no_byte(done: Path, by_processes: Path) -> None:
+    assert tree(by_processes) == tree(done)
 
 
 def test_a_second_run_does_nothing(jobs: list[SlideJob], done: Path) -> None:
@@ -193,8 +199,6 @@ def test_a_dry_run_predicts_the_tiles_and_writes_none(jobs: list[SlideJob], done
     assert not (out / "slides").exists()
 
 
-def test_two_runs_are_equal_for_tiler_compare(jobs: list[SlideJob], done: Path) -> None:
-    out = Path("compared").absolute()
-    assert run(in_folder(jobs, out), out, SerialEngine(), FACTS).exit_code == 0
-    same = tiler(str(done), str(out), cwd=done.parent, module="tiler.compare")
+def test_two_runs_are_equal_for_tiler_compare(done: Path, by_processes: Path) -> None:
+    same = tiler(str(done), str(by_processes), cwd=done.parent, module="tiler.compare")
     assert same.returncode == 0, same.stdout + same.stderr
