@@ -87,7 +87,8 @@ def test_overlapping_cells_decode_each_native_tile_once(demo):
     with TiffReader(demo, cache_bytes=6_000_000) as reader:  # three rows of native tiles
         axes = TileExtractor(TileSpec(128, 32, TARGET)).axes(reader, np.ones((1, 1), bool))
         everywhere = np.ones((len(axes.y), len(axes.x)), bool)
-        measured(scores, reader, axes, everywhere, TARGET, threads=2)
+        # One thread: two may be any number of strips apart on a busy machine.
+        measured(scores, reader, axes, everywhere, TARGET, threads=1)
         width, height = reader.dimensions
         assert reader.native_tiles_decoded == math.ceil(width / 256) * math.ceil(height / 256)
 

@@ -1,8 +1,8 @@
-"""Sums of maps over the spans of cells, in an order that does not depend on the strips.
+"""Sums of maps over the spans of cells, in an order that depends on the cell alone.
 
-Sums between two breaks of ``Footprints.breaks`` are rounded to multiples of 2**-30. Further
-additions of such numbers are exact, so the score of a cell is the same to the last bit whichever
-cells are measured with it.
+The pixels between two breaks of ``Footprints.breaks`` are added column by column, then the columns
+of a span, then the sums of all breaks downwards. So the score of a cell is the same to the last bit
+whichever cells are measured with it, also for maps whose sums are not exact.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from tiler.grid import Floats, Ints
 from tiler.scores.footprints import Footprints
-
-_UNIT = 2.0**30
 
 
 def row_sums(plane: npt.NDArray[Any], breaks: Ints) -> Floats:
@@ -40,7 +38,7 @@ def row_sums(plane: npt.NDArray[Any], breaks: Ints) -> Floats:
     for index in range(len(sums)):
         rows = plane[breaks[index] : breaks[index + 1]]
         sums[index] = cv2.reduce(rows, 0, cv2.REDUCE_SUM, dtype=kind)
-    return sums if small else np.rint(sums * _UNIT) / _UNIT
+    return sums
 
 
 def span_sums(sums: Floats, across: Footprints, columns: Ints, left: int) -> Floats:
@@ -57,10 +55,10 @@ def span_sums(sums: Floats, across: Footprints, columns: Ints, left: int) -> Flo
     left
         The place of the first column of ``sums``.
     """
-    running = np.zeros((sums.shape[0], sums.shape[1] + 1))
-    np.cumsum(sums, axis=1, out=running[:, 1:])
-    begins, ends = np.moveaxis(across.spans[:, columns] - left, 2, 0)
-    return np.asarray(running[:, ends] - running[:, begins])
+    spans = across.spans[:, columns] - left
+    padded = np.pad(sums, ((0, 0), (0, 1)))  # reduceat refuses an end after the last column
+    found = np.add.reduceat(padded, spans.ravel(), axis=1)[:, ::2].reshape(-1, *spans.shape[:2])
+    return np.where(spans[..., 0] < spans[..., 1], found, 0.0)
 
 
 class RowOfCells:
@@ -97,8 +95,9 @@ class RowOfCells:
             self._sums.append(np.zeros((len(self._spans), *self._shape)))
         for own, span in zip(self._sums[number], self._spans, strict=True):
             first, last = np.searchsorted(breaks, np.clip(span, breaks[0], breaks[-1]))
-            if last > first:
-                own[:, columns] += sums[first:last].sum(axis=0)
+            if last > first:  # a running sum adds one after the other, in whatever layout
+                one_by_one = np.concatenate([own[None, :, columns], sums[first:last]])
+                own[:, columns] = np.cumsum(one_by_one, axis=0)[-1]
 
     def totals(self, down: Floats, across: Floats) -> Floats:
         """Return the weighted sums over each cell: float64 (number of maps, n).
