@@ -96,6 +96,34 @@ def test_f2_f3_a_dropped_tile_is_absent_and_all_others_are_right(corrupt: Path) 
     assert "1 of 108 tiles unreadable" in row["reason"]
 
 
+def test_a_tile_that_a_filter_cannot_read_is_dropped(corrupt: Path) -> None:
+    """The counts add up without an exporter that reads pixels; the scores are not cached."""
+    (corrupt / "in/good.svs").unlink()
+    common = [*LEVEL0, "tile.size=240", "filter=[white,black]", "exporter=[csv,candidates]"]
+    common += ["filter.white.mpp=null", "filter.white.max=0.5", "filter.black.mpp=null"]
+    failed = tiler(*common, cwd=corrupt)
+    assert failed.returncode == 3
+    assert "E_READ slide=bad: level 0 at" in failed.stderr
+
+    drop = [*common, "on_bad_tile=drop"]
+    assert tiler(*drop, cwd=corrupt).returncode == 3
+    assert rows(corrupt)["bad"]["reason"].startswith("1 of ")
+    for more in ((), ("exporter=[csv,candidates,json]",), ("threshold=0.2",)):
+        assert tiler(*drop, "max_bad_fraction=0.03", *more, cwd=corrupt).returncode == 0
+        row = rows(corrupt)["bad"]
+        out = ("kept", "below_threshold", "dropped_white", "dropped_black", "not_sampled")
+        assert (row["status"], row["dropped"], row["candidates"]) == ("done", "1", "108")
+        assert sum(int(row[name]) for name in out) == 107
+        assert f"1 of {int(row['kept']) + 1} tiles unreadable" in row["reason"]
+        cells = read_csv(corrupt / "out/slides/bad/bad_candidates.csv")
+        (bad,) = [cell for cell in cells if cell["decision"] == "unreadable"]
+        assert (bad["x"], bad["y"], bad["score_white"]) == ("720", "1680", "")
+        (entry,) = json.loads((corrupt / "out/slides/bad/record.json").read_text())["dropped"]
+        assert (entry["x"], entry["y"]) == (720, 1680)
+    found = events(corrupt, "bad_tile")
+    assert {(event["x"], event["y"]) for event in found} == {(720, 1680)}
+
+
 # --- the destination -----------------------------------------------------------------------------
 
 

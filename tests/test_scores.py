@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, TileExtractor, TileSpec
-from tiler.errors import ComponentError, ConfigError, ResolutionError
+from tiler.errors import ComponentError, ConfigError, ReadError, ResolutionError
 from tiler.geometry import Size
 from tiler.grid import Axes
 from tiler.scores import Black, Blur, Entropy, Grey, Pen, Saturation, Stain, White, measure
@@ -52,6 +52,15 @@ class Mean(Limits):
 
     def score(self, pixels):
         return float(pixels[..., 0].mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fine(Limits):
+    """Maps of a user's own: large and tiny numbers of float64, whose sums are not exact."""
+
+    def maps(self, pixels):
+        red = pixels[..., 0].astype(np.float64)
+        yield np.exp(red / 7) + red / 3e9
 
 
 def one_by_one(score, picture, x_edges, y_edges):
@@ -110,13 +119,13 @@ def test_a_score_depends_on_its_own_pixels_alone(fake_reader, data):
     spec = TileSpec(size, stride, MPP(1.0), edge=edge)
     axes = axes_of(reader, spec)
     shape = len(axes.y), len(axes.x)
-    names = data.draw(st.sets(st.sampled_from([*ALL, "mean"]), max_size=2)) | {"stain"}
-    scores = {name: {**ALL, "mean": Mean}[name](mpp=scale) for name in names}
-    alone = measured(scores, reader, axes, np.ones(shape, bool), MPP(1.0), threads=1)
+    names = data.draw(st.sets(st.sampled_from([*ALL, "mean"]), max_size=2)) | {"stain", "fine"}
+    scores = {name: {**ALL, "mean": Mean, "fine": Fine}[name](mpp=scale) for name in names}
     seed = data.draw(st.integers(0, 999))
     wanted = np.random.default_rng(seed).random(shape) < data.draw(st.sampled_from([0.05, 0.5, 1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "_STRIP_PIXELS", data.draw(st.integers(1, 300)))
+        alone = measured(scores, reader, axes, np.ones(shape, bool), MPP(1.0), threads=1)
         patch.setattr(measure, "_GROUP_PIXELS", data.draw(st.integers(1, 300)))
         patch.setattr(measure, "_MAP_PIXELS", data.draw(st.integers(3, 300)))
         threads = data.draw(st.integers(1, 3))
@@ -140,6 +149,38 @@ def test_only_strips_of_wanted_cells_are_read_once(fake_reader):
     margins = sum(2 * (width + height + 2) for width, height in shapes)
     assert area <= sum(width * height for width, height in shapes) <= area + margins
     assert len(shapes) <= 6
+
+
+@pytest.mark.parametrize("scale", [None, 2.0])
+def test_cells_that_cannot_be_read_leave_others_as_they_are(fake_reader, scale):
+    """Unreadable are those whose pixels, or their neighbours, touch what is broken."""
+    broken = (300, 200)
+    spec = TileSpec((40, 33), (27, 33), MPP(1.0))
+    scores = {"blur": Blur(mpp=scale), "mean": Mean(mpp=scale), "white": White(mpp=scale)}
+    whole = fake_reader(PICTURE, mpp=1.0)
+    axes = axes_of(whole, spec)
+    expected = measured(scores, whole, axes, everywhere(axes), MPP(1.0))
+    causes = {}
+    reader = fake_reader(PICTURE, mpp=1.0, broken=[broken])
+    found = measured(scores, reader, axes, everywhere(axes), MPP(1.0), 2, unreadable=causes)
+    with pytest.raises(ReadError):
+        measured(scores, reader, axes, everywhere(axes), MPP(1.0))
+
+    near = [
+        (at[:, None] - 4 <= place) & (place < at[:, None] + side + 4)
+        for at, side, place in zip((axes.x, axes.y), spec.size, broken, strict=True)
+    ]
+    inside = [
+        (at <= place) & (place < at + side)
+        for at, side, place in zip((axes.x, axes.y), spec.size, broken, strict=True)
+    ]
+    bad = np.zeros(found["blur"].shape, bool)
+    bad[tuple(np.transpose([*causes]))] = True
+    assert (bad >= np.outer(inside[1], inside[0])).all()
+    assert (bad <= np.outer(near[1], near[0])).all()
+    assert all("broken" in cause for cause in causes.values())
+    for name in scores:
+        assert np.array_equal(found[name], np.where(bad, np.nan, expected[name]), equal_nan=True)
 
 
 def test_cells_that_are_not_wanted_are_not_measured(fake_reader):

@@ -64,8 +64,9 @@ class Decision:
     Attributes
     ----------
     reasons
-        ``kept``, ``below_threshold``, then ``filter:<name>`` for each filter, ``label`` and
-        ``not_sampled``, as far as there are such rules.
+        ``kept``, ``below_threshold``, then ``unreadable`` for cells that have no score because
+        they cannot be read, ``filter:<name>`` for each filter, ``label`` and ``not_sampled``, as
+        far as there are such rules.
     codes
         uint8 (ny, nx): the index of each cell's reason.
     notes
@@ -170,7 +171,8 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
     Parameters
     ----------
     cells
-        The grid with its columns; a score has to be a number where the threshold is reached.
+        The grid with its columns; a score is NaN where the threshold is not reached, or where the
+        cell cannot be read.
     rules
         The rules.
     slide
@@ -191,6 +193,9 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
         codes[(codes == 0) & cells_out] = len(reasons)
         reasons.append(reason)
 
+    if rules.filters:
+        scores = [cells.values[score_column(name)] for name in rules.filters]
+        drop(np.asarray(np.isnan(scores).any(axis=0)), UNREADABLE)
     for name, score in rules.filters.items():
         drop(~passes(score, cells.values[score_column(name)]), FILTER + name)
     if rules.labels is not None and rules.labels.keep is not None:

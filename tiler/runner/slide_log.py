@@ -21,6 +21,8 @@ def log_plan(events: Events, job: SlideJob, plan: SlidePlan) -> None:
         doubtful = "levels" in plan.shared.known.facts.provenance
         log.log(logging.WARNING if doubtful else logging.INFO, "slide=%s %s", slide_id, notes)
         events.add("image", slide=slide_id, note=notes)
+    for tile in plan.unreadable:
+        events.add("bad_tile", slide=slide_id, x=tile.x, y=tile.y, cause=tile.cause)
     if doubt := mask_doubt(job, plan):
         log.warning("slide=%s %s", slide_id, doubt)
         events.add("mask", slide=slide_id, note=doubt)

@@ -17,6 +17,7 @@ from tiler.scores.cells import HeldPixels
 from tiler.scores.frame import Frame, by_resolution
 from tiler.scores.strips import Run, Strip, strips
 from tiler.scores.sums import RowOfCells, row_sums, span_sums
+from tiler.scores.unreadable import Cell, read_run
 
 _GROUP_PIXELS = 8192
 """Cells are measured in groups of columns that are so many pixels of the level wide: two rows of
@@ -36,6 +37,7 @@ def measured(
     wanted: Mask,
     resolution: Resolution,
     threads: int | None = None,
+    unreadable: dict[Cell, str] | None = None,
 ) -> dict[str, Floats]:
     """Measure the scores of some cells of a slide's grid.
 
@@ -60,18 +62,21 @@ def measured(
     threads
         Number of strips in progress at once; None for one per core, or the number that the engine
         allows each worker.
+    unreadable
+        Receives the cause for each cell, (row, column), whose pixels cannot be read; other cells
+        are measured. None raises the first cause.
 
     Returns
     -------
     dict
-        float64 (ny, nx) by name; NaN where a cell is not wanted.
+        float64 (ny, nx) by name; NaN where a cell is not wanted or not readable.
 
     Raises
     ------
     ResolutionError
         If a score's mpp is not available for this slide; it names the filter.
     ReadError
-        If pixels cannot be read.
+        If pixels cannot be read, and ``unreadable`` is None.
     ComponentError
         If a score returns something else than finite numbers.
     """
@@ -80,25 +85,32 @@ def measured(
         return found
     pairs = [(name, score.mpp) for name, score in scores.items()]
     for shared, names in by_resolution(pairs, source, axes, resolution).items():
-        task = _Task(Frame.of(source, axes, shared), {name: scores[name] for name in names})
+        frame = Frame.of(source, axes, shared)
+        task = _Task(frame, {name: scores[name] for name in names}, unreadable)
         task.measure(wanted, found, threads or default_threads())
     return found
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A run of a strip: sums of each score's maps, and pixels for scores of whole cells."""
+    """A run of a strip: sums of each score's maps, and pixels for scores of whole cells.
+
+    ``unreadable`` are the causes by cell.
+    """
 
     run: Run
     sums: Mapping[str, list[Floats]]
     pixels: Pixels | None
+    unreadable: Mapping[Cell, str]
 
 
 class _Task:
     """The scores of one resolution."""
 
-    def __init__(self, frame: Frame, scores: Mapping[str, Score]) -> None:
-        self.frame = frame
+    def __init__(
+        self, frame: Frame, scores: Mapping[str, Score], unreadable: dict[Cell, str] | None
+    ) -> None:
+        self.frame, self.unreadable = frame, unreadable
         self.slide = frame.source.name
         self.maps = {name: one for name, one in scores.items() if isinstance(one, MapsPixels)}
         others = {name: one for name, one in scores.items() if name not in self.maps}
@@ -129,7 +141,7 @@ class _Group:
     def __init__(
         self, task: _Task, columns: slice, wanted: Mask, found: Mapping[str, Floats]
     ) -> None:
-        self.task, self.wanted, self.found = task, wanted, found
+        self.task, self.wanted, self.found = task, wanted.copy(), found
         self.first_column = columns.start
         self.across, self.down = task.frame.across.take(columns), task.frame.down
         self.rows: dict[int, dict[str, RowOfCells]] = {}
@@ -139,7 +151,8 @@ class _Group:
         """Read the strips and score each row of cells once it is complete."""
         task = self.task
         gap = 2 * task.margin
-        plan = strips(self.across, self.down, self.wanted, task.breaks, task.strip_height, gap)
+        wanted = self.wanted.copy()  # that of the group loses cells that cannot be read
+        plan = strips(self.across, self.down, wanted, task.breaks, task.strip_height, gap)
         remaining = np.flatnonzero(self.wanted.any(axis=1)).tolist()[::-1]
         for strip, parts in in_order(self._read, plan, threads, 2):
             self._add(strip, parts)
@@ -155,7 +168,8 @@ class _Group:
     def _part(self, strip: Strip, run: Run) -> _Part:
         task, top, left = self.task, strip.top, run.left
         height, width = strip.bottom - top, run.right - left
-        pixels = task.frame.read(left, top, run.right, strip.bottom, task.margin)
+        axes, alone = (self.across, self.down), task.unreadable is not None
+        pixels, unreadable = read_run(task.frame, strip, run, axes, task.margin, alone)
         down, across = min(top, task.margin), min(left, task.margin)
         rows, breaks = slice(down, down + height), self._breaks(strip) - top
         pieces: dict[str, list[list[Floats]]] = {name: [] for name in task.maps}
@@ -175,7 +189,7 @@ class _Group:
             for name, some in pieces.items()
         }
         held = pixels[rows, across : across + width] if task.cells else None
-        return _Part(run, sums, held)
+        return _Part(run, sums, held, unreadable)
 
     def _breaks(self, strip: Strip) -> np.ndarray:
         breaks = self.task.breaks
@@ -186,6 +200,10 @@ class _Group:
         breaks = self._breaks(strip)
         shape = self.across.spans.shape[:2]
         for part in parts:
+            for (row, column), cause in part.unreadable.items():
+                if self.wanted[row, column] and self.task.unreadable is not None:
+                    self.task.unreadable.setdefault((row, column + self.first_column), cause)
+                    self.wanted[row, column] = False
             for row in strip.rows:
                 if not self.wanted[row].any():
                     continue
@@ -203,6 +221,8 @@ class _Group:
         """Score the wanted cells of a row, whose pixels have all been read."""
         columns = np.flatnonzero(self.wanted[row])
         rows = self.rows.pop(row, {})
+        if not columns.size:  # none of them can be read
+            return
         for name, score in self.task.maps.items():
             beyond = self.task.beyond[name]
             totals = np.zeros((len(beyond), len(columns)))

@@ -52,6 +52,8 @@ class Shared:
         Remarks about entries that could not be used.
     remarks
         Remarks about mask and labels for the slide's row.
+    unreadable
+        The cause for each cell, (row, column), that has no scores because it cannot be read.
     """
 
     source: Fingerprint
@@ -63,6 +65,7 @@ class Shared:
     reused: tuple[str, ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
+    unreadable: Mapping[tuple[int, int], str]
 
     @property
     def mask(self) -> Mask:
@@ -139,6 +142,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
         tuple(shelf.reused),
         tuple(shelf.notes),
         (*mask.notes, *shelf.remarks),
+        shelf.unreadable,
     )
     return found, cells
 

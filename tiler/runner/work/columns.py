@@ -119,10 +119,18 @@ def _scores(
         from tiler.scores.measure import measured
 
         wanted = cells.ratios >= floor
-        made = measured(missing, opened(), cells, wanted, job.extractor.tile_spec.resolution)
+        made = measured(
+            missing,
+            opened(),
+            cells,
+            wanted,
+            job.extractor.tile_spec.resolution,
+            unreadable=shelf.unreadable if job.on_bad_tile == "drop" else None,
+        )
         for name in missing:
             entry = {"scores": made[name], "from": np.array([floor])}
-            found[name] = shelf.keep("score", keys[name], entry)["scores"]
+            complete = not np.isnan(made[name][wanted]).any()  # else they are read again next time
+            found[name] = shelf.keep("score", keys[name], entry, complete=complete)["scores"]
     return {score_column(name): scores for name, scores in found.items() if scores is not None}
 
 

@@ -46,8 +46,10 @@ def settled(
     ReadError
         If a tile could not be read and that fails the slide.
     """
+    known = {(tile.x, tile.y): tile for tile in (*job.dropped, *plan.unreadable)}
+    total = len(plan.regions) + len(plan.unreadable)
     failed = [*{tile.region.location: tile for tile in reversed(failed)}.values()][::-1]
-    count = f"{len(failed) + len(job.dropped)} of {len(plan.regions)} tiles unreadable"
+    count = f"{len(failed) + len(known)} of {total} tiles unreadable"
     if failed and job.on_bad_tile == "fail":
         raise ReadError(job.slide_id, f"{failed[0].cause}; {count}")
     if failed and job.kept:
@@ -55,9 +57,9 @@ def settled(
         fix = "move the slide's folder away, or use another out"
         raise ReadError(job.slide_id, f"{failed[0].cause}; {count}, but {files}; {fix}")
     new = (DroppedTile(*tile.region.location, tile.cause) for tile in failed)
-    dropped = sorted([*job.dropped, *new], key=lambda tile: (tile.y, tile.x))
+    dropped = sorted([*known.values(), *new], key=lambda tile: (tile.y, tile.x))
     kept = plan.regions.without({(tile.x, tile.y) for tile in dropped})
-    too_many = len(dropped) > job.max_bad_fraction * len(plan.regions)
+    too_many = len(dropped) > job.max_bad_fraction * total
     row = replace(
         plan.row,
         status="failed" if too_many else "done" if kept else "done_empty",

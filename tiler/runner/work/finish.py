@@ -81,7 +81,7 @@ class FinishTask:
         folder = make_folder(self.partial)
         earlier = read_record(self.final)
         regions, row, dropped = plan.regions, plan.row, list[DroppedTile]()
-        if self.failed or job.dropped:
+        if self.failed or job.dropped or plan.unreadable:
             regions, row, dropped = settled(job, plan, self.failed)
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
@@ -89,6 +89,7 @@ class FinishTask:
         state.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
         candidates, kept = row.candidates, len(regions)
+        left_out = candidates - len(plan.regions) - len(plan.unreadable)
         facts = plan.shared.known.facts
         record = Record(
             slide_id=job.slide_id,
@@ -101,7 +102,7 @@ class FinishTask:
             mask=mask_facts(
                 plan.shared.slide_mask.picture, *plan.shared.keys, facts.bounds, facts.mpp
             ),
-            counts=Counts(candidates, kept, candidates - len(plan.regions), len(dropped)),
+            counts=Counts(candidates, kept, left_out, len(dropped)),
             dropped=dropped,
             exporters=exporters,
         )

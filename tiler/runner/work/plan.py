@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,15 @@ from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.resolution import plan_read
 from tiler.runner.work.cached import Shared, shared_work
-from tiler.runner.work.job import SlideJob, SlideRow
-from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, NOT_SAMPLED, Candidates
+from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
+from tiler.selection import (
+    BELOW_THRESHOLD,
+    FILTER,
+    LABEL,
+    NOT_SAMPLED,
+    UNREADABLE,
+    Candidates,
+)
 from tiler.stages import as_regions
 
 _PIECE_TILES = 64
@@ -43,6 +50,8 @@ class SlidePlan:
         The tiles that passed.
     row
         The slide's row, as far as it is known before any tile is read.
+    unreadable
+        Tiles that a filter could not read, in the order of ``Regions``.
     candidates
         All cells, if an exporter shows those that are not kept.
     """
@@ -50,6 +59,7 @@ class SlidePlan:
     shared: Shared
     regions: Regions
     row: SlideRow
+    unreadable: tuple[DroppedTile, ...] = ()
     candidates: Candidates | None = None
 
 
@@ -69,6 +79,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     candidates = extractor.judged(cells, job.slide_id)
     counts = candidates.decision.counts
     regions = as_regions(cells, candidates.decision.kept, resolution)
+    unreadable = tuple(_unreadable(candidates, shared.unreadable))
     notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
     row = SlideRow(
         slide_id=job.slide_id,
@@ -83,6 +94,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
             if reason == LABEL or reason.startswith(FILTER)
         },
         not_sampled=counts.get(NOT_SAMPLED, 0),
+        dropped=len(unreadable),
         blank_native_tiles=_blank_native_tiles(
             shared.known, job.slide_id, regions, resolution.downsample(reader)
         ),
@@ -100,7 +112,20 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         notes="; ".join([*notes, *shared.remarks, *candidates.decision.notes]),
         path=job.given,
     )
-    return SlidePlan(shared, regions, row, candidates if job.shows_candidates else None)
+    shown = candidates if job.shows_candidates else None
+    return SlidePlan(shared, regions, row, unreadable, shown)
+
+
+def _unreadable(candidates: Candidates, causes: Mapping[tuple[int, int], str]) -> list[DroppedTile]:
+    """Return the tiles that a filter could not read."""
+    cells, decision = candidates.cells, candidates.decision
+    if UNREADABLE not in decision.reasons:
+        return []
+    places = np.argwhere(decision.codes == decision.reasons.index(UNREADABLE)).tolist()
+    return [
+        DroppedTile(int(cells.x[column]), int(cells.y[row]), causes[row, column])
+        for row, column in places
+    ]
 
 
 def mask_doubt(job: SlideJob, plan: SlidePlan) -> str:

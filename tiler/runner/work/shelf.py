@@ -37,6 +37,8 @@ class Shelf:
         Remarks about entries that could not be used.
     remarks
         Remarks about the slide for its row.
+    unreadable
+        The cause for each cell, (row, column), that has no scores because it cannot be read.
     """
 
     job: SlideJob
@@ -45,6 +47,7 @@ class Shelf:
     reused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    unreadable: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def get(
         self, what: str, key: str, make: Callable[[], Arrays], read: Callable[[Arrays], _Read]
@@ -67,12 +70,12 @@ class Shelf:
             self.reused.append(what)
         return found
 
-    def keep(self, what: str, key: str, arrays: Arrays) -> Arrays:
-        """Store computed arrays, and return them."""
+    def keep(self, what: str, key: str, arrays: Arrays, *, complete: bool = True) -> Arrays:
+        """Store computed arrays if they are complete, and return them."""
         for array in arrays.values():
             array.flags.writeable = False  # as those are that come from the cache
         self.made.append(what)
-        if self.job.cache is not None and self._same_files():
+        if complete and self.job.cache is not None and self._same_files():
             store(self.job.cache, key, arrays)
         return arrays
 
