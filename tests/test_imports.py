@@ -40,6 +40,7 @@ ROOMS = [
     {"checks.pictures"},
     {"storage.companions"},
     {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
+    | {"checks.rule_results"}
     | {"pixels", "scales", "annotations"},
     ADAPTERS,
     {"stages", "selection"},

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tiler.checks.arguments import check_parameters, check_resolution, check_rules, check_source
 from tiler.checks.empty import why_empty
 from tiler.checks.mask_arrays import provided_slide_mask, static_mask, with_masks
+from tiler.checks.rule_results import checked_shares
 from tiler.cover.slide_mask import SlideMask
 from tiler.cover.tissue import tissue_ids
 from tiler.exporters.region_writer import RegionWriter
@@ -228,7 +229,9 @@ class TileExtractor(RegionWriter):
         values: dict[str, Any] = {"tissue_id": tissue_ids(mask, cells.columns, cells.rows)}
         if self.labels is not None:
             edges = level0_edges(cells, mask, source.bounds)
-            values |= label_columns(self.labels, self.labels.shares(source, *edges))
+            shares = self.labels.shares(source, *edges)
+            shares = checked_shares(self.labels, shares, cells.ratios.shape, source.name)
+            values |= label_columns(self.labels, shares, cells, source.name)
         if self.filters:
             wanted = cells.ratios >= self.mask_threshold
             scores = measured(self.filters, source, cells, wanted, self.tile_spec.resolution)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import ComponentError, SlideError
+from tiler.checks.rule_results import checked_choice, checked_labels, checked_notes
+from tiler.errors import SlideError
 from tiler.geometry import Box
 from tiler.grid import Axes, Cells, Floats
 from tiler.protocols import Labels, Mask, Sampler, Score, Tiles
-from tiler.protocols.sampler import notes_of
+from tiler.protocols.sampler import ColumnError, notes_of
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.scores.limits import passes
@@ -153,11 +154,16 @@ def level0_edges(cells: Axes, mask: Mask, bounds: Box) -> tuple[Floats, Floats]:
     return cells.columns * (bounds.width / width), cells.rows * (bounds.height / height)
 
 
-def label_columns(labels: Labels, shares: Mapping[str, Floats]) -> dict[str, npt.NDArray[Any]]:
+def label_columns(
+    labels: Labels, shares: Mapping[str, Floats], cells: Axes, slide: str
+) -> dict[str, npt.NDArray[Any]]:
     """Return the columns of cells that come from shares of classes, (ny, nx) each."""
     columns: dict[str, npt.NDArray[Any]] = {_SHARE + name: share for name, share in shares.items()}
     assigned = labels.assigned(shares)
-    return columns if assigned is None else {**columns, "label": assigned}
+    if assigned is None:
+        return columns
+    shape = len(cells.y), len(cells.x)
+    return {**columns, "label": checked_labels(labels, assigned, shape, slide)}
 
 
 def score_column(name: str) -> str:
@@ -207,7 +213,7 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
         tiles = tiles_of(cells, left, slide)
         chosen = np.zeros(codes.shape, bool)
         chosen[left] = _chosen(rules.sampler, tiles)
-        notes += notes_of(rules.sampler, tiles)
+        notes += checked_notes(rules.sampler, notes_of(rules.sampler, tiles), slide)
         drop(~chosen, NOT_SAMPLED)
     return Decision(tuple(reasons), codes, tuple(notes))
 
@@ -233,14 +239,6 @@ def tiles_of(cells: Cells, chosen: Mask, slide: str) -> Tiles:
 def _chosen(sampler: Sampler, tiles: Tiles) -> Mask:
     try:
         chosen: object = sampler.choose(tiles)
-    except LookupError as error:
-        raise SlideError(tiles.slide_id, str(error.args[0])) from error
-    array = np.asarray(chosen)
-    if array.dtype != bool or array.shape != (len(tiles),):
-        kind = type(sampler)
-        raise ComponentError(
-            tiles.slide_id,
-            f"{kind.__module__}.{kind.__qualname__}.choose returned {array.dtype} of shape"
-            f" {array.shape}; return bool of shape ({len(tiles)},)",
-        )
-    return array
+    except ColumnError as error:
+        raise SlideError(tiles.slide_id, str(error)) from error
+    return checked_choice(sampler, chosen, len(tiles), tiles.slide_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def check_rules(filters: object, labels: object, sampler: object) -> None:
                 f"filters[{name!r}]={_shown(score)} has neither maps(pixels) nor score(pixels);"
                 " pass an object such as Blur(min=20)"
             )
+        _check_filter(name, score)
+    keep = getattr(labels, "keep", None)
+    if keep is not None and (
+        isinstance(keep, str)
+        or not isinstance(keep, Collection)
+        or not all(isinstance(one, str) for one in keep)
+    ):
+        raise ConfigError(f"label.keep={keep!r} is invalid; use a list of labels, or null")
     for what, value, members in (
         ("labels", labels, ("shares", "assigned")),
         ("sampler", sampler, ("choose",)),
@@ -82,6 +91,27 @@ def check_rules(filters: object, labels: object, sampler: object) -> None:
                 f"{what}={_shown(value)} has no {' and no '.join(missing) or 'values'}; pass an"
                 f" instance of a class in tiler.{what if what == 'labels' else 'samplers'}"
             )
+
+
+def _check_filter(name: object, score: object) -> None:
+    """Refuse a filter whose name or attributes are invalid; tiler's own check their values, too."""
+    if not isinstance(name, str) or name in ("", "label"):
+        raise ConfigError(
+            f"filter.{name}: this name is {'reserved' if name == 'label' else 'invalid'}; choose"
+            " another text"
+        )
+    for key in ("min", "max", "mpp"):
+        value = getattr(score, key, None)
+        if value is None:
+            continue
+        if not is_number(value) or not math.isfinite(value) or (key == "mpp" and value <= 0):
+            kind = "positive number" if key == "mpp" else "number"
+            raise ConfigError(f"filter.{name}.{key}={value!r} is invalid; use a {kind}, or null")
+    margin = getattr(score, "margin", 0)
+    if not isinstance(margin, int) or margin < 0:
+        raise ConfigError(
+            f"filter.{name}: margin={margin!r} is invalid; use a whole number of pixels from 0"
+        )
 
 
 def check_source(source: object) -> None:

@@ -46,4 +46,4 @@ class Labels(Protocol):
 def notes_of(labels: Labels, source: WSIReader) -> Sequence[str]:
     """Return what labels say about a slide; nothing for those without ``notes``."""
     notes = getattr(labels, "notes", None)
-    return tuple(notes(source)) if notes else ()
+    return notes(source) if notes else ()

@@ -10,6 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 
+class ColumnError(LookupError):
+    """A sampler needs a column that the slide does not have; its text names the fix."""
+
+
 @dataclass(frozen=True, eq=False)
 class Tiles:
     """Tiles of one slide that passed threshold, filters and label rules, in the grid's order.
@@ -36,12 +40,12 @@ class Tiles:
 
         Raises
         ------
-        LookupError
+        ColumnError
             If there is no such column; the text names those that there are.
         """
         if name not in self.columns:
             known = ", ".join(sorted(self.columns))
-            raise LookupError(f"sampler.by={name} is not a column; use one of {known}")
+            raise ColumnError(f"sampler.by={name} is not a column; use one of {known}")
         return self.columns[name]
 
 
@@ -62,4 +66,4 @@ class Sampler(Protocol):
 def notes_of(sampler: Sampler, tiles: Tiles) -> Sequence[str]:
     """Return what a sampler says about the tiles; nothing for one without ``notes``."""
     notes = getattr(sampler, "notes", None)
-    return tuple(notes(tiles)) if notes else ()
+    return notes(tiles) if notes else ()

@@ -53,4 +53,4 @@ class Amount:
             return ("sampler.n and sampler.fraction are not set, so all tiles are kept",)
         if self.n is None or count >= self.n or not count:  # a slide without tiles has a reason
             return ()
-        return (f"sampler.n={self.n}: only {count} tiles to choose from{where}",)
+        return (f"sampler.n={self.n}: only {count} tile{'s' * (count != 1)} to choose from{where}",)

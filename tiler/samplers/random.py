@@ -13,6 +13,9 @@ from tiler.grid import Ints
 from tiler.protocols import Tiles
 from tiler.samplers.base import Amount
 
+_NAMED = 5
+"""So many values of a column with too few tiles are named one by one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Random(Amount):
@@ -51,10 +54,13 @@ class Random(Amount):
         """Return a remark for each value of the column with fewer tiles than ``n``."""
         if self.by is None:
             return super().notes(tiles)
-        values = tiles.column(self.by)
+        values, groups = tiles.column(self.by), self._groups(tiles)
+        short = [group for group in groups if self.n is not None and len(group) < self.n]
+        if len(short) > _NAMED:
+            return (f"sampler.n={self.n}: {len(short)} values of {self.by} have fewer tiles",)
         return tuple(
             note
-            for group in self._groups(tiles)
+            for group in short or groups[:1]
             for note in self.shortfall(len(group), f" of {self.by}={values[group[0]]}")
         )
 
@@ -63,7 +69,8 @@ class Random(Amount):
         if self.by is None:
             return [np.arange(len(tiles))]
         _, group = np.unique(tiles.column(self.by), return_inverse=True)
-        return [np.flatnonzero(group == number) for number in range(group.max(initial=-1) + 1)]
+        order = np.argsort(group, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(tiles) else []
 
 
 def place_keys(seed: int, slide_id: str, locations: Ints) -> npt.NDArray[np.uint64]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.protocols import Tiles
+from tiler.protocols.sampler import ColumnError
 from tiler.samplers.base import Amount
 
 
@@ -27,7 +28,7 @@ class Top(Amount):
         """Return which tiles are kept, bool (N,)."""
         values = tiles.column(self.by)
         if values.dtype.kind not in "iuf":
-            raise LookupError(
+            raise ColumnError(
                 f"sampler.by={self.by} is not a column of numbers; use ratio or score_…"
             )
         chosen = np.zeros(len(tiles), bool)

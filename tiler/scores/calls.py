@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,10 @@ def planes_of(
         If a map is not an array of numbers of the shape of the pixels.
     """
     height, width = pixels.shape[:2]
-    for plane in score.maps(pixels):
+    maps: object = score.maps(pixels)
+    if not isinstance(maps, Iterable):
+        raise _broken(name, score, "maps", slide, f"a {type(maps).__name__}", "yield arrays")
+    for plane in maps:
         one: object = plane
         if not isinstance(one, np.ndarray):
             found = f"a {type(one).__name__}"

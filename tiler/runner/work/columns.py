@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.checks.rule_results import checked_notes, checked_shares
 from tiler.grid import Cells, Floats
 from tiler.protocols import Mask, WSIReader
 from tiler.protocols.labels import notes_of
@@ -69,8 +70,10 @@ def with_columns(
         key = key_of({"grid": grid_key, "labels": _label_facts(job)})
 
         def make() -> Arrays:
-            shares = labels.shares(slide(), *level0_edges(cells, mask, slide().bounds))
-            notes = "\n".join(notes_of(labels, slide())).encode()
+            found = labels.shares(slide(), *level0_edges(cells, mask, slide().bounds))
+            shares = checked_shares(labels, found, cells.ratios.shape, job.slide_id)
+            remarks = checked_notes(labels, notes_of(labels, slide()), job.slide_id)
+            notes = "\n".join(remarks).encode()
             return {
                 **{_SHARE + name: share for name, share in shares.items()},
                 _NOTES: np.frombuffer(notes, np.uint8).copy(),
@@ -90,7 +93,7 @@ def with_columns(
 
         shares, notes = shelf.get("label", key, make, read)
         shelf.remarks += notes
-        values |= label_columns(labels, shares)
+        values |= label_columns(labels, shares, cells, job.slide_id)
     values |= _scores(cells, shelf, grid_key, opened)
     return replace(cells, values=values)
 
