@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Before numpy is loaded: its threads wait for each other busily on a machine that others use.
+# Gain: 2 CPU seconds instead of 14 for the real slides in test_extractor.py.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import signal
 from collections.abc import Sequence
 from pathlib import Path
