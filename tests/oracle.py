@@ -42,8 +42,8 @@ def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> 
     assert crop.shape[:2] == (rows, columns), "the box must lie inside"
     vertical = weights(top - first_row, down, height, rows)
     horizontal = weights(left - first_column, across, width, columns)
-    means = np.einsum("ry,yxc->rxc", vertical, crop.astype(np.float64))
-    return np.einsum("cx,rxk->rck", horizontal, means) / float(across * down)
+    means = vertical @ crop.astype(np.float64).reshape(rows, -1)
+    return horizontal @ means.reshape(height, columns, -1) / float(across * down)
 
 
 def axis_twin(low: Fraction, high: Fraction, size: int, stride: Fraction, edge: str) -> list[int]:
