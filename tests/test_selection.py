@@ -236,9 +236,9 @@ FILTERS = "filter=[white,blur,pen]"
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with four small slides: parts of the synthetic one, which differ in width."""
+    """A folder with three small slides: parts of the synthetic one, which differ in width."""
     folder = tmp_path_factory.mktemp("slides")
-    for number in range(4):
+    for number in range(3):
         write_demo_slide(folder / f"s{number}.svs", Size(1280 + 256 * number, 1024))
     return folder
 
