@@ -244,7 +244,7 @@ def test_each_job_of_a_sweep_is_checked_by_itself(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("limits.max_tiles=0", ["limits.max_tiles=0", "at least 1"]),
+        ("limits.max_tiles=0", ["limits.max_tiles=0", "use 1 or more"]),
         ("limits.max_tiles=many", ["limits.max_tiles", "many", "whole number"]),
         ("limits.max_tile=5", ["limits.max_tile", "did you mean 'limits.max_tiles'?"]),
         ("limits.max_bytes=lots", ["limits.max_bytes='lots'", "200 GB"]),

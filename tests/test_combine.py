@@ -209,7 +209,10 @@ def table(folder):
         (["mask=combine"], "mask=combine has no masks"),
         (["mask=tissue_in_annotation"], "mask.all.annotation.path is not set"),
         (["mask=tissue_without_pen", "mask.none.pen.mp=4"], "unknown key 'mask.none.pen.mp'"),
-        (["mask=tissue_without_pen", "mask.none.pen.mpp=x"], "mask.none.pen.mpp='x': must be"),
+        (
+            ["mask=tissue_without_pen", "mask.none.pen.mpp=x"],
+            "mask.none.pen.mpp='x' is invalid; use",
+        ),
         (["mask=combine", "+mask@mask.any.a=otus"], "mask/otus: no such option"),
         (["mask=combine", "+mask.all.x._target_=os.remove"], "mask.all.x._target_=os.remove"),
         (["mask=combine", "+mask.all.x=3"], "mask.all.x=3 is not a mask; choose one as mask@"),

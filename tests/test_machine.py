@@ -18,7 +18,7 @@ from tracked import COMMON, picture
 
 from tiler import MPP, Level, TileExtractor, TileSpec
 from tiler.checks.machine import machine_limit
-from tiler.config.components import made_anew
+from tiler.config.components import made_again
 from tiler.entry import main
 from tiler.errors import ConfigError, EnvironmentRefusedError, LimitError
 from tiler.exporters import CsvExporter, ImagesExporter
@@ -211,7 +211,7 @@ def hungry_slides() -> list[object]:
 def test_a_component_that_needs_too_much_memory_is_no_configuration_error() -> None:
     plain = {"slides": {"_target_": f"{__name__}.hungry_slides"}}
     with pytest.raises(EnvironmentRefusedError, match="not enough memory"):
-        made_anew(plain, "slides")
+        made_again(plain, "slides")
 
 
 def test_too_many_workers_are_refused() -> None:

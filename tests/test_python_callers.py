@@ -104,7 +104,9 @@ def test_one_region_is_no_list(extractor: TileExtractor, tmp_path: Path) -> None
 def test_the_number_of_threads_is_a_whole_number(
     extractor: TileExtractor, tmp_path: Path, workers: object
 ) -> None:
-    with pytest.raises(ConfigError, match=f"max_workers={workers!r}: must be a whole number"):
+    with pytest.raises(
+        ConfigError, match=f"max_workers={workers!r} is invalid; use a whole number"
+    ):
         extractor.save(tmp_path / "tiles", max_workers=workers)
     assert not (tmp_path / "tiles").exists()
 

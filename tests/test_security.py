@@ -27,7 +27,7 @@ from tiler.config.checks.targets import allowed_target, trusted_packages
 from tiler.config.command.flags import read_command_line
 from tiler.config.command.folder import conf_folder
 from tiler.config.command.rerun import write_rerun
-from tiler.config.components import job_parts, made_anew
+from tiler.config.components import job_parts, made_again
 from tiler.config.compose import compose
 from tiler.config.literal import literal
 from tiler.config.schema import register_schema
@@ -113,7 +113,7 @@ def test_components_get_texts_unchanged(text: str) -> None:
     for path in (text, evil, f"${{oc.create:{MARK}}}"):
         plain = {"tracker": {"_target_": "tiler.trackers.MlflowTracker", "uri": path,
                              "experiment": "x"}}  # fmt: skip
-        assert vars(made_anew(plain, "tracker"))["_uri"] == path
+        assert vars(made_again(plain, "tracker"))["_uri"] == path
 
 
 def test_hydra_resolves_twice() -> None:

@@ -581,8 +581,8 @@ def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["engine.slurm=yes"], "engine.slurm='yes': must be"),
-        (["engine.slurm={cores: one}"], "engine.slurm.cores='one': must be a whole number"),
+        (["engine.slurm=yes"], "engine.slurm='yes' is invalid; use"),
+        (["engine.slurm={cores: one}"], "engine.slurm.cores='one' is invalid; use a whole number"),
         (["engine.slurm={cores: 1}", "out=a b"], "engine.logs=a b/.dask: a path in a Slurm job"),
         (["engine.slurm={cores: 1}", "engine.workers=null"], "engine.workers is not set"),
         (["engine.slurm={cores: 1}", "PATH"], "there is no Slurm here (no sbatch)"),

@@ -80,7 +80,7 @@ class Decision:
 
     @property
     def kept(self) -> Mask:
-        """Which cells are kept, bool (ny, nx)."""
+        """The kept cells, bool (ny, nx)."""
         return np.asarray(self.codes == 0)
 
     @property

@@ -48,7 +48,7 @@ class Annotations:
     without_area
         The number of points and lines.
     others
-        The number of objects that are no annotations.
+        The number of objects that are not annotations.
     """
 
     areas: Mapping[str, Geometry]

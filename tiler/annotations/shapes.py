@@ -65,7 +65,7 @@ class Shapes:
     without_area
         The number of points and lines.
     others
-        The number of objects that are no annotations, such as QuPath's detections and tiles.
+        The number of objects that are not annotations, such as QuPath's detections and tiles.
     """
 
     areas: tuple[Shape, ...]

@@ -183,7 +183,7 @@ def class_names(field: str, names: object) -> tuple[str, ...] | None:
 
 
 def _beside(found: Annotations) -> str:
-    """Return what a file without areas contains."""
+    """Return the counts of a file's objects without area, as text."""
     counts = {
         "polygons without area": found.collapsed,
         "points and lines": found.without_area,

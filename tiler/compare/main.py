@@ -96,7 +96,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _check_table(path: Path) -> None:
-    """Refuse to replace a file that is no table of this command, such as one of A, B or a slide.
+    """Refuse to replace a file that is not a table of this command, such as one of A, B or a slide.
 
     Raises
     ------

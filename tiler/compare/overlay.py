@@ -93,7 +93,7 @@ class Overlays:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Refuse to replace a picture of others; it may be the slide itself.
+    """Refuse to replace a picture that is not of this command, such as the slide itself.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from tiler.config.cache import cache_folder
 from tiler.config.checks.typed import check_engine
 from tiler.config.checks.validate import check_out, problems_in
-from tiler.config.components import job_parts, made_anew
+from tiler.config.components import job_parts, made_again
 from tiler.config.literal import resolved
 from tiler.config.rows import components_of, settable
 from tiler.config.schema import Config
@@ -78,8 +78,8 @@ def build(
     check_engine(plain["engine"], plain["out"], typed)
     limits = Limits(**plain["limits"])
     common = {} if given else job_parts(plain)  # what is left open can only be made slide by slide
-    engine: Engine = made_anew(plain, "engine")
-    tracker: Tracker = made_anew(plain, "tracker")
+    engine: Engine = made_again(plain, "engine")
+    tracker: Tracker = made_again(plain, "tracker")
     entries = early or _found(plain)
     ids = assign_ids(entries)
     parts = components_of(entries, common, config, plain, swept)
@@ -138,7 +138,7 @@ def named_slides(config: DictConfig) -> list[Path]:
 
 
 def _found(plain: Mapping[str, Any]) -> list[SlideEntry]:
-    return one_per_series(made_anew(plain, "slides"))
+    return one_per_series(made_again(plain, "slides"))
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -153,5 +153,5 @@ def build_tracker(config: DictConfig) -> Tracker:
     problems = problems_in(plain, list(plain))
     if problems:
         raise ConfigError("\n".join(problems))
-    tracker: Tracker = made_anew(plain, "tracker")
+    tracker: Tracker = made_again(plain, "tracker")
     return tracker

@@ -96,7 +96,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         problems.append(error.in_config())
     problems += out_of_range(plain["reader"])
     if not 0 <= plain["max_bad_fraction"] <= 1:
-        problems.append(f"max_bad_fraction={plain['max_bad_fraction']}: must lie between 0 and 1")
+        problems.append(f"max_bad_fraction={plain['max_bad_fraction']} is out of range; use 0 to 1")
     if not problems and not made["exporter"]:
         problems.append("exporter=[]: choose at least one, such as exporter=[csv]")
     linking = (plain["exporter"].get("images") or {}).get("link")
@@ -170,7 +170,7 @@ def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
     return made
 
 
-def made_anew(plain: Mapping[str, Any], key: str) -> Any:
+def made_again(plain: Mapping[str, Any], key: str) -> Any:
     """Make a new component of a group; its class is looked up once."""
     with _explained(plain, key):
         if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too

@@ -54,7 +54,7 @@ class SlideMask:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no tissue."""
+        """True if there is no tissue."""
         return not (self.picture.any() if self.cover is None else self.cover.terms)
 
     def ratios(self, columns: Floats, rows: Floats) -> Floats:

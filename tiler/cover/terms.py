@@ -43,7 +43,7 @@ class Term:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the term covers nothing."""
+        """True if the term covers nothing."""
         no_pixel = self.raster is not None and not self.raster.values.any()
         return no_pixel or (self.polygons is not None and bool(self.polygons.is_empty))
 

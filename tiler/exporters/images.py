@@ -200,7 +200,7 @@ def save_tiles(
         number of tiles and the first cause; the other tiles stay.
     """
     if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
-        raise ConfigError(f"max_workers={max_workers!r}: must be a whole number of at least 1")
+        raise ConfigError(f"max_workers={max_workers!r} is invalid; use a whole number, 1 or more")
     encode = encoder_for(extension)
     make_folder(folder)
 

@@ -127,7 +127,7 @@ class AnnotationLabels:
     def assigned(self, shares: Mapping[str, Floats]) -> npt.NDArray[Any] | None:
         """Return the label of each cell, str (ny, nx), "" for none; None without ``assign``.
 
-        None, too, if there are no classes.
+        Also None if there are no classes.
         """
         return labels_of(shares, self.assign, self.threshold) if self.assign and shares else None
 

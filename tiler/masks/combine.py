@@ -1,4 +1,4 @@
-"""Masks of masks: all of some, any of others, none of the rest."""
+"""Combinations of masks: tissue in all of some, in any of others, in none of the rest."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class CombineMask:
 
     @property
     def thresholds(self) -> bool:
-        """Whether a mask of the whole slide, or an empty one, needs a warning."""
+        """True if a mask of the whole slide, or an empty one, needs a warning."""
         found = (getattr(m, "thresholds", hasattr(m, "threshold")) for m in self._masks())
         return True in map(bool, found)
 

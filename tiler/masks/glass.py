@@ -24,7 +24,7 @@ YELLOW = 128
 blue; haematoxylin and eosin do not."""
 
 TINTED = (15, 128)
-"""Saturation range of tinted glass, 0 to 255: below it glass is neutral, above it is no glass."""
+"""Saturation range of tinted glass, 0 to 255: below it glass is neutral; above it is not glass."""
 
 LEAST_SHARE = 0.1
 """Minimum share of the slide with the glass's colour. A smaller area changes the mask little."""

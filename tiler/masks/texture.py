@@ -102,7 +102,7 @@ def _shrunk(varied: Mask, window: int) -> Mask:
     """Return a mask without the rim of glass whose windows contain tissue.
 
     Half of the width that a window reaches beyond its centre is removed: a few pixels of tissue
-    do not exceed the threshold. The picture's own edge is no rim.
+    do not exceed the threshold. The picture's own edge does not count as a rim.
     """
     import cv2
 

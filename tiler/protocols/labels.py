@@ -1,4 +1,4 @@
-"""The protocol of what gives tiles their labels."""
+"""The protocol that labels of tiles implement."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ class Labels(Protocol):
 
 
 def notes_of(labels: Labels, source: WSIReader) -> Sequence[str]:
-    """Return what labels say about a slide; nothing for those without ``notes``."""
+    """Return the labels' remarks on a slide; none if they have no method ``notes``."""
     notes = getattr(labels, "notes", None)
     return notes(source) if notes else ()

@@ -64,6 +64,6 @@ class Sampler(Protocol):
 
 
 def notes_of(sampler: Sampler, tiles: Tiles) -> Sequence[str]:
-    """Return what a sampler says about the tiles; nothing for one without ``notes``."""
+    """Return a sampler's remarks on the tiles; none if it has no method ``notes``."""
     notes = getattr(sampler, "notes", None)
     return notes(tiles) if notes else ()

@@ -41,9 +41,9 @@ class Limits:
         max_replaced: int | None = None,
     ) -> None:
         if max_tiles is not None and max_tiles < 1:
-            raise ConfigError(f"limits.max_tiles={max_tiles}: must be at least 1")
+            raise ConfigError(f"limits.max_tiles={max_tiles} is out of range; use 1 or more")
         if max_replaced is not None and max_replaced < 0:
-            raise ConfigError(f"limits.max_replaced={max_replaced}: must be 0 or more")
+            raise ConfigError(f"limits.max_replaced={max_replaced} is out of range; use 0 or more")
         object.__setattr__(self, "max_tiles", max_tiles)
         object.__setattr__(self, "max_replaced", max_replaced)
         object.__setattr__(self, "max_bytes", None if max_bytes is None else _bytes(max_bytes))
@@ -103,7 +103,7 @@ def _bytes(value: object) -> int:
         size = float(number) * (1024 if binary else 1000) ** _UNITS[unit.lower()]
     if not 1 <= size < float("inf"):
         raise ConfigError(
-            f"limits.max_bytes={value!r}: must be a number of bytes, at least 1, or text such as"
-            " 200 GB"
+            f"limits.max_bytes={value!r} is invalid; use a number of bytes, 1 or more, or text"
+            " such as 200 GB"
         )
     return int(size)

@@ -11,7 +11,7 @@ from tiler.runner.resume import Found, find_done
 from tiler.runner.work.job import SlideJob, SlideRow
 
 _REASONS = 3
-"""As many reasons stand in a line; the others are counted."""
+"""Maximum number of reasons in a line; the others are counted."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Samplers: which of the tiles that passed are kept, where not all are wanted."""
+"""Samplers: they choose from the tiles that passed all other rules."""
 
 from tiler.samplers.every import All
 from tiler.samplers.random import Random

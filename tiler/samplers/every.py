@@ -1,4 +1,4 @@
-"""All tiles."""
+"""The sampler that keeps all tiles."""
 
 from __future__ import annotations
 

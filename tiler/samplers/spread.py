@@ -1,4 +1,4 @@
-"""Tiles that lie far apart."""
+"""The sampler of tiles that lie far apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best tiles by a column."""
+"""The sampler of the highest values of a column."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def score_of(name: str, score: object) -> ScoresPixels:
 
 
 def margin_of(score: MapsPixels) -> int:
-    """Return how far the neighbours of a pixel are that a score's maps depend on."""
+    """Return the distance of the farthest neighbour that a score's maps depend on."""
     return int(getattr(score, "margin", 0))
 
 

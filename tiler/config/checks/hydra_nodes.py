@@ -100,7 +100,7 @@ def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator
             if inner == "_target_" and not (place == key and value in plugins):
                 yield from _untrusted(place, value)
             elif str(inner).startswith("_") and inner not in _HARMLESS:
-                yield f"{place}.{inner}: is not for a {name}; leave it out"
+                yield f"{place}.{inner}: a {name} has no such key; remove it"
 
 
 def _untrusted(place: str, name: Any) -> Iterator[str]:

@@ -43,7 +43,7 @@ def check_interpolations(config: DictConfig) -> None:
 
 
 def check_values(*plains: object) -> None:
-    """As ``check_interpolations``, of plain containers; several count as one configuration."""
+    """Refuse plain containers as ``check_interpolations`` does; several count as one."""
     leaves, below = _read(plains)
     try:
         sizes = _Sizes(leaves, below).of_all()

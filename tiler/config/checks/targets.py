@@ -156,7 +156,7 @@ def _imported(name: str, allowed: tuple[str, ...]) -> Any:
 
 
 def _why_missing(module: str, attribute: str, error: Exception) -> str:
-    """Say whether a module was not found, or has no such attribute."""
+    """Return the problem: a module was not found, or has no such attribute."""
     if isinstance(error, ModuleNotFoundError) and error.name and _inside(module, (error.name,)):
         package, _, name = error.name.rpartition(".")
         if package:

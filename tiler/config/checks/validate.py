@@ -81,7 +81,7 @@ def problems_in(
 
 def needed(key: str) -> str:
     """Return the message for a removed top-level key."""
-    return f"{key}: every run needs it; leave it, or set another value"
+    return f"{key}: every run needs it; keep it, or set another value"
 
 
 def _unfit(key: str, value: Any) -> Iterator[str]:
@@ -106,8 +106,8 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
             yield f"{key}={list(value)}: {package_line(key)}"
     else:
         yield (
-            f"{key}={value!r}: no option of the group; choose one as {key}=… in the command, or by"
-            f" '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
+            f"{key}={value!r} is not an option of the group; choose one as {key}=… in the command, or"
+            f" by '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
         )
 
 
@@ -154,7 +154,7 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
             wanted = spelled(taken[name])
             number = fits(str(value), taken[name]) and not isinstance(value, str)
             how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
-            problems.append(f"{key}.{name}={value!r}: must be {wanted}{how}")
+            problems.append(f"{key}.{name}={value!r} is invalid; use {wanted}{how}")
     return problems
 
 
@@ -241,8 +241,8 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
     for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
         value = reader.get(key)
         if value is not None and not 0 < value < math.inf:
-            yield f"reader.{key}={value}: must be a positive number"
+            yield f"reader.{key}={value} is out of range; use a positive number"
     if not reader.get("cache_bytes", 0) >= 0:
-        yield f"reader.cache_bytes={reader['cache_bytes']}: must be 0 or more"
+        yield f"reader.cache_bytes={reader['cache_bytes']} is out of range; use 0 or more"
     if (reader.get("series") or 0) < 0:
-        yield f"reader.series={reader['series']}: must be 0 or more, or null"
+        yield f"reader.series={reader['series']} is out of range; use 0 or more, or null"

@@ -83,7 +83,7 @@ def explain(error: BaseException) -> str:
         return f"{key}={values} is a sweep; add -m{listed}"
     if merging := _MERGING.search(text):
         key, value, kind = merging.groups()
-        return f"{key}={value}: must be {_KINDS.get(kind, kind)}"
+        return f"{key}={value} is invalid; use {_KINDS.get(kind, kind)}"
     if single := _NO_LIST.search(text):
         key, value = single.groups()
         return f"{key}={value} is not a list; write '{key}=[{value}]'"

@@ -78,7 +78,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         raise ConfigError("--run and --multirun exclude each other; leave one out")
     if found.config_path is not None and not Path(found.config_path).is_absolute():
         raise ConfigError(
-            f"--config-path={found.config_path}: must be an absolute path; to add your own options"
+            f"--config-path={found.config_path} is not an absolute path; to add your own options"
             " to those of tiler, use --config-dir"
         )
     return CommandLine(

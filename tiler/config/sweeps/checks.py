@@ -131,7 +131,7 @@ def _check_subdir(subdir: str, swept: Collection[str]) -> None:
     path = PurePath(subdir)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ConfigError(
-            f"hydra.sweep.subdir={subdir}: must be a path below the sweep's folder; use a"
+            f"hydra.sweep.subdir={subdir} is not a path below the sweep's folder; use a"
             " relative path without .., or leave it out"
         )
     if swept and "${" not in subdir:

@@ -1,4 +1,4 @@
-"""A network in an ONNX file: opening it, checking what it takes, and running it on one tile."""
+"""A network in an ONNX file: opening it, checking its input, and running it on one tile."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Network:
         Raises
         ------
         MaskError
-            If the network fails, or its output is no map of the tile.
+            If the network fails, or its output is not a map of the tile.
         """
         side = len(pixels)
         given: npt.NDArray[Any] = pixels

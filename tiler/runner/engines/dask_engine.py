@@ -79,11 +79,13 @@ class DaskEngine:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"engine.workers={self.workers}: must be at least 1")
+            raise ConfigError(f"engine.workers={self.workers} is out of range; use 1 or more")
         if self.retries < 0:
-            raise ConfigError(f"engine.retries={self.retries}: must be 0 or more")
+            raise ConfigError(f"engine.retries={self.retries} is out of range; use 0 or more")
         if not self.timeout > 0:
-            raise ConfigError(f"engine.timeout={self.timeout}: must be positive")
+            raise ConfigError(
+                f"engine.timeout={self.timeout} is out of range; use a positive number"
+            )
         self._watch = Watch(self.timeout)
         if self.address is not None and self.slurm is not None:
             raise ConfigError("engine.address and engine.slurm exclude each other")

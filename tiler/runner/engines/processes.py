@@ -55,13 +55,15 @@ class ProcessEngine:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"engine.workers={self.workers}: must be at least 1")
+            raise ConfigError(f"engine.workers={self.workers} is out of range; use 1 or more")
         if self._count > most_workers():
             raise ConfigError(
                 f"engine.workers={self.workers}: more than {most_workers()}, eight per core"
             )
         if not self.timeout > 0:
-            raise ConfigError(f"engine.timeout={self.timeout}: must be positive")
+            raise ConfigError(
+                f"engine.timeout={self.timeout} is out of range; use a positive number"
+            )
 
     @property
     def slots(self) -> int:

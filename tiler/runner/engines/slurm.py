@@ -35,7 +35,7 @@ def check_slurm(wanted: Mapping[str, Any], logs: str | None) -> None:
     """
     cores = wanted.get("cores", 1)
     if not isinstance(cores, int) or cores < 1:
-        raise ConfigError(f"engine.slurm.cores={cores!r}: must be a whole number from 1")
+        raise ConfigError(f"engine.slurm.cores={cores!r} is invalid; use a whole number, 1 or more")
     if shutil.which("sbatch") is None:
         raise ConfigError(
             "engine.slurm: there is no Slurm here (no sbatch); start on a node of the cluster"

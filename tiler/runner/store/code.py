@@ -1,4 +1,4 @@
-"""Which code made masks, grids and tiles: part of what the cache and the records know them by."""
+"""Digests of the code that makes masks, grids and tiles, for the cache and the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file a slide was, so that another one under its name is noticed."""
+"""A slide's file identity: it tells whether another file has taken its name."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class SlideJob:
 
     @property
     def shows_candidates(self) -> bool:
-        """Whether an exporter shows cells that were not kept."""
+        """True if an exporter shows cells that were not kept."""
         names = ("export_all", "export_candidates")
         return any(hasattr(it, name) for it in self.exporters.values() for name in names)
 
