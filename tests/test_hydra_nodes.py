@@ -147,7 +147,7 @@ def test_targets_that_hydra_needs_are_accepted(words: list[str]) -> None:
         (["hydra.searchpath=['${name}']"], "hydra.searchpath=${name}: "),
         (["-m", "+hydra={callbacks: {x: '${mask}'}},{verbose: true}"], "hydra.callbacks.x=${mask}"),
         (["--experimental-rerun=x.pickle"], "--experimental-rerun reads a pickle"),
-        (["--config-path=pkg://antigravity"], "--config-path=pkg://antigravity is not an absolute path"),
+        (["--config-path=pkg://antigravity"], "pkg://antigravity is not an absolute path"),
         (["--config-dir=nowhere"], "--config-dir=nowhere: no such folder"),
         (["--info", "threshold=1"], "argument --info/-i: invalid choice: 'threshold=1'"),
         (["--config-dri=x"], "unrecognized arguments: --config-dri=x"),

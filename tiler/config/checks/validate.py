@@ -106,8 +106,9 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
             yield f"{key}={list(value)}: {package_line(key)}"
     else:
         yield (
-            f"{key}={value!r} is not an option of the group; choose one as {key}=… in the command, or"
-            f" by '- override /{key}: …' in the defaults of a file (_target_ says what it calls)"
+            f"{key}={value!r} is not an option of the group; choose one as {key}=… in the"
+            f" command, or by '- override /{key}: …' in the defaults of a file (_target_ says what"
+            " it calls)"
         )
 
 
