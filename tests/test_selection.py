@@ -421,3 +421,19 @@ def test_counts_add_up_on_real_slides(shared_slides, tmp_path):
     assert len(rows) == len(REAL)
     assert all(map(adds_up, rows))
     assert sum(int(row["kept"]) for row in rows) > 20
+
+
+def test_the_scores_in_a_table_do_not_depend_on_the_cache(tmp_path: Path, shared_slides: Path):
+    """A cache that was measured from a lower threshold gives the same bytes as none."""
+    slide = f"slides.paths={shared_slides}/CMU-1-Small-Region.svs"
+    common = ["slides=files", slide, "filter=[white]", "exporter=[csv,candidates]"]
+    cached = ["tile.size=512", "cache=cache"]
+    assert tiler(*common, *cached, "threshold=0", "out=low", cwd=tmp_path).returncode == 0
+    assert tiler(*common, *cached, "out=cached", cwd=tmp_path).returncode == 0
+    run = tiler(*common, "tile.size=512", "cache=off", "out=alone", cwd=tmp_path)
+    assert run.returncode == 0
+    tables = [
+        (tmp_path / out / "slides/CMU-1-Small-Region/CMU-1-Small-Region_candidates.csv").read_text()
+        for out in ("low", "cached", "alone")
+    ]
+    assert tables[0] != tables[1] == tables[2]

@@ -134,7 +134,13 @@ def _scores(
             entry = {"scores": made[name], "from": np.array([floor])}
             complete = not np.isnan(made[name][wanted]).any()  # else they are read again next time
             found[name] = shelf.keep("score", keys[name], entry, complete=complete)["scores"]
-    return {score_column(name): scores for name, scores in found.items() if scores is not None}
+    # Not those of a lower threshold: the tables must not depend on what the cache contains.
+    own = cells.ratios >= job.extractor.mask_threshold
+    return {
+        score_column(name): np.where(own, scores, np.nan)
+        for name, scores in found.items()
+        if scores is not None
+    }
 
 
 def _check(column: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
