@@ -93,7 +93,7 @@ def polygons(draw):
     st.sampled_from([None, (31, 17, 311, 240)]),
     st.sampled_from(sorted(FORMATS)),
 )
-def test_shares_are_shapelys(fake_reader, tmp_path_factory, shapes, bounds, form):
+def test_shares_of_classes_equal_shapelys(fake_reader, tmp_path_factory, shapes, bounds, form):
     slide = fake_reader(np.zeros((290, 430, 3), np.uint8), bounds=bounds, mpp=0.25, name="s")
     path = tmp_path_factory.getbasetemp() / f"s.{form}"
     path.write_text(FORMATS[form](shapes))

@@ -244,7 +244,7 @@ def test_aperio_regions_negative_regions_rectangles_and_ellipses(tmp_path):
         ),
     ],
 )
-def test_what_is_no_annotation_file_is_refused_with_its_problem(tmp_path, content, problem):
+def test_an_invalid_annotation_file_is_refused_with_its_problem(tmp_path, content, problem):
     with pytest.raises(AnnotationError, match=problem):
         read_annotations(written(tmp_path, content))
 
@@ -346,7 +346,7 @@ def test_coordinates_count_from_the_origin(tmp_path, slide, name, origin):
     )
 
 
-def test_what_is_repaired_outside_or_lacking_is_noted(tmp_path, slide):
+def test_repaired_polygons_those_outside_and_missing_classes_are_noted(tmp_path, slide):
     bow = [[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]]
     far = [[900, 900], [950, 900], [950, 950], [900, 900]]
     content = [feature(polygon(points), name) for points, name in ((bow, "t"), (far, "s"))]

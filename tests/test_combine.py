@@ -153,7 +153,7 @@ def test_masks_that_refine_each_other_too_much_are_refused(fake_reader, monkeypa
     ("masks", "problem"),
     [({}, "has no masks; add one"), ({"any": {"a": 3}}, r"mask\.any\.a=3 is not a mask; choose")],
 )
-def test_what_is_no_mask_is_named(masks, problem):
+def test_a_component_that_is_not_a_mask_is_named(masks, problem):
     with pytest.raises(ConfigError, match=problem):
         CombineMask(**masks)
 

@@ -81,7 +81,7 @@ def expected(geometry, columns, rows):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(polygons(), st.lists(st.floats(-50, 700), min_size=2, max_size=9, unique=True))
-def test_areas_of_polygons_are_shapelys(drawn, lines):
+def test_areas_of_polygons_equal_shapelys(drawn, lines):
     x = np.sort(np.array(lines))
     y = np.array([-20.0, 0.0, 33.3, 200.0, 380.0])
     if (np.diff(x) < 1e-3).any():
@@ -94,7 +94,7 @@ def test_areas_of_polygons_are_shapelys(drawn, lines):
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(polygons(), grids())
-def test_the_coverage_of_polygons_is_shapelys(drawn, grid):
+def test_the_coverage_of_polygons_equals_shapelys(drawn, grid):
     columns, rows = grid
     found = of_polygons(drawn, EXTENT).ratios(columns, rows)
     np.testing.assert_allclose(found, expected(drawn, columns, rows), atol=1e-9)
@@ -156,13 +156,13 @@ def test_terms_never_overlap_and_a_cover_and_its_complement_fill_the_slide(mask,
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.lists(polygons(), max_size=4))
-def test_the_union_of_polygons_is_shapelys(drawn):
+def test_the_union_of_polygons_equals_shapelys(drawn):
     found, expected = united(drawn), shapely.union_all(drawn)
     assert found.is_valid
     assert found.symmetric_difference(expected).area == pytest.approx(0, abs=1e-6)
 
 
-def test_everything_and_nothing():
+def test_the_whole_area_covers_cells_inside_it_and_no_area_covers_none():
     cells = np.array([[-10.0, 30.0], [5.0, 45.0]])
     assert everything(EXTENT).ratios(cells, cells).tolist() == [[0.5625, 0.75], [0.75, 1.0]]
     assert not nothing(EXTENT).ratios(cells, cells).any()

@@ -65,7 +65,7 @@ def test_the_outline_read_back_gives_the_same_tiles(slide, tmp_path, origin):
     assert ratios[0] == pytest.approx(ratios[1], abs=1e-12)
 
 
-def test_either_part_can_be_left_out(slide, tmp_path):
+def test_tissue_or_tiles_can_be_left_out(slide, tmp_path):
     extractor = TileExtractor(TileSpec((40, 30), resolution=Level(0)), mask=ragged())
     for part in ("tissue", "tiles"):
         found = written(slide, extractor, tmp_path, **{part: False})

@@ -22,7 +22,7 @@ DENSITIES = ["optical_density", "hematoxylin", "grey"]
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 7), st.just(3)))
 
 
-def test_channels_are_what_they_say():
+def test_each_channel_has_the_values_of_its_formula():
     colours = [(255, 255, 255), EOSIN, HAEMATOXYLIN, (20, 30, 25), (0, 0, 0)]
     pixels = np.array([colours], np.uint8)
     assert channel_of(pixels, "red").tolist() == [[255, 215, 110, 20, 0]]

@@ -61,7 +61,7 @@ def test_other_seeds_and_slides_have_other_samples():
     assert base != chosen(Random(n=20), grid(slide="b"))
 
 
-def test_keys_are_even():
+def test_random_keys_are_evenly_distributed():
     places = grid(120, 90).locations
     keys = place_keys(0, "a", places) / 2**64
     for part in (keys, keys[places[:, 0] < 256 * 30], keys[places[:, 1] > 256 * 60]):
@@ -78,13 +78,13 @@ def test_groups_are_sampled_one_by_one():
 
 
 @pytest.mark.parametrize("sampler", [Random(fraction=0.0), Spread(n=0), Top(fraction=0.0)])
-def test_a_sample_of_nothing_is_empty(sampler):
+def test_a_sample_of_no_tiles_is_empty(sampler):
     assert not sampler.choose(grid()).any()
     assert not sampler.choose(Tiles("a", np.empty((0, 2), np.int64), {"ratio": np.empty(0)})).any()
 
 
 @pytest.mark.parametrize("sampler", [All(), Random(n=999), Spread(n=999), Top(fraction=1.0)])
-def test_more_than_there_are_is_all(sampler):
+def test_a_number_above_that_of_the_tiles_keeps_all(sampler):
     assert sampler.choose(grid()).all()
 
 
@@ -113,13 +113,13 @@ def test_spread_begins_in_the_middle_and_goes_far():
     [{"n": -1}, {"n": 1.5}, {"n": True}, {"fraction": 1.2}, {"fraction": -0.1}],
 )
 @pytest.mark.parametrize("kind", [Random, Top, Spread])
-def test_what_makes_no_sense_is_refused(kind, arguments):
+def test_an_invalid_number_share_or_seed_is_refused(kind, arguments):
     with pytest.raises(ConfigError, match="sampler"):
         kind(**arguments)
 
 
 @given(st.integers(0, 300), st.integers(0, 120), st.floats(0, 1))
-def test_the_smaller_of_number_and_share_counts(count, n, fraction):
+def test_the_smaller_of_n_and_fraction_counts(count, n, fraction):
     both, alone = Random(n=n, fraction=fraction), (Random(n=n), Random(fraction=fraction))
     assert both.of(count) == min(one.of(count) for one in alone) <= count
     assert Random().of(count) == count

@@ -268,7 +268,7 @@ def test_invalid_limits_are_named(settings, text):
         White(level=256)
 
 
-def test_a_resolution_that_is_not_there_names_the_filter(fake_reader):
+def test_an_unavailable_resolution_names_the_filter(fake_reader):
     axes = axes_of(fake_reader(PICTURE, mpp=1.0), TileSpec(64, resolution=MPP(1.0)))
     wanted = everywhere(axes)
     with pytest.raises(ResolutionError) as caught:

@@ -104,7 +104,7 @@ def test_a_score_that_is_not_a_number_passes_no_limits(cells, threshold):
     assert not found.kept.any()
 
 
-def test_what_a_sampler_gets_wrong_is_named():
+def test_an_invalid_result_of_a_sampler_is_named():
     cells = Cells(
         np.arange(3),
         np.arange(2),
@@ -203,7 +203,7 @@ def test_the_tables_of_the_class_have_all_columns(tmp_path):
     assert [float(one["score_white"]) for one in rows] == [one["score_white"] for one in items]
 
 
-def test_no_tile_left_says_which_rule_dropped_them(tmp_path):
+def test_a_slide_without_kept_tiles_names_the_rules_that_dropped_them(tmp_path):
     extractor = TileExtractor(
         TileSpec((30, 20), resolution=Level(0)),
         filters={"white": White(min=0.99, max=None, mpp=None)},
@@ -357,7 +357,7 @@ def test_too_few_tiles_are_remarked_in_the_slides_row(slides, tmp_path):
         assert f"sampler.n=100000: only {row['kept']} tiles" in row["notes"]
 
 
-def test_an_empty_selection_says_why(slides, tmp_path):
+def test_an_empty_selection_states_the_reason(slides, tmp_path):
     done = tiler(*words(slides, "filter=[white]", "filter.white.min=0.999", "filter.white.max=null",
                         "out=out"), cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr

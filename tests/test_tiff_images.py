@@ -155,7 +155,7 @@ def test_two_images_that_are_each_larger_along_one_side_are_refused(tmp_path, re
 
 
 @pytest.mark.parametrize("tiled_first", [True, False])
-def test_of_two_such_images_the_only_tiled_one_is_the_slide(tmp_path, tiled_first):
+def test_of_two_large_images_the_only_tiled_one_is_the_slide(tmp_path, tiled_first):
     images = [(NARROW, TILE), (THUMBNAIL, {"photometric": "rgb"})]
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for image, options in images if tiled_first else images[::-1]:

@@ -64,7 +64,7 @@ class Listener:
 # --- numbers
 
 
-def test_numbers_add_up_and_what_was_done_before_is_not_counted_as_speed() -> None:
+def test_counts_add_up_and_earlier_work_does_not_count_as_speed() -> None:
     listener = Listener()
     tracking = Tracking(listener)
     tracking.start("run", {}, None)
