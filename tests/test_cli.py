@@ -109,8 +109,8 @@ def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
 def test_a_sweep_over_files_has_one_folder_for_all_its_jobs(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     words = ["-m", *FILES[:-1], "slides.paths=a.tiff", "threshold=0,1", "tracker=jsonl"]
-    for start, launcher in ((tiler, []), (fresh_tiler, ["hydra/launcher=joblib"])):
-        done = start(*words, *launcher, cwd=tmp_path)
+    for launcher in ([], ["hydra/launcher=joblib"]):
+        done = tiler(*words, *launcher, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     folders = sorted((tmp_path / "outputs").iterdir())
     assert len(folders) == 2
