@@ -1,7 +1,7 @@
 """The decision about every grid cell: a pure function of its columns.
 
-A cell is kept if it reaches the coverage threshold, lies within the limits of every filter, has a
-label that is kept, and is chosen by the sampler. The first rule that drops a cell is its reason.
+A cell is kept if it passes all rules: coverage threshold, limits of every filter, labels that are
+kept, and sampler, in this order. The first rule that drops a cell is its reason.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _OTHER_IDS = {
     "TMACoreObject",
     "PathRootObject",
 }
-"""QuPath's objects that nobody draws, by type and, in files of before 0.3, by id."""
+"""QuPath's objects that are not drawn by hand: by type, or by id in files before version 0.3."""
 
 _AREAS = ("Polygon", "MultiPolygon", "GeometryCollection")
 

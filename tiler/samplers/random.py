@@ -21,8 +21,8 @@ _NAMED = 5
 class Random(Amount):
     """Keep a random sample of the tiles of each slide, or of each value of a column.
 
-    The tiles with the lowest keys are kept. A tile's key is a hash of seed, slide id and place, so
-    other slides, workers, engines and versions of Python change nothing, and a larger ``n`` keeps
+    The tiles with the lowest keys are kept. A tile's key is a hash of seed, slide id and place.
+    So other slides, workers, engines and versions of Python change nothing. A larger ``n`` keeps
     all tiles of a smaller one.
 
     Parameters

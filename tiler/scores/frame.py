@@ -71,8 +71,8 @@ class Frame:
     def read(self, left: int, top: int, right: int, bottom: int, margin: int) -> Pixels:
         """Return the pixels of a box, and those around it that are inside the slide.
 
-        Where the last column or row of the slide is a part of a pixel, it has the colour of the
-        one before, because background would be averaged into it.
+        The last column or row of the slide may be a part of a pixel. It then has the colour of the
+        one before: otherwise background would be averaged into it.
         """
         left, top = max(0, left - margin), max(0, top - margin)
         right = min(right + margin, math.ceil(self.width))
