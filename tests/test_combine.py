@@ -1,6 +1,7 @@
 """Masks of masks: rasters and polygons in any combination, from Python and from commands."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec
 from tiler.cover import rasters
-from tiler.errors import ConfigError, LimitError
+from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.masks import AnnotationMask, CombineMask, OtsuMask, PenMask
 from tiler.readers import ImageReader
 
@@ -113,6 +114,22 @@ def test_an_empty_combination_names_its_empty_masks(fake_reader):
     assert not apart.cover(slide).terms
     assert CombineMask(all={"a": OtsuMask()}).thresholds
     assert not apart.thresholds
+
+
+def test_masks_inside_a_combination_name_their_own_keys(fake_reader, tmp_path):
+    slide = fake_reader(np.zeros((60, 60, 3), np.uint8))
+    missing = AnnotationMask(path=str(tmp_path / "mask.json"))
+    inner = CombineMask(any={"drawn": missing})
+    with pytest.raises(MaskError) as caught:
+        CombineMask(all={"a": Fixed([[1]]), "in": inner}).cover(slide)
+    assert caught.value.what.endswith("mask.json does not exist; draw annotations, or set"
+                                      " mask.all.in.any.drawn.missing=empty")  # fmt: skip
+    allowed = CombineMask(none={"in": CombineMask(any={"drawn": replace(missing, missing="all")})})
+    note = "mask.none.in.any.drawn.missing=all: no annotations in mask.json"
+    assert allowed.cover(slide).notes == (note,)
+    empty = CombineMask(all={"in": CombineMask(any={"drawn": replace(missing, missing="empty")})})
+    why = "mask.all.in.any.drawn.missing=empty, and there is no annotation"
+    assert f"mask.all.in.any.drawn is empty ({why})" in empty.why_empty(slide)
 
 
 def test_masks_inside_fit_the_tiles_as_they_do_alone(shared_slides):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import reduce
 from operator import and_, or_
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from tiler.checks.mask_arrays import provided_cover
 from tiler.cover.rasters import TooManyPixelsError
 from tiler.cover.terms import Cover, everything
-from tiler.errors import ConfigError, LimitError
+from tiler.errors import ConfigError, LimitError, MaskError
 from tiler.geometry import Extent
 from tiler.protocols import FitsTiles, Mask, MaskProvider, ReadsFiles, WSIReader
 
@@ -98,15 +99,16 @@ class CombineMask:
             If one of the masks cannot be made.
         """
 
-        def covers(masks: Mapping[str, MaskProvider]) -> Iterator[Cover]:
-            return (provided_cover(mask, source) for mask in masks.values())
+        def covers(group: str) -> Iterator[Cover]:
+            for name, mask in self._groups()[group].items():
+                yield _cover_of(mask, f"mask.{group}.{name}", source)
 
         found = everything(Extent(float(source.bounds.width), float(source.bounds.height)))
         try:
-            found = reduce(and_, covers(self.all), found)
+            found = reduce(and_, covers("all"), found)
             if self.any:
-                found = found & reduce(or_, covers(self.any))
-            for cover in covers(self.none):
+                found = found & reduce(or_, covers("any"))
+            for cover in covers("none"):
                 found = found & ~cover
         except TooManyPixelsError as error:
             what = f"mask=combine: {error}; use masks of one mpp"
@@ -124,8 +126,9 @@ class CombineMask:
             for name, mask in masks.items():
                 if not provided_cover(mask, source).terms:
                     explain = getattr(mask, "why_empty", None)
-                    why = explain(source) if explain else ""
-                    reasons.append(f"mask.{group}.{name} is empty{why and f' ({why})'}")
+                    place = f"mask.{group}.{name}"
+                    why = _keys_at(place, mask, explain(source)) if explain else ""
+                    reasons.append(f"{place} is empty{why and f' ({why})'}")
         return "; ".join(reasons) or "the masks have no tissue in common"
 
     def _masks(self) -> Iterator[MaskProvider]:
@@ -134,6 +137,23 @@ class CombineMask:
 
     def _groups(self) -> dict[str, Mapping[str, MaskProvider]]:
         return {"all": self.all, "any": self.any, "none": self.none}
+
+
+def _cover_of(mask: MaskProvider, place: str, source: WSIReader) -> Cover:
+    """Return the cover of a mask inside; its errors and notes name its keys by their place."""
+    try:
+        found = provided_cover(mask, source)
+    except (MaskError, LimitError) as error:
+        raise type(error)(error.slide, _keys_at(place, mask, error.what)) from error
+    return replace(found, notes=tuple(_keys_at(place, mask, note) for note in found.notes))
+
+
+def _keys_at(place: str, mask: MaskProvider, text: str) -> str:
+    """Return a text about a mask with its keys (``mask.path``) below another place."""
+    if not is_dataclass(mask):
+        return text
+    keys = "|".join(one.name for one in fields(mask))
+    return re.sub(rf"(?<![\w./-])mask\.(?=(?:{keys})\b)", f"{place}.", text)
 
 
 def _said(mask: MaskProvider) -> str:
