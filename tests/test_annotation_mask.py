@@ -209,6 +209,8 @@ def test_a_file_of_very_many_classes_needs_a_choice(tmp_path, slide):
     ("settings", "problem"),
     [
         ({"classes": "tumor"}, r"label\.classes='tumor' is invalid; use a list"),
+        ({"classes": []}, r"label\.classes=\[\] is empty; list a name, or use null"),
+        ({"keep": []}, r"label\.keep=\[\] is empty"),
         ({"classes": [1]}, r"label\.classes=\[1\] contains a value that is not text"),
         ({"assign": "most"}, r"label\.assign='most' is invalid; use majority, any, threshold"),
         ({"threshold": 0}, r"label\.threshold=0 is invalid"),

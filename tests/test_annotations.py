@@ -359,6 +359,11 @@ def test_repaired_polygons_those_outside_and_missing_classes_are_noted(tmp_path,
     ]
 
 
+def test_a_name_that_is_too_long_for_a_file_is_no_bug(slide):
+    with pytest.raises(MaskError, match=r"does not exist|cannot be read"):
+        SlideFile("a" * 300 + "*").read(slide)
+
+
 def test_a_slide_without_annotations_fails_or_is_noted(tmp_path, slide):
     path = str(tmp_path / "a.geojson")
     with pytest.raises(LabelError, match=r"does not exist; draw .*, or set label\.missing"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape, glob, has_magic
@@ -69,7 +70,8 @@ class SlideFile:
     def inputs(self, slide_name: str) -> tuple[Path, ...]:
         """Return the annotation files of a slide: one, unless the path has wildcards."""
         literal = Path(self.path.replace("{slide}", slide_name))
-        if not has_magic(self.path.replace("{slide}", "")) or literal.exists():
+        exists = os.path.exists(literal)  # noqa: PTH110 - Path.exists raises if a name is too long
+        if exists or not has_magic(self.path.replace("{slide}", "")):
             return (literal,)
         found = glob(self.path.replace("{slide}", escape(slide_name)))
         return tuple(Path(file) for file in sorted(found))
@@ -177,6 +179,8 @@ def class_names(field: str, names: object) -> tuple[str, ...] | None:
         return None
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigError(f"{field}={names!r} is invalid; use a list, such as [tumor,stroma]")
+    if not names:
+        raise ConfigError(f"{field}=[] is empty; list a name, or use null")
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{field}={names!r} contains a value that is not text; quote it")
     return tuple(dict.fromkeys(names))
