@@ -287,7 +287,7 @@ def test_an_unavailable_resolution_names_the_filter(fake_reader):
     [
         ("score", math.nan, "score returned nan for the cell in row 1, column 2 of the grid;"
          " return a finite number"),
-        ("score", None, "score returned an array of object"),
+        ("score", None, "score returned a NoneType"),
         ("maps", [np.zeros((2, 2))], r"maps returned an array of float64 and shape \(2, 2\)"),
         ("maps", [1.0], "maps returned a float"),
         ("maps", [], "maps returned 0 maps; yield one, or add value"),

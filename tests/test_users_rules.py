@@ -158,3 +158,33 @@ def test_spread_is_the_greedy_choice():
     assert np.flatnonzero(Spread(n=12).choose(tiles)).tolist() == sorted(chosen)
     assert Spread(n=99).choose(tiles).all()
     assert not Spread(n=0).choose(tiles).any()
+
+
+class Ragged:
+    """A score of cells that returns arrays of several lengths."""
+
+    min = max = mpp = None
+    calls = 0
+
+    def score(self, pixels):
+        self.calls += 1
+        return np.ones(self.calls)
+
+
+@dataclass
+class Scribbles(Maps):
+    """A filter that writes into the pixels that others see."""
+
+    def maps(self, pixels):
+        pixels[:] = 0
+        return [pixels[..., 0]]
+
+
+def test_a_score_of_a_cell_is_one_number(slide):
+    with pytest.raises(ComponentError, match=r"Ragged.score returned a ndarray; return a number"):
+        TileExtractor(SPEC, filters={"own": Ragged()}).fit_extract(slide)
+
+
+def test_filters_cannot_change_the_pixels_of_others(slide):
+    with pytest.raises(ValueError, match="read-only"):
+        TileExtractor(SPEC, filters={"own": Scribbles()}).fit_extract(slide)

@@ -71,6 +71,24 @@ def map_values(name: str, score: MapsPixels, colour: Pixels, slide: str) -> Floa
     return np.array([plane[side // 2, side // 2] for plane in planes], np.float64)
 
 
+def scored(name: str, score: ScoresPixels, cells: Iterable[Pixels], slide: str) -> Floats:
+    """Return the scores of cells, (n,), for their pixels.
+
+    Raises
+    ------
+    ComponentError
+        If one is not a number.
+    """
+    found: list[float] = []
+    for pixels in cells:
+        value: object = score.score(pixels)
+        if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
+            what = f"a {type(value).__name__}"
+            raise _broken(name, score, "score", slide, what, "return a number")
+        found.append(float(value))
+    return np.array(found)
+
+
 def called(name: str, score: MapsPixels, means: Floats, slide: str) -> Floats:
     """Return scores for the means of their maps, (maps, n)."""
     value = getattr(score, "value", None)

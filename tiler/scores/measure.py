@@ -12,7 +12,7 @@ from tiler.process.startup import default_threads
 from tiler.process.threads import in_order
 from tiler.protocols import MapsPixels, Mask, Pixels, Score, ScoresPixels, WSIReader
 from tiler.resolution import Resolution
-from tiler.scores.calls import called, checked, map_values, margin_of, planes_of, score_of
+from tiler.scores.calls import called, checked, map_values, margin_of, planes_of, score_of, scored
 from tiler.scores.cells import HeldPixels
 from tiler.scores.frame import Frame, by_resolution
 from tiler.scores.strips import Run, Strip, strips
@@ -171,6 +171,7 @@ class _Group:
         axes, alone = (self.across, self.down), task.unreadable is not None
         pixels, unreadable = read_run(task.frame, strip, run, axes, task.margin, alone)
         down, across = min(top, task.margin), min(left, task.margin)
+        pixels.flags.writeable = False  # several scores see them
         rows, breaks = slice(down, down + height), self._breaks(strip) - top
         pieces: dict[str, list[list[Floats]]] = {name: [] for name in task.maps}
         for start in range(0, width, _MAP_PIXELS):
@@ -235,7 +236,8 @@ class _Group:
             values = called(name, score, means, self.task.slide)
             self.found[name][row, columns] = self._checked(name, score, rounded_ratios(values), row)
         for name, own in self.task.cells.items():
-            values = np.array([own.score(self.held.cell(row, one)) for one in columns.tolist()])
+            cells = (self.held.cell(row, one) for one in columns.tolist())
+            values = scored(name, own, cells, self.task.slide)
             self.found[name][row, columns] = self._checked(name, own, values, row)
         if self.task.cells:
             self.held.drop_before(row + 1)
