@@ -16,6 +16,7 @@ import tiler.annotations.geojson
 import tiler.annotations.xml
 from tiler.annotations import AnnotationError, SlideFile, read_annotations
 from tiler.errors import ConfigError, LabelError, MaskError
+from tiler.masks import AnnotationMask
 
 shapely = pytest.importorskip("shapely")
 
@@ -357,6 +358,12 @@ def test_repaired_polygons_those_outside_and_missing_classes_are_noted(tmp_path,
         "a.geojson: polygons outside the slide's bounds: 1 of 2",
         "mask.classes: a.geojson has no class x; it has s, t",
     ]
+
+
+def test_an_empty_list_excludes_nothing():
+    assert AnnotationMask(path="a", exclude=[]).exclude == ()
+    with pytest.raises(ConfigError, match=r"mask\.classes=\[\] is empty"):
+        AnnotationMask(path="a", classes=[])
 
 
 def test_a_name_that_is_too_long_for_a_file_is_no_bug(slide):

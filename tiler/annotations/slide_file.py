@@ -167,7 +167,7 @@ def extent_of(source: WSIReader) -> Extent:
     return Extent(float(source.bounds.width), float(source.bounds.height))
 
 
-def class_names(field: str, names: object) -> tuple[str, ...] | None:
+def class_names(field: str, names: object, *, may_be_empty: bool = False) -> tuple[str, ...] | None:
     """Return a setting that lists classes as a tuple; None if it is not set.
 
     Raises
@@ -179,7 +179,7 @@ def class_names(field: str, names: object) -> tuple[str, ...] | None:
         return None
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigError(f"{field}={names!r} is invalid; use a list, such as [tumor,stroma]")
-    if not names:
+    if not (names or may_be_empty):
         raise ConfigError(f"{field}=[] is empty; list a name, or use null")
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{field}={names!r} contains a value that is not text; quote it")

@@ -44,7 +44,8 @@ class AnnotationMask:
     def __post_init__(self) -> None:
         SlideFile(self.path, self.origin, self.missing)
         for field in ("classes", "exclude"):
-            names = class_names(f"mask.{field}", getattr(self, field))
+            found = getattr(self, field)
+            names = class_names(f"mask.{field}", found, may_be_empty=field == "exclude")
             object.__setattr__(self, field, names)
 
     def inputs(self, slide_name: str) -> tuple[Path, ...]:
