@@ -1,8 +1,8 @@
 """Sums of maps over the spans of cells, in an order that depends on the cell alone.
 
 The pixels between two breaks of ``Footprints.breaks`` are added column by column, then the columns
-of a span, then the sums of all breaks downwards. So the score of a cell is the same to the last bit,
-whichever cells are measured with it. This holds also for maps whose sums are not exact.
+of a span, then the sums of all breaks downwards. So the score of a cell is the same to the last
+bit, whichever cells are measured with it. This holds also for maps whose sums are not exact.
 """
 
 from __future__ import annotations
