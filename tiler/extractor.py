@@ -22,14 +22,7 @@ from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 from tiler.scales.context import check_available, check_kinds
 from tiler.scores.measure import measured
-from tiler.selection import (
-    Candidates,
-    Rules,
-    decide,
-    label_columns,
-    level0_edges,
-    score_column,
-)
+from tiler.selection import Candidates, Rules, decide, label_columns, level0_edges, score_column
 from tiler.spec import TileSpec
 from tiler.stages import (
     as_regions,
