@@ -70,7 +70,7 @@ def selections(big: Path, folder: Path, rounds: int) -> dict[str, object]:
     _make_different(big, slides, 4)
     command = [sys.executable, "-m", "tiler", "slides=files", f"slides.paths={slides}", *MASK]
     command += ["resolution=level", "resolution.value=0", "tile.size=512", "filter=[blur,white]"]
-    command += ["filter.blur.mpp=null", "+sampler.n=100", f"out={out}"]
+    command += ["filter.blur.mpp=null", "sampler.n=100", f"out={out}"]
     swept = ["filter.blur.min=0,50,100,200,400", "threshold=0.7,0.5,0.3", "sampler=random,spread"]
     found = medians(
         {

@@ -180,7 +180,8 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
     [
         (["thresold=0.3"], ["thresold", "did you mean 'threshold'"]),
         (["mask=hsv", "mask.close=3"], ["mask.close", "the chosen option of mask has no such key"]),
-        (["-m", "sampler=random,spread", "sampler.n=5"], ["+sampler.n=… in a sweep over sampler"]),
+        (["-m", "mask=hsv,none", "mask.hue=5"], ["+mask.hue=… in a sweep over mask"]),
+        (["sampler.n=5"], ["sampler.n=5", "keeps all tiles; choose sampler=random"]),
         (["tile.sise=128"], ["tile.sise", "did you mean 'tile.size'"]),
         (["+tile.stide=128"], ["tile.stide", "stride"]),
         (["threshold=lots"], ["threshold", "lots", "use a number"]),

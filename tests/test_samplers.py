@@ -137,6 +137,12 @@ def test_too_few_tiles_and_no_maximum_are_remarked():
     )
 
 
+@pytest.mark.parametrize("arguments", [{"n": 5}, {"fraction": 0.5}])
+def test_all_refuses_a_maximum(arguments):
+    with pytest.raises(ConfigError, match="has no effect with sampler=all"):
+        All(**arguments)
+
+
 def test_an_unknown_column_is_named_with_those_there_are():
     for sampler in (Top(n=1, by="score_blur"), Random(n=1, by="score_blur")):
         with pytest.raises(LookupError, match="score_blur is not a column; use one of ratio, tiss"):

@@ -285,7 +285,7 @@ def test_candidates_tell_why_each_cell_was_dropped(slides, tmp_path):
 def test_a_sweep_over_limits_and_samplers_reads_pixels_once(slides, tmp_path):
     two = [f"slides.paths=[{slides}/s0.svs,{slides}/s2.svs]", FILTERS]
     done = tiler("-m", *words(slides, *two, "filter.blur.min=250,900", "threshold=0.7,0.4",
-                 "sampler=random,spread", "+sampler.n=9", "out=sweep"), cwd=tmp_path)  # fmt: skip
+                 "sampler=random,spread", "sampler.n=9", "out=sweep"), cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     definition = json.loads((tmp_path / "sweep/sweep.json").read_text())
     assert len(definition["jobs"]) == 8
