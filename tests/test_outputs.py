@@ -35,7 +35,15 @@ def codes(kind: type[Exception]) -> set[str]:
 
 
 def test_every_column_is_documented() -> None:
-    further = {"row", "column", "tissue_id", "label", "label_<class>", "score_<filter>"}
+    further = {
+        "row",
+        "column",
+        "tissue_id",
+        "label",
+        "label_<class>",
+        "score_<filter>",
+        "parent_id",
+    }
     assert documented("Columns of a slide's table") == {*COLUMNS, *further, FILE}
     names = {field.name for field in SLIDE_COLUMNS}
     assert documented("Columns of `slides.csv`") == {*names, *STATUSES, "dropped_<filter>", "_…"}
