@@ -119,7 +119,8 @@ class Schedule:
             When the output cannot be written: nothing more is tried.
         """
         again: deque[SlideJob] = deque()
-        fresh = deque(jobs)
+        share = max(1, self._engine.at_once // max(1, len(jobs)))  # else workers are idle
+        fresh = deque(replace(job, plan_share=share) for job in jobs)
         while fresh or again or self._slides:
             self._fill(fresh, again)
             task, result = self._engine.next()

@@ -5,6 +5,7 @@ Neither limits of filters nor rules for labels are part of a key: to change them
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from tiler.checks.rule_results import checked_notes, checked_shares
 from tiler.grid import Cells, Floats
+from tiler.process.startup import default_threads
 from tiler.protocols import Mask, WSIReader
 from tiler.protocols.labels import notes_of
 from tiler.runner.store.arrays import Arrays, key_of
@@ -128,6 +130,7 @@ def _scores(
             cells,
             wanted,
             job.extractor.tile_spec.resolution,
+            threads=min(job.plan_share * default_threads(), os.cpu_count() or 1),
             unreadable=shelf.unreadable if job.on_bad_tile == "drop" else None,
         )
         for name in missing:

@@ -50,10 +50,8 @@ class SlideJob:
         By their names in the configuration.
     settings
         The configuration that decides what is written for this slide, as plain values.
-    on_bad_tile
-        ``fail`` or ``drop``.
-    max_bad_fraction
-        With ``drop``: the share of unreadable tiles up to which a slide still counts as done.
+    on_bad_tile, max_bad_fraction
+        ``fail`` or ``drop``; with ``drop``, the share of unreadable tiles of a slide that is done.
     expected_sha256
         What the file's hash has to be, where the user said so.
     cache
@@ -64,10 +62,8 @@ class SlideJob:
         Columns of the user's own for the slide's row in ``slides.csv``, by their names.
     problem
         Why there is no file to open at ``path``; empty if there may be one.
-    code
-        See ``users_codes``; by default that of the job's own components, as they are now.
-    tiler_code
-        The digest of tiler's own code and its libraries; by default that of this process.
+    code, tiler_code
+        See ``users_codes`` and ``code_version``; by default those of this process.
     kept, dropped
         The exporters whose files of an earlier run stay, and that are none of ``exporters``; the
         tiles that their files lack.
@@ -76,6 +72,8 @@ class SlideJob:
         None for the job's own threshold.
     pyramid
         The resolutions of the tiles' parents, the finest first.
+    plan_share
+        The number of workers whose threads its plan may use, where slides are fewer than workers.
     """
 
     path: Path
@@ -97,6 +95,7 @@ class SlideJob:
     dropped: tuple[DroppedTile, ...] = ()
     measure_from: float | None = None
     pyramid: tuple[Resolution, ...] = ()
+    plan_share: int = 1
 
     def __post_init__(self) -> None:
         if self.tiler_code is _NOT_GIVEN:
