@@ -18,7 +18,7 @@ from tiler.errors import SlideError
 from tiler.geometry import Box
 from tiler.grid import Axes, Cells, Floats
 from tiler.protocols import Labels, Mask, Sampler, Score, Tiles
-from tiler.protocols.sampler import ColumnError, notes_of
+from tiler.protocols.sampler import ColumnError
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.scores.limits import passes
@@ -213,7 +213,7 @@ def decide(cells: Cells, rules: Rules, slide: str) -> Decision:
         tiles = tiles_of(cells, left, slide)
         chosen = np.zeros(codes.shape, bool)
         chosen[left] = _chosen(rules.sampler, tiles)
-        notes += checked_notes(rules.sampler, notes_of(rules.sampler, tiles), slide)
+        notes += checked_notes(rules.sampler, tiles, slide)
         drop(~chosen, NOT_SAMPLED)
     return Decision(tuple(reasons), codes, tuple(notes))
 

@@ -75,14 +75,18 @@ def checked_choice(sampler: object, chosen: object, count: int, slide: str) -> M
     return array
 
 
-def checked_notes(component: object, notes: object, slide: str) -> tuple[str, ...]:
-    """Return remarks for a slide's row, each in one line.
+def checked_notes(component: object, about: object, slide: str) -> tuple[str, ...]:
+    """Return the remarks of a component for a slide's row, each in one line.
+
+    There are none if it has no method ``notes``; ``about`` is the argument of that method.
 
     Raises
     ------
     ComponentError
         If they are anything except a list or tuple of texts.
     """
+    method = getattr(component, "notes", None)
+    notes: object = method(about) if method else ()
     if not isinstance(notes, list | tuple) or not all(isinstance(one, str) for one in notes):
         what = f"{notes!r:.60}"
         raise _broken(component, "notes", what, "return a list or tuple of texts", slide)

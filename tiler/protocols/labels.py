@@ -41,9 +41,3 @@ class Labels(Protocol):
 
     def assigned(self, shares: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[Any] | None:
         """Return the label of each cell as text, (ny, nx), "" for none; None to have no labels."""
-
-
-def notes_of(labels: Labels, source: WSIReader) -> Sequence[str]:
-    """Return the labels' remarks on a slide; none if they have no method ``notes``."""
-    notes = getattr(labels, "notes", None)
-    return notes(source) if notes else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,9 +61,3 @@ class Sampler(Protocol):
 
         The result may depend on the tiles alone: not on other slides, on time or on chance.
         """
-
-
-def notes_of(sampler: Sampler, tiles: Tiles) -> Sequence[str]:
-    """Return a sampler's remarks on the tiles; none if it has no method ``notes``."""
-    notes = getattr(sampler, "notes", None)
-    return notes(tiles) if notes else ()

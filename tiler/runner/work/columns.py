@@ -17,7 +17,6 @@ from tiler.checks.rule_results import checked_notes, checked_shares
 from tiler.grid import Cells, Floats
 from tiler.process.startup import default_threads
 from tiler.protocols import Mask, WSIReader
-from tiler.protocols.labels import notes_of
 from tiler.runner.store.arrays import Arrays, key_of
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.shelf import Shelf
@@ -74,7 +73,7 @@ def with_columns(
         def make() -> Arrays:
             found = labels.shares(slide(), *level0_edges(cells, mask, slide().bounds))
             shares = checked_shares(labels, found, cells.ratios.shape, job.slide_id)
-            remarks = checked_notes(labels, notes_of(labels, slide()), job.slide_id)
+            remarks = checked_notes(labels, slide(), job.slide_id)
             notes = "\n".join(remarks).encode()
             return {
                 **{_SHARE + name: share for name, share in shares.items()},
