@@ -39,6 +39,9 @@ _VALUES = {
 }
 """The groups of plain values: their modules have other classes as well."""
 
+GROUPS = frozenset({*_PACKAGES, *_VALUES})
+"""The groups whose options have a ``_target_``."""
+
 ANY = "**"
 """Stands in ``parameters`` for all names that were not listed."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from tiler.checks.hints import fits, spelled
 from tiler.config.checks.targets import (
     ANY,
+    GROUPS,
     LISTS,
     names_target,
     nodes,
@@ -24,19 +25,6 @@ from tiler.errors import ConfigError
 from tiler.storage.destinations import expanded, unknown_user
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-_GROUPS = (
-    "slides",
-    "reader",
-    "resolution",
-    "tile",
-    "mask",
-    "filter",
-    "label",
-    "sampler",
-    "exporter",
-    "engine",
-    "tracker",
-)
 _GIVEN_BY_TILER = {
     "tile": {"resolution"},
     "reader": {"path", "name"},
@@ -95,7 +83,7 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
                 yield (
                     f"{key}.{name}={option!r} is not chosen; choose {LISTS[key]} as {key}={options}"
                 )
-    elif key not in _GROUPS:
+    elif key not in GROUPS:
         for name, below in leaves({key: value}):
             if below == "???":
                 yield f"{name} is not set: give {name}=…"
