@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from tiler.errors import (
@@ -142,6 +142,7 @@ class FinishTask:
 
         mask = plan.shared.slide_mask
 
+        @cache
         def candidates() -> Regions:
             found = plan.candidates
             assert found is not None, "the plan has them if an exporter shows them"

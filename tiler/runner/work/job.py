@@ -123,7 +123,7 @@ class SlideJob:
         """Return the SHA-256 of the files beside the slide that shape its output, by their names.
 
         It is empty for a file that cannot be read: the component that needs it reports the error.
-        Files of one name in different folders are told apart by a number.
+        Files of one name in different folders get numbers: ``drawn.xml#2``.
         """
         found: dict[str, str] = {}
         for path in dict.fromkeys(self.inputs()):
