@@ -23,8 +23,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from tiler.errors import ConfigError
-from tiler.exporters.encoders import COMPRESSIONS, EXTENSIONS, make_encoder
-from tiler.exporters.png import png_bytes
+from tiler.exporters.tiles.encoders import COMPRESSIONS, EXTENSIONS, make_encoder
+from tiler.exporters.tiles.png import png_bytes
 from tiler.geometry import Size
 from tiler.readers import OpenSlideReader
 from tiler.resolution import Level

@@ -12,7 +12,7 @@ from command import tiler
 from tracked import COMMON, picture
 
 from tiler.errors import TilerError, UnforeseenError
-from tiler.exporters.tables import COLUMNS, FILE
+from tiler.exporters.tables.csv_json import COLUMNS, FILE
 from tiler.runner.reporting.tables import COLUMNS as SLIDE_COLUMNS
 from tiler.runner.work.job import STATUSES
 

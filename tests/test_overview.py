@@ -16,9 +16,16 @@ from PIL import Image
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec, open_slide
-from tiler.exporters.drawing import Line, crosses, frames, is_dark, outline, union
-from tiler.exporters.legend import Entry, scale_bar, with_legend
-from tiler.exporters.overview import _BELOW, _DROPPED, _KEPT, _MASK, _UNREADABLE, draw_overview
+from tiler.exporters.pictures.drawing import Line, crosses, frames, is_dark, outline, union
+from tiler.exporters.pictures.legend import Entry, scale_bar, with_legend
+from tiler.exporters.pictures.overview import (
+    _BELOW,
+    _DROPPED,
+    _KEPT,
+    _MASK,
+    _UNREADABLE,
+    draw_overview,
+)
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.stages import as_regions

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiler import MPP, Level, Magnification, RegionMaskSpec, RegionSpec
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, ImagesExporter, JsonExporter
-from tiler.exporters.tables import csv_parts, json_parts, write_csv, write_json
+from tiler.exporters.tables.csv_json import csv_parts, json_parts, write_csv, write_json
 from tiler.geometry import Size
 from tiler.regions import Regions
 from tiler.storage.safe_text import visible

@@ -17,7 +17,7 @@ from tiler.compare.changes import SlideChange, TileChange
 from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tile, Tiles
 from tiler.errors import ConfigError, SlideError
-from tiler.exporters.encoders import make_encoder
+from tiler.exporters.tiles.encoders import make_encoder
 from tiler.files import write_whole
 from tiler.geometry import Box, Size
 from tiler.protocols import Pixels

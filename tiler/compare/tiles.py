@@ -15,8 +15,8 @@ import numpy as np
 from tiler.compare.areas import Ints
 from tiler.compare.runs import Facts, read_text
 from tiler.errors import ConfigError
-from tiler.exporters.images import FOLDER
-from tiler.exporters.tables import COLUMNS
+from tiler.exporters.tables.csv_json import COLUMNS
+from tiler.exporters.tiles.images import FOLDER
 from tiler.files import digest
 from tiler.geometry import Point, Size
 from tiler.regions import RegionSpec

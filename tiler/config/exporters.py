@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tiler.errors import ConfigError
-from tiler.exporters.images import ImagesExporter
-from tiler.exporters.pyramid import FOLDER as PYRAMID
-from tiler.exporters.pyramid import PyramidExporter
+from tiler.exporters.tiles.images import ImagesExporter
+from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
+from tiler.exporters.tiles.pyramid import PyramidExporter
 from tiler.protocols import Exporter, ListsTiles, NamesTiles, WritesContext
 from tiler.resolution import Resolution
 from tiler.scales.context import suffix

@@ -6,21 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tiler.exporters.candidates import CandidatesExporter
-    from tiler.exporters.geojson import GeojsonExporter
-    from tiler.exporters.images import ImagesExporter
-    from tiler.exporters.mask import MaskExporter
-    from tiler.exporters.overview import OverviewExporter
-    from tiler.exporters.tables import CsvExporter, JsonExporter
+    from tiler.exporters.pictures.mask import MaskExporter
+    from tiler.exporters.pictures.overview import OverviewExporter
+    from tiler.exporters.tables.candidates import CandidatesExporter
+    from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
+    from tiler.exporters.tables.geojson import GeojsonExporter
+    from tiler.exporters.tiles.images import ImagesExporter
 
 _HOMES = {
-    "CandidatesExporter": "tiler.exporters.candidates",
-    "CsvExporter": "tiler.exporters.tables",
-    "GeojsonExporter": "tiler.exporters.geojson",
-    "JsonExporter": "tiler.exporters.tables",
-    "ImagesExporter": "tiler.exporters.images",
-    "MaskExporter": "tiler.exporters.mask",
-    "OverviewExporter": "tiler.exporters.overview",
+    "CandidatesExporter": "tiler.exporters.tables.candidates",
+    "CsvExporter": "tiler.exporters.tables.csv_json",
+    "GeojsonExporter": "tiler.exporters.tables.geojson",
+    "JsonExporter": "tiler.exporters.tables.csv_json",
+    "ImagesExporter": "tiler.exporters.tiles.images",
+    "MaskExporter": "tiler.exporters.pictures.mask",
+    "OverviewExporter": "tiler.exporters.pictures.overview",
 }
 
 __all__ = [

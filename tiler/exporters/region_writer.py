@@ -39,7 +39,7 @@ class RegionWriter:
         RuntimeError
             If there is no fitted slide or no region, or the file cannot be written.
         """
-        from tiler.exporters.tables import write_csv
+        from tiler.exporters.tables.csv_json import write_csv
 
         chosen = self._chosen(regions)
         return write_csv(as_path(output_dir, "output_dir"), self.slide_name_, chosen).resolve()
@@ -66,7 +66,7 @@ class RegionWriter:
         RuntimeError
             If there is no fitted slide or no region, or the file cannot be written.
         """
-        from tiler.exporters.tables import write_json
+        from tiler.exporters.tables.csv_json import write_json
 
         chosen = self._chosen(regions)
         return write_json(
@@ -107,7 +107,7 @@ class RegionWriter:
             If there is no fitted slide or no region, a region is outside the slide, the folder
             cannot be created, or tiles fail; the other tiles stay.
         """
-        from tiler.exporters.images import save_tiles
+        from tiler.exporters.tiles.images import save_tiles
 
         slide, chosen = self._fitted(), self._chosen(regions)
         check_inside(slide, chosen)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tiler.exporters.drawing import Line, draw_line, is_dark, outline, stretched
-from tiler.exporters.png import png_bytes
+from tiler.exporters.pictures.drawing import Line, draw_line, is_dark, outline, stretched
+from tiler.exporters.tiles.png import png_bytes
 from tiler.files import write_whole
 from tiler.geometry import Size
 from tiler.grid import Cells, Floats

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiler.exporters.png import png_bytes
+from tiler.exporters.tiles.png import png_bytes
 from tiler.files import write_whole
 from tiler.protocols import Exported, Mask, WSIReader
 from tiler.regions import RegionSpec

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError
-from tiler.exporters.drawing import (
+from tiler.exporters.pictures.drawing import (
     Boxes,
     Line,
     crosses,
@@ -21,8 +21,8 @@ from tiler.exporters.drawing import (
     stretched,
     union,
 )
-from tiler.exporters.encoders import make_encoder
-from tiler.exporters.legend import Entry, with_legend
+from tiler.exporters.pictures.legend import Entry, with_legend
+from tiler.exporters.tiles.encoders import make_encoder
 from tiler.files import write_whole
 from tiler.geometry import Box, Size
 from tiler.protocols import Exported, Mask, Pixels, WSIReader

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError
-from tiler.exporters.tables import COLUMNS, column_names
+from tiler.exporters.tables.csv_json import COLUMNS, column_names
 from tiler.files import write_whole
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.storage.destinations import inside, make_folder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiler.exporters.drawing import Boxes, Line, crosses, draw_line, frames
+from tiler.exporters.pictures.drawing import Boxes, Line, crosses, draw_line, frames
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ReadError
-from tiler.exporters.images import ImagesExporter
 from tiler.exporters.names import tile_names
-from tiler.exporters.tables import FILE, write_csv_parts
+from tiler.exporters.tables.csv_json import FILE, write_csv_parts
+from tiler.exporters.tiles.images import ImagesExporter
 from tiler.files import write_plain
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order

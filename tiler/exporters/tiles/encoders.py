@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from tiler.errors import ConfigError
-from tiler.exporters.png import png_bytes
+from tiler.exporters.tiles.png import png_bytes
 from tiler.protocols import Pixels
 
 EXTENSIONS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")

@@ -11,8 +11,8 @@ from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.exporters.encoders import encoder_for, make_encoder
 from tiler.exporters.names import context_names, tile_names
+from tiler.exporters.tiles.encoders import encoder_for, make_encoder
 from tiler.files import write_plain, write_whole
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from tiler.errors import ConfigError
-from tiler.exporters.parquet import require_pyarrow, write_parquet
-from tiler.exporters.tables import write_csv_table
+from tiler.exporters.tables.csv_json import write_csv_table
+from tiler.exporters.tables.parquet import require_pyarrow, write_parquet
 from tiler.protocols import Exported, Mask, WSIReader
 from tiler.regions import Regions, RegionSpec
 

@@ -1,0 +1,1 @@
+"""Exporters of pictures of a whole slide."""

@@ -1,0 +1,1 @@
+"""Exporters of tables: one row per tile."""
