@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -83,6 +83,72 @@ class ShowsCandidates(Protocol):
         ``unreadable`` for a tile that was dropped because it could not be read, or the rule that
         dropped the cell: ``below_threshold``, ``filter:<name>``, ``label``, ``not_sampled``.
         """
+
+
+@runtime_checkable
+class TileExporter(Protocol):
+    """An exporter of the pixels of tiles; it is hashable, and ``per_tile`` is True.
+
+    The run reads each tile once, transforms it once, and has each tile exporter encode its pixels.
+    The exporter is also a ``WritesTiles``, for one file per tile, or a ``PacksTiles``.
+    """
+
+    @property
+    def per_tile(self) -> bool:
+        """Return True."""
+
+    def encoded(self, pixels: Pixels) -> bytes:
+        """Return the bytes of a tile, which depend on its pixels alone.
+
+        Several threads call it at the same time. ``pixels`` must not be changed.
+        """
+
+
+@runtime_checkable
+class PacksTiles(TileExporter, Protocol):
+    """A tile exporter that writes the tiles of a slide into few files.
+
+    The run keeps the bytes of its tiles until the slide is finished, so that it needs nothing of
+    its own for workers, order, dropped tiles and interrupted runs.
+    """
+
+    def pack(
+        self, source: WSIReader, regions: Regions, tiles: Iterable[bytes], folder: Path
+    ) -> Exported:
+        """Write all tiles of a slide into ``folder``, which exists.
+
+        The files must not depend on the time, the machine or the number of threads.
+
+        Parameters
+        ----------
+        source
+            The slide.
+        regions
+            The tiles, row by row, with all columns. There may be none.
+        tiles
+            The bytes of ``regions`` in the same order, as ``encoded`` returned them. They can be
+            read once.
+        folder
+            The slide's.
+        """
+
+
+@runtime_checkable
+class PassesThrough(Protocol):
+    """A tile exporter that can store the slide's native JPEG tiles without decoding."""
+
+    @property
+    def passthrough(self) -> bool:
+        """Return whether native tiles are stored instead of the results of ``encoded``."""
+
+
+@runtime_checkable
+class ReadsContext(Protocol):
+    """A tile exporter that may encode concentric tiles at another resolution: ``WritesContext``."""
+
+    @property
+    def context(self) -> Resolution | None:
+        """Return the resolution of the context tiles that it encodes; None for the tiles."""
 
 
 @runtime_checkable
