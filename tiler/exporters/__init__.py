@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
     from tiler.exporters.tables.geojson import GeojsonExporter
     from tiler.exporters.tiles.images import ImagesExporter
+    from tiler.exporters.tiles.zarr import ZarrExporter
 
 _HOMES = {
     "CandidatesExporter": "tiler.exporters.tables.candidates",
@@ -21,6 +22,7 @@ _HOMES = {
     "ImagesExporter": "tiler.exporters.tiles.images",
     "MaskExporter": "tiler.exporters.pictures.mask",
     "OverviewExporter": "tiler.exporters.pictures.overview",
+    "ZarrExporter": "tiler.exporters.tiles.zarr",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "JsonExporter",
     "MaskExporter",
     "OverviewExporter",
+    "ZarrExporter",
 ]
 
 
