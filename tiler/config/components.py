@@ -24,6 +24,7 @@ from tiler.config.exporters import (
     scale_settings,
     with_context,
     with_pyramid,
+    with_spec,
 )
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
@@ -104,7 +105,8 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if not problems:
         try:
-            exporters = with_context(naming_files(made["exporter"]), extractor.context)
+            exporters = with_spec(naming_files(made["exporter"]), spec)
+            exporters = with_context(exporters, extractor.context)
         except ConfigError as error:
             problems.append(error.in_config())
     if problems:

@@ -10,9 +10,10 @@ from tiler.errors import ConfigError
 from tiler.exporters.tiles.images import ImagesExporter
 from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
 from tiler.exporters.tiles.pyramid import PyramidExporter
-from tiler.protocols import Exporter, ListsTiles, NamesTiles, WritesContext
+from tiler.protocols import Exporter, ListsTiles, NamesTiles, NeedsTileSpec, WritesContext
 from tiler.resolution import Resolution
 from tiler.scales.context import suffix
+from tiler.spec import TileSpec
 
 
 def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
@@ -35,6 +36,20 @@ def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:
                 )
             linked[name] = replace(exporter, tiles=None if exporter.file is False else tiles)
     return linked
+
+
+def with_spec(exporters: Mapping[str, Exporter], spec: TileSpec) -> dict[str, Exporter]:
+    """Return the exporters; those that need the tiles' size and resolution get them.
+
+    Raises
+    ------
+    ConfigError
+        If a format cannot express these tiles.
+    """
+    return {
+        name: replace(one, spec=spec) if isinstance(one, NeedsTileSpec) else one
+        for name, one in exporters.items()
+    }
 
 
 def file_settings(exporters: Mapping[str, Exporter]) -> dict[str, Any]:

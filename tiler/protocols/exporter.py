@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from tiler.protocols.reader import Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec
 from tiler.resolution import Resolution
+from tiler.spec import TileSpec
 from tiler.written import WrittenFile
 
 
@@ -245,3 +246,31 @@ class ListsTiles(Protocol):
     @property
     def tiles(self) -> NamesTiles | None:
         """Return the exporter that names them."""
+
+
+@runtime_checkable
+class NeedsTileSpec(Protocol):
+    """An exporter that needs size, stride and resolution of the tiles: a dataclass.
+
+    tiler replaces its field ``spec`` by the run's; a configuration cannot set it.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def spec(self) -> TileSpec | None:
+        """Return the tiles that the run cuts; None before tiler sets it."""
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """An exporter with remarks on a slide, such as facts that its files leave out."""
+
+    def notes(self, source: WSIReader) -> Sequence[str]:
+        """Return remarks for the slide's row and the log, before any tile is read.
+
+        Raises
+        ------
+        SlideError
+            If the exporter cannot write this slide: it fails before its tiles are read.
+        """

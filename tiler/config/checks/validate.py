@@ -22,6 +22,7 @@ from tiler.config.checks.targets import (
     target_of,
 )
 from tiler.errors import ConfigError
+from tiler.spec import TileSpec
 from tiler.storage.destinations import expanded, unknown_user
 
 _HYDRA_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -32,6 +33,8 @@ _GIVEN_BY_TILER = {
     "exporter.json": {"tiles"},
     "exporter.images": {"context"},
 }
+_SPEC = TileSpec | None
+"""The type of a parameter that tiler sets: see ``tiler.protocols.NeedsTileSpec``."""
 
 
 def package_line(group: str) -> str:
@@ -121,7 +124,7 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
     except ConfigError as error:
         return [str(error)]
     taken = parameters(target)
-    ours = _GIVEN_BY_TILER.get(key, set())
+    ours = _GIVEN_BY_TILER.get(key, set()) | {name for name in taken if taken[name] == _SPEC}
     names = [name for name in taken if name not in ours and name != ANY]
     unset = {name for name, value in node.items() if value == "???" and name in names}
     if "_args_" not in node and (ours or not node.get("_partial_")):

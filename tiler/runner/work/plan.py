@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tiler.checks.rule_results import checked_notes
 from tiler.geometry import Size
 from tiler.grid import Ints
 from tiler.protocols import WSIReader
@@ -81,6 +82,8 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     regions = as_regions(cells, candidates.decision.kept, resolution)
     unreadable = tuple(_unreadable(candidates, shared.unreadable))
     notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
+    for exporter in job.exporters.values():
+        notes += checked_notes(exporter, reader, job.slide_id)
     row = SlideRow(
         slide_id=job.slide_id,
         status="done" if regions else "done_empty",

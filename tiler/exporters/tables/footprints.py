@@ -1,0 +1,162 @@
+"""The size of a slide's tiles in the terms of other tools: magnifications, overlap, level 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tiler.errors import ConfigError
+from tiler.geometry import Size
+from tiler.protocols import WSIReader
+from tiler.resolution import MPP, Level, Magnification, Resolution
+from tiler.spec import MeasurementUnit, TileSpec
+
+_AS_GIVEN = 1e-9
+"""Relative difference below which a resolution is the configured one, not that of a level."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The tiles of a slide as numbers.
+
+    Attributes
+    ----------
+    size, stride
+        (width, height) in whole target pixels.
+    downsample
+        Level-0 pixels per target pixel.
+    magnifications
+        Of level 0 and of the target; None if the slide says neither mpp nor magnification. Their
+        quotient is the downsample.
+    mpp
+        Microns per target pixel; None if the slide does not say its mpp.
+    """
+
+    size: Size
+    stride: Size
+    downsample: float
+    magnifications: tuple[float, float] | None
+    mpp: float | None
+
+    @property
+    def overlap(self) -> Size:
+        """Target pixels that neighbours share; negative for gaps between tiles."""
+        return Size(self.size.width - self.stride.width, self.size.height - self.stride.height)
+
+    @property
+    def side0(self) -> int:
+        """The width of a tile in level-0 pixels, rounded once for all tiles."""
+        return round(self.size.width * self.downsample)
+
+
+def footprint(spec: TileSpec, source: WSIReader) -> Footprint:
+    """Return the footprint of the tiles of an open slide.
+
+    Raises
+    ------
+    SlideError
+        If the slide does not say what the resolution or the unit of the tiles needs.
+    """
+    downsample = spec.resolution.downsample(source)
+    return footprint_of(spec, source.mpp, source.magnification, downsample)
+
+
+def footprint_of(
+    spec: TileSpec, mpp: float | None, magnification: float | None, downsample: float
+) -> Footprint:
+    """Return the footprint of tiles, from the facts that ``slides.csv`` has of their slide.
+
+    Parameters
+    ----------
+    spec
+        The tiles.
+    mpp, magnification
+        Of level 0, if the slide says them.
+    downsample
+        Level-0 pixels per target pixel.
+    """
+    target = None if mpp is None else _as_given(spec.resolution, MPP, mpp * downsample)
+    factor = 1.0
+    if spec.unit is MeasurementUnit.UM and target is not None:
+        factor = 1 / target
+    width, height, across, down = (
+        max(1, round(side * factor)) for side in (*spec.size, *spec.stride)
+    )
+    return Footprint(
+        Size(width, height),
+        Size(across, down),
+        downsample,
+        magnifications(spec.resolution, mpp, magnification, downsample),
+        target,
+    )
+
+
+def magnifications(
+    resolution: Resolution, mpp: float | None, magnification: float | None, downsample: float
+) -> tuple[float, float] | None:
+    """Return magnifications of level 0 and of a target, for tools that know no mpp.
+
+    These tools compute microns per pixel as 10 / magnification. So a magnification is 10 / mpp if
+    the slide says its mpp. It is the slide's own if the target is a magnification, or without mpp.
+
+    Returns
+    -------
+    tuple or None
+        Two floats whose quotient is the downsample; None if the slide says neither.
+    """
+    if magnification is not None and (isinstance(resolution, Magnification) or mpp is None):
+        target = _as_given(resolution, Magnification, magnification / downsample)
+        return float(magnification), target
+    if mpp is None:
+        return None
+    return 10 / mpp, 10 / _as_given(resolution, MPP, mpp * downsample)
+
+
+def _as_given(resolution: Resolution, kind: type[Resolution], computed: float) -> float:
+    """Return the value of a resolution of a kind, or what was computed if it is another one."""
+    value = float(resolution.value)
+    same = isinstance(resolution, kind) and math.isclose(value, computed, rel_tol=_AS_GIVEN)
+    return value if same else computed
+
+
+def tool_folder(spec: TileSpec, found: Footprint) -> str:
+    """Return the name of TRIDENT's folder for tiles: ``20x_256px_0px_overlap``.
+
+    Tiles of a slide without magnification have the level in place of it: ``level1``.
+    """
+    if found.magnifications is not None:
+        begin = f"{found.magnifications[1]:g}x"
+    else:
+        assert isinstance(spec.resolution, Level), "other targets need mpp or magnification"
+        begin = f"level{spec.resolution.value}"
+    return f"{begin}_{found.size.width}px_{found.overlap.width}px_overlap"
+
+
+def check_square(spec: TileSpec, where: str, stride: bool = True) -> None:
+    """Refuse tiles that a format with one size, and one stride, cannot express.
+
+    Raises
+    ------
+    ConfigError
+        If width and height differ; the error begins with ``where``.
+    """
+    pairs = [("size", spec.size), *([("stride", spec.stride)] if stride else [])]
+    for field, pair in pairs:
+        if pair.width != pair.height:
+            raise ConfigError(
+                f"{where} has one {field} for width and height: tile.{field}={tuple(pair)} cannot"
+                " be written; use equal numbers, or another format"
+            )
+
+
+def for_tool(spec: TileSpec | None, exporter: str) -> TileSpec:
+    """Return the tiles of an exporter; a Python caller may have left them out.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
+    if spec is None:
+        raise ConfigError(f"exporter.{exporter}.spec=None; give the TileSpec of the regions")
+    return spec
