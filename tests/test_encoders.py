@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -41,7 +42,9 @@ def opened(data: bytes) -> Image.Image:
 
 
 def decoded(data: bytes) -> list[np.ndarray]:
-    """Return the pixels as Pillow and as OpenCV (libpng, libtiff) decode them."""
+    """Return the pixels as Pillow and OpenCV (libpng, libtiff, libwebp) or libjxl decode them."""
+    if data[:2] == b"\xff\x0a":  # JPEG XL, which neither reads
+        return [imagecodecs.jpegxl_decode(data)]
     with opened(data) as image:
         assert image.mode == "RGB"
         by_pillow = np.asarray(image)
@@ -81,20 +84,65 @@ def test_tiff_is_lossless_in_every_decoder(pixels: np.ndarray) -> None:
         np.testing.assert_array_equal(seen, pixels)
 
 
-LOSSLESS = [("png", compression) for compression in COMPRESSIONS] + [("tif", 1)]
+LOSSLESS: list[dict[str, object]] = [
+    *({"extension": "png", "compression": compression} for compression in COMPRESSIONS),
+    {"extension": "tif"},
+    {"extension": "webp", "lossless": True},
+    {"extension": "jxl"},
+]
 
 
-@pytest.mark.parametrize(("extension", "compression"), LOSSLESS)
-@pytest.mark.parametrize("pixels", EDGES, ids=lambda pixels: "x".join(map(str, pixels.shape)))
-def test_thin_noisy_and_wrapping_pictures_are_lossless(pixels, extension, compression) -> None:
-    for seen in decoded(make_encoder(extension, compression=compression)(pixels)):
+@given(PIXELS, st.sampled_from(LOSSLESS[-2:]))
+def test_lossless_webp_and_jxl_are_lossless_in_every_decoder(pixels, options) -> None:
+    for seen in decoded(make_encoder(**options)(pixels)):
         np.testing.assert_array_equal(seen, pixels)
 
 
-@pytest.mark.parametrize(("extension", "compression"), LOSSLESS)
-def test_tissue_is_lossless(tissue, extension, compression) -> None:
-    for seen in decoded(make_encoder(extension, compression=compression)(tissue)):
+@pytest.mark.parametrize("options", LOSSLESS, ids=str)
+@pytest.mark.parametrize("pixels", EDGES, ids=lambda pixels: "x".join(map(str, pixels.shape)))
+def test_thin_noisy_and_wrapping_pictures_are_lossless(pixels, options) -> None:
+    for seen in decoded(make_encoder(**options)(pixels)):
+        np.testing.assert_array_equal(seen, pixels)
+
+
+@pytest.mark.parametrize("options", LOSSLESS, ids=str)
+def test_tissue_is_lossless(tissue, options) -> None:
+    for seen in decoded(make_encoder(**options)(tissue)):
         np.testing.assert_array_equal(seen, tissue)
+
+
+def test_lossless_webp_and_jxl_are_smaller_than_png(tissue: np.ndarray) -> None:
+    png = len(make_encoder("png")(tissue))
+    assert len(make_encoder("webp", lossless=True)(tissue)) < 0.97 * png
+    assert len(make_encoder("jxl")(tissue)) < 0.9 * png
+
+
+def test_a_quality_makes_jxl_lossy(tissue: np.ndarray) -> None:
+    by_quality = make_encoder("jxl", quality=90)(tissue)
+    assert by_quality == make_encoder("jxl", lossless=False)(tissue)
+    assert len(by_quality) < 0.4 * len(make_encoder("jxl")(tissue))
+    assert make_encoder("jxl", lossless=True)(tissue) == make_encoder("jxl")(tissue)
+    assert make_encoder("webp", quality=90)(tissue) == make_encoder("webp")(tissue)
+    assert make_encoder("jpg", quality=90)(tissue) == make_encoder("jpg")(tissue)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"extension": "jpg", "lossless": True}, "lossless=true with extension=jpg"),
+        ({"extension": "jpeg", "lossless": True}, "lossless=true with extension=jpeg"),
+        ({"extension": "png", "lossless": False}, "lossless=false with extension=png"),
+        ({"extension": "tif", "lossless": False}, "lossless=false with extension=tif"),
+        ({"extension": "jxl", "lossless": True, "quality": 80}, "lossless=true with quality=80"),
+        ({"extension": "webp", "lossless": True, "quality": 80}, "lossless=true with quality=80"),
+        ({"extension": "webp", "lossless": 1}, "lossless=1 is invalid"),
+    ],
+)
+def test_contradictions_about_loss_are_named(options, words) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_encoder(**options, setting="exporter.webdataset")
+    assert f"exporter.webdataset.{words}" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @given(PIXELS, st.sampled_from(COMPRESSIONS))
@@ -127,6 +175,10 @@ def test_other_formats_contain_only_their_pixels() -> None:
     with opened(make_encoder("jpg")(NOISE)) as image:
         assert [marker for marker, _ in image.applist] == ["APP0"]
         assert image.info["jfif_unit"] == 0, "a shape of pixels, no resolution"
+    # A JPEG XL codestream without container has no room for metadata.
+    assert make_encoder("jxl")(NOISE)[:2] == b"\xff\x0a"
+    exact = make_encoder("webp", lossless=True)(NOISE)
+    assert (exact[12:16], struct.unpack_from("<I", exact, 16)[0]) == (b"VP8L", len(exact) - 20)
     webp = make_encoder("webp")(NOISE)
     assert webp[12:16] == b"VP8 ", "a plain file, which has no room for metadata"
     assert struct.unpack_from("<I", webp, 16) == (len(webp) - 20,)
@@ -150,15 +202,14 @@ def test_views_that_are_not_contiguous_are_encoded_alike(extension: str) -> None
     assert encode(still) == encode(NOISE[5:20])
 
 
-@pytest.mark.parametrize("extension", ["jpg", "webp"])
+@pytest.mark.parametrize("extension", ["jpg", "webp", "jxl"])
 def test_lossy_files_are_similar_and_higher_quality_is_larger(
     tissue: np.ndarray, extension: str
 ) -> None:
     sizes, errors = [], []
     for quality in (10, 40, 75, 95, 100):
         data = make_encoder(extension, quality=quality)(tissue)
-        with opened(data) as image:
-            error = np.asarray(image.convert("RGB")).astype(float) - tissue
+        error = decoded(data)[0].astype(float) - tissue
         sizes.append(len(data))
         errors.append(float(np.abs(error).mean()))
     assert all(small < large for small, large in pairwise(sizes))
@@ -166,10 +217,10 @@ def test_lossy_files_are_similar_and_higher_quality_is_larger(
     assert 0 < errors[-1] < errors[-2] < 6
 
 
-@pytest.mark.parametrize("extension", ["jpg", "webp"])
+@pytest.mark.parametrize("extension", ["jpg", "webp", "jxl"])
 def test_lossy_files_keep_the_order_of_colours(extension: str) -> None:
     plain = np.full((19, 35, 3), (200, 30, 90), np.uint8)
-    for seen in decoded(make_encoder(extension)(plain)):
+    for seen in decoded(make_encoder(extension, quality=90)(plain)):
         np.testing.assert_allclose(seen.astype(int), plain, atol=3)
 
 
@@ -209,35 +260,44 @@ def test_spellings_of_an_extension_are_one_format(pair) -> None:
     assert one == other
 
 
-@pytest.mark.parametrize("extension", EXTENSIONS)
-def test_encoders_pickle_and_agree_between_threads(extension: str) -> None:
-    encode = pickle.loads(pickle.dumps(make_encoder(extension)))
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"extension": name} for name in EXTENSIONS),
+        LOSSLESS[-2],
+        {"extension": "jxl", "quality": 80},
+    ],
+    ids=str,
+)
+def test_encoders_pickle_and_agree_between_threads(options) -> None:
+    encode = pickle.loads(pickle.dumps(make_encoder(**options)))
     picture = np.tile(NOISE, (7, 6, 1))
     tiles = [picture[y : y + 64, x : x + 48] for y in range(0, 192, 64) for x in range(0, 240, 48)]
-    alone = [make_encoder(extension)(tile) for tile in tiles]
+    alone = [make_encoder(**options)(tile) for tile in tiles]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(encode, tiles * 4)) == alone * 4
 
 
 @pytest.mark.parametrize(
-    ("extension", "compression", "loaded"),
+    ("options", "loaded"),
     [
-        ("png", 1, {"isal"}),
-        ("png", "pillow", {"PIL"}),
-        ("jpg", 1, {"simplejpeg"}),
-        ("webp", 1, {"PIL"}),
-        ("tif", 1, {"tifffile"}),
+        ({"extension": "png"}, {"isal"}),
+        ({"extension": "png", "compression": "pillow"}, {"PIL"}),
+        ({"extension": "jpg"}, {"simplejpeg"}),
+        ({"extension": "webp"}, {"PIL"}),
+        ({"extension": "webp", "lossless": True}, {"imagecodecs"}),
+        ({"extension": "jxl"}, {"imagecodecs"}),
+        ({"extension": "tif"}, {"imagecodecs", "tifffile"}),  # tifffile imports it
     ],
+    ids=str,
 )
-def test_another_process_loads_only_its_codec_and_writes_the_same(
-    extension, compression, loaded
-) -> None:
-    encode = make_encoder(extension, compression=compression)
+def test_another_process_loads_only_its_codec_and_writes_the_same(options, loaded) -> None:
+    encode = make_encoder(**options)
     code = f"""
 import sys, hashlib, pickle
 import numpy as np
 def codecs():
-    return set(sys.modules) & {{"PIL", "isal", "simplejpeg", "tifffile"}}
+    return set(sys.modules) & {{"PIL", "imagecodecs", "isal", "simplejpeg", "tifffile"}}
 encode = pickle.loads({pickle.dumps(encode)!r})
 assert codecs() == set(), codecs()
 data = encode(np.random.default_rng(7).integers(0, 256, (37, 53, 3), np.uint8))
@@ -257,6 +317,7 @@ print(hashlib.sha256(data).hexdigest(), *codecs())
         ({"extension": "gif"}, "extension='gif'", "'webp'"),
         ({"extension": "PNG"}, "extension='PNG'", "'png'"),
         ({"extension": ".png"}, "extension='.png'", "'png'"),
+        ({"lossless": "yes"}, "lossless='yes'", "True"),
         ({"quality": 0}, "quality=0", "1 to 100"),
         ({"quality": 101}, "quality=101", "1 to 100"),
         ({"quality": True}, "quality=True", "1 to 100"),

@@ -12,12 +12,15 @@ from tiler.errors import ConfigError
 from tiler.exporters.tiles.png import png_bytes
 from tiler.protocols import Pixels
 
-EXTENSIONS = ("png", "jpg", "jpeg", "webp", "tif", "tiff")
+EXTENSIONS = ("png", "jpg", "jpeg", "webp", "jxl", "tif", "tiff")
 SUBSAMPLINGS = ("420", "422", "444")
 COMPRESSIONS = (0, 1, 2, 3, "pillow")
 
 _OWN = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
 """Pillow's names of the formats that tiler encodes itself."""
+
+QUALITY = 90
+"""The quality of lossy files where none is given."""
 
 Encoder = Callable[[Pixels], bytes]
 """A function from uint8 RGB (h, w, 3) to a file's bytes; it pickles and is thread-safe."""
@@ -25,9 +28,11 @@ Encoder = Callable[[Pixels], bytes]
 
 def make_encoder(
     extension: str = "png",
-    quality: int = 90,
+    quality: int | None = None,
     subsampling: str = "420",
     compression: int | str = 1,
+    lossless: bool | None = None,
+    setting: str = "exporter.images",
 ) -> Encoder:
     """Choose an encoder of pixels, without profile, time or resolution in the file.
 
@@ -37,14 +42,19 @@ def make_encoder(
     Parameters
     ----------
     extension
-        ``png`` and ``tiff`` (deflated) are lossless; ``jpeg`` and ``webp`` are not. ``jpg`` and
-        ``tif`` are other spellings.
+        ``png`` and ``tiff`` (deflated) are lossless, ``jpeg`` is not, ``webp`` and ``jxl``
+        (JPEG XL) can be both. ``jpg`` and ``tif`` are other spellings.
     quality
-        1 to 100, for jpeg and webp; 100 is lossy in both. Use png for lossless files.
+        1 to 100, for lossy files; 100 is lossy too. None is 90, and for jxl lossless.
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
         Of png: 0 (fastest, files half as large again) to 3, or ``pillow`` for the smallest files.
+    lossless
+        Whether decoding returns the same pixels, for webp and jxl. None is lossy for webp, and for
+        jxl lossless unless there is a quality.
+    setting
+        The place of these values in a configuration, for errors.
 
     Returns
     -------
@@ -54,24 +64,59 @@ def make_encoder(
     Raises
     ------
     ConfigError
-        If a value is invalid; the error names it.
+        If a value is invalid, or two contradict each other; the error names them.
     """
-    _check("extension", extension, EXTENSIONS)
-    _check("subsampling", subsampling, SUBSAMPLINGS)
-    _check("compression", compression, COMPRESSIONS)
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+    _check(f"{setting}.extension", extension, EXTENSIONS)
+    _check(f"{setting}.subsampling", subsampling, SUBSAMPLINGS)
+    _check(f"{setting}.compression", compression, COMPRESSIONS)
+    _check(f"{setting}.lossless", lossless, (True, False, None))
+    if quality is not None and not (type(quality) is int and 1 <= quality <= 100):
         raise ConfigError(
-            f"exporter.images.quality={quality!r} is invalid; use a whole number from 1 to 100"
+            f"{setting}.quality={quality!r} is invalid; use a whole number from 1 to 100"
         )
+    loses = _is_lossy(extension, quality, lossless, setting)
     if extension == "png":
         if compression == "pillow":
             return partial(_by_pillow, kind="PNG", optimize=True)
         return partial(png_bytes, level=int(compression))
     if extension in ("jpg", "jpeg"):
-        return partial(_jpeg, quality=quality, subsampling=subsampling)
+        return partial(_jpeg, quality=quality or QUALITY, subsampling=subsampling)
     if extension == "webp":
-        return partial(_by_pillow, kind="WEBP", quality=quality)
+        if not loses:
+            return _lossless_webp
+        return partial(_by_pillow, kind="WEBP", quality=quality or QUALITY)
+    if extension == "jxl":
+        return partial(_jxl, quality=(quality or QUALITY) if loses else None)
     return _tiff
+
+
+def _is_lossy(extension: str, quality: int | None, lossless: bool | None, setting: str) -> bool:
+    """Return whether files lose pixels.
+
+    Raises
+    ------
+    ConfigError
+        If a format cannot do what ``lossless`` says, or ``quality`` contradicts it.
+    """
+    always, never = extension in ("jpg", "jpeg"), extension in ("png", "tif", "tiff")
+    if lossless and always:
+        raise ConfigError(
+            f"{setting}.lossless=true with extension={extension}: JPEG loses pixels; use png, tif,"
+            " webp or jxl"
+        )
+    if lossless is False and never:
+        raise ConfigError(
+            f"{setting}.lossless=false with extension={extension}: these files are always lossless;"
+            " use jpg, webp or jxl, or remove lossless"
+        )
+    if lossless and quality is not None and not never:
+        raise ConfigError(
+            f"{setting}.lossless=true with quality={quality}: lossless files have no quality;"
+            " remove one of them"
+        )
+    if lossless is None:
+        return always or extension == "webp" or (extension == "jxl" and quality is not None)
+    return not lossless
 
 
 def encoder_for(extension: str) -> Encoder:
@@ -115,11 +160,11 @@ def _takes_rgb(encode: Encoder) -> bool:
         return False
 
 
-def _check(field: str, value: object, choices: tuple[object, ...]) -> None:
+def _check(key: str, value: object, choices: tuple[object, ...]) -> None:
     # Types matter: True == 1 == 1.0, but the record of a run contains the given value.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         listed = ", ".join(map(repr, choices))
-        raise ConfigError(f"exporter.images.{field}={value!r} is invalid; use one of {listed}")
+        raise ConfigError(f"{key}={value!r} is invalid; use one of {listed}")
 
 
 def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:
@@ -140,6 +185,34 @@ def _by_pillow(pixels: Pixels, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, kind, **options)
     return file.getvalue()
+
+
+def _lossless_webp(pixels: Pixels) -> bytes:
+    import imagecodecs
+
+    # On tissue, 6 % smaller than png in 2.3 ms for 256 px; method 1 takes 7.7 ms for 10 %, and
+    # method 4, the default, 120 ms for 12 %.
+    return bytes(
+        imagecodecs.webp_encode(
+            np.ascontiguousarray(pixels), 100, lossless=True, method=0, numthreads=1
+        )
+    )
+
+
+def _jxl(pixels: Pixels, quality: int | None) -> bytes:
+    import imagecodecs
+
+    # On tissue, lossless files are 16 % smaller than png in 15 ms for 256 px; effort 7
+    # takes 190 ms for 18 %. Lossy files with it take 7 times as long and are 17 % smaller.
+    return bytes(
+        imagecodecs.jpegxl_encode(
+            np.ascontiguousarray(pixels),
+            quality,
+            lossless=quality is None,
+            effort=3,
+            numthreads=1,
+        )
+    )
 
 
 def _tiff(pixels: Pixels) -> bytes:
