@@ -55,7 +55,7 @@ def with_spec(exporters: Mapping[str, Exporter], spec: TileSpec) -> dict[str, Ex
 def file_settings(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
     """Return the files that tables list, by exporter name: part of the settings of a slide."""
     return {
-        name: dict(exporter.tiles.naming) if exporter.tiles else exporter.file
+        name: dict(exporter.tiles.name_settings) if exporter.tiles else exporter.file
         for name, exporter in exporters.items()
         if isinstance(exporter, ListsTiles)
     }

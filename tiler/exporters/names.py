@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
+from tiler.errors import ConfigError
 from tiler.protocols import LinksFiles, NamesManyTiles, NamesTiles, WritesTiles
 from tiler.regions import Regions
 from tiler.resolution import Resolution
 from tiler.scales.context import suffix
+
+Naming = Literal["tiler", "gigapath"]
+"""Kinds of names of tiles' files."""
 
 
 def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
@@ -18,6 +23,58 @@ def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
         f"{slide}_x{x}_y{y}_w{width}_h{height}_{resolution}_r{ratio:.2f}.{extension}"
         for (x, y), ratio in places
     ]
+
+
+def gigapath_names(regions: Regions) -> list[str]:
+    """``{x:05d}x_{y:05d}y.png``, in pixels of the target resolution: Prov-GigaPath parses it.
+
+    Coordinates of 100,000 and more have more digits; GigaPath reads them too.
+
+    Raises
+    ------
+    ConfigError
+        If a coordinate is negative: GigaPath would take another position for it.
+    """
+    places = regions.locations.tolist()
+    for x, y in places:
+        if x < 0 or y < 0:
+            raise ConfigError(
+                f"exporter.images.naming=gigapath: tile ({x}, {y}) has a negative coordinate; use"
+                " naming=tiler"
+            )
+    return [f"{x:05d}x_{y:05d}y.png" for x, y in places]
+
+
+def check_naming(naming: str, extension: str, shard: int, context: Resolution | None) -> None:
+    """Refuse names that do not exist, and files that they cannot name.
+
+    Raises
+    ------
+    ConfigError
+        If there are any.
+    """
+    key = f"exporter.images.naming={naming}"
+    if naming not in get_args(Naming):
+        raise ConfigError(
+            f"exporter.images.naming={naming!r} is invalid; use {' or '.join(get_args(Naming))}"
+        )
+    if naming == "tiler":
+        return
+    if extension != "png":
+        raise ConfigError(
+            f"{key} with extension={extension}: Prov-GigaPath reads only PNG; set"
+            " exporter.images.extension=png"
+        )
+    if shard:
+        raise ConfigError(
+            f"{key} with shard={shard}: Prov-GigaPath searches no subfolders; set"
+            " exporter.images.shard=0"
+        )
+    if context is not None:
+        raise ConfigError(
+            f"{key} with context={context.token}: context tiles would have the names of tiles;"
+            " remove context, or set exporter.images.naming=tiler"
+        )
 
 
 def context_names(tiles: Sequence[str], extension: str, resolution: Resolution) -> list[str]:

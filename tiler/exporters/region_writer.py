@@ -107,7 +107,7 @@ class RegionWriter:
             If there is no fitted slide or no region, a region is outside the slide, the folder
             cannot be created, or tiles fail; the other tiles stay.
         """
-        from tiler.exporters.tiles.images import save_tiles
+        from tiler.exporters.tiles.save import save_tiles
 
         slide, chosen = self._fitted(), self._chosen(regions)
         check_inside(slide, chosen)

@@ -183,7 +183,7 @@ class NamesTiles(Protocol):
     """An exporter of one file per tile that names the files, for tables that list them."""
 
     @property
-    def naming(self) -> Mapping[str, object]:
+    def name_settings(self) -> Mapping[str, object]:
         """All values, except slide and tile, that determine the names."""
 
     def file_name(self, slide: str, region: RegionSpec) -> str:

@@ -191,7 +191,9 @@ def _as_listed(
 def _stale_tables(job: SlideJob, record: Record, redone: set[str]) -> set[str]:
     """Exporters left out by this run whose tables or context tiles name images as before."""
     namings = [
-        dict(it.naming) for name in redone if isinstance(it := job.exporters[name], NamesTiles)
+        dict(it.name_settings)
+        for name in redone
+        if isinstance(it := job.exporters[name], NamesTiles)
     ]
     left_out = record.exporters.keys() - job.exporters.keys()
     listed = {name: _naming(of_exporter(record.settings, name)) for name in left_out}

@@ -11,9 +11,9 @@ from zlib import crc32
 
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.exporters.names import context_names, tile_names
-from tiler.exporters.tiles.encoders import encoder_for, make_encoder
-from tiler.files import write_plain, write_whole
+from tiler.exporters.names import Naming, check_naming, context_names, gigapath_names, tile_names
+from tiler.exporters.tiles.encoders import make_encoder
+from tiler.files import write_plain
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order
 from tiler.protocols import (
@@ -27,7 +27,7 @@ from tiler.protocols import (
 from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.resolution import Resolution
 from tiler.scales.context import concentric
-from tiler.storage.destinations import inside, make_folder
+from tiler.storage.destinations import make_folder
 from tiler.written import WrittenFile
 
 FOLDER = "tiles"
@@ -40,9 +40,12 @@ class ImagesExporter:
     Parameters
     ----------
     extension
-        ``png``, ``jpeg`` (or ``jpg``), ``webp`` or ``tiff``.
+        ``png``, ``jpeg`` (or ``jpg``), ``webp``, ``jxl`` or ``tiff``.
     quality
-        1 to 100, for jpeg and webp.
+        1 to 100, for jpeg, webp and jxl; None is 90, and for jxl lossless.
+    lossless
+        Whether webp and jxl keep every pixel; None is lossy for webp, and for jxl lossless unless
+        there is a quality.
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
@@ -50,6 +53,8 @@ class ImagesExporter:
     passthrough
         Write the slide's native JPEG tiles without decoding, if tiles coincide with them. This is
         the only lossless export as JPEG. Damage inside them is not detected.
+    naming
+        Names of the files: ``tiler``, or ``gigapath`` for those that Prov-GigaPath reads.
     shard
         Number of subfolders for the files; 0 for none.
     link
@@ -63,10 +68,12 @@ class ImagesExporter:
     """
 
     extension: str = "png"
-    quality: int = 90
+    quality: int | None = None
     subsampling: str = "420"
     compression: int | str = 1
+    lossless: bool | None = None
     passthrough: bool = False
+    naming: Naming = "tiler"
     shard: int = 0
     link: bool = False
     threads: int | None = None
@@ -85,6 +92,7 @@ class ImagesExporter:
             )
         if not 0 <= self.shard <= 65536:
             raise ConfigError(f"exporter.images.shard={self.shard} is invalid; use 0 to 65536")
+        check_naming(self.naming, self.extension, self.shard, self.context)
         self._encoder()
 
     @property
@@ -128,7 +136,7 @@ class ImagesExporter:
         """Return the function from a region to a file's bytes."""
         if not self.passthrough:
             encode = self._encoder()
-            return lambda region: encode(_read(source, region, self.context))
+            return lambda region: encode(read_tile(source, region, self.context))
         if not isinstance(source, NativeTiles):
             raise SlideError(
                 source.name,
@@ -152,14 +160,14 @@ class ImagesExporter:
     @property
     def encoding(self) -> dict[str, object]:
         """All values, except the tile's pixels, that determine a file's bytes."""
-        aside = {"shard", "link", "threads"}
+        aside = {"naming", "shard", "link", "threads"}
         values = {**asdict(self), "context": repr(self.context)}
         return {name: value for name, value in values.items() if name not in aside}
 
     @property
-    def naming(self) -> dict[str, object]:
+    def name_settings(self) -> dict[str, object]:
         """All values, except slide, tile and context, that determine a file's name."""
-        return {"extension": self.extension, "shard": self.shard}
+        return {"extension": self.extension, "naming": self.naming, "shard": self.shard}
 
     def file_name(self, slide: str, region: RegionSpec) -> str:
         """Return the path of a tile's file, relative to the slide's folder."""
@@ -168,6 +176,8 @@ class ImagesExporter:
 
     def file_names(self, slide: str, regions: Regions) -> list[str]:
         """Return ``file_name`` of each region; a hash of the tile's name selects the subfolder."""
+        if self.naming == "gigapath":
+            return [f"{FOLDER}/{name}" for name in gigapath_names(regions)]
         tiles = tile_names(slide, regions, self.extension)
         names = context_names(tiles, self.extension, self.context) if self.context else tiles
         if not self.shard:
@@ -180,58 +190,12 @@ class ImagesExporter:
         ]
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
-        return make_encoder(self.extension, self.quality, self.subsampling, self.compression)
+        return make_encoder(
+            self.extension, self.quality, self.subsampling, self.compression, self.lossless
+        )
 
 
-def save_tiles(
-    source: WSIReader,
-    regions: Sequence[RegionSpec],
-    folder: Path,
-    max_workers: int,
-    extension: str,
-    context: Sequence[Resolution] = (),
-) -> list[Path]:
-    """Write the images of each region, its tile and its context, and return their paths in order.
-
-    Raises
-    ------
-    RuntimeError
-        If the folder cannot be created, or tiles cannot be read or written. The error states the
-        number of tiles and the first cause; the other tiles stay.
-    """
-    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
-        raise ConfigError(f"max_workers={max_workers!r} is invalid; use a whole number, 1 or more")
-    encode = encoder_for(extension)
-    make_folder(folder)
-
-    def images() -> Iterator[tuple[RegionSpec, str, Resolution | None]]:
-        for some in batches(regions):
-            tiles = tile_names(source.name, some, extension)
-            others = [context_names(tiles, extension, resolution) for resolution in context]
-            for region, *names in zip(some, tiles, *others, strict=True):
-                for name, resolution in zip(names, (None, *context), strict=True):
-                    yield region, name, resolution
-
-    def one(image: tuple[RegionSpec, str, Resolution | None]) -> Path | Exception:
-        region, name, resolution = image
-        path = inside(folder, name)
-        try:
-            write_whole(path, encode(_read(source, region, resolution)))
-        except Exception as error:  # after any error, the other tiles are still needed
-            return error
-        return path
-
-    done = list(in_order(one, images(), max_workers))
-    errors = [item for item in done if isinstance(item, Exception)]
-    if errors:
-        raise RuntimeError(
-            f"{len(errors)} of {len(done)} tiles of slide {source.name} failed; the first:"
-            f" {errors[0]}"
-        ) from errors[0]
-    return [item for item in done if isinstance(item, Path)]
-
-
-def _read(source: WSIReader, region: RegionSpec, context: Resolution | None) -> Pixels:
+def read_tile(source: WSIReader, region: RegionSpec, context: Resolution | None) -> Pixels:
     """Return the pixels of a tile, or of the concentric one at the resolution of a context."""
     # Locations are absolute: do not add the bounds' offset again.
     location: tuple[float, float] = region.location
