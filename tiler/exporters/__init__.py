@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
     from tiler.exporters.tables.geojson import GeojsonExporter
     from tiler.exporters.tiles.images import ImagesExporter
+    from tiler.exporters.tiles.webdataset import WebdatasetExporter
     from tiler.exporters.tiles.zarr import ZarrExporter
 
 _HOMES = {
@@ -22,6 +23,7 @@ _HOMES = {
     "ImagesExporter": "tiler.exporters.tiles.images",
     "MaskExporter": "tiler.exporters.pictures.mask",
     "OverviewExporter": "tiler.exporters.pictures.overview",
+    "WebdatasetExporter": "tiler.exporters.tiles.webdataset",
     "ZarrExporter": "tiler.exporters.tiles.zarr",
 }
 
@@ -33,6 +35,7 @@ __all__ = [
     "JsonExporter",
     "MaskExporter",
     "OverviewExporter",
+    "WebdatasetExporter",
     "ZarrExporter",
 ]
 

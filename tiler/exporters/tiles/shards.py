@@ -1,0 +1,146 @@
+"""Tar shards of samples, and their index."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tiler.exporters.tiles.tar import END, header, padding
+from tiler.files import write_chunks
+from tiler.storage.destinations import inside
+from tiler.storage.safe_text import visible_json
+from tiler.written import WrittenFile
+
+
+class Sample(NamedTuple):
+    """A tile in a shard: its key, its image, and the content of its JSON file."""
+
+    key: str
+    image: bytes
+    columns: Mapping[str, Any]
+
+
+class _Packed(NamedTuple):
+    """A sample as bytes of a tar; image and JSON begin at some places of them."""
+
+    data: bytes
+    image_at: int
+    image_size: int
+    json_at: int
+    json_size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as it was written.
+
+    Parameters
+    ----------
+    file
+        The tar.
+    places
+        Four numbers per tile: where its image begins in the tar and its size, and the same of its
+        JSON file.
+    """
+
+    file: WrittenFile
+    places: array[int]
+
+
+def written_shards(
+    samples: Iterable[Sample],
+    folder: Path,
+    slide: str,
+    extension: str,
+    most_tiles: int | None,
+    most_bytes: int | None,
+) -> Iterator[Shard]:
+    """Write samples into ``<slide>-000000.tar`` and the next ones, and yield each shard.
+
+    From the millionth shard on, the number has more digits.
+
+    Parameters
+    ----------
+    samples
+        In their order; they are taken one by one.
+    folder, slide
+        The place and the beginning of the names.
+    extension
+        Of the images.
+    most_tiles, most_bytes
+        Limits of a shard; None for none. A sample that is larger gets a shard of its own.
+    """
+    packed = (_packed(sample, extension) for sample in samples)
+    numbered = _numbered(packed, most_tiles, most_bytes)
+    for number, group in groupby(numbered, key=itemgetter(0)):
+        name, places = f"{slide}-{number:06d}.tar", array("q")
+        content = _content((one for _, one in group), places)
+        yield Shard(WrittenFile(name, *write_chunks(inside(folder, name), content)), places)
+
+
+def _packed(sample: Sample, extension: str) -> _Packed:
+    text = json_object(sample.columns)
+    before = header(f"{sample.key}.{extension}", len(sample.image))
+    between = padding(len(sample.image)) + header(f"{sample.key}.json", len(text))
+    data = b"".join((before, sample.image, between, text, padding(len(text))))
+    json_at = len(before) + len(sample.image) + len(between)
+    return _Packed(data, len(before), len(sample.image), json_at, len(text))
+
+
+def json_object(columns: Mapping[str, Any]) -> bytes:
+    """Return a tile's columns as a JSON object; a number that is missing is null."""
+    plain = {name: None if value != value else value for name, value in columns.items()}
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return visible_json(text).encode(errors="backslashreplace")
+
+
+def _numbered(
+    packed: Iterable[_Packed], most_tiles: int | None, most_bytes: int | None
+) -> Iterator[tuple[int, _Packed]]:
+    """Yield each sample with the number of its shard."""
+    number, tiles, size = 0, 0, len(END)
+    for one in packed:
+        full = most_tiles is not None and tiles >= most_tiles
+        large = most_bytes is not None and size + len(one.data) > most_bytes
+        if tiles and (full or large):
+            number, tiles, size = number + 1, 0, len(END)
+        tiles, size = tiles + 1, size + len(one.data)
+        yield number, one
+
+
+def _content(samples: Iterable[_Packed], places: array[int]) -> Iterator[bytes]:
+    """Yield the bytes of a tar; add the places of its samples to ``places``."""
+    at = 0
+    for one in samples:
+        places.extend((at + one.image_at, one.image_size, at + one.json_at, one.json_size))
+        at += len(one.data)
+        yield one.data
+    yield END
+
+
+def index_parts(slide: str, extension: str, shards: Sequence[Shard]) -> Iterator[bytes]:
+    """Yield the index of a slide's shards as JSON, a shard per line."""
+    tiles = sum(len(shard.places) for shard in shards) // 4
+    head = json.dumps({"slide": slide, "extension": extension, "tiles": tiles})
+    yield f'{head[:-1]}, "shards": ['.encode()
+    between = "\n"
+    for shard in shards:
+        facts = {
+            "file": shard.file.name,
+            "bytes": shard.file.size,
+            "sha256": shard.file.sha256,
+            "tiles": len(shard.places) // 4,
+            "image_offsets": shard.places[0::4].tolist(),
+            "image_sizes": shard.places[1::4].tolist(),
+            "json_offsets": shard.places[2::4].tolist(),
+            "json_sizes": shard.places[3::4].tolist(),
+        }
+        yield (between + json.dumps(facts, separators=(",", ":"))).encode()
+        between = ",\n"
+    yield b"\n]}\n"

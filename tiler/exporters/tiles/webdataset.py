@@ -1,0 +1,142 @@
+"""Tiles in tar shards, as the package webdataset reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tiler.errors import ConfigError
+from tiler.exporters.tables.csv_json import tile_objects
+from tiler.exporters.tiles.encoders import Encoder, make_encoder
+from tiler.exporters.tiles.shards import Sample, index_parts, written_shards
+from tiler.files import write_chunks
+from tiler.protocols import Exported, Pixels, WSIReader
+from tiler.regions import Regions, batches
+from tiler.storage.destinations import inside
+from tiler.written import WrittenFile
+
+_KEY = "exporter.webdataset"
+_EXTENSIONS = ("png", "jpg", "jpeg", "webp", "jxl")
+
+
+@dataclass(frozen=True)
+class WebdatasetExporter:
+    """Writes ``<slide>-000000.tar``, ``<slide>-000001.tar``, … and ``<slide>.shards.json``.
+
+    Each tile is two files in a tar: ``{key}.{extension}``, and ``{key}.json`` with the tile's row
+    of the tables. The key is ``{slide}_x{x}_y{y}``, with ``%2E`` for a dot and ``%25`` for ``%`` in
+    the slide's name: webdataset ends a key at the first dot.
+
+    Parameters
+    ----------
+    extension
+        ``png``, ``jpeg`` (or ``jpg``), ``webp`` or ``jxl``.
+    quality
+        1 to 100, for jpeg, webp and jxl; None is 90, and for jxl lossless.
+    lossless
+        Whether webp and jxl keep every pixel; None is lossy for webp, and for jxl lossless unless
+        there is a quality.
+    subsampling
+        Chroma of jpeg: ``420``, ``422`` or ``444``.
+    compression
+        Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+    passthrough
+        Store the slide's native JPEG tiles without decoding, if tiles coincide with them. Damage
+        inside them is not detected.
+    tiles_per_shard
+        Maximum number of tiles in a shard; None for no limit.
+    bytes_per_shard
+        Maximum size of a shard; None for no limit. A larger tile gets a shard of its own.
+
+    Raises
+    ------
+    ConfigError
+        If a value is invalid.
+    """
+
+    extension: str = "png"
+    quality: int | None = None
+    subsampling: str = "420"
+    compression: int | str = 1
+    lossless: bool | None = None
+    passthrough: bool = False
+    tiles_per_shard: int | None = 10_000
+    bytes_per_shard: int | None = 2**30
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subsampling", str(self.subsampling))  # YAML reads 420 as a number
+        if self.extension not in _EXTENSIONS:
+            raise ConfigError(
+                f"{_KEY}.extension={self.extension!r} is invalid; use one of"
+                f" {', '.join(_EXTENSIONS)}"
+            )
+        if self.passthrough and self._suffix != "jpg":
+            raise ConfigError(
+                f"{_KEY}.passthrough=true with extension={self.extension}: the slide's own tiles"
+                f" are JPEG: set {_KEY}.extension=jpg"
+            )
+        for name in ("tiles_per_shard", "bytes_per_shard"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ConfigError(
+                    f"{_KEY}.{name}={limit} is too small; use at least 1, or null for no limit"
+                )
+        self._encoder  # noqa: B018  it checks the other values
+
+    @property
+    def per_tile(self) -> bool:
+        """True: each tile is encoded by itself."""
+        return True
+
+    def encoded(self, pixels: Pixels) -> bytes:
+        """Return the image of a tile."""
+        return self._encoder(pixels)
+
+    def pack(
+        self, source: WSIReader, regions: Regions, tiles: Iterable[bytes], folder: Path
+    ) -> Exported:
+        """Write the shards, and their index. A slide without tiles has an index alone."""
+        samples = _samples(source.name, regions, tiles)
+        shards = list(
+            written_shards(
+                samples, folder, source.name, self._suffix, self.tiles_per_shard,
+                self.bytes_per_shard,
+            )
+        )  # fmt: skip
+        name = f"{source.name}.shards.json"
+        index = index_parts(source.name, self._suffix, shards)
+        written = WrittenFile(name, *write_chunks(inside(folder, name), index))
+        return Exported((*(shard.file for shard in shards), written))
+
+    @property
+    def _suffix(self) -> str:
+        return "jpg" if self.extension == "jpeg" else self.extension
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return make_encoder(
+            self.extension,
+            self.quality,
+            self.subsampling,
+            self.compression,
+            self.lossless,
+            _KEY,
+        )
+
+
+def key_of(slide: str) -> str:
+    """Return the beginning of the keys of a slide's tiles.
+
+    It contains no dot, and that of another slide is another: ``a.b`` and ``a_b`` differ.
+    """
+    return slide.replace("%", "%25").replace(".", "%2E")
+
+
+def _samples(slide: str, regions: Regions, tiles: Iterable[bytes]) -> Iterator[Sample]:
+    """Yield key, image and columns of each tile."""
+    images, name = iter(tiles), key_of(slide)
+    for some in batches(regions):
+        for columns in tile_objects(slide, some):
+            yield Sample(f"{name}_x{columns['x']}_y{columns['y']}", next(images), columns)
