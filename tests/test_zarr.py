@@ -178,17 +178,13 @@ def test_the_metadata_are_what_zarr_itself_writes(tmp_path):
     assert own == {name: value for name, value in peer.items() if name != "storage_transformers"}
 
 
-def test_the_store_opens_without_listing_folders(tmp_path):
-    """A reader over HTTP has the metadata of all arrays from one file."""
+def test_a_user_may_add_an_array(tmp_path):
     packed(tmp_path, tiles_of(2, Size(4, 4)), regions_of(2, Size(4, 4)))
-    store = zarr.storage.MemoryStore()
-    document = (tmp_path / "slide_1.zarr/zarr.json").read_bytes()
-    store = zarr.storage.MemoryStore(
-        {"zarr.json": zarr.core.buffer.cpu.Buffer.from_bytes(document)}
-    )
-    group = zarr.open_group(store, mode="r", use_consolidated=True)
-    assert group["images"].shape == (2, 4, 4, 3)
-    assert {"x", "ratio", "images"} <= {*group.array_keys()}
+    group = zarr.open_group(tmp_path / "slide_1.zarr", mode="r+")
+    group.create_array("features", data=np.ones((2, 8), np.float32))
+    again = zarr.open_group(tmp_path / "slide_1.zarr", mode="r")
+    assert again["features"].shape == (2, 8)
+    assert again["images"].shape == (2, 4, 4, 3)
 
 
 @pytest.mark.parametrize("damaged", [0, -1])

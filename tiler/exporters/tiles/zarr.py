@@ -105,7 +105,7 @@ class ZarrExporter:
         for name, facts in arrays.items():
             write(f"{name}/{_DOCUMENT}", [as_json(facts.document)])
         attributes = _attributes(source, regions, {column: names[column] for column in columns})
-        write(_DOCUMENT, [group_document(attributes, arrays)])
+        write(_DOCUMENT, [as_json(group_document(attributes))])
         return Exported(files)
 
     def _per_shard(self, regions: Regions) -> int:

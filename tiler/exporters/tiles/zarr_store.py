@@ -85,20 +85,12 @@ def chunk_name(number: int, axes: int) -> str:
     return ".".join(["c", str(number), *["0"] * (axes - 1)])
 
 
-def group_document(attributes: Mapping[str, Any], arrays: Mapping[str, ArrayFacts]) -> bytes:
-    """Return ``zarr.json`` of the group, with the metadata of its arrays for remote readers."""
-    return as_json(
-        {
-            "zarr_format": 3,
-            "node_type": "group",
-            "attributes": dict(attributes),
-            "consolidated_metadata": {
-                "kind": "inline",
-                "must_understand": False,
-                "metadata": {name: facts.document for name, facts in arrays.items()},
-            },
-        }
-    )
+def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of the group's ``zarr.json``.
+
+    It has no copy of the arrays' metadata: zarr-python would not find an array that users add.
+    """
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
 def as_json(document: Mapping[str, Any]) -> bytes:
