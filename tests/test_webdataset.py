@@ -21,12 +21,13 @@ from PIL import Image
 
 from tiler.errors import ConfigError
 from tiler.exporters import JsonExporter, WebdatasetExporter
-from tiler.exporters.tiles.shards import json_object
+from tiler.exporters.tables.csv_json import json_parts
 from tiler.exporters.tiles.tar import header
-from tiler.exporters.tiles.webdataset import key_of
+from tiler.exporters.tiles.webdataset import json_rows, key_of
 from tiler.geometry import Size
 from tiler.regions import Regions
 from tiler.resolution import MPP
+from tiler.storage.safe_text import CONTROL
 
 TCGA = "TCGA-CR-7395-01A-01-TS1.6B1D4D4C-8D9C-4F0B-8C69-0A3F7A2D1234"
 NO_MASK = np.zeros((0, 0), bool)
@@ -210,12 +211,27 @@ def test_a_header_is_that_of_tarfile(name: str, size: int) -> None:
     assert header(name, size) == info.tobuf(tarfile.PAX_FORMAT)
 
 
-def test_rows_are_strict_json() -> None:
-    text = json_object({"slide": "\u202e\udcff", "score": float("nan"), "label": 'é "'})
-    assert json.loads(text, parse_constant=pytest.fail) == {
-        "slide": "\u202e\udcff", "score": None, "label": 'é "',
-    }  # fmt: skip
-    assert "\u202e" not in text.decode()
+TEXTS = st.text(max_size=9) | st.sampled_from(["\u202e", 'a "b"\n', "%s %d", "\udcff", "\r"])
+NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.booleans()
+
+
+@given(
+    slide=TEXTS,
+    columns=st.dictionaries(TEXTS, st.lists(TEXTS, min_size=3, max_size=3), max_size=3),
+    numbers=st.lists(NUMBERS, min_size=3, max_size=3),
+)
+def test_rows_are_the_objects_of_the_json_exporter(slide, columns, numbers) -> None:
+    more = {name: np.array(values, object) for name, values in columns.items()}
+    some = some_regions(3, **more, score=np.array(numbers, object))
+    rows = [json.loads(row) for row in json_rows(slide, some)]
+    assert rows == json.loads("".join(json_parts(slide, some, None)))
+    assert not any(CONTROL.search(row) for row in json_rows(slide, some))
+
+
+def test_a_number_that_is_missing_is_null() -> None:
+    some = some_regions(2, score=np.array([np.nan, 1.5]))
+    rows = [json.loads(row, parse_constant=pytest.fail) for row in json_rows("a", some)]
+    assert [row["score"] for row in rows] == [None, 1.5]
 
 
 @pytest.mark.parametrize(

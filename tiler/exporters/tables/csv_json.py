@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -111,7 +110,12 @@ def json_parts(
     separators = None if indent else (",", ":")
     before, end = "[", "]"
     for some in batches(regions):
-        objects = [*tile_objects(slide, some)]
+        shape, token = some.shape, some.resolution.token
+        names = (*COLUMNS, *some.columns)
+        objects = [
+            dict(zip(names, (slide, *corner, *shape, token, ratio, *box0, *more), strict=True))
+            for corner, ratio, box0, more in _rows(some)
+        ]
         if tiles is not None:
             for item, name in zip(objects, file_names(tiles, slide, some), strict=True):
                 item[FILE] = name
@@ -124,15 +128,11 @@ def json_parts(
     yield (before if before == "[" else "") + end + "\n"
 
 
-def tile_objects(slide: str, some: Regions) -> Iterator[dict[str, Any]]:
-    """Yield all columns of each region, as plain values."""
-    shape, token, names = some.shape, some.resolution.token, (*COLUMNS, *some.columns)
-    corners, boxes0 = some.locations.tolist(), some.boxes0().tolist()
+def _rows(some: Regions) -> Iterator[tuple[list[int], float, list[int], tuple[object, ...]]]:
+    """Yield corner, ratio, level-0 box and further columns of each region."""
+    columns = some.locations.tolist(), some.ratios.tolist(), some.boxes0().tolist()
     more = [column.tolist() for column in some.columns.values()]
-    rows = zip(*more, strict=True) if more else repeat((), len(some))
-    for corner, ratio, box0, row in zip(corners, some.ratios.tolist(), boxes0, rows, strict=True):
-        values = (slide, *corner, *shape, token, ratio, *box0, *row)
-        yield dict(zip(names, values, strict=True))
+    return zip(*columns, zip(*more, strict=True) if more else repeat(()), strict=bool(more))
 
 
 def write_csv(folder: Path, slide: str, regions: Iterable[RegionSpec]) -> Path:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tiler.exporters.tiles.tar import END, header, padding
 from tiler.files import write_chunks
 from tiler.storage.destinations import inside
-from tiler.storage.safe_text import visible_json
 from tiler.written import WrittenFile
 
 
 class Sample(NamedTuple):
-    """A tile in a shard: its key, its image, and the content of its JSON file."""
+    """A tile in a shard: its key, and the content of its image and of its JSON file."""
 
     key: str
     image: bytes
-    columns: Mapping[str, Any]
+    text: bytes
 
 
 class _Packed(NamedTuple):
@@ -85,19 +84,12 @@ def written_shards(
 
 
 def _packed(sample: Sample, extension: str) -> _Packed:
-    text = json_object(sample.columns)
-    before = header(f"{sample.key}.{extension}", len(sample.image))
-    between = padding(len(sample.image)) + header(f"{sample.key}.json", len(text))
-    data = b"".join((before, sample.image, between, text, padding(len(text))))
-    json_at = len(before) + len(sample.image) + len(between)
-    return _Packed(data, len(before), len(sample.image), json_at, len(text))
-
-
-def json_object(columns: Mapping[str, Any]) -> bytes:
-    """Return a tile's columns as a JSON object; a number that is missing is null."""
-    plain = {name: None if value != value else value for name, value in columns.items()}
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    return visible_json(text).encode(errors="backslashreplace")
+    key, image, text = sample
+    before = header(f"{key}.{extension}", len(image))
+    between = padding(len(image)) + header(f"{key}.json", len(text))
+    data = b"".join((before, image, between, text, padding(len(text))))
+    json_at = len(before) + len(image) + len(between)
+    return _Packed(data, len(before), len(image), json_at, len(text))
 
 
 def _numbered(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.exporters.tables.csv_json import tile_objects
+from tiler.exporters.tables.csv_json import COLUMNS
 from tiler.exporters.tiles.encoders import Encoder, make_encoder
 from tiler.exporters.tiles.shards import Sample, index_parts, written_shards
 from tiler.files import write_chunks
 from tiler.protocols import Exported, Pixels, WSIReader
 from tiler.regions import Regions, batches
 from tiler.storage.destinations import inside
+from tiler.storage.safe_text import visible_json
 from tiler.written import WrittenFile
 
 _KEY = "exporter.webdataset"
@@ -138,5 +140,43 @@ def _samples(slide: str, regions: Regions, tiles: Iterable[bytes]) -> Iterator[S
     """Yield key, image and columns of each tile."""
     images, name = iter(tiles), key_of(slide)
     for some in batches(regions):
-        for columns in tile_objects(slide, some):
-            yield Sample(f"{name}_x{columns['x']}_y{columns['y']}", next(images), columns)
+        for (x, y), text in zip(some.locations.tolist(), json_rows(slide, some), strict=True):
+            yield Sample(f"{name}_x{x}_y{y}", next(images), text.encode(errors="backslashreplace"))
+
+
+def json_rows(slide: str, some: Regions) -> Iterator[str]:
+    """Yield the columns of each region as a JSON object; a number that is missing is null.
+
+    Column by column, it takes an eighth of the time of objects one by one.
+    """
+    same = {"slide": slide, "width": some.shape.width, "height": some.shape.height}
+    same["resolution"] = some.resolution.token
+    boxes0 = some.boxes0()
+    columns = {
+        "x": some.locations[:, 0],
+        "y": some.locations[:, 1],
+        "ratio": some.ratios,
+        **{name: boxes0[:, at] for at, name in enumerate(COLUMNS[7:])},
+        **some.columns,
+    }
+    names = (*COLUMNS, *some.columns)
+    fields = (
+        f"{_json(name)}:{_json(same[name])}".replace("%", "%%")
+        if name in same
+        else f"{_json(name)}:".replace("%", "%%") + "%s"
+        for name in names
+    )
+    row = f"{{{','.join(fields)}}}"
+    values = [_texts(columns[name].tolist()) for name in names if name not in same]
+    return (row % texts for texts in zip(*values, strict=True))
+
+
+def _json(value: object) -> str:
+    return visible_json(json.dumps(value, ensure_ascii=False))
+
+
+def _texts(values: list[object]) -> list[str]:
+    """Return each value as JSON; a line end inside of one would be escaped."""
+    plain = [None if value != value else value for value in values]
+    text = json.dumps(plain, ensure_ascii=False, separators=("\n", ":"))
+    return visible_json(text)[1:-1].split("\n")
