@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tiler.exporters.tables.candidates import CandidatesExporter
     from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
     from tiler.exporters.tables.geojson import GeojsonExporter
+    from tiler.exporters.tables.hdf5 import Hdf5Exporter
     from tiler.exporters.tiles.images import ImagesExporter
     from tiler.exporters.tiles.webdataset import WebdatasetExporter
     from tiler.exporters.tiles.zarr import ZarrExporter
@@ -19,6 +20,7 @@ _HOMES = {
     "CandidatesExporter": "tiler.exporters.tables.candidates",
     "CsvExporter": "tiler.exporters.tables.csv_json",
     "GeojsonExporter": "tiler.exporters.tables.geojson",
+    "Hdf5Exporter": "tiler.exporters.tables.hdf5",
     "JsonExporter": "tiler.exporters.tables.csv_json",
     "ImagesExporter": "tiler.exporters.tiles.images",
     "MaskExporter": "tiler.exporters.pictures.mask",
@@ -31,6 +33,7 @@ __all__ = [
     "CandidatesExporter",
     "CsvExporter",
     "GeojsonExporter",
+    "Hdf5Exporter",
     "ImagesExporter",
     "JsonExporter",
     "MaskExporter",

@@ -1,0 +1,383 @@
+"""HDF5 files of coordinates, read back by the rules of the tool that each is for."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from command import complaint, read_csv, tiler
+from conftest import ArrayReader
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiler import MPP, Level, Magnification, TileExtractor, TileSpec, open_slide
+from tiler.config.exporters import with_spec
+from tiler.errors import ConfigError
+from tiler.exporters import CsvExporter, Hdf5Exporter
+from tiler.exporters.tables.footprints import footprint_of, tool_folder
+
+h5py = pytest.importorskip("h5py")
+
+LAYOUTS = ("trident", "clam", "mussel", "atlaspatch")
+
+
+def slide(size=(900, 700), levels=(1.0,), **facts) -> ArrayReader:
+    """Return a blank slide with levels of some downsamples."""
+    width, height = size
+    shapes = [(int(height / d), int(width / d), 3) for d in levels]
+    made = [np.full(shape, 200, np.uint8) for shape in shapes]
+    return ArrayReader(*made, downsamples=levels, **facts)
+
+
+def test_tiler_gives_the_tiles_to_the_exporters_that_need_them():
+    spec = TileSpec(64, resolution=Level(0))
+    given_spec = with_spec({"hdf5": Hdf5Exporter(), "csv": CsvExporter()}, spec)
+    assert given_spec == {"hdf5": Hdf5Exporter(spec=spec), "csv": CsvExporter()}
+    assert hash(given_spec["hdf5"]) == hash(Hdf5Exporter("trident", spec))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "facts", "expected"),
+    [
+        (MPP(0.5), (0.25, 40.0, 2.0), "20x_256px_0px_overlap"),
+        (MPP(0.7), (0.499, 20.0, 0.7 / 0.499), "14.2857x_256px_0px_overlap"),
+        (Magnification(10), (0.2528, 40.0, 4.0), "10x_256px_0px_overlap"),
+        (Magnification(2.5), (None, 40.0, 16.0), "2.5x_256px_0px_overlap"),
+        (Level(1), (None, 40.0, 4.0), "10x_256px_0px_overlap"),
+        (Level(1), (0.25, None, 4.0), "10x_256px_0px_overlap"),
+        (Level(1), (None, None, 4.0), "level1_256px_0px_overlap"),
+    ],
+)
+def test_the_folder_of_a_run_is_as_trident_names_it(resolution, facts, expected):
+    spec = TileSpec(256, resolution=resolution)
+    assert tool_folder(spec, footprint_of(spec, *facts)) == expected
+
+
+def test_the_folder_has_the_overlap_in_target_pixels():
+    spec = TileSpec(256, 192, MPP(0.5))
+    assert tool_folder(spec, footprint_of(spec, 0.25, None, 2.0)) == "20x_256px_64px_overlap"
+    spec = TileSpec(128, 96, MPP(0.5), unit="um")
+    assert tool_folder(spec, footprint_of(spec, 0.25, None, 2.0)) == "20x_256px_64px_overlap"
+
+
+# What each tool reads, by its own rule: boxes (N, 4) in level-0 pixels.
+
+
+def trident_boxes(file, levels) -> np.ndarray:
+    coords = file["coords"]
+    assert coords.dtype == np.int64
+    attrs = coords.attrs
+    source, target = (10 / attrs[f"{one}_magnification"] for one in ("level0", "target"))
+    return boxes(coords[:], round(int(attrs["patch_size"]) * (target / source)))
+
+
+def clam_boxes(file, levels) -> np.ndarray:
+    coords = file["coords"]
+    assert coords.dtype == np.int64
+    level, side = coords.attrs["patch_level"], coords.attrs["patch_size"]
+    assert coords.attrs["name"] == "fake"
+    return boxes(coords[:], side * levels[level])
+
+
+def mussel_boxes(file, levels) -> np.ndarray:
+    assert file["coords"].attrs["patch_level"] == 0
+    return clam_boxes(file, levels)
+
+
+def atlaspatch_boxes(file, levels) -> np.ndarray:
+    coords = file["coords"][:]
+    assert coords.dtype == np.int32
+    assert coords.shape == (file.attrs["num_patches"], 5)
+    scale = np.array(levels)[coords[:, 4]]
+    return np.column_stack([coords[:, :2], coords[:, 2] * scale, coords[:, 3] * scale])
+
+
+READ = {"trident": trident_boxes, "clam": clam_boxes, "mussel": mussel_boxes,
+        "atlaspatch": atlaspatch_boxes}  # fmt: skip
+
+
+def boxes(corners: np.ndarray, side: float) -> np.ndarray:
+    return np.column_stack([corners, np.full((len(corners), 2), side)])
+
+
+def written(source, spec, regions, folder: Path, layout=LAYOUTS) -> dict[str, h5py.File]:
+    """Return the files of some layouts, opened from memory."""
+    done = Hdf5Exporter(layout, spec).export(source, regions, np.ones((1, 1), bool), folder)
+    files = {file.name.split(".")[-2]: (folder / file.name).read_bytes() for file in done.files}
+    assert [*files] == [file.name.removeprefix("fake.")[:-3] for file in done.files]
+    return {name: h5py.File(io.BytesIO(data)) for name, data in files.items()}
+
+
+LEVELS = st.sampled_from([(1.0,), (1.0, 2.0), (1.0, 4.0), (1.0, 4.0, 16.0), (1.0, 2.0005, 4.001)])
+
+
+@given(
+    levels=LEVELS,
+    kind=st.sampled_from(["mpp", "magnification", "level"]),
+    factor=st.floats(1, 9),
+    mpp=st.one_of(st.none(), st.floats(0.1, 1.2)),
+    magnification=st.one_of(st.none(), st.sampled_from([20.0, 40.0, 30.3])),
+    size=st.integers(3, 60),
+    stride=st.integers(3, 60),
+    edge=st.sampled_from(["drop", "pad", "shift"]),
+    bounds=st.one_of(st.none(), st.just((31, 17, 640, 480))),
+)
+def test_every_tool_reads_the_boxes_of_the_tiles(
+    tmp_path_factory, levels, kind, factor, mpp, magnification, size, stride, edge, bounds
+):
+    source = slide(levels=levels, mpp=mpp, magnification=magnification, bounds=bounds)
+    resolution = {
+        "mpp": MPP(factor * (mpp or 1)),
+        "magnification": Magnification((magnification or 1) / factor),
+        "level": Level(int(factor) % len(levels)),
+    }[kind]
+    if getattr(source, kind, 1) is None:
+        return
+    spec = TileSpec(size, stride, resolution, edge=edge)
+    regions = TileExtractor(spec).extract(source)
+    folder = tmp_path_factory.getbasetemp()
+    files = written(source, spec, regions, folder)
+    tiles = np.array([region.box0 for region in regions]).reshape(-1, 4)
+    assert set(files) == {*LAYOUTS} if regions else {"trident", "atlaspatch"}
+    unknown = mpp is None and magnification is None
+    for name, file in files.items():
+        if name == "trident" and unknown:
+            assert {*file["coords"].attrs} & {
+                "level0_magnification",
+                "target_magnification",
+            } == set()
+            assert file["coords"].attrs["patch_level"] == resolution.value
+            continue
+        found = READ[name](file, source.level_downsamples)
+        assert found.shape == tiles.shape
+        np.testing.assert_array_equal(found[:, :2], tiles[:, :2])
+        assert np.abs(found - tiles).max(initial=0) <= 1 + 1e-6, name
+    if mpp is not None and kind != "magnification":
+        assert files["trident"]["coords"].attrs["level0_magnification"] == 10 / mpp
+    if kind == "mpp":
+        assert files["trident"]["coords"].attrs["target_magnification"] == 10 / resolution.value
+    if kind == "magnification":
+        attrs = files["trident"]["coords"].attrs
+        assert attrs["level0_magnification"] == magnification
+        assert attrs["target_magnification"] == resolution.value
+
+
+def test_the_attributes_of_each_layout_are_where_the_tool_looks(tmp_path):
+    source = slide(levels=(1.0, 4.0), mpp=0.25, magnification=40.0)
+    spec = TileSpec(32, 24, MPP(0.7))
+    regions = TileExtractor(spec).extract(source)
+    files = written(source, spec, regions, tmp_path)
+    shared = {"level0_magnification": 40.0, "target_magnification": 10 / 0.7, "overlap": 8}
+    extent = {"level0_width": 900, "level0_height": 700}
+    sizes = {"patch_size": 32, "patch_size_level0": 90}
+    found = {name: dict(file["coords"].attrs) for name, file in files.items()}
+    assert found["trident"] == {**shared, **extent, **sizes, "name": "fake"}
+    assert found["atlaspatch"] == {}
+    assert dict(files["atlaspatch"].attrs) == {**shared, **extent, **sizes, "wsi_path": "fake.svs",
+                                               "num_patches": len(regions)}  # fmt: skip
+    plain = {name: np.asarray(value).tolist() for name, value in found["clam"].items()}
+    assert plain == {"patch_size": 90, "patch_level": 0, "downsample": [1.0, 1.0], "name": "fake",
+                     "level_dim": [900, 700], "downsampled_level_dim": [900, 700]}  # fmt: skip
+    plain = {name: np.asarray(value).tolist() for name, value in found["mussel"].items()}
+    assert plain == {
+        "patch_size": 90, "patch_level": 0, "patch_size_to_resize_to_for_desired_mpp": 32,
+        "step_size": 67, "overlap": 8, "mpp": 0.7, "native_mpp": 0.25, "level_dim": [900, 700],
+        "name": "fake",
+    }  # fmt: skip
+    for name in ("trident", "clam", "mussel"):
+        assert not files[name].attrs, "only the dataset has attributes"
+
+
+def test_a_level_is_read_as_the_level(tmp_path):
+    source = slide(levels=(1.0, 4.0), mpp=0.25)
+    for resolution in (Level(1), MPP(1.0)):
+        spec = TileSpec(32, resolution=resolution)
+        files = written(source, spec, TileExtractor(spec).extract(source), tmp_path)
+        attrs = files["clam"]["coords"].attrs
+        assert (attrs["patch_level"], attrs["patch_size"]) == (1, 32)
+        assert attrs["level_dim"].tolist() == [225, 175]
+        assert files["mussel"]["coords"].attrs["patch_size"] == 128
+        assert files["atlaspatch"]["coords"][0].tolist() == [0, 0, 32, 32, 1]
+
+
+def test_columns_are_beside_the_coordinates(tmp_path):
+    source, spec = slide(), TileSpec(100, resolution=Level(0))
+    regions = TileExtractor(spec).extract(source)
+    labels = ["", "stroma", "tumor/näh"]
+    some = [
+        replace(one, columns={**one.columns, "label": labels[at % 3], "label_a/b": at / 4})
+        for at, one in enumerate(regions)
+    ]
+    for file in written(source, spec, some, tmp_path).values():
+        columns = file["columns"]
+        assert columns["row"][:].tolist() == [one.columns["row"] for one in regions]
+        assert columns["ratio"][:].tolist() == [one.ratio for one in regions]
+        assert columns["label_a%2Fb"][:].tolist() == [at / 4 for at in range(len(some))]
+        assert columns["label"].asstr()[:].tolist() == [one.columns["label"] for one in some]
+
+
+def test_a_slide_without_tiles_has_the_files_that_each_tool_has(tmp_path):
+    source, spec = slide(mpp=0.5), TileSpec(2000, resolution=Level(0))
+    regions = TileExtractor(spec).extract(source)
+    files = written(source, spec, regions, tmp_path)
+    assert {name: file["coords"].shape for name, file in files.items()} == {
+        "trident": (0, 2),
+        "atlaspatch": (0, 5),
+    }
+    assert files["trident"]["coords"].attrs["patch_size"] == 2000
+
+
+def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
+    spec = TileSpec(32, resolution=Level(0))
+    notes = Hdf5Exporter(LAYOUTS, spec).notes(slide())
+    assert len(notes) == 3
+    expected = {
+        "trident": "level0_magnification and target_magnification",
+        "mussel": "mpp and native_mpp",
+        "atlaspatch": "level0_magnification and target_magnification",
+    }
+    for note, (name, what) in zip(notes, expected.items(), strict=True):
+        assert f"layout {name} leaves out {what}" in note
+    assert Hdf5Exporter(LAYOUTS, spec).notes(slide(mpp=0.5)) == []
+    (note,) = Hdf5Exporter(LAYOUTS, spec).notes(slide(magnification=20.0))
+    assert "mussel" in note, "a magnification is no mpp"
+
+
+def test_an_area_that_differs_from_the_tiles_is_said():
+    source = slide(mpp=0.3, levels=(1.0, 4.0))
+    notes = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=MPP(0.5))).notes(source)
+    assert [note.split()[2] for note in notes] == [*LAYOUTS]
+    assert all("53 level-0 pixels for tiles of 53.333333" in note for note in notes)
+    (note,) = Hdf5Exporter("trident", TileSpec(30, resolution=MPP(1.5))).notes(source)
+    assert "152 level-0 pixels for tiles of 150" in note, "TRIDENT reads 38 pixels of level 1"
+
+
+def test_the_same_tiles_give_the_same_bytes(tmp_path):
+    source, spec = slide(mpp=0.3), TileSpec(32, resolution=MPP(0.5))
+    regions = TileExtractor(spec).extract(source)
+    exporter = Hdf5Exporter(LAYOUTS, spec)
+    first, second = (
+        exporter.export(source, regions, np.ones((1, 1), bool), tmp_path / name) for name in "ab"
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("exporter.hdf5.layout=[clams]",), "'clams'"),
+        (("exporter.hdf5.layout=clams",), "'clams'"),
+        (("exporter.hdf5.layout=[]",), "is empty"),
+        (("exporter.hdf5.layout=[clam,clam]",), "twice"),
+        (("tile.size=[64,32]",), "tile.size=(64, 32)"),
+        (("tile.stride=[64,32]",), "tile.stride=(64, 32)"),
+        (("+exporter.hdf5.spec=1",), "unknown key 'exporter.hdf5.spec'"),
+    ],
+)
+def test_layouts_that_cannot_be_are_refused_in_one_line(tmp_path, words, expected):
+    common = ("slides=files", "slides.paths=[no.svs]", "tile.size=64", "exporter=[hdf5]", "out=out")
+    found = complaint(tiler(*common, *words, cwd=tmp_path))
+    assert found.startswith("E_CONFIG: ")
+    assert expected in found
+    assert not (tmp_path / "out").exists()
+
+
+def test_clam_needs_no_overlap():
+    spec = TileSpec(64, (64, 32), Level(0))
+    assert Hdf5Exporter("clam", spec).layout == ("clam",)
+    with pytest.raises(ConfigError, match="one size"):
+        Hdf5Exporter("clam", TileSpec((64, 32), resolution=Level(0)))
+
+
+def trident_pixels(slide, coords, at: int):
+    """Return the pixels of a tile as TRIDENT reads them, before it resizes them."""
+    attrs = coords.attrs
+    source, target = (10 / attrs[f"{one}_magnification"] for one in ("level0", "target"))
+    downsample, size = target / source, int(attrs["patch_size"])
+    near = [n for n, own in enumerate(slide.level_downsamples) if abs(own - downsample) <= 0.1]
+    finer = [n for n, own in enumerate(slide.level_downsamples) if own <= downsample]
+    level = near[0] if near else finer[-1]
+    side = round(round(size * downsample) / int(slide.level_downsamples[level]))
+    return slide.read_region(coords[at].tolist(), level, (side, side)).convert("RGB")
+
+
+@pytest.mark.parametrize("mpp", [1.0, 0.7])
+def test_tools_read_the_boxes_of_a_real_slide(shared_slides, tmp_path, mpp):
+    spec = TileSpec(256, resolution=MPP(mpp))
+    with open_slide(shared_slides / "CMU-1-Small-Region.svs", name="fake") as source:
+        regions = TileExtractor(spec).extract(source)
+        files = written(source, spec, regions, tmp_path)
+        tiles = np.array([region.box0 for region in regions])
+        for name, file in files.items():
+            found = READ[name](file, source.level_downsamples)
+            np.testing.assert_array_equal(found[:, :2], tiles[:, :2])
+            assert np.abs(found - tiles).max() <= 1, name
+    assert files["clam"]["coords"].attrs["patch_level"] == 0
+
+
+@pytest.mark.parametrize(("mpp", "most"), [(1.0, 1.0), (0.7, 3.2)])
+def test_trident_reads_the_pixels_of_tiles_except_for_resampling(
+    shared_slides, tmp_path, mpp, most
+):
+    cv2, openslide = pytest.importorskip("cv2"), pytest.importorskip("openslide")
+    path, spec = shared_slides / "CMU-1-Small-Region.svs", TileSpec(256, resolution=MPP(mpp))
+    by_trident, by_area, moved = [], [], []
+    with open_slide(path, name="fake") as source, openslide.OpenSlide(path) as slide:
+        regions = TileExtractor(spec).extract(source)
+        coords = written(source, spec, regions, tmp_path, ["trident"])["trident"]["coords"]
+        for at, region in enumerate(regions):
+            own = source.read_region(region.location, region.shape, MPP(mpp), bounded=False)
+            read = trident_pixels(slide, coords, at)
+            mean = cv2.resize(np.asarray(read), (256, 256), interpolation=cv2.INTER_AREA)
+            by_trident.append(difference(own, np.asarray(read.resize((256, 256)))))
+            by_area.append(difference(own, mean))
+            moved.append(difference(own, np.roll(mean, 1, 1)))
+    assert np.mean(by_trident) < most
+    assert by_area[0] < 0.05, "this corner has no fraction of a level-0 pixel to lose"
+    assert np.mean(moved) > 3 * np.mean(by_trident)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def job(folder: Path) -> tuple[str, ...]:
+    """Write a slide that says neither mpp nor magnification; return the words of its run."""
+    pixels = np.full((200, 300, 3), 200, np.uint8)
+    tifffile.imwrite(folder / "a.tiff", pixels, photometric="rgb", tile=(64, 64))
+    return ("slides=files", "slides.paths=[a.tiff]", "resolution=level", "resolution.value=0",
+            "tile.size=64", "mask=none", "exporter=[hdf5]", "out=out")  # fmt: skip
+
+
+def test_the_log_and_the_table_say_what_the_files_leave_out(tmp_path):
+    done = tiler(*job(tmp_path),
+                 f"exporter.hdf5.layout=[{','.join(LAYOUTS)}]", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "leaves out" in line]
+    assert "slide=a " in line
+    for name in ("trident", "mussel", "atlaspatch"):
+        assert f"layout {name} leaves out" in line
+    (row,) = read_csv(tmp_path / "out/slides.csv")
+    assert row["notes"] in line
+    names = sorted(path.name for path in (tmp_path / "out/slides/a").glob("*.h5"))
+    assert names == sorted(f"a.{name}.h5" for name in LAYOUTS)
+
+
+def test_two_exporters_of_one_file_are_refused_in_one_line(tmp_path):
+    done = tiler(*job(tmp_path),
+                 "+exporter.more._target_=tiler.exporters.Hdf5Exporter", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 3
+    (line,) = [line for line in done.stderr.splitlines() if "two exporters" in line]
+    assert "a.trident.h5" in line
+    assert not list((tmp_path / "out/slides").rglob("*.h5"))
+
+
+def test_a_missing_library_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ConfigError, match=r"needs h5py; run: pip install 'tiler\[hdf5\]'"):
+        Hdf5Exporter("clam")

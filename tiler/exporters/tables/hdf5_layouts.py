@@ -1,0 +1,197 @@
+"""The HDF5 layouts of CLAM, TRIDENT, Mussel and AtlasPatch: attributes and coordinates.
+
+Each tool computes a tile's area by its own rule from a few attributes, which are the same for all
+tiles. A fact that the slide does not say is left out, and ``left_out`` names it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.exporters.tables.footprints import Footprint
+from tiler.protocols import WSIReader
+from tiler.regions import Regions
+from tiler.resolution import level_at
+
+LayoutName = Literal["trident", "clam", "mussel", "atlaspatch"]
+
+MAGNIFICATIONS = ("level0_magnification", "target_magnification")
+MPPS = ("mpp", "native_mpp")
+
+_TRIDENT_TOLERANCE = 0.1
+"""TRIDENT reads the first level whose downsample differs from the target's by at most this."""
+
+_DUST = 1e-6
+"""Pixels; a tile of exactly n pixels must not count as more because of float arithmetic."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The pixels that a tool reads for each tile, before it resizes them.
+
+    Attributes
+    ----------
+    level, side
+        The level, and the width and height in its pixels.
+    side0
+        The same in level-0 pixels.
+    """
+
+    level: int
+    side: int
+    side0: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The content of a slide's file, except the tiles.
+
+    Attributes
+    ----------
+    attributes
+        By name.
+    read
+        What the tool reads for each tile.
+    left_out
+        Attributes that need facts that the slide does not say.
+    of_file
+        Whether the attributes belong to the file instead of the dataset ``coords``.
+    reads
+        Whether ``coords`` has width, height and level of ``read`` after x and y.
+    if_empty
+        Whether the tool writes a file for a slide without tiles.
+    """
+
+    attributes: Mapping[str, Any]
+    read: Read
+    left_out: Sequence[str] = ()
+    of_file: bool = False
+    reads: bool = False
+    if_empty: bool = True
+
+    def coords(self, parts: Sequence[Regions]) -> npt.NDArray[Any]:
+        """Return the dataset ``coords``: the level-0 corner of each tile, and what is read."""
+        corners = [np.empty((0, 2), np.int64), *(part.boxes0()[:, :2] for part in parts)]
+        found = np.concatenate(corners)
+        if not self.reads:
+            return found
+        whole = np.empty((len(found), 5), np.int32)
+        whole[:, :2] = found
+        whole[:, 2:] = self.read.side, self.read.side, self.read.level
+        return whole
+
+
+def _trident(found: Footprint, source: WSIReader, name: str) -> Layout:
+    attributes = {
+        "patch_size": found.size.width,
+        "patch_size_level0": found.side0,
+        "overlap": found.overlap.width,
+        "name": name,
+        "level0_width": source.dimensions.width,
+        "level0_height": source.dimensions.height,
+    }
+    read = _trident_read(found, source)
+    if found.magnifications is None:
+        # Without magnifications TRIDENT reads ``patch_size`` pixels of the level ``patch_level``.
+        level = level_at(found.downsample, source.level_downsamples)
+        more = {} if level is None else {"patch_level": level}
+        return Layout({**attributes, **more}, read, MAGNIFICATIONS)
+    return Layout(attributes | dict(zip(MAGNIFICATIONS, found.magnifications, strict=True)), read)
+
+
+def _trident_read(found: Footprint, source: WSIReader) -> Read:
+    """Return what TRIDENT reads: pixels of a level that it counts by its whole downsample."""
+    downsamples, wanted = source.level_downsamples, found.downsample
+    near = (n for n, own in enumerate(downsamples) if abs(own - wanted) <= _TRIDENT_TOLERANCE)
+    finer = [n for n, own in enumerate(downsamples) if own <= wanted]
+    level = next(near, finer[-1] if finer else 0)
+    side = round(found.side0 / max(1, int(downsamples[level])))
+    return Read(level, side, side * downsamples[level])
+
+
+def _clam(found: Footprint, source: WSIReader, name: str) -> Layout:
+    level = level_at(found.downsample, source.level_downsamples)
+    if level is None:
+        level, side = 0, found.side0
+    else:
+        side = found.size.width
+    width, height = source.level_dimensions[level]
+    downsample = source.dimensions.width / width, source.dimensions.height / height
+    attributes = {
+        "patch_size": side,
+        "patch_level": level,
+        "downsample": np.array(downsample, np.float64),
+        "downsampled_level_dim": np.array((width, height), np.int64),
+        "level_dim": np.array((width, height), np.int64),
+        "name": name,
+    }
+    read = Read(level, side, side * source.level_downsamples[level])
+    return Layout(attributes, read, if_empty=False)
+
+
+def _mussel(found: Footprint, source: WSIReader, name: str) -> Layout:
+    attributes = {
+        "patch_size": found.side0,
+        "patch_level": 0,
+        "patch_size_to_resize_to_for_desired_mpp": found.size.width,
+        "step_size": round(found.stride.width * found.downsample),
+        "overlap": found.overlap.width,
+        "level_dim": np.array(source.dimensions, np.int64),
+        "name": name,
+    }
+    read = Read(0, found.side0, found.side0)
+    if found.mpp is None or source.mpp is None:
+        return Layout(attributes, read, MPPS, if_empty=False)
+    mpps = zip(MPPS, (found.mpp, float(source.mpp)), strict=True)
+    return Layout(attributes | dict(mpps), read, if_empty=False)
+
+
+def _atlaspatch(found: Footprint, source: WSIReader, name: str) -> Layout:
+    attributes: dict[str, Any] = {
+        "patch_size": found.size.width,
+        "patch_size_level0": found.side0,
+        "overlap": found.overlap.width,
+        "level0_width": source.dimensions.width,
+        "level0_height": source.dimensions.height,
+        "wsi_path": source.path.name,
+    }
+    left_out: Sequence[str] = MAGNIFICATIONS
+    if found.magnifications is not None:
+        attributes |= dict(zip(MAGNIFICATIONS, found.magnifications, strict=True))
+        left_out = ()
+    read = coarsest_read(found, source)
+    return Layout(attributes, read, left_out, of_file=True, reads=True)
+
+
+def coarsest_read(found: Footprint, source: WSIReader) -> Read:
+    """Return the read at the coarsest level that covers all boxes to within one level-0 pixel.
+
+    Boxes of tiles have whole pixels, so some are a pixel larger than others. A level coarser than
+    the target is not read, except as level 0.
+    """
+    wanted = found.size.width * found.downsample
+    least, most = math.ceil(wanted - _DUST) - 1, math.floor(wanted + _DUST) + 1
+    for level in range(len(source.level_downsamples) - 1, 0, -1):
+        own = source.level_downsamples[level]
+        side = round(wanted / own)
+        if side >= found.size.width and least <= side * own <= most:
+            return Read(level, side, side * own)
+    return Read(0, found.side0, found.side0)
+
+
+LAYOUTS: Mapping[LayoutName, Callable[[Footprint, WSIReader, str], Layout]] = {
+    "trident": _trident,
+    "clam": _clam,
+    "mussel": _mussel,
+    "atlaspatch": _atlaspatch,
+}
+"""By name: the layout of the tiles of an open slide, from their footprint and the slide's name."""
+
+ONE_STRIDE: Sequence[LayoutName] = ("trident", "mussel", "atlaspatch")
+"""Layouts with one overlap for both directions."""
