@@ -22,6 +22,7 @@ ADAPTERS = {
     "exporters",
     "slides",
     "trackers",
+    "transforms",
 }
 ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
@@ -117,7 +118,7 @@ def test_heavy_libraries_are_imported_only_by_their_modules():
             assert "openslide" not in roots, path
         if room != "masks":
             assert "onnxruntime" not in roots, path
-        if room not in ("masks", "scores", "pixels", "cover"):
+        if room not in ("masks", "scores", "pixels", "cover", "transforms"):
             assert "cv2" not in roots, path
         if room not in ("cli", "config"):
             assert not roots & {"hydra", "omegaconf"}, path

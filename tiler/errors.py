@@ -177,6 +177,12 @@ class LabelError(SlideError):
     code = "E_LABEL"
 
 
+class TransformError(SlideError):
+    """A transform cannot be fitted to the slide."""
+
+    code = "E_TRANSFORM"
+
+
 class ChangedError(SlideError):
     """The slide's file is not the expected one, or changed while it was read."""
 

@@ -23,10 +23,19 @@ from tiler.protocols.exporter import (
 )
 from tiler.protocols.labels import Labels
 from tiler.protocols.mask_provider import FitsTiles, HasCover, MaskProvider, ReadsFiles
-from tiler.protocols.reader import Mask, NativeTiles, Pixels, ReaderFactory, SlideEntry, WSIReader
+from tiler.protocols.reader import (
+    HasProfile,
+    Mask,
+    NativeTiles,
+    Pixels,
+    ReaderFactory,
+    SlideEntry,
+    WSIReader,
+)
 from tiler.protocols.sampler import Sampler, Tiles
 from tiler.protocols.score import MapsPixels, Score, ScoresPixels
 from tiler.protocols.tracker import RunStatus, Tracker
+from tiler.protocols.transform import FittedTransform, Tissue, Transform
 
 __all__ = [
     "EncodesTiles",
@@ -34,8 +43,10 @@ __all__ = [
     "Exporter",
     "FailedTile",
     "FitsTiles",
+    "FittedTransform",
     "HasCover",
     "HasNotes",
+    "HasProfile",
     "Labels",
     "LinksFiles",
     "ListsTiles",
@@ -61,7 +72,9 @@ __all__ = [
     "SlideEntry",
     "TileExporter",
     "Tiles",
+    "Tissue",
     "Tracker",
+    "Transform",
     "WSIReader",
     "WritesContext",
     "WritesParents",

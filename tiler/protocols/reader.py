@@ -118,6 +118,18 @@ class NativeTiles(Protocol):
         """Return the JPEG file of the native tile of a box; raise ``SlideError`` without one."""
 
 
+@runtime_checkable
+class HasProfile(Protocol):
+    """A reader that knows the colour profile of a slide's pixels."""
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """Return the ICC profile in the file; None if there is none.
+
+        ``SlideError`` if there is one that cannot be read.
+        """
+
+
 @dataclass(frozen=True)
 class SlideEntry:
     """A slide of a run.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiler.checks.pixels import checked_pixels
 from tiler.geometry import Box, Size
-from tiler.protocols import Pixels, WSIReader
+from tiler.protocols import HasProfile, Pixels, WSIReader
 from tiler.readers.base import Facts, FactsReader
 from tiler.resolution import Resolution
 
@@ -76,6 +76,12 @@ class DeferredReader(FactsReader):
     def properties(self) -> Mapping[str, str]:
         """All metadata of the file, as text."""
         return self._open_reader().properties
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """Return the ICC profile in the file; None if there is none, or the reader knows none."""
+        reader = self._open_reader()
+        return reader.icc_profile if isinstance(reader, HasProfile) else None
 
     def read_region(
         self,

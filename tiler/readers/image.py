@@ -65,7 +65,7 @@ class ImageReader(LevelReader):
         max_pixels: int = 100_000_000,
     ) -> None:
         path = as_path(path, "path")
-        self._pixels = _load(path, name or path.stem, max_pixels)
+        self._pixels, self.icc_profile = _load(path, name or path.stem, max_pixels)
         height, width, _ = self._pixels.shape
         missing = "plain images state no scale of a scan"
         known_mpp, mpp_note = resolve("mpp", mpp, (None, missing), "")
@@ -96,7 +96,8 @@ class ImageReader(LevelReader):
         return out
 
 
-def _load(path: Path, name: str, max_pixels: int) -> Pixels:
+def _load(path: Path, name: str, max_pixels: int) -> tuple[Pixels, bytes | None]:
+    """Return the pixels of an image, and its ICC profile."""
     look(path, name)
     try:
         with opened(path, _FORMATS) as image:
@@ -111,6 +112,7 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
                     ),
                 )
             _check(path, name, image)
+            profile = image.info.get("icc_profile")
             rgba = upright(image).convert("RGBA")
     except Image.DecompressionBombError as error:
         raise LimitError(name, f"{path.name}: {error}") from error
@@ -122,7 +124,8 @@ def _load(path: Path, name: str, max_pixels: int) -> Pixels:
     except (OSError, SyntaxError, ValueError) as error:
         raise OpenError(name, f"{path.name} cannot be decoded: {error}; copy it again") from error
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    pixels = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return pixels, profile if isinstance(profile, bytes) and profile else None
 
 
 def _check(path: Path, name: str, image: Image.Image) -> None:

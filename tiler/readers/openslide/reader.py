@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 from PIL.Image import Image
+from PIL.ImageCms import PyCMSError
 
 from tiler.checks.arguments import as_path
 from tiler.errors import ConfigError, LimitError, OpenError, ReadError
@@ -116,6 +117,22 @@ class OpenSlideReader(LevelReader):
         """Close the handle; closing twice is harmless."""
         self._slide.close()
         self._tiles.close()
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """Return the ICC profile of the slide, as LittleCMS writes it; None if there is none.
+
+        Raises
+        ------
+        OpenError
+            If it is damaged.
+        """
+        try:
+            profile = self._slide.color_profile
+        except PyCMSError as error:
+            text = " ".join(str(error).split())
+            raise OpenError(self.name, f"the ICC profile is damaged: {text}") from error
+        return None if profile is None else profile.tobytes()
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
         across, down = self.level_dimensions[level]

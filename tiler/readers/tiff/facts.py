@@ -83,8 +83,8 @@ class Request:
     series: int | None
 
 
-def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
-    """Return the facts and the levels of a file for ``TiffReader``.
+def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...], int]:
+    """Return the facts, the levels and the page of level 0 of a file for ``TiffReader``.
 
     The file's tags describe what OpenSlide does not read: levels in SubIFDs, images other than the
     first, and compressions that OpenSlide lacks.
@@ -120,14 +120,14 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
         raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
     if image.page:
         try:
-            return _by_tags(request, [pages[image.page], *others], image, notes)
+            return *_by_tags(request, [pages[image.page], *others], image, notes), image.page
         except UnfitError as error:  # OpenSlide does not read this image either
             raise OpenError(slide, f"{path.name}: {image}: {error.what}") from error
     if vendor is None or any(is_tiled(tags) for tags in below):
-        return _by_tags(request, [pages[0], *others], image, notes)
+        return *_by_tags(request, [pages[0], *others], image, notes), image.page
     natives = _levels_among(pages, vendor, slide)
     if generic and natives[0].size.width > image.size.width:  # OpenSlide treats it as level 0
-        return _by_tags(request, [pages[0], *others], image, notes)
+        return *_by_tags(request, [pages[0], *others], image, notes), image.page
     if vendor == "aperio" and len(natives) > 1 and any(level.sparse.any() for level in natives):
         # OpenSlide fills them, and tiles above them, from the next finer level.
         raise UnfitError(slide, "a pyramid with missing tiles")
@@ -145,11 +145,11 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...]]:
         if not known and "Unsupported TIFF compression" not in str(error):
             raise UnfitError(slide, f"{path.name}: {error}") from error
         others = others if generic else level_pages(pages, vendor)[1:]
-        return _by_tags(request, [pages[0], *others], image, notes)
+        return *_by_tags(request, [pages[0], *others], image, notes), image.page
     _check_alike(natives, sizes, vendor, slide)
     if len(set(levels.downsamples)) < len(levels.indices):
         raise UnfitError(slide, f"several of its levels have the same downsample: {sizes}")
-    return facts, _chosen(natives, levels)
+    return facts, _chosen(natives, levels), image.page
 
 
 def _reduced_after(pages: Sequence[Tags], page: int) -> list[Tags]:

@@ -13,6 +13,7 @@ from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.geometry import Size, is_number
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
+from tiler.readers.icc import tiff_profile
 from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
 from tiler.readers.preflight import look
 from tiler.readers.tiff.codecs import DECODE_ERRORS, decoder
@@ -97,7 +98,7 @@ class TiffReader(LevelReader):
         path = as_path(path, "path")
         slide = path.stem if name is None else name
         look(path, slide)
-        facts, levels = survey(Request(path, slide, mpp, magnification, series))
+        facts, levels, self._page = survey(Request(path, slide, mpp, magnification, series))
         check_limits(levels, slide, max_pixels, max_tile_bytes)
         self._levels = list(levels)
         decoders = [decoder(level.coding) for level in levels]
@@ -125,6 +126,11 @@ class TiffReader(LevelReader):
     def native_tiles_decoded(self) -> int:
         """Return the number of decodings of native tiles so far."""
         return self._cache.made
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """Return the ICC profile of level 0, or None; ``OpenError`` if it is damaged."""
+        return tiff_profile(self.path, self.name, self._page)
 
     @property
     def reopened(self) -> int:

@@ -44,6 +44,7 @@ SHAPING = (
     "spec.py",
     "stages.py",
     "storage",
+    "transforms",
     "written.py",
 )
 """Folders and files of ``tiler/`` that shape masks, grids and tiles: all that those import."""

@@ -1,0 +1,138 @@
+"""Colour management: from the slide's ICC profile to sRGB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiler.errors import SlideError, TransformError
+from tiler.protocols import HasProfile, Pixels, Tissue, WSIReader
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
+
+_INTENTS = ("perceptual", "relative colorimetric", "saturation", "absolute colorimetric")
+
+
+@dataclass(frozen=True)
+class Icc:
+    """Converts pixels from the slide's ICC profile to sRGB with LittleCMS, as Pillow calls it.
+
+    The rendering intent is the one that the profile states, without black point compensation. A
+    slide without profile stays as it is.
+    """
+
+    def fit(self, source: WSIReader, tissue: Tissue) -> FittedIcc:
+        """Return the transform for one slide.
+
+        Raises
+        ------
+        TransformError
+            If the slide's profile is damaged, or is not one for RGB.
+        """
+        try:
+            profile = source.icc_profile if isinstance(source, HasProfile) else None
+        except SlideError as error:
+            raise TransformError(source.name, f"icc: {error.what}") from error
+        if profile is None:
+            return FittedIcc(None)
+        try:
+            facts = _facts(profile)
+            _built(profile)
+        except (OSError, ValueError) as error:
+            what = f"the slide's ICC profile, {len(profile):,} bytes, cannot be used: {error}"
+            raise TransformError(source.name, f"icc: {what}") from error
+        return FittedIcc(profile, *facts)
+
+
+@dataclass(frozen=True)
+class FittedIcc:
+    """The profile of a slide, and facts from it; None for a slide without."""
+
+    profile: bytes | None
+    description: str = ""
+    intent: str = ""
+
+    def __repr__(self) -> str:
+        return f"FittedIcc({self.facts})"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return the profile's description and SHA-256."""
+        if self.profile is None:
+            return {"profile": None}
+        return {
+            "profile": self.description,
+            "sha256": sha256(self.profile).hexdigest(),
+            "intent": self.intent,
+            "black_point_compensation": False,
+        }
+
+    def notes(self, source: WSIReader) -> Sequence[str]:
+        """Return a remark for a slide without profile."""
+        return () if self.profile else ("icc: the slide has no ICC profile; its pixels stay",)
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """Return pixels in sRGB."""
+        if self.profile is None:
+            return pixels
+        from PIL import Image, ImageCms
+
+        found = ImageCms.applyTransform(Image.fromarray(pixels), _built(self.profile))
+        assert found is not None, "the transform does not work in place"
+        return np.asarray(found)
+
+
+def _facts(profile: bytes) -> tuple[str, str]:
+    """Return the description and the rendering intent of a profile.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is damaged, or not one for RGB.
+    """
+    from PIL import ImageCms
+
+    opened = _opened(profile)
+    space = opened.profile.xcolor_space.strip()
+    if space != "RGB":
+        raise ValueError(f"it is one for {space}, and the pixels are RGB")
+    name = " ".join((opened.profile.profile_description or "").split())
+    return name, _INTENTS[ImageCms.getDefaultIntent(opened)]
+
+
+def _opened(profile: bytes) -> Any:
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.getOpenProfile(BytesIO(profile))
+    except ImageCms.PyCMSError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+@lru_cache(maxsize=4)
+def _built(profile: bytes) -> ImageCmsTransform:
+    """Return the transform of a profile, once a process; threads may share it.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the profile lacks what a transform needs.
+    """
+    from PIL import ImageCms
+
+    opened = _opened(profile)
+    try:
+        srgb = ImageCms.createProfile("sRGB")
+        intent = ImageCms.Intent(ImageCms.getDefaultIntent(opened))
+        made = ImageCms.buildTransform(opened, srgb, "RGB", "RGB", intent, ImageCms.Flags.NONE)
+    except ImageCms.PyCMSError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    assert isinstance(made, ImageCms.ImageCmsTransform)
+    return made
