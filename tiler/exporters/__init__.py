@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
     from tiler.exporters.tables.geojson import GeojsonExporter
     from tiler.exporters.tables.hdf5 import Hdf5Exporter
+    from tiler.exporters.tables.tiles_parquet import ParquetExporter
     from tiler.exporters.tiles.images import ImagesExporter
     from tiler.exporters.tiles.webdataset import WebdatasetExporter
     from tiler.exporters.tiles.zarr import ZarrExporter
@@ -25,6 +26,7 @@ _HOMES = {
     "ImagesExporter": "tiler.exporters.tiles.images",
     "MaskExporter": "tiler.exporters.pictures.mask",
     "OverviewExporter": "tiler.exporters.pictures.overview",
+    "ParquetExporter": "tiler.exporters.tables.tiles_parquet",
     "WebdatasetExporter": "tiler.exporters.tiles.webdataset",
     "ZarrExporter": "tiler.exporters.tiles.zarr",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "JsonExporter",
     "MaskExporter",
     "OverviewExporter",
+    "ParquetExporter",
     "WebdatasetExporter",
     "ZarrExporter",
 ]

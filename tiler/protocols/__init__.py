@@ -23,6 +23,7 @@ from tiler.protocols.exporter import (
 )
 from tiler.protocols.labels import Labels
 from tiler.protocols.mask_provider import FitsTiles, HasCover, MaskProvider, ReadsFiles
+from tiler.protocols.products import CollectsRun, FinishedSlide, ShowsSettings
 from tiler.protocols.reader import (
     HasProfile,
     Mask,
@@ -38,10 +39,12 @@ from tiler.protocols.tracker import RunStatus, Tracker
 from tiler.protocols.transform import FittedTransform, Tissue, Transform
 
 __all__ = [
+    "CollectsRun",
     "EncodesTiles",
     "Exported",
     "Exporter",
     "FailedTile",
+    "FinishedSlide",
     "FitsTiles",
     "FittedTransform",
     "HasCover",
@@ -69,6 +72,7 @@ __all__ = [
     "ScoresPixels",
     "ShowsCandidates",
     "ShowsLeftOut",
+    "ShowsSettings",
     "SlideEntry",
     "TileExporter",
     "Tiles",

@@ -17,11 +17,13 @@ from tiler.protocols import (
     Mask,
     ShowsCandidates,
     ShowsLeftOut,
+    ShowsSettings,
     WritesParents,
     WritesTiles,
     WSIReader,
 )
 from tiler.regions import Regions
+from tiler.runner.store.settings import shared
 from tiler.runner.work.job import SlideJob
 from tiler.written import WrittenFile
 
@@ -60,6 +62,14 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
 def writes_tiles(exporter: object) -> TypeGuard[WritesTiles]:
     """Return whether an exporter reports each tile that it has written."""
     return hasattr(exporter, "export_each") and isinstance(exporter, WritesTiles)
+
+
+def with_settings(exporter: Exporter, job: SlideJob) -> Exporter:
+    """Return an exporter that knows the settings of its slide, if its files contain them."""
+    # The protocol is asked last, because its check is slow.
+    if hasattr(exporter, "with_settings") and isinstance(exporter, ShowsSettings):
+        return exporter.with_settings(shared(job.settings))
+    return exporter
 
 
 def export(

@@ -28,6 +28,7 @@ _LOCKS = {".lock": rb"\Z|\d+\n", ".lock-holder.json": rb'\{"pid": '}
 _RUNS = {
     "run.json": _OBJECT,
     "budget.json": _OBJECT,
+    "products.json": _OBJECT,
     "refused.json": rb'\{\s*"(tiler|overrides)": ',
     "slides.csv": _SLIDES,
     "events.jsonl": rb'\{"time": "',

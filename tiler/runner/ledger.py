@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.errors import DestinationError, worst
+from tiler.runner.products.make import Products, make_products
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
 from tiler.runner.reporting.tables import write_run, write_slides
@@ -74,6 +75,7 @@ class Ledger:
         self.rows: dict[str, SlideRow] = {}
         self.shared: Counter[str] = Counter()
         self.begun = False
+        self._products = Products()
 
     def take(self, stock: Stock) -> None:
         """Enter the slides that are done already."""
@@ -119,7 +121,7 @@ class Ledger:
     def close(self, code: int) -> RunResult:
         """Write the final tables; ``code`` is the exit code as far as slides do not decide it."""
         rows = self._write_table()
-        code = worst([code, *(row.exit_code for row in rows)])
+        code = worst([code, self._products.exit_code, *(row.exit_code for row in rows)])
         prune_caches(self._jobs)
         cache = cache_facts(self._out, self._jobs, self.shared)
         write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
@@ -128,6 +130,14 @@ class Ledger:
         shown = table.relative_to(here) if table.is_relative_to(here) else table
         log.info("%s; see %s", summary(rows), shown)
         return RunResult(tuple(rows), code)
+
+    def make_products(self, verify: str) -> None:
+        """Make the products of the run; ``verify`` as in ``Policy``."""
+        found = self._products = make_products(self._jobs, self.rows, self._out, verify)
+        if found != Products():
+            made = {"links": found.links, "files": found.files, "missing": len(found.problems)}
+            self._facts = {**self._facts, "products": made}
+            self._events.add("products", **made, problems=list(found.problems))
 
     def _write_table(self) -> list[SlideRow]:
         rows = self._all_rows()

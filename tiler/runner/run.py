@@ -22,6 +22,7 @@ from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
 from tiler.runner.ledger import Ledger, RunResult
 from tiler.runner.limits import NO_LIMITS, Limits
+from tiler.runner.products.make import refuse_products
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.log_file import log_kept
 from tiler.runner.reporting.progress import progress
@@ -77,6 +78,7 @@ def run(
         When another run uses it, or it was made with other settings and those are refused.
     """
     refuse_folder(jobs, out)
+    refuse_products(jobs, out)
     with tracking or nullcontext(Tracking(NoTracker())) as tracked, held(out), log_kept(out):
         result = _Run(jobs, out, engine, facts, policy, Events(out), tracked).go(limits)
         tracked.exit_code = result.exit_code
@@ -107,6 +109,7 @@ def dry_run(
         As ``run`` does.
     """
     refuse_folder(jobs, out)
+    refuse_products(jobs, out)
     with held(out):
         untracked = Tracking(NoTracker())
         run = _Run(jobs, out, engine, facts, policy, Events(None), untracked)
@@ -139,6 +142,7 @@ class _Run:
                 stock = self._taken_stock()
                 self._events.add("started", slides=len(self._jobs), todo=len(stock.todo))
                 self._tile(stock, limits)
+                self._ledger.make_products(self._policy.verify)
         except Interrupted as stop:
             code = stop.exit_code
             pending = len(self._jobs) - len(self._ledger.rows)

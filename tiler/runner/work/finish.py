@@ -18,7 +18,7 @@ from tiler.errors import (
 from tiler.protocols import Exporter, FailedTile
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions
-from tiler.runner.components import export, is_ours, links
+from tiler.runner.components import export, is_ours, links, with_settings
 from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
@@ -155,6 +155,7 @@ class FinishTask:
 
         def whole(exporter: Exporter) -> WrittenFiles:
             more = candidates, parents
+            exporter = with_settings(exporter, job)
             return WrittenFiles.of(
                 export(exporter, reader, regions, mask.picture, folder, *more).files
             )

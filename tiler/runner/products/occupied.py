@@ -1,0 +1,108 @@
+"""What is in the way of a run's products, and the removal of products that are out of date."""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from tiler.errors import OccupiedError
+from tiler.runner.products.listed import Listed, own_file, own_link
+from tiler.storage.destinations import destination_error
+
+
+class Occupied:
+    """Finds and reports what is in the way of a run's products.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+
+    Attributes
+    ----------
+    problems
+        A line for each thing in the way.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._folders: dict[str, bool] = {}
+        self.problems: list[str] = []
+
+    def above(self, path: str, slide_id: str) -> bool:
+        """Return whether a folder above a path is something else, such as a link; report it."""
+        folder = posixpath.dirname(path)
+        if not folder:
+            return False
+        if folder not in self._folders:
+            bad = self.above(folder, slide_id)
+            if not bad and (what := _no_folder(self._out / folder)):
+                self.report(folder, slide_id, what)
+                bad = True
+            self._folders[folder] = bad
+        return self._folders[folder]
+
+    def forget(self) -> None:
+        """Look at folders again: some were removed."""
+        self._folders = {name: bad for name, bad in self._folders.items() if bad}
+
+    def report(self, path: str, slide_id: str, what: str = "") -> None:
+        """Report what is at a path; ``slide_id`` is empty for a file about all slides."""
+        place = self._out / path
+        needs = "a link to the slide's file" if slide_id else "a file about all slides"
+        text = f"{place} is {what or kind_of(place)}, but {needs} belongs there; move it away, and"
+        error = OccupiedError(slide_id, f"{text} run again")
+        self.problems.append(
+            error.in_config() if slide_id else f"{error.code}: {error.what}",
+        )
+
+
+def remove_others(out: Path, listed: Listed, now: Listed) -> None:
+    """Remove the links and files of a list that another one lacks, and folders that get empty.
+
+    Raises
+    ------
+    DestinationError
+        If one of them cannot be removed.
+    """
+    emptied = set[str]()
+    for path in {*listed.links, *listed.files} - {*now.links, *now.files}:
+        if _through_link(out, path):
+            continue
+        if own_link(out, path) or own_file(out, path, listed):
+            try:
+                (out / path).unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise destination_error(error, out / path) from error
+            emptied.add(posixpath.dirname(path))
+    for folder in sorted(emptied, key=lambda name: -name.count("/")):
+        with suppress(OSError):  # the first one that is not empty
+            while folder:
+                (out / folder).rmdir()
+                folder = posixpath.dirname(folder)
+
+
+def _through_link(out: Path, path: str) -> bool:
+    """Return whether a path leads through something that is no folder, such as a link."""
+    names = path.split("/")[:-1]
+    return any(_no_folder(out.joinpath(*names[: count + 1])) for count in range(len(names)))
+
+
+def _no_folder(path: Path) -> str:
+    """Return what is at a folder's path if it is no folder; empty if it is one, or is missing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    return "" if stat.S_ISDIR(mode) else kind_of(path)
+
+
+def kind_of(path: Path) -> str:
+    """Return what is at a path, in words."""
+    if path.is_symlink():
+        return f"a symbolic link to {path.readlink()}"
+    return "a folder" if path.is_dir() else "a file that tiler did not write"
