@@ -22,6 +22,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 IMPORTED = (
+    "concurrent.futures.thread",
     "cv2",
     "email.parser",
     "filelock",
@@ -40,7 +41,9 @@ IMPORTED = (
     "tiler.annotations.slide_file",
     "tiler.compare.main",
     "tiler.config.build",
+    "tiler.config.command.explain",
     "tiler.config.command.rerun",
+    "tiler.config.sweeps.end",
     "tiler.config.sweeps.submitit_jobs",
     "tiler.config.sweeps.submitted",
     "tiler.config.sweeps.thumbnails",
@@ -61,11 +64,13 @@ IMPORTED = (
     "tiler.readers.image",
     "tiler.readers.openslide.reader",
     "tiler.readers.tiff.reader",
+    "tiler.runner.budget",
     "tiler.runner.engines.processes",
     "tiler.runner.engines.serial",
     "tiler.runner.run",
-    "tiler.samplers",
+    "tiler.samplers.every",
     "tiler.scores.blur",
+    "tiler.scores.measure",
     "tiler.sweep.contact_sheet",
     "tiler.sweep.parquet",
     "tiler.sweep.tracking",

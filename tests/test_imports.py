@@ -233,6 +233,62 @@ def test_start_up_loads_no_heavy_library(module):
     assert done.stdout.strip() == "[]"
 
 
+def loaded(code: str, *packages: str) -> set[str]:
+    """Return the modules of some packages that a new process has after some code."""
+    listing = "import sys; print('LOADED', *sys.modules, file=sys.__stderr__)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"try:\n    {code}\nfinally:\n    {listing}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    names = done.stderr.split("LOADED ")[1].split()
+    return {name for name in names if f"{name}.".startswith(tuple(f"{p}." for p in packages))}
+
+
+OF_THE_COMMAND = (
+    *("hydra", "hydra_plugins", "omegaconf", "yaml", "antlr4", "argparse", "filelock"),
+    *("tiler.config", "tiler.cli", "tiler.entry", "tiler.sweep", "tiler.compare", "tiler.slides"),
+    *("tiler.trackers", "tiler.runner.run", "tiler.runner.schedule", "tiler.runner.ledger"),
+    *(
+        "tiler.runner.resume",
+        "tiler.runner.stock",
+        "tiler.runner.budget",
+        "tiler.runner.store.lock",
+    ),
+    *("tiler.runner.stopwatch", "tiler.runner.reporting.tables"),
+)
+"""Packages that only the process of the command uses."""
+
+OF_SOME_SLIDES = (
+    *("email", "importlib.metadata", "subprocess", "xml", "concurrent", "numpy.ma", "imagecodecs"),
+    *("onnxruntime", "shapely", "mlflow", "tiler.annotations", "tiler.labels", "tiler.samplers"),
+    *("tiler.scores.measure", "tiler.masks.pen", "tiler.readers.image", "tiler.region_masks"),
+    *("tiler.readers.jpeg2000", "tiler.readers.openslide.reader"),
+)
+"""Packages that a worker loads when the first slide needs them."""
+
+
+def test_a_worker_loads_only_what_its_first_task_needs():
+    """Each worker would take the time again: docs/performance.md."""
+    code = "import os; from tiler.runner.engines.worker import main; main(os.getppid())"
+    needed = {"cv2", "tiler.readers.tiff.reader", "tiler.masks.otsu", "tiler.runner.work.tasks"}
+    assert loaded(code, *needed) >= needed
+    assert loaded(code, *OF_THE_COMMAND, *OF_SOME_SLIDES) == set()
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_a_flag_that_prints_loads_neither_hydra_nor_numpy(flag):
+    code = f"import sys; sys.argv = ['tiler', '{flag}']; from tiler.entry import main; main()"
+    packages = (*OF_THE_COMMAND, *OF_SOME_SLIDES, "numpy", "logging", "dataclasses", "inspect")
+    allowed = ("tiler.config", "tiler.entry")  # the folder of options
+    found = loaded(f"try: {code}\n    except SystemExit: pass", *packages)
+    assert {name for name in found if not name.startswith(allowed)} == set()
+    assert "tiler.config.compose" not in found
+
+
 def test_a_run_without_labels_loads_no_parser_of_annotations():
     names = "[name for name in sys.modules if name.startswith('tiler.annotations')]"
     code = f"import sys; from tiler.labels import no_labels; print({names})"

@@ -14,7 +14,6 @@ import hydra
 from omegaconf import DictConfig
 
 from tiler.checks.machine import machine_limit
-from tiler.config.command.explain import explain
 from tiler.config.command.flags import CommandLine, read_command_line
 from tiler.config.command.folder import help_text
 from tiler.config.compose import SWEEPING, VERSION_BASE, Composed, compose
@@ -23,7 +22,6 @@ from tiler.config.home import quoted_homes
 from tiler.config.job import Command, complain, do_job, remove_if_empty
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.checks import check_hydras_files, check_sweep
-from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import (
     begin_sweep,
     named_after_swept_keys,
@@ -103,6 +101,7 @@ def _composed_and_run(line: CommandLine, started: float) -> int:
 
 def _swept(line: CommandLine, composed: Composed, command: Command) -> int:
     """Run a sweep in its locked folder; after a signal cancel its jobs and write its tables."""
+    from tiler.config.sweeps.end import end_sweep
     from tiler.config.sweeps.submitit_jobs import flat_folder, watch_slurm
     from tiler.config.sweeps.submitted import SubmittedJobs
     from tiler.runner.store.lock import LOCK, locked
@@ -165,7 +164,7 @@ def _launched(launch: Callable[[], None]) -> int:
         if isinstance(error, OSError) and error.filename:  # Hydra creates the folders of runs
             return complain(destination_error(error, Path(error.filename)))
         if type(error).__module__.split(".")[0] not in ("submitit", "joblib"):
-            return complain(ConfigError(explain(error)))
+            return complain(_explanation(error))
         from tiler.config.sweeps.submitit_jobs import launch_error
 
         reported = launch_error(error)
@@ -183,4 +182,11 @@ def _explained(call: Callable[[], _Made]) -> _Made:
         raise_interruption(error)
         if limit := machine_limit(error):
             raise EnvironmentRefusedError(limit) from error
-        raise ConfigError(explain(error)) from error
+        raise _explanation(error) from error
+
+
+def _explanation(error: Exception) -> ConfigError:
+    """Return an error of tiler with the text for an error of Hydra."""
+    from tiler.config.command.explain import explain
+
+    return ConfigError(explain(error))

@@ -21,7 +21,6 @@ from tiler.protocols import FitsTiles, Labels, Mask, MaskProvider, Sampler, Scor
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 from tiler.scales.context import check_available, check_kinds
-from tiler.scores.measure import measured
 from tiler.selection import Candidates, Rules, decide, label_columns, level0_edges, score_column
 from tiler.spec import TileSpec
 from tiler.stages import (
@@ -226,6 +225,8 @@ class TileExtractor(RegionWriter):
             shares = checked_shares(self.labels, shares, cells.ratios.shape, source.name)
             values |= label_columns(self.labels, shares, cells, source.name)
         if self.filters:
+            from tiler.scores.measure import measured
+
             wanted = cells.ratios >= self.mask_threshold
             scores = measured(self.filters, source, cells, wanted, self.tile_spec.resolution)
             values |= {score_column(name): scores[name] for name in self.filters}

@@ -15,7 +15,6 @@ from tiler.errors import MaskError
 from tiler.geometry import Extent, is_number
 from tiler.grid import Floats
 from tiler.protocols import HasCover, Mask, MaskProvider, WSIReader
-from tiler.region_masks import RegionMaskSpec
 from tiler.regions import RegionSpec
 
 _LEAST_PICTURE = 64
@@ -153,6 +152,8 @@ def with_masks(
     columns, rows
         float (N, 2): first and last edge of each region, across and down, in mask pixels.
     """
+    from tiler.region_masks import RegionMaskSpec
+
     return [
         RegionMaskSpec(**vars(region), **_piece(mask, column, row))
         for region, column, row in zip(regions, columns.tolist(), rows.tolist(), strict=True)

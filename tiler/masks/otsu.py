@@ -13,7 +13,6 @@ from tiler.masks.channels import BOUNDS, LIGHT, Channel, channel_of, white_of
 from tiler.masks.checks import odd, span
 from tiler.masks.cleaning import clean, close
 from tiler.masks.glass import glass_colour, without_tint
-from tiler.masks.pen import pen_marks
 from tiler.masks.rim import near_rim, refined
 from tiler.masks.thumbnail import ThumbnailMask
 from tiler.pixels.colour import Bytes
@@ -91,7 +90,11 @@ class OtsuMask(ThumbnailMask):
         pixels = without_tint(thumbnail, glass)
         white = white_of(pixels)
         values = filtered(channel_of(pixels, self.channel, white), self.median)
-        pen = pen_marks(pixels, min_tissue) if self.remove_pen else np.zeros(values.shape, bool)
+        pen = np.zeros(values.shape, bool)
+        if self.remove_pen:
+            from tiler.masks.pen import pen_marks
+
+            pen = pen_marks(pixels, min_tissue)
         lowest, highest = BOUNDS.get(self.channel, self.saturation)
         threshold = min(max(otsu(values[~pen]), lowest), highest)
         above = values > threshold

@@ -56,14 +56,8 @@ def open_slide(
     OpenError
         If no reader supports the file.
     """
-    # Imported here, so that a process that only distributes work does not load them.
-    import openslide
-
-    from tiler.readers.image import ImageReader
-    from tiler.readers.openslide.reader import OpenSlideReader
+    # Imported here, so that a process loads only the readers that it uses.
     from tiler.readers.preflight import look
-    from tiler.readers.tiff.layout import UnfitError
-    from tiler.readers.tiff.reader import TiffReader
     from tiler.readers.tiff_directories import MAGIC
 
     path = as_path(path, "path")
@@ -71,6 +65,9 @@ def open_slide(
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(MAGIC):
+        from tiler.readers.tiff.layout import UnfitError
+        from tiler.readers.tiff.reader import TiffReader
+
         try:
             return TiffReader(
                 path,
@@ -86,12 +83,9 @@ def open_slide(
             )
         except UnfitError as error:
             log.debug("OpenSlide reads it because: %s", error)
-    # A MIRAX file begins like a JPEG even when the rest of the slide is missing.
-    elif (
-        head.startswith(_PLAIN_IMAGES)
-        and path.suffix.lower() != ".mrxs"
-        and openslide.OpenSlide.detect_format(path) is None
-    ):
+    elif _is_plain_image(path, head):
+        from tiler.readers.image import ImageReader
+
         return ImageReader(
             path,
             name=name,
@@ -99,6 +93,8 @@ def open_slide(
             magnification=magnification,
             allow_upsampling=allow_upsampling,
         )
+    from tiler.readers.openslide.reader import OpenSlideReader
+
     return OpenSlideReader(
         path,
         name=name,
@@ -109,3 +105,13 @@ def open_slide(
         max_tile_bytes=max_tile_bytes,
         series=series,
     )
+
+
+def _is_plain_image(path: Path, head: bytes) -> bool:
+    """Return whether a file with these first bytes is an image, and no slide."""
+    # A MIRAX file begins like a JPEG even when the rest of the slide is missing.
+    if not head.startswith(_PLAIN_IMAGES) or path.suffix.lower() == ".mrxs":
+        return False
+    import openslide
+
+    return openslide.OpenSlide.detect_format(path) is None

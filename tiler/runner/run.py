@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import (
@@ -17,7 +17,6 @@ from tiler.errors import (
     OtherSettingsError,
     TilerError,
 )
-from tiler.runner.budget import Budget, estimate, write_budget
 from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
 from tiler.runner.ledger import Ledger, RunResult
@@ -30,12 +29,15 @@ from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.stock import DEFAULT_POLICY, Policy, Stock, take_stock
-from tiler.runner.stopwatch import Stopwatch
 from tiler.runner.store.lock import held
 from tiler.runner.work.folders import clear, new_work
 from tiler.runner.work.job import SlideJob
 from tiler.storage.destinations import make_folder
 from tiler.trackers import NoTracker
+
+if TYPE_CHECKING:
+    from tiler.runner.budget import Budget
+    from tiler.runner.stopwatch import Stopwatch
 
 log = logging.getLogger("tiler")
 
@@ -168,6 +170,9 @@ class _Run:
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
         """Predict the cost of ``go``."""
+        from tiler.runner.budget import Budget, write_budget
+        from tiler.runner.stopwatch import Stopwatch
+
         try:
             with interruptible():
                 stock, found = self._taken_stock(), Budget()
@@ -216,6 +221,8 @@ class _Run:
             return
         with self._engine as engine:
             if limits.need_estimate:
+                from tiler.runner.stopwatch import Stopwatch
+
                 budget = self._estimated(stock.todo, Stopwatch(engine))
                 if refusal := limits.refusal(budget.tiles, budget.bytes):
                     self._refuse(refusal)
@@ -227,6 +234,8 @@ class _Run:
 
     def _estimated(self, todo: Sequence[SlideJob], watch: Stopwatch) -> Budget:
         """Predict the cost of slides, in a temporary folder."""
+        from tiler.runner.budget import estimate
+
         work = new_work(self._out, "sample")
         try:
             return estimate(todo, watch, work.slide)

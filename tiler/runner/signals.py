@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -136,6 +135,8 @@ def pass_on() -> bool:
     _noted.clear()
     if not launchers:
         return False
+    import subprocess
+
     with suppress(Exception):
         try:
             signal.raise_signal(launchers[0])

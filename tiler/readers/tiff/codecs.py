@@ -13,8 +13,6 @@ import numpy as np
 
 from tiler.geometry import Size
 from tiler.protocols import Pixels
-from tiler.readers.jpeg2000 import openjpeg
-from tiler.readers.jpeg2000.colours import from_ycbcr, has_subsampled_chroma
 from tiler.readers.tiff.jpeg import SOI, jpeg_decoder
 
 Decode = Callable[[bytes], Pixels]
@@ -128,6 +126,9 @@ def _bytes_decoder(coding: Coding) -> Decode:
 
 def _image_decoder(coding: Coding) -> Decode:
     import imagecodecs
+
+    from tiler.readers.jpeg2000 import openjpeg
+    from tiler.readers.jpeg2000.colours import from_ycbcr, has_subsampled_chroma
 
     width, height = coding.tile
     codec = getattr(imagecodecs, _IMAGE_CODECS[coding.compression])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from tiler.geometry import Size
 from tiler.readers.mpp import agreed_mpp
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
 
 Found = tuple[float | None, str]
 """A number and its text, or None and the reason."""
@@ -77,6 +80,8 @@ def ome_images(description: str) -> list[OmeImage]:
         If the XML is not well-formed, or has a document type. OME-XML needs no document type,
         whose entities may expand without limit.
     """
+    import xml.etree.ElementTree as ET
+
     text = _without_comments(description)
     start = _START.search(text)
     if start is None:

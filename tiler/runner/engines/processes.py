@@ -27,7 +27,8 @@ from tiler.errors import (
 )
 from tiler.runner.components import unpicklable
 from tiler.runner.engines.log_lines import log_again, log_levels
-from tiler.runner.engines.spawning import NoRoom, Process, cause_of, end, keep, most_workers, take
+from tiler.runner.engines.spawning import Process, cause_of, end, keep, most_workers, take
+from tiler.runner.engines.worker import NoRoom
 from tiler.runner.work.attempt import bug
 from tiler.runner.work.tasks import Task
 

@@ -16,12 +16,6 @@ from tiler.process.startup import ALLOCATOR, VARIABLE
 _LONGEST_END_S = 1.0
 
 
-class NoRoom(str):
-    """A worker's last words: the limit of the machine that it met outside of any task."""
-
-    __slots__ = ()
-
-
 def most_workers() -> int:
     """More processes than this on one machine are a mistake."""
     return max(32, 8 * (os.cpu_count() or 1))

@@ -16,18 +16,21 @@ from typing import BinaryIO
 
 from tiler.process.startup import prepare_process
 from tiler.process.streams import open_streams
-from tiler.runner.engines.spawning import NoRoom
 from tiler.runner.reporting.log_records import clean_log_records
 
 _WANTED_SOON = (
     "tiler.readers.tiff.reader",
-    "tiler.readers.image",
-    "tiler.readers.openslide.reader",
     "tiler.masks.otsu",
     "cv2",
     "simplejpeg",
 )
 """Loaded while the first task is still being made, or the first worker finds the tiles."""
+
+
+class NoRoom(str):
+    """A worker's last words: the limit of the machine that it met outside of any task."""
+
+    __slots__ = ()
 
 
 def main(parent: int) -> None:
