@@ -21,6 +21,7 @@ from tiler.config.command.folder import conf_folder
 from tiler.errors import ReadError
 from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, LevelReader
+from tiler.slides.demo import demo_slide
 
 # The same examples on every run; `pytest --hypothesis-profile=explore` looks for new ones.
 settings.register_profile("tiler", derandomize=True, deadline=None, max_examples=80)
@@ -60,6 +61,15 @@ def shared_slides() -> Path:
     if not SLIDES.is_dir():
         pytest.skip(f"the real slides are not here: no folder {SLIDES}")
     return SLIDES
+
+
+@pytest.fixture(scope="session")
+def demo_svs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the demo slide, which the first process that needs it draws for all. Read only."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return demo_slide(str(folder / "demo-slide"))[0].path
 
 
 class ArrayReader(LevelReader):

@@ -68,12 +68,16 @@ def test_groups_are_all_there() -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_composes_and_builds(group: str, option: str, tmp_path: Path) -> None:
+def test_every_option_composes_and_builds(
+    group: str, option: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     table = tmp_path / "slides.csv"
     table.write_text("path\na.svs\n")
     needed = [text.format(table=table) for text in NEEDED.get(group, {}).get(option, [])]
     slides = [] if group == "slides" else ["slides=files", "slides.paths=nowhere.svs"]
-    demo = [f"slides.folder={tmp_path}/demo"] if (group, option) == ("slides", "demo") else []
+    demo = []
+    if (group, option) == ("slides", "demo"):
+        demo = [f"slides.folder={request.getfixturevalue('demo_svs').parent}"]
     config = composed(f"{group}={option}", *slides, *needed, *demo)
     plan = build(config)
     assert len(plan.jobs) == 1

@@ -42,13 +42,8 @@ def test_faint_tissue_far_from_its_piece_is_there_in_small_blocks_too() -> None:
             np.testing.assert_array_equal(block, whole[y : y + 4, x : x + 4])
 
 
-@pytest.fixture(scope="module")
-def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo_slide(tmp_path_factory.mktemp("demo") / "demo.svs")
-
-
-def test_openslide_opens_it_as_a_pyramid_with_its_scale(slide: Path) -> None:
-    with openslide.OpenSlide(slide) as opened:
+def test_openslide_opens_it_as_a_pyramid_with_its_scale(demo_svs: Path) -> None:
+    with openslide.OpenSlide(demo_svs) as opened:
         assert opened.properties["openslide.vendor"] == "aperio"
         assert float(opened.properties["openslide.mpp-x"]) == 0.25
         assert float(opened.properties["openslide.objective-power"]) == 40
@@ -56,8 +51,8 @@ def test_openslide_opens_it_as_a_pyramid_with_its_scale(slide: Path) -> None:
         assert opened.level_downsamples == (1.0, 4.0, 16.0)
 
 
-def test_its_tissue_its_glass_and_its_pen_are_where_they_belong(slide: Path) -> None:
-    with OpenSlideReader(slide) as reader:
+def test_its_tissue_its_glass_and_its_pen_are_where_they_belong(demo_svs: Path) -> None:
+    with OpenSlideReader(demo_svs) as reader:
         picture = reader.thumbnail(Size(152, 112)).astype(int)
         with_pen = OtsuMask().generate(reader)
         without = OtsuMask(remove_pen=True).generate(reader)

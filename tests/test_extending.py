@@ -13,7 +13,6 @@ from typing import NamedTuple
 import pytest
 
 from tiler import errors
-from tiler.slides import demo_slide
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
@@ -50,16 +49,11 @@ SECTIONS = list(dict.fromkeys(command.section for command in commands()))
 EXPORTS = re.findall(r"^export [^#\n]*", PAGE, re.M)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo slide, drawn once."""
-    return demo_slide(tmp_path_factory.mktemp("demo"))[0].path
-
-
 @pytest.fixture
-def folder(tmp_path: Path, demo: Path) -> Path:
+def folder(tmp_path: Path, demo_svs: Path) -> Path:
     """A folder with the page's files, and ``tiler`` and ``python`` as commands."""
-    shutil.copytree(demo.parent, tmp_path / "outputs/demo-slide")
+    (tmp_path / "outputs/demo-slide").mkdir(parents=True)
+    shutil.copy2(demo_svs, tmp_path / "outputs/demo-slide")
     for name, text in files().items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
