@@ -337,7 +337,8 @@ def huge(path: Path, width: int, height: int, tile: int) -> Path:
 def test_i7_i8_claims_of_size_are_refused_before_allocating(folder: Path, engine: str) -> None:
     huge(folder / "in/wide.tiff", 1_048_576, 1_048_576, 1_048_576)
     huge(folder / "in/tile.tiff", 65_536, 65_536, 65_536)
-    result = tiler(*LEVEL0, f"engine={engine}", cwd=folder)
+    workers = ["engine.workers=1"] if engine == "processes" else []
+    result = tiler(*LEVEL0, f"engine={engine}", *workers, cwd=folder)
     assert result.returncode == 3
     found = rows(folder)
     assert "E_LIMIT" in found["tile"]["reason"]

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 
 import faulty
@@ -139,7 +140,8 @@ def test_a_dead_worker_fails_only_its_slide(folder: Path) -> None:
 def test_a_single_death_of_a_worker_fails_no_slide(folder: Path) -> None:
     slides(folder, "a", "b")
     result = tiler(
-        *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=processes", cwd=folder,
+        *COMMON, "reader._target_=faulty.DiesOnceReader", "engine=processes",
+        "engine.workers=1", cwd=folder,
         env={**FAULTY, "DIED_ALREADY": str(folder / "mark")},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -319,20 +321,35 @@ def test_a_refused_command_leaves_no_worker(folder: Path) -> None:
     assert alive(folder) == []
 
 
-def test_a_slide_changed_while_it_is_read_is_discarded(folder: Path) -> None:
-    slides(folder, "a")
-    shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
-    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
-    assert result.returncode == 3
+@pytest.fixture(scope="module")
+def erring(
+    tmp_path_factory: pytest.TempPathFactory, shared_slides: Path
+) -> Callable[[str], tuple[Path, CompletedProcess[str]]]:
+    """Run an engine once over a good slide and slides that fail; return folder and command."""
+    folder = tmp_path_factory.mktemp("erring")
+    (folder / "in").mkdir()
+    for name in ("a", "buggy", "raises", "swapped"):
+        shutil.copy(shared_slides / "boxes.tiff", folder / f"in/{name}.svs")
+
+    @cache
+    def run(engine: str) -> tuple[Path, CompletedProcess[str]]:
+        words = [f"engine={engine}", "engine.workers=1"] if engine == "processes" else []
+        result = tiler(*COMMON, READER, *words, f"out={engine}/out", cwd=folder, env=FAULTY)
+        return folder / engine, result
+
+    return run
+
+
+def test_a_slide_changed_while_it_is_read_is_discarded(erring) -> None:
+    folder, _ = erring("serial")
     found = statuses(folder)
     assert found["a"][0] == "done"
     assert "changed while it was read" in found["swapped"][1]
     assert not (folder / "out/slides/swapped").exists()
 
 
-def test_a_bug_fails_one_slide_and_is_reported(folder: Path) -> None:
-    slides(folder, "a", "buggy")
-    result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
+def test_a_bug_fails_one_slide_and_is_reported(erring) -> None:
+    folder, result = erring("serial")
     assert result.returncode == 1
     assert statuses(folder)["a"][0] == "done"
     assert statuses(folder)["buggy"][1].startswith("E_BUG slide=buggy: a bug in tiler: ")
@@ -341,28 +358,29 @@ def test_a_bug_fails_one_slide_and_is_reported(folder: Path) -> None:
 
 def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path) -> None:
     slides(folder, "a", "raises")
+    shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
     result = tiler(*COMMON, READER, cwd=folder, env=FAULTY)
     assert result.returncode == 3
-    assert statuses(folder)["a"][0] == "done"
-    assert "E_COMPONENT slide=raises: LookupError: nobody" in statuses(folder)["raises"][1]
-    assert "(faulty.py:" in statuses(folder)["raises"][1]
+    found = statuses(folder)
+    assert found["a"][0] == "done"
+    assert "changed while it was read" in found["swapped"][1]
+    assert "E_COMPONENT slide=raises: LookupError: nobody" in found["raises"][1]
+    assert "(faulty.py:" in found["raises"][1]
     assert "Traceback" not in result.stderr
 
 
-def test_errors_in_workers_are_reported_as_in_a_serial_run(folder: Path) -> None:
-    slides(folder, "a", "buggy", "raises")
-    shutil.copy(folder / "small.svs", folder / "in/swapped.svs")
+def test_errors_in_workers_are_reported_as_in_a_serial_run(erring) -> None:
     seen = []
     for engine in ("serial", "processes"):
-        result = tiler(*COMMON, READER, f"engine={engine}", f"out={engine}", cwd=folder, env=FAULTY)
+        folder, result = erring(engine)
         assert result.returncode == 1
-        rows = read_csv(folder / f"{engine}/slides.csv")
+        rows = read_csv(folder / "out/slides.csv")
         reasons = {row["slide_id"]: row["reason"] for row in rows}
         assert "(faulty.py:" in reasons["raises"]
         assert "changed while it was read" in reasons["swapped"]
         reasons["buggy"] = reasons["buggy"].partition("TypeError")[0]  # differs with the first use
         seen.append(([row["status"] for row in rows], reasons))
-        assert not (folder / f"{engine}/slides/swapped").exists()
+        assert not (folder / "out/slides/swapped").exists()
         assert result.stderr.count("Traceback") == 1, "that of the bug"
     assert seen[0] == seen[1]
     assert seen[0][0] == ["done", "failed", "failed", "failed"]
