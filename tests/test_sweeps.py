@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import Started, complaint, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -345,7 +344,7 @@ def test_a_component_that_ends_the_process_fails_its_job(slides: list[str], tmp_
         assert f"sys.exit({code or None})" in alone.stderr
     masks = ",".join([*(f"ending.{name}" for name in ENDINGS), "tiler.masks.AllTissue"])
     words = ["-m", *slides, "mask=none", f"mask._target_={masks}", "out=res"]
-    assert fresh_tiler(*words, cwd=tmp_path, env=env).returncode == 2
+    assert tiler(*words, cwd=tmp_path, env=env).returncode == 2
     rows = {row["mask._target_"]: row["status"] for row in read_csv(tmp_path / "res/sweep.csv")}
     failed = {f"ending.{name}": "failed" for name in ENDINGS}
     assert rows == {**failed, "tiler.masks.AllTissue": "done"}
@@ -461,15 +460,10 @@ def test_a_sweep_table_that_cannot_be_written_is_reported(
 
 
 def test_two_sweeps_in_one_folder_do_not_mix(slides: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tiler", "-m", *slides, "resolution=level", "tile.size=60",
-               "exporter=[csv,images]", "out=res"]  # fmt: skip
+    words = ["-m", *slides, "resolution=level", "tile.size=150", "exporter=[csv,images]", "out=res"]
     both = ("threshold=0.1,0.2,0.3", "threshold=0.7,0.8")
-    running = [
-        subprocess.Popen([*command, words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for words in both
-    ]
-    said = [process.communicate(timeout=120)[1] for process in running]
-    codes = [process.returncode for process in running]
+    running = [Started(*words, thresholds, cwd=tmp_path) for thresholds in both]
+    codes, said = zip(*(command.end(timeout=120) for command in running), strict=True)
     rows = len(read_csv(tmp_path / "res/sweep.csv"))
     if codes == [0, 0]:  # one after the other
         assert rows in (4, 6)
