@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # commands start in two thirds of the time when they are compiled once
 
-.PHONY: demo test check format bench fuzz clean
+.PHONY: demo test test-all check format bench fuzz clean
 
 demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
 
-test: .venv/.test
+test: .venv/.test  # for each change: all but the slow tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not slurm' --hypothesis-profile=quick
+
+test-all: .venv/.test  # all but the tests on a Slurm cluster
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/.dev

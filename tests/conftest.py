@@ -23,8 +23,10 @@ from tiler.geometry import Box, Size
 from tiler.readers.base import Facts, LevelReader
 from tiler.slides.demo import demo_slide
 
-# The same examples on every run; `pytest --hypothesis-profile=explore` looks for new ones.
+# The same examples on every run, the first quarter of them in `make test`;
+# `pytest --hypothesis-profile=explore` looks for new ones.
 settings.register_profile("tiler", derandomize=True, deadline=None, max_examples=80)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20)
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("tiler")
 

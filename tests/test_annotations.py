@@ -402,16 +402,18 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
         read_annotations(tmp_path)
 
 
+PLAIN = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=3)
+KEYS = st.sampled_from(["type", "features", "geometry", "coordinates", "properties", "x"])
+TYPES = st.sampled_from(["Feature", "FeatureCollection", "Polygon", "MultiPolygon"])
+TREES = st.recursive(
+    PLAIN | TYPES, lambda t: st.lists(t, max_size=4) | st.dictionaries(KEYS, t, max_size=4)
+)
+
+
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.data())
-def test_any_json_is_read_or_refused(tmp_path_factory, data):
-    plain = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=3)
-    keys = st.sampled_from(["type", "features", "geometry", "coordinates", "properties", "x"])
-    words = st.sampled_from(["Feature", "FeatureCollection", "Polygon", "MultiPolygon"])
-    tree = st.recursive(
-        plain | words, lambda t: st.lists(t, max_size=4) | st.dictionaries(keys, t, max_size=4)
-    )
+@given(TREES)
+def test_any_json_is_read_or_refused(tmp_path_factory, tree):
     path = tmp_path_factory.getbasetemp() / "any.geojson"
-    path.write_text(json.dumps(data.draw(tree)))
+    path.write_text(json.dumps(tree))
     with suppress(AnnotationError):
         read_annotations(path)

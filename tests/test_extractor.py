@@ -126,7 +126,7 @@ def test_transposing_the_slide_transposes_the_answer(slide, wish, mask):
         assert np.array_equal(region.mask, other.mask.T)
 
 
-@settings(max_examples=250)
+@settings(max_examples=3 * settings().max_examples)
 @example(  # bounds that end inside the last pixel of a level that was rounded up
     slide=facts(1, 298, bounds=(0, 0, 1, 297), levels=(1.0, 2.0, 4.0), rounding=math.ceil),
     wish=TileSpec((12, 15), resolution=MPP(1.0), edge="pad"),

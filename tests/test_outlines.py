@@ -21,7 +21,7 @@ def polygons(raster: np.ndarray) -> list:
 
 
 @given(RASTERS)
-@settings(max_examples=150)
+@settings(max_examples=2 * settings().max_examples)
 def test_the_polygons_cover_the_pixels_and_nothing_else(raster):
     found = polygons(raster)
     assert all(shapely.is_valid(polygon) for polygon in found)

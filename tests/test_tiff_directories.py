@@ -300,7 +300,7 @@ def test_a_position_before_the_file_is_refused(tmp_path):
         read(path)
 
 
-@settings(max_examples=200)
+@settings(max_examples=5 * settings().max_examples // 2)
 @given(
     code=st.sampled_from([256, 258, 259, 262, 277, 282, 296, 305, 317, 322, 324, 325]),
     kind=st.integers(0, 19),
