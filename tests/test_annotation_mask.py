@@ -243,6 +243,7 @@ def row_of(folder, *words, code=0):
     return read_csv(folder / "out/slides.csv")[0]
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_is_drawn_and_a_changed_annotation_redoes_its_slide(tmp_path, drawn):
     hexagon = shapely.Polygon([(8, 3), (40, 8), (44.5, 30), (20, 41.25), (5, 22)])
     drawn.write_text(geojson([("t", hexagon)]))
@@ -332,6 +333,7 @@ def test_two_annotations_of_a_slide_are_refused(tmp_path, drawn):
     assert what in row_of(tmp_path, code=3)["reason"]
 
 
+@pytest.mark.slow
 def test_labels_of_a_run_are_columns_and_keep_tiles_for_the_price_of_a_threshold(tmp_path, drawn):
     path = "label.path='drawn/{slide}.geojson'"
     tumor, stroma = shapely.box(0, 0, 40, 40), shapely.Polygon([(30, 0), (96, 0), (96, 30)])
@@ -403,6 +405,7 @@ def test_a_missing_library_is_one_line_before_anything_is_written(tmp_path, draw
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_drawn_as_polygons_gives_the_same_tiles(tmp_path, shared_slides):
     path = tmp_path / "drawn.geojson"
     spec = TileSpec(128, resolution=MPP(1.0))

@@ -76,7 +76,7 @@ def test_planes_are_left_out_together(tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
-@pytest.mark.parametrize("engine", ["serial", "processes"])
+@pytest.mark.parametrize("engine", ["serial", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_run_counts_tiles_that_are_background_throughout(tmp_path, reader, engine):
     (tmp_path / "in").mkdir()
     sparse_slide(tmp_path / "in/a.tif", [6, 7, 12, 24])
@@ -93,6 +93,7 @@ def test_a_run_counts_tiles_that_are_background_throughout(tmp_path, reader, eng
     assert record["row"]["blank_native_tiles"] == record["row"]["blank_tiles"] == 3
 
 
+@pytest.mark.slow
 def test_padding_overlap_and_other_scales_count_native_tiles_once(tmp_path):
     (tmp_path / "in").mkdir()
     sparse_slide(tmp_path / "in/a.tif", [6, 7, 12, 24])

@@ -49,6 +49,7 @@ def written(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slide", "settings"),
     [
@@ -90,6 +91,7 @@ def test_the_bytes_of_a_small_slide_are_exact(folder: Path, exporter: str) -> No
     assert found["total"]["bytes"] == written(folder)
 
 
+@pytest.mark.slow
 def test_engines_agree(folder: Path, shared_slides: Path) -> None:
     (folder / f"in/{NAME}.svs").unlink()
     for name in ("boxes", "other"):
@@ -118,6 +120,7 @@ def test_bad_slides_are_named(folder: Path) -> None:
     assert found["total"]["tiles"] > 0
 
 
+@pytest.mark.slow
 def test_a_budget_leaves_out_bad_tiles(folder: Path) -> None:
     slide = folder / f"in/{NAME}.svs"
     data = bytearray(slide.read_bytes())
@@ -143,6 +146,7 @@ def test_a_budget_leaves_out_bad_tiles(folder: Path) -> None:
     assert written(folder) == pytest.approx(cost["bytes"], rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_a_dry_run_retries_after_a_dead_worker_like_a_run(
     folder: Path, shared_slides: Path
@@ -174,6 +178,7 @@ def files(out: Path) -> dict[Path, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_finished_slides_need_no_budget(folder: Path) -> None:
     settings = ["tile.size=300", "exporter=[csv,images]"]
     run(folder, *settings)
@@ -194,6 +199,7 @@ def test_finished_slides_need_no_budget(folder: Path) -> None:
     assert result.returncode == 5
 
 
+@pytest.mark.slow
 def test_limits_stop_a_run_before_it_writes(folder: Path) -> None:
     settings = ["tile.size=200", "exporter=[csv,images]", "exporter.images.extension=jpg"]
     found = budget(folder, *settings)["total"]
@@ -218,6 +224,7 @@ def test_limits_stop_a_run_before_it_writes(folder: Path) -> None:
     assert int(row["kept"]) == found["tiles"]
 
 
+@pytest.mark.slow
 def test_each_job_of_a_sweep_is_checked_by_itself(folder: Path) -> None:
     sweep = ["-m", "threshold=0,0.9", "tile.size=200"]
     printed = run(folder, *sweep, "dry_run=true")

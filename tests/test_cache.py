@@ -213,6 +213,7 @@ def test_a_sweep_computes_each_mask_and_each_grid_once(
     assert len(list((sweep / ".cache").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_two_sweeps_that_fill_one_cache_at_once_agree(
     slides: list[str], plain: Path, tmp_path: Path
 ) -> None:
@@ -431,6 +432,7 @@ def inodes(folder: Path) -> dict[int, int]:
     return {path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [0, 7])
 def test_several_thresholds_cost_little_more_than_one(
     slides: list[str], tmp_path: Path, shard: int
@@ -471,6 +473,7 @@ def test_linked_files_that_are_gone_or_changed_are_written_again(
     assert len(shared) > 100
 
 
+@pytest.mark.slow
 def test_two_exporters_that_link_keep_to_their_own_files(slides: list[str], tmp_path: Path) -> None:
     more = {"_target_": "tiler.exporters.ImagesExporter", "extension": "jpg", "link": "true"}
     both = [*slides, *LINKED, *(f"+exporter.more.{key}={value}" for key, value in more.items())]
@@ -606,7 +609,11 @@ def test_a_users_own_code_is_part_of_the_key(slides: list[str], tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("exporter", "opened"), [(CsvExporter(), 2), (OverviewExporter(), 4)], ids=["csv", "overview"]
+    ("exporter", "opened"),
+    [
+        pytest.param(CsvExporter(), 2, id="csv"),
+        pytest.param(OverviewExporter(), 4, id="overview", marks=pytest.mark.slow),
+    ],
 )
 def test_a_slide_with_a_cached_grid_is_opened_only_for_its_pixels(
     slides: list[str], tmp_path: Path, exporter: Exporter, opened: int

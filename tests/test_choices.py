@@ -82,6 +82,7 @@ def written(folder: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
+@pytest.mark.slow
 def test_a_list_in_a_file_is_refused_and_a_combined_option_is_not(tmp_path: Path) -> None:
     written(tmp_path, "experiment/two.yaml",
             "# @package _global_\ndefaults:\n  - override /mask: [otsu, hsv]\n")  # fmt: skip

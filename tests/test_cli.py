@@ -25,6 +25,7 @@ def slide(shared_slides: Path) -> Path:
     return shared_slides / f"{SMALL}.svs"
 
 
+@pytest.mark.slow
 def test_the_command_without_slides_tiles_the_demo(tmp_path: Path) -> None:
     result = fresh_tiler("exporter=[csv,images,overview]", "resolution.value=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -87,6 +88,7 @@ FILES = ("slides=files", "resolution=level", "tile.size=100", "mask=none", "thre
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 
 
+@pytest.mark.slow
 def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     for words in ([], ["threshold=1"], ["tracker=jsonl"], ["name=mine"], ["dry_run=true"]):
@@ -106,6 +108,7 @@ def test_runs_over_files_have_folders_of_their_own(tmp_path: Path) -> None:
     assert len({name[:19] for name in folders[:-1]}) >= 1
 
 
+@pytest.mark.slow
 def test_a_sweep_over_files_has_one_folder_for_all_its_jobs(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
     words = ["-m", *FILES[:-1], "slides.paths=a.tiff", "threshold=0,1", "tracker=jsonl"]
@@ -138,6 +141,7 @@ def test_a_folder_of_the_same_second_is_not_used_again(
     naming._start.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> None:
     (tmp_path / "slides").mkdir()
     shutil.copy(slide, tmp_path / "slides")
@@ -462,6 +466,7 @@ def test_a_cache_that_cannot_be_created_is_refused(tmp_path: Path, cache: str) -
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_missing_mpp_fails_with_one_line_and_the_fix(tmp_path: Path, shared_slides: Path) -> None:
     path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
     common = ["slides=files", f"slides.paths={path}", "tile.size=512"]
@@ -569,6 +574,7 @@ def test_a_sweep_continues_when_jobs_fail_and_names_them(tmp_path: Path, slide: 
     assert "job tile.size=4.5 ended with exit code 2" in result.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(tmp_path: Path, slide: Path) -> None:
     common = ["slides=files", f"slides.paths={slide}", "exporter=[csv,json,images,overview]"]
     for out in ("a", "b"):

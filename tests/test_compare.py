@@ -310,6 +310,7 @@ def test_comparing_a_sweep_with_nothing_names_the_missing_run(pair) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_slide_that_failed_in_one_run_or_is_missing_in_one(
     tmp_path: Path, shared_slides: Path
 ) -> None:
@@ -403,6 +404,7 @@ def test_a_job_that_never_began_is_named(sweep: Path, tmp_path: Path) -> None:
     assert "no slide to compare" in complaint(nothing)
 
 
+@pytest.mark.slow
 def test_an_overlay_shows_the_slide_where_it_can_be_found(
     tmp_path: Path, shared_slides: Path
 ) -> None:

@@ -176,6 +176,7 @@ def test_an_error_of_a_users_component_fails_its_slide(
     assert "bug in tiler" not in done.stderr
 
 
+@pytest.mark.slow
 def test_workers_report_the_same_reason(tmp_path: Path, lab: dict[str, str]) -> None:
     for how in ("numpy", "exit"):
         for engine in ("serial", "processes"):
@@ -293,6 +294,7 @@ def test_a_job_that_cannot_be_pickled_fails_its_slide(tmp_path: Path) -> None:
     assert str(error).startswith("E_COMPONENT slide=pic: it does not pickle (")
 
 
+@pytest.mark.slow
 def test_a_mask_that_cannot_list_its_files_fails_its_slide_on_a_rerun_too(
     tmp_path: Path, lab: dict[str, str]
 ) -> None:

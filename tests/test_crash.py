@@ -48,6 +48,7 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @strace
 @pytest.mark.parametrize("kind", CALLS)
 def test_f13_killed_at_each_call_a_rerun_gives_the_same_tree(folder: Path, kind: str) -> None:
@@ -81,6 +82,7 @@ def test_f13_killed_at_each_call_a_rerun_gives_the_same_tree(folder: Path, kind:
     assert killed >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
 def test_many_slides_cost_no_memory_and_a_second_run_does_nothing(
     tmp_path: Path, shared_slides: Path

@@ -842,6 +842,7 @@ def small_region(shared_slides):
 MPP0 = Fraction("0.499")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wish", "downsample", "size", "stride"),
     [

@@ -96,6 +96,7 @@ def test_f2_f3_a_dropped_tile_is_absent_and_all_others_are_right(corrupt: Path) 
     assert "1 of 108 tiles unreadable" in row["reason"]
 
 
+@pytest.mark.slow
 def test_a_tile_that_a_filter_cannot_read_is_dropped(corrupt: Path) -> None:
     """The counts add up without an exporter that reads pixels; the scores are not cached."""
     (corrupt / "in/good.svs").unlink()
@@ -140,6 +141,7 @@ def limited(folder: Path, limit: int, *arguments: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="resource limits of POSIX systems")
 @pytest.mark.parametrize("engine", ["serial", "processes"])
 def test_f11_a_limit_on_file_size_stops_the_run_once(
@@ -267,6 +269,7 @@ def test_f25_clashing_names_are_all_done_apart(folder: Path, shared_slides: Path
         assert read_csv(folder / f"out/slides/{name}/{name}.csv")[0]["slide"] == name
 
 
+@pytest.mark.slow
 def test_f30_the_clock_and_the_locale_change_no_byte(folder: Path, shared_slides: Path) -> None:
     shutil.copy2(shared_slides / "boxes.tiff", folder / "in/a.tiff")
     trees = []

@@ -295,6 +295,7 @@ def test_help_composes_nothing(tmp_path: Path) -> None:
     assert f"Options in {tmp_path}:" in done.stdout
 
 
+@pytest.mark.slow
 def test_options_are_found_with_flags_at_any_position(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "mask").mkdir(parents=True)

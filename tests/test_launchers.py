@@ -29,6 +29,7 @@ KEPT = {"16": TILES, "32": 6}
 """Tiles by their size."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeat", range(REPEATS))
 def test_a_parallel_sweep_is_complete_in_mlflow(tmp_path: Path, repeat: int) -> None:
     picture(tmp_path)
@@ -71,6 +72,7 @@ def test_a_parallel_sweep_is_complete_in_mlflow(tmp_path: Path, repeat: int) -> 
         assert files_of(client, run.info.run_id) == {"run.json", "slides.csv"}
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_is_reported_and_the_others_finish(tmp_path: Path) -> None:
     picture(tmp_path)
     env = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
@@ -89,6 +91,7 @@ def test_a_job_that_dies_is_reported_and_the_others_finish(tmp_path: Path) -> No
     assert (tmp_path / "sweep/tracking.jsonl").read_text().count('"status": "failed"') == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
 @pytest.mark.parametrize(
     ("engine", "signals"),
@@ -121,6 +124,7 @@ def test_a_job_that_its_launcher_queues_again_resumes(
     assert {row["status"] for row in read_csv(tmp_path / "sweep/sweep.csv")} == {"done"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="signals of POSIX systems")
 @pytest.mark.parametrize(
     ("number", "code", "status"), [("SIGUSR2", 0, "done"), ("SIGTERM", 143, "interrupted")]
@@ -204,6 +208,7 @@ def test_joblib_is_refused_over_a_pool(tmp_path: Path, engine: str) -> None:
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_joblib_runs_jobs_without_workers_and_refuses_those_with_a_pool(tmp_path: Path) -> None:
     picture(tmp_path)
     result = tiler(

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -359,6 +360,7 @@ class TestTintedGlass:
             on_neutral_glass(pixels).transpose(1, 0, 2),
         )
 
+    @pytest.mark.slow
     def test_a_large_thumbnail_is_examined_in_part_and_changed_throughout(self) -> None:
         pixels = tinted(1500, 2100, TINTS["yellow"], 1)
         neutral = on_neutral_glass(pixels)
@@ -459,11 +461,26 @@ class TestRealThumbnails:
         assert (before & after).sum() > 0.95 * (before | after).sum()
 
 
-@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
+@cache
+def masks_of(slide: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a slide's masks, with pen and without, and its thumbnail of the same size."""
+    with OpenSlideReader(slide) as source:
+        mask, without = (OtsuMask(remove_pen=pen).generate(source) for pen in (False, True))
+        return mask, without, source.thumbnail(Size(*mask.shape[::-1]))
+
+
+WITHOUT_PEN = pytest.mark.parametrize(
+    "name",
+    [
+        "CMU-1-Small-Region.svs",
+        pytest.param("TCGA-CR-7395-01A-01-TS1.svs", marks=pytest.mark.slow),
+    ],
+)
+
+
+@WITHOUT_PEN
 def test_tissue_without_glass_is_not_taken_for_glass(name: str, shared_slides: Path) -> None:
-    with OpenSlideReader(shared_slides / name) as source:
-        mask = OtsuMask().generate(source)
-        pixels = source.thumbnail(Size(*mask.shape[::-1]))
+    mask, _, pixels = masks_of(shared_slides / name)
     side, seen = min(mask.shape) // 6, 0
     for y in range(0, mask.shape[0] - side, side // 2):
         for x in range(0, mask.shape[1] - side, side // 2):
@@ -516,11 +533,9 @@ def test_a_threshold_that_separates_nothing_is_a_warning_and_a_fraction(
     assert all(f"slide=pic {doubt}" in line for line in said)
 
 
-@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
+@WITHOUT_PEN
 def test_pen_rules_do_not_change_slides_without_pen(name: str, shared_slides: Path) -> None:
-    with OpenSlideReader(shared_slides / name) as source:
-        mask = OtsuMask().generate(source)
-        without = OtsuMask(remove_pen=True).generate(source)
+    mask, without, _ = masks_of(shared_slides / name)
     assert 0.2 < mask.mean() < 0.8
     assert (mask & ~without).sum() < 0.001 * mask.sum()
 

@@ -46,6 +46,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_file(slides: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/ours.yaml").write_text(
@@ -169,6 +170,7 @@ def test_empty_bounds_give_a_picture_of_one_pixel() -> None:
     assert draw(point, None).shape == draw(point, np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
 
 
+@pytest.mark.slow
 def test_a_refused_job_keeps_existing_files(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler(*words, cwd=tmp_path).returncode == 0
@@ -329,6 +331,7 @@ def test_a_picture_of_an_earlier_sweep_is_removed(slides: list[str], tmp_path: P
 ENDINGS = {"Seven": "7", "Zero": "0", "Text": "'no licence'", "Nothing": ""}
 
 
+@pytest.mark.slow
 def test_a_component_that_ends_the_process_fails_its_job(slides: list[str], tmp_path: Path) -> None:
     (tmp_path / "ending.py").write_text(
         "".join(
@@ -376,6 +379,7 @@ def test_presets_that_sweep(slides: list[str], tmp_path: Path, preset: str) -> N
     assert definition["shared"]["masks made"] == 2
 
 
+@pytest.mark.slow
 def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Path) -> None:
     common = [*slides, "resolution=level", "tile.size=110", "mask=hsv", "threshold=0.3"]
     common.append(r"name='a\${b}'")
@@ -404,6 +408,7 @@ def test_an_old_run_is_run_again_from_its_record(slides: list[str], tmp_path: Pa
     assert "treshold" in complaint(refused)
 
 
+@pytest.mark.slow
 def test_an_old_run_is_run_again_with_other_options_of_its_groups(
     slides: list[str], tmp_path: Path
 ) -> None:
@@ -424,6 +429,7 @@ def test_an_old_run_is_run_again_with_other_options_of_its_groups(
     assert "experiment=mil_512_20x" in complaint(refused)
 
 
+@pytest.mark.slow
 def test_one_job_of_a_sweep_can_be_run_again(slides: list[str], tmp_path: Path) -> None:
     words = [*slides, "resolution=level", "tile.size=150", "threshold=0.2,0.9", "out=res"]
     assert tiler("-m", *words, cwd=tmp_path).returncode == 0

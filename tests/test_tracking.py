@@ -108,6 +108,7 @@ def test_seconds_count_from_the_first_work() -> None:
     assert last["tiles_per_s"] == pytest.approx(20 / last["seconds"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_start_up_of_workers_is_no_part_of_a_runs_seconds(tmp_path: Path) -> None:
     for name in ("one.png", "two.png"):
         picture(tmp_path, name)
@@ -270,6 +271,7 @@ def test_another_tracker_redoes_nothing(tmp_path: Path) -> None:
     assert lines[1]["metrics"]["tiles_per_s"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_in_mlflow(tmp_path: Path) -> None:
     picture(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -306,6 +308,7 @@ def test_a_run_in_mlflow(tmp_path: Path) -> None:
     assert (out / "mlflow-artifacts").is_dir()
 
 
+@pytest.mark.slow
 def test_mlflow_takes_many_and_long_parameters(tmp_path: Path) -> None:
     tracker = MlflowTracker(f"sqlite:///{tmp_path}/new/mlflow.db", "limits")
     given = {f"key.{n}@x": str(n) for n in range(250)} | {"long": "a" * 7000, "empty": ""}

@@ -108,6 +108,7 @@ def alive(marker: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_engines_write_the_same_bytes(folder: Path) -> None:
     slides(folder, "a", "b", "c")
     trees = []
@@ -121,6 +122,7 @@ def test_engines_write_the_same_bytes(folder: Path) -> None:
     assert len(trees[0]) > 100
 
 
+@pytest.mark.slow
 def test_a_dead_worker_fails_only_its_slide(folder: Path) -> None:
     slides(folder, "a", "killed", "b", "aborts", "c")
     result = tiler(*COMMON, READER, "engine=processes", "engine.workers=2", cwd=folder, env=FAULTY)
@@ -188,6 +190,7 @@ def test_other_workers_continue_while_one_hangs_and_is_killed(
         assert not isinstance(engine.next()[1], Exception)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_is_stopped_is_killed(folder: Path) -> None:
     pytest.importorskip("distributed", reason="tiler[dask] is not installed")
     slides(folder, "a")
@@ -267,6 +270,7 @@ def _swept_by(folder: Path, out: str, *words: str) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_share_their_workers(folder: Path) -> None:
     slides(folder, "a", "b")
     two = ["engine=processes", "engine.workers=2"]
@@ -387,6 +391,7 @@ def test_errors_in_workers_are_reported_as_in_a_serial_run(erring) -> None:
     assert reasons["buggy"].startswith("E_BUG slide=buggy: a bug in tiler: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "number", "code"),
     [
@@ -421,6 +426,7 @@ def test_a_signal_ends_everything_and_a_rerun_finishes(
     assert "of 3 slides are done already" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_killed_run_are_its_own_and_have_status_running(folder: Path) -> None:
     slides(folder, "a", "slow1")
     common = [*COMMON, "tile.size=600", READER]
@@ -476,6 +482,7 @@ def test_a_signal_ends_a_sweep_and_not_only_its_job(folder: Path) -> None:
     assert not (folder / "out/threshold=0.2").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_cancels_the_jobs_that_submitit_started(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER,
@@ -562,6 +569,7 @@ def test_an_unreachable_dask_address_is_named(folder: Path, address: str) -> Non
     assert f"engine.address={address}: no scheduler" in result.stderr
 
 
+@pytest.mark.slow
 def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> None:
     pytest.importorskip("distributed", reason="the extra tiler[dask] is not installed")
     slides(folder, "a", "b")
@@ -582,6 +590,7 @@ def test_dask_writes_the_same_bytes_and_survives_a_lost_worker(folder: Path) -> 
     }
 
 
+@pytest.mark.slow
 def test_dask_workers_elsewhere_find_what_the_run_names(folder: Path) -> None:
     """They have several threads, which share one working folder and one open slide."""
     distributed = pytest.importorskip("distributed", reason="tiler[dask] is not installed")
