@@ -48,38 +48,52 @@ def folder(tmp_path: Path, shared_slides: Path) -> Path:
     return tmp_path
 
 
+def undisturbed(folder: Path, calls: str) -> tuple[dict[str, bytes], list[str]]:
+    """Run once; return the tree of the slides, and the calls of the main thread in order."""
+    done = traced(folder, calls, "-o", str(folder / "log"))
+    assert done.returncode == 0, done.stderr
+    expected = tree(folder)
+    assert len(expected) > 15
+    shutil.rmtree(folder / "out")
+    lines = (folder / "log").read_text().splitlines()
+    main = lines[0].split()[0]
+    return expected, [line for line in lines if line.split()[0] == main]
+
+
+def killed_and_run_again(folder: Path, calls: str, number: int, expected: dict[str, bytes]) -> bool:
+    """Kill a run at one of its calls, check both trees, and return whether it was killed."""
+    inject = f"inject={calls}:signal=SIGKILL:when={number}"
+    crashed = traced(folder, calls, "-o", "/dev/null", "-e", inject)
+    for slide in (folder / "out/slides").glob("*"):
+        for path in slide.rglob("*"):  # existing folders are complete
+            if path.is_file():
+                assert path.read_bytes() == expected[str(path.relative_to(folder))]
+    again = tiler(*COMMON, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert tree(folder) == expected
+    assert not (folder / "out/.partial").exists()
+    assert {row["status"] for row in read_csv(folder / "out/slides.csv")} == {"done"}
+    shutil.rmtree(folder / "out")
+    return crashed.returncode != 0
+
+
+@strace
+def test_f13_killed_as_it_publishes_a_slide_a_rerun_gives_the_same_tree(folder: Path) -> None:
+    expected, calls = undisturbed(folder, CALLS["rename"])
+    published = [number for number, call in enumerate(calls, 1) if "/slides/" in call]
+    assert len(published) == 2
+    assert killed_and_run_again(folder, CALLS["rename"], published[1], expected)
+
+
 @pytest.mark.slow
 @strace
 @pytest.mark.parametrize("kind", CALLS)
 def test_f13_killed_at_each_call_a_rerun_gives_the_same_tree(folder: Path, kind: str) -> None:
-    calls = CALLS[kind]
-    undisturbed = traced(folder, calls, "-o", str(folder / "log"))
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    expected = tree(folder)
-    assert len(expected) > 15
-    shutil.rmtree(folder / "out")
-
-    lines = (folder / "log").read_text().splitlines()
-    main = lines[0].split()[0]
-    own = [line for line in lines if line.split()[0] == main]
+    expected, own = undisturbed(folder, CALLS[kind])
     at = [n for n, line in enumerate(own, 1) if kind != "open" or re.search(r"/out/", line)]
     assert len(at) >= 6
-    killed = 0
-    for number in at[:: -(-len(at) // 7)]:
-        inject = f"inject={calls}:signal=SIGKILL:when={number}"
-        crashed = traced(folder, calls, "-o", "/dev/null", "-e", inject)
-        killed += crashed.returncode != 0
-        for slide in (folder / "out/slides").glob("*"):
-            for path in slide.rglob("*"):  # existing folders are complete
-                if path.is_file():
-                    assert path.read_bytes() == expected[str(path.relative_to(folder))]
-        again = tiler(*COMMON, cwd=folder)
-        assert again.returncode == 0, again.stderr
-        assert tree(folder) == expected
-        assert not (folder / "out/.partial").exists()
-        assert {row["status"] for row in read_csv(folder / "out/slides.csv")} == {"done"}
-        shutil.rmtree(folder / "out")
-    assert killed >= 4
+    numbers = at[:: -(-len(at) // 7)]
+    assert sum(killed_and_run_again(folder, CALLS[kind], n, expected) for n in numbers) >= 4
 
 
 @pytest.mark.slow
