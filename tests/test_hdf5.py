@@ -233,28 +233,40 @@ def test_a_slide_without_tiles_has_the_files_that_each_tool_has(tmp_path):
 
 
 def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
-    spec = TileSpec(32, resolution=Level(0))
-    notes = Hdf5Exporter(LAYOUTS, spec).notes(slide())
-    assert len(notes) == 3
-    expected = {
-        "trident": "level0_magnification and target_magnification",
-        "mussel": "mpp and native_mpp",
-        "atlaspatch": "level0_magnification and target_magnification",
-    }
-    for note, (name, what) in zip(notes, expected.items(), strict=True):
-        assert f"layout {name} leaves out {what}" in note
-    assert Hdf5Exporter(LAYOUTS, spec).notes(slide(mpp=0.5)) == []
-    (note,) = Hdf5Exporter(LAYOUTS, spec).notes(slide(magnification=20.0))
-    assert "mussel" in note, "a magnification is no mpp"
+    exporter = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=Level(0)))
+    unsaid = "which the slide does not say"
+    assert exporter.notes(slide()) == [
+        "hdf5 layout trident, atlaspatch: without level0_magnification and target_magnification,"
+        f" {unsaid}",
+        f"hdf5 layout mussel: without mpp and native_mpp, {unsaid}",
+    ]
+    assert exporter.notes(slide(mpp=0.5)) == []
+    (note,) = exporter.notes(slide(magnification=20.0))
+    assert "mussel: without mpp" in note, "a magnification is no mpp"
 
 
 def test_an_area_that_differs_from_the_tiles_is_said():
     source = slide(mpp=0.3, levels=(1.0, 4.0))
-    notes = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=MPP(0.5))).notes(source)
-    assert [note.split()[2] for note in notes] == [*LAYOUTS]
-    assert all("53 level-0 pixels for tiles of 53.333333" in note for note in notes)
+    (note,) = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=MPP(0.5))).notes(source)
+    names = ", ".join(LAYOUTS)
+    assert note == f"hdf5 layout {names}: the tool reads 53 level-0 pixels for 53.333333"
     (note,) = Hdf5Exporter("trident", TileSpec(30, resolution=MPP(1.5))).notes(source)
-    assert "152 level-0 pixels for tiles of 150" in note, "TRIDENT reads 38 pixels of level 1"
+    assert "reads 152 level-0 pixels for 150" in note, "TRIDENT reads 38 pixels of level 1"
+
+
+@pytest.mark.parametrize("why", ["an image is not used", "the sizes give another downsample"])
+def test_a_level_that_other_tools_place_elsewhere_is_not_used(tmp_path, why):
+    source = slide((4000, 3000), levels=(1.0, 4.0), mpp=0.25)
+    if why == "an image is not used":
+        source.facts.provenance["levels"] = "an image is not a level"
+    else:  # OpenSlide would take 4.016
+        smaller = source.levels[1][:747, :996]
+        source = ArrayReader(source.levels[0], smaller, downsamples=(1.0, 4.0), mpp=0.25)
+    spec = TileSpec(32, resolution=Level(1))
+    files = written(source, spec, TileExtractor(spec).extract(source), tmp_path)
+    attrs = files["clam"]["coords"].attrs
+    assert (attrs["patch_level"], attrs["patch_size"]) == (0, 128)
+    assert files["atlaspatch"]["coords"][0].tolist() == [0, 0, 128, 128, 0]
 
 
 def test_the_same_tiles_give_the_same_bytes(tmp_path):
@@ -358,10 +370,9 @@ def test_the_log_and_the_table_say_what_the_files_leave_out(tmp_path):
     done = tiler(*job(tmp_path),
                  f"exporter.hdf5.layout=[{','.join(LAYOUTS)}]", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "leaves out" in line]
-    assert "slide=a " in line
-    for name in ("trident", "mussel", "atlaspatch"):
-        assert f"layout {name} leaves out" in line
+    (line,) = [line for line in done.stderr.splitlines() if "layout" in line]
+    assert "slide=a hdf5 layout trident, atlaspatch: without level0_magnification" in line
+    assert "hdf5 layout mussel: without mpp" in line
     (row,) = read_csv(tmp_path / "out/slides.csv")
     assert row["notes"] in line
     names = sorted(path.name for path in (tmp_path / "out/slides/a").glob("*.h5"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tiler.exporters.tables.csv_json import CsvExporter, JsonExporter
     from tiler.exporters.tables.geojson import GeojsonExporter
     from tiler.exporters.tables.hdf5 import Hdf5Exporter
+    from tiler.exporters.tables.hs2p import Hs2pExporter
     from tiler.exporters.tables.tiles_parquet import ParquetExporter
     from tiler.exporters.tiles.images import ImagesExporter
     from tiler.exporters.tiles.webdataset import WebdatasetExporter
@@ -22,6 +23,7 @@ _HOMES = {
     "CsvExporter": "tiler.exporters.tables.csv_json",
     "GeojsonExporter": "tiler.exporters.tables.geojson",
     "Hdf5Exporter": "tiler.exporters.tables.hdf5",
+    "Hs2pExporter": "tiler.exporters.tables.hs2p",
     "JsonExporter": "tiler.exporters.tables.csv_json",
     "ImagesExporter": "tiler.exporters.tiles.images",
     "MaskExporter": "tiler.exporters.pictures.mask",
@@ -36,6 +38,7 @@ __all__ = [
     "CsvExporter",
     "GeojsonExporter",
     "Hdf5Exporter",
+    "Hs2pExporter",
     "ImagesExporter",
     "JsonExporter",
     "MaskExporter",

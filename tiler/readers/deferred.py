@@ -63,13 +63,21 @@ class DeferredReader(FactsReader):
         Facts of the slide.
     open_reader
         Returns the open slide; the owner of that reader closes it.
+    given
+        The path as the user wrote it, for files that name it.
     """
 
     def __init__(
-        self, path: Path, name: str, known: Known, open_reader: Callable[[], WSIReader]
+        self,
+        path: Path,
+        name: str,
+        known: Known,
+        open_reader: Callable[[], WSIReader],
+        given: str = "",
     ) -> None:
         super().__init__(path, name, known.facts)
         self.known = known
+        self.given = given
         self._open_reader = open_reader
 
     @property

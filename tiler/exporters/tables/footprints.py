@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from tiler.errors import ConfigError
 from tiler.geometry import Size
 from tiler.protocols import WSIReader
-from tiler.resolution import MPP, Level, Magnification, Resolution
+from tiler.resolution import MPP, Level, Magnification, Resolution, level_at
 from tiler.spec import MeasurementUnit, TileSpec
 
 _AS_GIVEN = 1e-9
 """Relative difference below which a resolution is the configured one, not that of a level."""
+
+_DUST = 1e-6
+"""Pixels; a tile of exactly n pixels must not count as more because of float arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,23 @@ class Footprint:
     def side0(self) -> int:
         """The width of a tile in level-0 pixels, rounded once for all tiles."""
         return round(self.size.width * self.downsample)
+
+
+@dataclass(frozen=True)
+class Read:
+    """The pixels that a tool reads for each tile, before it resizes them.
+
+    Attributes
+    ----------
+    level, side
+        The level, and the width and height in its pixels.
+    side0
+        The same in level-0 pixels.
+    """
+
+    level: int
+    side: int
+    side0: float
 
 
 def footprint(spec: TileSpec, source: WSIReader) -> Footprint:
@@ -130,6 +150,50 @@ def tool_folder(spec: TileSpec, found: Footprint) -> str:
         assert isinstance(spec.resolution, Level), "other targets need mpp or magnification"
         begin = f"level{spec.resolution.value}"
     return f"{begin}_{found.size.width}px_{found.overlap.width}px_overlap"
+
+
+def shared_levels(source: WSIReader) -> list[int]:
+    """Return the levels that other tools number and place as tiler does; always level 0.
+
+    Other tools read with OpenSlide. It also counts images that are no levels of the slide, and
+    takes the quotient of two sizes for the downsample: see decision record 0003.
+    """
+    if "levels" in source.provenance:  # some images are not used, so the numbers may differ
+        return [0]
+    return [
+        0,
+        *(level for level in range(1, len(source.level_downsamples)) if _alike(source, level)),
+    ]
+
+
+def _alike(source: WSIReader, level: int) -> bool:
+    """Return whether OpenSlide's downsample moves no tile by more than a pixel of a level."""
+    sides = [*zip(source.dimensions, source.level_dimensions[level], strict=True)]
+    theirs = sum(whole / own for whole, own in sides) / len(sides)
+    ours = source.level_downsamples[level]
+    return max(source.dimensions) * abs(1 / ours - 1 / theirs) <= 1
+
+
+def shared_level(downsample: float, source: WSIReader) -> int | None:
+    """Return the level of ``shared_levels`` with exactly a downsample, if there is one."""
+    level = level_at(downsample, source.level_downsamples)
+    return level if level in shared_levels(source) else None
+
+
+def coarsest_read(found: Footprint, source: WSIReader) -> Read:
+    """Return the read at the coarsest level that covers all boxes to within one level-0 pixel.
+
+    Boxes of tiles have whole pixels, so some are a pixel larger than others. A level coarser than
+    the target is not read, except as level 0.
+    """
+    wanted = found.size.width * found.downsample
+    least, most = math.ceil(wanted - _DUST) - 1, math.floor(wanted + _DUST) + 1
+    for level in reversed(shared_levels(source)[1:]):
+        own = source.level_downsamples[level]
+        side = round(wanted / own)
+        if side >= found.size.width and least <= side * own <= most:
+            return Read(level, side, side * own)
+    return Read(0, found.side0, found.side0)
 
 
 def check_square(spec: TileSpec, where: str, stride: bool = True) -> None:

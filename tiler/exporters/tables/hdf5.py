@@ -75,19 +75,17 @@ class Hdf5Exporter:
         """Return remarks on attributes that are left out, and on areas that differ from tiles."""
         found = footprint(self._tiles(), source)
         wanted = found.size.width * found.downsample
-        remarks = []
-        for name, layout in self._layouts(source).items():
+        layouts = self._layouts(source)
+        # Layouts with the same remark share it: there may be a thousand slides in a log.
+        remarks: dict[str, list[str]] = {}
+        for name, layout in layouts.items():
             if layout.left_out:
-                remarks.append(
-                    f"hdf5 layout {name} leaves out {' and '.join(layout.left_out)}: the slide"
-                    " does not say them"
-                )
+                what = f"without {' and '.join(layout.left_out)}, which the slide does not say"
+                remarks.setdefault(what, []).append(name)
             if abs(layout.read.side0 - wanted) > 1e-6:
-                remarks.append(
-                    f"hdf5 layout {name} reads {layout.read.side0:.8g} level-0 pixels for tiles of"
-                    f" {wanted:.8g}"
-                )
-        return remarks
+                what = f"the tool reads {layout.read.side0:.8g} level-0 pixels for {wanted:.8g}"
+                remarks.setdefault(what, []).append(name)
+        return [f"hdf5 layout {', '.join(names)}: {what}" for what, names in remarks.items()]
 
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path

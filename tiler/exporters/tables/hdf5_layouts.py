@@ -6,7 +6,6 @@ tiles. A fact that the slide does not say is left out, and ``left_out`` names it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,10 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tiler.exporters.tables.footprints import Footprint
+from tiler.exporters.tables.footprints import Footprint, Read, coarsest_read, shared_level
 from tiler.protocols import WSIReader
 from tiler.regions import Regions
-from tiler.resolution import level_at
 
 LayoutName = Literal["trident", "clam", "mussel", "atlaspatch"]
 
@@ -26,26 +24,6 @@ MPPS = ("mpp", "native_mpp")
 
 _TRIDENT_TOLERANCE = 0.1
 """TRIDENT reads the first level whose downsample differs from the target's by at most this."""
-
-_DUST = 1e-6
-"""Pixels; a tile of exactly n pixels must not count as more because of float arithmetic."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """The pixels that a tool reads for each tile, before it resizes them.
-
-    Attributes
-    ----------
-    level, side
-        The level, and the width and height in its pixels.
-    side0
-        The same in level-0 pixels.
-    """
-
-    level: int
-    side: int
-    side0: float
 
 
 @dataclass(frozen=True)
@@ -99,7 +77,7 @@ def _trident(found: Footprint, source: WSIReader, name: str) -> Layout:
     read = _trident_read(found, source)
     if found.magnifications is None:
         # Without magnifications TRIDENT reads ``patch_size`` pixels of the level ``patch_level``.
-        level = level_at(found.downsample, source.level_downsamples)
+        level = shared_level(found.downsample, source)
         more = {} if level is None else {"patch_level": level}
         return Layout({**attributes, **more}, read, MAGNIFICATIONS)
     return Layout(attributes | dict(zip(MAGNIFICATIONS, found.magnifications, strict=True)), read)
@@ -116,7 +94,7 @@ def _trident_read(found: Footprint, source: WSIReader) -> Read:
 
 
 def _clam(found: Footprint, source: WSIReader, name: str) -> Layout:
-    level = level_at(found.downsample, source.level_downsamples)
+    level = shared_level(found.downsample, source)
     if level is None:
         level, side = 0, found.side0
     else:
@@ -167,22 +145,6 @@ def _atlaspatch(found: Footprint, source: WSIReader, name: str) -> Layout:
         left_out = ()
     read = coarsest_read(found, source)
     return Layout(attributes, read, left_out, of_file=True, reads=True)
-
-
-def coarsest_read(found: Footprint, source: WSIReader) -> Read:
-    """Return the read at the coarsest level that covers all boxes to within one level-0 pixel.
-
-    Boxes of tiles have whole pixels, so some are a pixel larger than others. A level coarser than
-    the target is not read, except as level 0.
-    """
-    wanted = found.size.width * found.downsample
-    least, most = math.ceil(wanted - _DUST) - 1, math.floor(wanted + _DUST) + 1
-    for level in range(len(source.level_downsamples) - 1, 0, -1):
-        own = source.level_downsamples[level]
-        side = round(wanted / own)
-        if side >= found.size.width and least <= side * own <= most:
-            return Read(level, side, side * own)
-    return Read(0, found.side0, found.side0)
 
 
 LAYOUTS: Mapping[LayoutName, Callable[[Footprint, WSIReader, str], Layout]] = {

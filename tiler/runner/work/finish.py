@@ -138,7 +138,7 @@ class FinishTask:
         """The files of each exporter, those written that work on a whole slide."""
         job, plan = self.job, self.planned.plan
         open_reader = partial(state.reader, job, self.planned.key)
-        reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader)
+        reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader, job.given)
 
         mask = plan.shared.slide_mask
 

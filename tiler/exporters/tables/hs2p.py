@@ -1,0 +1,181 @@
+"""Coordinates as hs2p keeps them, for hs2p and slide2vec: an npz archive and its JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiler.errors import ResolutionError
+from tiler.exporters.tables.footprints import (
+    Footprint,
+    check_square,
+    coarsest_read,
+    footprint,
+    for_tool,
+)
+from tiler.files import write_whole
+from tiler.protocols import Exported, Mask, WSIReader
+from tiler.regions import RegionSpec, packed
+from tiler.spec import TileSpec
+from tiler.storage.destinations import inside, make_folder
+from tiler.written import WrittenFile
+
+NPZ = ".coordinates.npz"
+META = ".meta.json"
+"""Ends of the names of the two files, after the slide's. hs2p wants the second to end in
+``TOOL_META``."""
+TOOL_META = ".coordinates.meta.json"
+
+_BACKEND = "openslide"
+"""The library that hs2p reads the slide with; the levels are numbered as it does."""
+
+
+@dataclass(frozen=True)
+class Hs2pExporter:
+    """Writes ``<slide>.coordinates.npz`` and ``<slide>.meta.json``.
+
+    A slide without tiles has no npz. Settings of hs2p's own segmentation and filters, which were
+    not used, are null or false.
+
+    Parameters
+    ----------
+    spec
+        The tiles; tiler sets it.
+
+    Raises
+    ------
+    ConfigError
+        If width and height of the tiles differ.
+    """
+
+    spec: TileSpec | None = None
+
+    def __post_init__(self) -> None:
+        if self.spec is not None:
+            check_square(self.spec, "exporter.hs2p")
+
+    @property
+    def per_tile(self) -> bool:
+        """False: one file lists all tiles."""
+        return False
+
+    def notes(self, source: WSIReader) -> list[str]:
+        """Return a remark if hs2p reads another area than that of the tiles.
+
+        Raises
+        ------
+        ResolutionError
+            If the slide does not say its mpp.
+        """
+        found = self._footprint(source)
+        wanted, read = found.size.width * found.downsample, coarsest_read(found, source)
+        if abs(read.side0 - wanted) <= 1e-6:
+            return []
+        return [f"hs2p reads {read.side0:.8g} level-0 pixels for {wanted:.8g}"]
+
+    def export(
+        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
+    ) -> Exported:
+        """Write both files, the tiles sorted by x, then y."""
+        found = self._footprint(source)
+        parts = packed(regions)
+        chunks: dict[str, bytes] = {}
+        if len(regions):
+            corners = np.concatenate([part.boxes0()[:, :2] for part in parts])
+            ratios = np.concatenate([part.ratios for part in parts])
+            order = np.lexsort((corners[:, 1], corners[:, 0]))
+            columns = {
+                "tile_index": np.arange(len(order), dtype=np.int32),
+                "x": corners[order, 0],
+                "y": corners[order, 1],
+                "tissue_fractions": ratios[order].astype(np.float32),
+            }
+            archive = io.BytesIO()
+            np.savez_compressed(archive, allow_pickle=False, **columns)  # its entries have no time
+            chunks[NPZ] = archive.getvalue()
+        meta = _meta(found, source, len(regions), for_tool(self.spec, "hs2p"))
+        chunks[META] = (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode()
+        files = []
+        for end, data in chunks.items():
+            name = source.name + end
+            path = inside(make_folder(folder), name)
+            files.append(WrittenFile(name, *write_whole(path, data)))
+        return Exported(tuple(files))
+
+    def _footprint(self, source: WSIReader) -> Footprint:
+        found = footprint(for_tool(self.spec, "hs2p"), source)
+        if found.mpp is None:
+            raise ResolutionError(
+                source.name,
+                f"exporter=hs2p needs the slide's mpp, which is not usable:"
+                f" {source.provenance.get('mpp', 'unknown')}; set reader.mpp=…, or leave hs2p out",
+            )
+        return found
+
+
+def _meta(found: Footprint, source: WSIReader, count: int, spec: TileSpec) -> Mapping[str, Any]:
+    """Return the content of the JSON: hs2p 6.1 refuses one with other keys."""
+    read = coarsest_read(found, source)
+    side, mpp = found.size.width, source.mpp
+    assert mpp is not None, "the footprint was refused without"
+    overlap = 1 - found.stride.width / side
+    step = max(1, round(read.side * (1 - overlap)))
+    path = getattr(source, "given", "") or str(source.path)
+    return {
+        "provenance": {
+            "sample_id": source.name,
+            "image_path": path,
+            "backend": _BACKEND,
+            "requested_backend": _BACKEND,
+            **_nothing("mask_path", "spacing_at_level_0", "mask_backend", "requested_mask_backend"),
+        },
+        "slide": {
+            "dimensions": [*source.dimensions],
+            "base_spacing_um": mpp,
+            "level_downsamples": [*source.level_downsamples],
+        },
+        "tiling": {
+            "requested_tile_size_px": side,
+            "requested_spacing_um": found.mpp,
+            "read_level": read.level,
+            "read_tile_size_px": read.side,
+            "read_spacing_um": mpp * source.level_downsamples[read.level],
+            "tile_size_lv0": found.side0,
+            "tolerance": getattr(spec.resolution, "tolerance", 0.0),
+            # hs2p computes the step in read pixels first and compares it with this one.
+            "step_px_lv0": max(1, round(step * found.side0 / read.side)),
+            "overlap": overlap,
+            "min_tissue_fraction": None,
+            "is_within_tolerance": read.side == side,
+            "n_tiles": count,
+        },
+        "segmentation": _nothing(
+            *("tissue_method", "requested_seg_downsample", "seg_downsample", "seg_level"),
+            *("seg_spacing_um", "sthresh", "sthresh_up", "mthresh", "close"),
+            *("sam2_checkpoint_path", "sam2_config_path", "mask_path", "ref_tile_size_px"),
+            *("tissue_mask_tissue_value", "mask_level", "mask_spacing_um"),
+        ),
+        "filtering": {
+            **dict.fromkeys(
+                ("filter_white", "filter_black", "filter_grayspace", "filter_blur"), False
+            ),
+            **_nothing("a_t", "a_h", "white_threshold", "black_threshold", "fraction_threshold"),
+            **_nothing("grayspace_saturation_threshold", "grayspace_fraction_threshold"),
+            **_nothing("blur_threshold", "qc_spacing_um"),
+        },
+        "artifact": {
+            "coordinate_space": "level0_px",
+            "tile_order": "x_then_y",
+            **_nothing("annotation", "selection_strategy", "output_mode"),
+        },
+    }
+
+
+def _nothing(*names: str) -> dict[str, None]:
+    return dict.fromkeys(names)
