@@ -148,7 +148,7 @@ def test_a_column_that_a_slide_lacks_is_null(tmp_path: Path) -> None:
 
 
 def slide_of(folder: Path) -> FinishedSlide:
-    return FinishedSlide(folder.name, folder, (), (), 1, "l_0", 1.0, None, None, None, {})
+    return FinishedSlide(folder.name, folder, (), (), (), 1, "l_0", 1.0, None, None, None, {})
 
 
 def test_the_files_are_the_same_bytes_each_time(folder: Path) -> None:
@@ -209,7 +209,7 @@ folder, count = Path(sys.argv[1]), int(sys.argv[2])
 numbers = list(range(50000))
 table = pa.table({"slide": ["s"] * 50000, "x": numbers, "ratio": [i / 7 for i in numbers]})
 parquet.write_table(table, folder / "s.parquet")
-slide = FinishedSlide("s", folder, (), (), 1, "l_0", 1.0, None, None, None, {})
+slide = FinishedSlide("s", folder, (), (), (), 1, "l_0", 1.0, None, None, None, {})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 (content,) = ParquetExporter().run_files([slide] * count).values()
 print(sum(map(len, content)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

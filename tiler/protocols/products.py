@@ -23,6 +23,8 @@ class FinishedSlide:
         The exporter's files that lie directly in the folder.
     folders
         The folders in the slide's folder that contain other files of the exporter.
+    others
+        The files of other exporters that lie directly in the folder.
     kept
         The number of tiles.
     requested
@@ -39,6 +41,7 @@ class FinishedSlide:
     folder: Path
     files: Sequence[WrittenFile]
     folders: tuple[str, ...]
+    others: Sequence[WrittenFile]
     kept: int
     requested: str
     downsample: float | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tiler.errors import ConfigError
 from tiler.exporters.tables.footprints import check_square, footprint, for_tool
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS, ONE_STRIDE, Layout, LayoutName
+from tiler.exporters.tables.tool_trees import layout_file, layout_links, layout_tables
 from tiler.files import write_whole
-from tiler.protocols import Exported, Mask, WSIReader
+from tiler.protocols import Exported, FinishedSlide, Mask, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.spec import TileSpec
 from tiler.storage.destinations import inside, make_folder
@@ -96,10 +97,23 @@ class Hdf5Exporter:
         for name, layout in self._layouts(source).items():
             if len(regions) or layout.if_empty:
                 data = _file(layout, parts)
-                file = f"{source.name}.{name}.h5"
+                file = layout_file(source.name, name)
                 path = inside(make_folder(folder), file)
                 files.append(WrittenFile(file, *write_whole(path, data)))
         return Exported(tuple(files))
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Return the folder of each layout's tool."""
+        return tuple(f"{name}/" for name in self.names)
+
+    def run_links(self, slide: FinishedSlide) -> Mapping[str, str]:
+        """Return links to the slide's files at the places where the tools look for them."""
+        return layout_links(slide, self.names, self._tiles())
+
+    def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
+        """Return the table of slides that CLAM wants."""
+        return layout_tables(slides, self.names)
 
     def _layouts(self, source: WSIReader) -> dict[str, Layout]:
         found = footprint(self._tiles(), source)

@@ -126,10 +126,11 @@ class _Sink:
     def close(self) -> None:
         self.closed = True
 
-    def taken(self) -> list[bytes]:
+    def taken(self) -> bytes:
         """Return what was written since the last call."""
-        chunks, self._chunks = self._chunks, []
-        return chunks
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        return data
 
 
 def _run_table(slides: Sequence[FinishedSlide]) -> Iterator[bytes]:
@@ -160,8 +161,8 @@ def _run_table(slides: Sequence[FinishedSlide]) -> Iterator[bytes]:
                         raise _damaged(slide, error) from error
                     if rows.num_rows:
                         writer.write_table(_completed(rows, schema))
-                        yield from sink.taken()
-    yield from sink.taken()
+                        yield sink.taken()
+    yield sink.taken()
 
 
 def _table_of(slide: FinishedSlide) -> parquet.ParquetFile:

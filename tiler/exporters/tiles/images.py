@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,12 +13,14 @@ from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError, ReadError, SlideError
 from tiler.exporters.names import Naming, check_naming, context_names, gigapath_names, tile_names
 from tiler.exporters.tiles.encoders import make_encoder
+from tiler.exporters.tiles.gigapath import DATASET, TREE, dataset_csv, folder_links
 from tiler.files import write_plain
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order
 from tiler.protocols import (
     Exported,
     FailedTile,
+    FinishedSlide,
     Mask,
     NativeTiles,
     Pixels,
@@ -188,6 +190,19 @@ class ImagesExporter:
             f"{FOLDER}/{number:0{width}x}/{name}"
             for number, name in zip(numbers, names, strict=True)
         ]
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Return the folder of Prov-GigaPath's tree, if the files have its names."""
+        return (f"{TREE}/",) if self.naming == "gigapath" and self.context is None else ()
+
+    def run_links(self, slide: FinishedSlide) -> Mapping[str, str]:
+        """Return the link to the slide's tiles in that tree."""
+        return folder_links(slide, FOLDER) if self.run_names else {}
+
+    def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
+        """Return the table of all tiles in that tree."""
+        return {f"{TREE}/{DATASET}": dataset_csv(slides, FOLDER)} if self.run_names else {}
 
     def _encoder(self) -> Callable[[Pixels], bytes]:
         return make_encoder(

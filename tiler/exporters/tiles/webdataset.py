@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,10 @@ from pathlib import Path
 from tiler.errors import ConfigError
 from tiler.exporters.tables.csv_json import COLUMNS
 from tiler.exporters.tiles.encoders import Encoder, make_encoder
+from tiler.exporters.tiles.run_shards import RUN_SHARDS, index_name, run_shards
 from tiler.exporters.tiles.shards import Sample, index_parts, written_shards
 from tiler.files import write_chunks
-from tiler.protocols import Exported, Pixels, WSIReader
+from tiler.protocols import Exported, FinishedSlide, Pixels, WSIReader
 from tiler.regions import Regions, batches
 from tiler.storage.destinations import inside
 from tiler.storage.safe_text import visible_json
@@ -107,10 +108,23 @@ class WebdatasetExporter:
                 self.bytes_per_shard,
             )
         )  # fmt: skip
-        name = f"{source.name}.shards.json"
+        name = index_name(source.name)
         index = index_parts(source.name, self._suffix, shards)
         written = WrittenFile(name, *write_chunks(inside(folder, name), index))
         return Exported((*(shard.file for shard in shards), written))
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Return the name of the list of all shards."""
+        return (RUN_SHARDS,)
+
+    def run_links(self, slide: FinishedSlide) -> Mapping[str, str]:
+        """Return no links."""
+        return {}
+
+    def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
+        """Return the list of the shards of all slides."""
+        return {RUN_SHARDS: run_shards(slides)}
 
     @property
     def _suffix(self) -> str:

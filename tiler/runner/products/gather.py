@@ -20,7 +20,7 @@ from tiler.runner.store.record_file import read_record
 from tiler.runner.store.settings import of_exporter, shared
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.storage.destinations import inside
-from tiler.written import WrittenFiles
+from tiler.written import WrittenFiles, joined
 
 log = logging.getLogger("tiler")
 
@@ -39,11 +39,14 @@ class Gathered:
         The slide for the exporter.
     digest
         SHA-256 of the list of the exporter's files, and of the settings that they were made with.
+    others
+        SHA-256 of the list of the other exporters' files that an exporter may read.
     """
 
     job: SlideJob
     slide: FinishedSlide
     digest: str
+    others: str
 
 
 def gathered(
@@ -68,25 +71,31 @@ def gathered(
         if record is None or record.slide_id != job.slide_id:
             log.warning("slide=%s: its record is gone; it is in no product", job.slide_id)
             continue
+        direct = {name: _direct(files) for name, files in record.exporters.items()}
         for name in exporters & record.exporters.keys():
-            found[name].append(_one(job, folder, record, name, common))
+            found[name].append(_one(job, folder, record, name, direct, common))
     return found
 
 
 def _one(
-    job: SlideJob, folder: Path, record: Record, name: str, common: dict[str, dict[str, Any]]
+    job: SlideJob,
+    folder: Path,
+    record: Record,
+    name: str,
+    direct: Mapping[str, WrittenFiles],
+    common: dict[str, dict[str, Any]],
 ) -> Gathered:
     settings = shared(record.settings)
     text = json.dumps(settings, sort_keys=True, default=str)
     settings = common.setdefault(text, settings)  # most slides have the same
     files, row = record.exporters[name], record.row
-    below = np.char.find(files.names, b"/") >= 0 if len(files) else np.zeros(0, bool)
-    folders = {one.partition(b"/")[0] for one in files.names[below].tolist()}
+    others = joined(direct[other] for other in sorted(direct) if other != name)
     slide = FinishedSlide(
         slide_id=job.slide_id,
         folder=folder,
-        files=tuple(files.take(np.flatnonzero(~below))),
-        folders=tuple(sorted(one.decode(errors="surrogatepass") for one in folders)),
+        files=tuple(direct[name]),
+        folders=_folders(files) if len(files) > len(direct[name]) else (),
+        others=tuple(others),
         kept=row.kept,
         requested=row.requested,
         downsample=row.downsample,
@@ -96,9 +105,23 @@ def _one(
         settings=settings,
     )
     own = json.dumps(dict(of_exporter(record.settings, name)), sort_keys=True, default=str)
+    made = f"{_files_digest(files)} {text} {own}"
     return Gathered(
-        job, slide, digest(f"{_files_digest(files)} {text} {own}".encode(errors="surrogateescape"))
+        job, slide, digest(made.encode(errors="surrogateescape")), _files_digest(others)
     )
+
+
+def _direct(files: WrittenFiles) -> WrittenFiles:
+    """Return the files that lie directly in the slide's folder."""
+    if not len(files):
+        return files
+    return files.take(np.flatnonzero(np.char.find(files.names, b"/") < 0))
+
+
+def _folders(files: WrittenFiles) -> tuple[str, ...]:
+    """Return the folders in the slide's folder that contain files."""
+    found = {name.partition(b"/")[0] for name in files.names.tolist() if b"/" in name}
+    return tuple(sorted(name.decode(errors="surrogatepass") for name in found))
 
 
 def _files_digest(files: WrittenFiles) -> str:
@@ -109,6 +132,14 @@ def _files_digest(files: WrittenFiles) -> str:
 
 
 def key_of(slides: Iterable[Gathered]) -> str:
-    """Return a digest of everything that a file about slides is made from, except code."""
-    text = json.dumps([[one.slide.slide_id, one.digest] for one in slides])
-    return digest(text.encode())
+    """Return a digest of the exporter's files of some slides, and of their settings."""
+    return _key([one.slide.slide_id, one.digest] for one in slides)
+
+
+def others_key(slides: Iterable[Gathered]) -> str:
+    """Return a digest of the files of other exporters that an exporter may read."""
+    return _key([one.slide.slide_id, one.others] for one in slides)
+
+
+def _key(values: Iterable[list[str]]) -> str:
+    return digest(json.dumps(list(values)).encode())

@@ -12,7 +12,7 @@ from typing import TypeGuard
 from tiler.checks.components import callable_name
 from tiler.errors import ComponentError, ConfigError, ExitCode
 from tiler.protocols import CollectsRun
-from tiler.runner.products.gather import Gathered, gathered, key_of
+from tiler.runner.products.gather import Gathered, gathered, key_of, others_key
 from tiler.runner.products.listed import (
     SLIDES,
     Listed,
@@ -51,14 +51,17 @@ def collects(exporter: object) -> TypeGuard[CollectsRun]:
     return hasattr(exporter, "run_links") and isinstance(exporter, CollectsRun)
 
 
-def _collecting(jobs: Iterable[SlideJob]) -> dict[str, CollectsRun]:
-    """Return an exporter of each name that has products."""
-    found: dict[str, CollectsRun] = {}
+def _collecting(jobs: Iterable[SlideJob]) -> dict[str, list[CollectsRun]]:
+    """Return the exporters with products by their names in the configuration.
+
+    One name may have several exporters: a table may set their options for each slide.
+    """
+    found: dict[str, dict[tuple[str, ...], CollectsRun]] = {}
     for job in jobs:
         for name, exporter in job.exporters.items():
-            if name not in found and collects(exporter):
-                found[name] = exporter
-    return found
+            if collects(exporter) and (names := exporter.run_names):
+                found.setdefault(name, {}).setdefault(names, exporter)
+    return {name: list(some.values()) for name, some in found.items()}
 
 
 def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
@@ -70,8 +73,8 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
         Naming the first name in the run's folder that is not tiler's own.
     """
     used: dict[str, str] = {}
-    for name, exporter in _collecting(jobs).items():
-        for place in exporter.run_names:
+    for name, some in _collecting(jobs).items():
+        for place in dict.fromkeys(place for exporter in some for place in exporter.run_names):
             top = place.removesuffix("/")
             other = used.setdefault(top, name)
             if other != name or "/" in top or not is_product(top):
@@ -124,11 +127,13 @@ def make_products(
         return Products()
     slides = gathered(jobs, rows, out, names)
     links, files = dict[str, Link](), dict[str, File]()
-    for name, exporter in exporters.items():
+    for name, some in exporters.items():
         own = [one for one in slides[name] if collects(one.job.exporters.get(name))]
         links |= _links(name, own)
-        files |= _files(name, exporter, own, jobs[0].tiler_code)
-    kept = _kept(out, listed, {name: slides[name] for name in names - exporters.keys()})
+        for exporter in some:
+            files |= _files(name, exporter, own, jobs[0].tiler_code)
+    left_out = listed.exporters - {name for job in jobs for name in job.exporters}
+    kept = _kept(out, listed, {name: slides[name] for name in left_out})
     work = new_work(out, "products")
     try:
         placer = Placer(out, listed, work.slide)
@@ -162,7 +167,7 @@ def _files(
     name: str, exporter: CollectsRun, slides: Sequence[Gathered], code: str
 ) -> dict[str, File]:
     """Return the files about all slides that an exporter wants, by their paths."""
-    key = f"{key_of(slides)} {code}"
+    key = f"{key_of(slides)} {others_key(slides)} {code}"
     contents = exporter.run_files([one.slide for one in slides])
     for path in contents:
         _check_path(exporter, path, "")
