@@ -8,6 +8,7 @@ import json
 import pkgutil
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -45,14 +46,15 @@ def _environment() -> Iterator[None]:
     trusted_packages.cache_clear()
 
 
-def callables() -> set[str]:
+@cache
+def callables() -> frozenset[str]:
     """Return every callable in tiler that has a dotted name."""
     names = set()
     for module in pkgutil.walk_packages(package.__path__, "tiler."):
         if not module.name.endswith("__main__"):
             found = inspect.getmembers(import_module(module.name), callable)
             names |= {f"{module.name}.{name}" for name, _ in found}
-    return names
+    return frozenset(names)
 
 
 def listed(group: str) -> set[str]:
