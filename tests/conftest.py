@@ -12,6 +12,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 from forks import parse_once
@@ -50,8 +51,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session")
 def parsed_conf() -> None:
-    """Parse the files of conf once for the compositions in this process."""
+    """Parse tiler's and Hydra's own files once for the compositions in this process."""
     parse_once(conf_folder())
+    parse_once(Path(hydra.__file__).with_name("conf"))
 
 
 SLIDES = Path(__file__).resolve().parents[2] / "shared" / "slides"

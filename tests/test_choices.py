@@ -34,7 +34,7 @@ MANY = {
 
 
 @pytest.fixture
-def loader() -> Iterator[ConfigLoader]:
+def loader(parsed_conf: None) -> Iterator[ConfigLoader]:
     GlobalHydra.instance().clear()
     register_schema()
     register_resolvers()

@@ -51,7 +51,7 @@ SWEPT = (
 
 
 @pytest.fixture(scope="module")
-def composed() -> Iterator[tuple[ConfigLoader, list[DictConfig]]]:
+def composed(parsed_conf: None) -> Iterator[tuple[ConfigLoader, list[DictConfig]]]:
     """Hydra's loader, and sweeps as it composed them."""
     GlobalHydra.instance().clear()
     register_schema()
@@ -88,7 +88,7 @@ def jobs_of(sweep: DictConfig, words: list[str]) -> list[str]:
     return [word for word in own if word.split("=")[0] not in str(words)] + words
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     st.integers(0, len(SWEPT) - 1),
     st.booleans(),
