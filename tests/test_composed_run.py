@@ -89,21 +89,26 @@ def test_a_run_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[st
     assert "hydra" not in "".join(composed[1]) or words[1].startswith(("mask", "hydra"))
 
 
+SWEEPS = [
+    ["threshold=0.3,0.5", "exporter=[csv],[json]", "hydra.sweeper.max_batch_size=3"],
+    ["slides.paths=[pic.png],[bad.png]", "mask._target_=own.Told", "hydra.job.chdir=true",
+     "+hydra.job.env_set.GREETING=hello", "hydra.output_subdir=.hydra"],
+    ["threshold=0.3,high", "hydra.sweeper.max_batch_size=1"],
+    ["tile.size=16,32", "threshold=${tile.size}", "dry_run=true"],
+    ["threshold=0.3,0.5", "hydra.sweep.subdir=${hydra.job.num}-${threshold}", "dry_run=true"],
+    ["threshold=0.3,0.5", "hydra.sweep.subdir=${nothing}"],
+]  # fmt: skip
+REFUSED_SWEEPS = [
+    ["+hydra.sweeper.params={threshold: '0.2,0.4', sampler: 'all,random'}", "dry_run=true"],
+    ["threshold=0.3,0.5", "hydra.hydra_logging.root.level=high"],
+    ["threshold=0.3,0.5", "hydra.sweeper.max_batch_size=many"],
+]
+
+
 @pytest.mark.parametrize(
     "words",
-    [
-        ["threshold=0.3,0.5", "exporter=[csv],[json]", "hydra.sweeper.max_batch_size=3"],
-        ["slides.paths=[pic.png],[bad.png]", "mask._target_=own.Told", "hydra.job.chdir=true",
-         "+hydra.job.env_set.GREETING=hello", "hydra.output_subdir=.hydra"],
-        ["threshold=0.3,high", "hydra.sweeper.max_batch_size=1"],
-        ["tile.size=16,32", "threshold=${tile.size}", "dry_run=true"],
-        ["+hydra.sweeper.params={threshold: '0.2,0.4', sampler: 'all,random'}", "dry_run=true"],
-        ["threshold=0.3,0.5", "hydra.sweep.subdir=${hydra.job.num}-${threshold}", "dry_run=true"],
-        ["threshold=0.3,0.5", "hydra.sweep.subdir=${nothing}"],
-        ["threshold=0.3,0.5", "hydra.hydra_logging.root.level=high"],
-        ["threshold=0.3,0.5", "hydra.sweeper.max_batch_size=many"],
-    ],
-)  # fmt: skip
+    [*(pytest.param(words, marks=pytest.mark.slow) for words in SWEEPS), *REFUSED_SWEEPS],
+)
 def test_a_sweep_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
     words = ["-m", "out=out", *words]
     assert seen(tmp_path / "composed", words) == seen(tmp_path / "by_hydra", [*words, BY_HYDRA])

@@ -186,11 +186,13 @@ def test_context_that_is_left_out_goes_where_tiles_get_other_names(
     assert "images_c1.0" in said
 
 
+@pytest.mark.slow
 def test_engines_write_the_same_context(demo: Path, whole: Path, tmp_path: Path) -> None:
     ran(tmp_path, *words(demo, CONTEXT, "engine=processes", "engine.workers=2"))
     assert files(tmp_path) == files(whole)
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_context(demo: Path, tmp_path: Path) -> None:
     some = ("threshold=1", "exporter.images.extension=jpg", CONTEXT)
     ran(tmp_path, *words(demo, *some, "dry_run=true"))

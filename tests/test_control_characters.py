@@ -54,7 +54,12 @@ FILES = ("slides=files", "slides.paths=['in*/*',odd.png]")
 
 @pytest.mark.parametrize(
     ("engine", "slides"),
-    [("serial", TABLE), ("serial", FILES), ("processes", TABLE), ("dask", TABLE)],
+    [
+        ("serial", TABLE),
+        ("serial", FILES),
+        ("processes", TABLE),
+        pytest.param("dask", TABLE, marks=pytest.mark.slow),
+    ],
 )
 def test_no_engine_passes_on_control_characters(
     folder: Path, engine: str, slides: tuple[str, ...]

@@ -208,6 +208,7 @@ print(held_it)
 """
 
 
+@pytest.mark.slow
 def test_only_one_process_at_a_time_locks_a_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _HOLDING, str(tmp_path / "deep" / "out"), "1.5"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

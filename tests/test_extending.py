@@ -66,6 +66,7 @@ def folder(tmp_path: Path, demo_svs: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_commands_of_the_page_work(folder: Path, section: str) -> None:
     assert EXPORTS

@@ -80,6 +80,7 @@ def test_a_slide_without_tissue_has_no_features(slide, tmp_path):
     assert written(slide, extractor, tmp_path)["features"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "test3-DAPI-2-(387).ndpi"])
 def test_mask_to_geojson_to_annotation_keeps_the_tiles_of_real_slides(
     shared_slides, tmp_path, name

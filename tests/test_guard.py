@@ -121,13 +121,15 @@ def test_the_other_files_of_a_slide_are_sources_too(
     assert contents(folder) == before
 
 
-def test_sources_beside_out_are_allowed(folder: Path) -> None:
+def test_sources_beside_out_are_allowed(folder: Path, demo_svs: Path) -> None:
     (folder / "out").symlink_to("real")
     (folder / "real").mkdir()
     for out in ("out", "slides-out", "real/deeper"):
         words = ["slides=files", "slides.paths=[slides,A.tiff]", f"out={out}"]
         result = tiler(*words, *WORDS, cwd=folder)
         assert result.returncode == 0, result.stderr
+    (folder / "outputs/demo-slide").mkdir(parents=True)
+    shutil.copy(demo_svs, folder / "outputs/demo-slide")
     assert "inside out=" in complaint(tiler("out=outputs", cwd=folder)), "the slide of the demo"
 
 
@@ -191,6 +193,7 @@ def test_a_users_table_with_some_columns_of_tilers_is_the_users(
     assert (folder / "out" / name).read_text() == text
 
 
+@pytest.mark.slow
 def test_files_of_a_run_are_its_own(folder: Path) -> None:
     words = ["slides=files", "slides.paths=slides", *WORDS, "out=out"]
     for more in (["dry_run=true"], [], ["threshold=0.1"], ["dry_run=true"]):
@@ -222,6 +225,7 @@ def test_hydras_own_files_replace_no_foreign_files(folder: Path, name: str, of_s
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_hydras_own_files_may_be_replaced_by_it(folder: Path) -> None:
     (folder / "out/.hydra").mkdir(parents=True)
     (folder / "out/.hydra/mine.yaml").write_text("password: mine\n")
@@ -257,6 +261,7 @@ def test_a_foreign_file_with_a_name_of_a_sweep_is_never_replaced(folder: Path, n
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_files_of_a_sweep_are_its_own(folder: Path) -> None:
     for threshold in ("0.1,0.9", "0.1,0.5", "0.1,2"):
         result = tiler(*SWEEP, f"threshold={threshold}", "out=out", cwd=folder)

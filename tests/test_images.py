@@ -195,6 +195,7 @@ def test_jobs_that_link_tiles_name_their_own_files(painted: Path, tmp_path: Path
         assert sorted(files) == sorted(folder.glob("tiles/*/*.png"))
 
 
+@pytest.mark.slow
 def test_the_column_of_files_may_be_chosen(painted: Path, tmp_path: Path) -> None:
     common = [*LISTED, f"slides.paths={painted}", "out=out"]
 

@@ -164,6 +164,7 @@ DIFFERENT = r"\d{4}-\d\d-\d\d [\d:,]+|in \d+\.\d s|hydra\S*launcher\S*.*|hydra/l
 """Times, and the launcher's name."""
 
 
+@pytest.mark.slow
 def test_a_sweep_is_the_same_with_hydras_own_launcher(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(800, 550))
     words = ["-m", "slides=files", f"slides.paths={tmp_path}/a.tiff", "resolution=level,mpp",

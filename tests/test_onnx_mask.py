@@ -78,6 +78,7 @@ def test_coverage_equals_numpy(tmp_path: Path, tile: int, mpp: float, bounds) ->
     check_coverage(slide, mask, values, 0.31)
 
 
+@pytest.mark.slow
 def test_a_large_receptive_field_leaves_no_seam(tmp_path: Path) -> None:
     """Its radius of 15 pixels is within three eighths of the overlap of 48."""
     kernel = np.random.default_rng(1).random((1, 3, 31, 31)) / (3 * 31 * 31)
@@ -474,6 +475,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_engines_write_the_same_bytes(folder: Path) -> None:
     engines = ([], ["engine=processes", "engine.workers=2"])
     trees = []

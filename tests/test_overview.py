@@ -257,7 +257,8 @@ def test_an_exporter_that_shows_left_out_cells_gets_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "dark"),
-    [("CMU-1-Small-Region.svs", False), ("TCGA-CR-7395-01A-01-TS1.svs", False),
+    [("CMU-1-Small-Region.svs", False),
+     pytest.param("TCGA-CR-7395-01A-01-TS1.svs", False, marks=pytest.mark.slow),
      ("test3-DAPI-2-(387).ndpi", True), ("small.svs", False)],
 )  # fmt: skip
 def test_real_slides(name: str, dark: bool, shared_slides: Path) -> None:

@@ -67,6 +67,7 @@ def check_vouched(folder: Path) -> None:
     assert sum(record(folder)["exporters"].values()) == len(listed)
 
 
+@pytest.mark.slow
 def test_exporters_of_later_runs_keep_the_files_of_earlier_ones(folder: Path) -> None:
     plain = ["exporter.csv.file=false", "exporter.json.file=false"]
     run(folder, "exporter=[csv,json,images,overview]", *plain)
@@ -134,6 +135,7 @@ def test_images_under_other_names_replace_the_tables_that_list_them(folder: Path
     check_vouched(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", ["true", "false"])
 def test_a_limit_on_what_is_replaced(folder: Path, dry: str) -> None:
     for name in ("b", "c"):
@@ -344,6 +346,7 @@ def test_a_file_that_no_exporter_lists_is_named(folder: Path, own: dict[str, str
     assert not (folder / FOLDER).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["exporter", "mask"])
 def test_changed_code_of_the_users_redoes_what_depends_on_it(
     folder: Path, own: dict[str, str], what: str
