@@ -59,6 +59,13 @@ class Exporter(CsvExporter):
         return super().export(source, regions, mask, folder)
 
 
+class OnlyEncodes(CsvExporter):
+    per_tile = True
+
+    def encoded(self, pixels):
+        return b""
+
+
 class Silent(CsvExporter):
     def export(self, source, regions, mask, folder):
         if source.name != "bad":
@@ -222,6 +229,8 @@ def test_a_component_that_returns_something_else_is_named(
         (["mask._target_=lab.Exports"], "mask: lab.Exports made a Exports without generate;"),
         (["exporter.csv._target_=lab.Exports"],
          "exporter.csv: lab.Exports made a Exports without per_tile, export;"),
+        (["exporter.csv._target_=lab.OnlyEncodes"],
+         "exporter.csv: lab.OnlyEncodes made a OnlyEncodes without file_name; see tiler."),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import exact_mean
 from PIL import Image
+from tile_files import written
 
 from tiler import MPP, Level, Magnification, TileExtractor, TileSpec
 from tiler.config.exporters import with_context
@@ -31,7 +32,6 @@ from tiler.runner.work.job import SlideJob
 from tiler.scales.context import concentric
 from tiler.slides.demo import write_demo_slide
 
-NO_MASK = np.zeros((0, 0), bool)
 NOISE = np.random.default_rng(5).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 TINT = (200, 30, 77)
 
@@ -69,7 +69,7 @@ def test_pixels_of_context_are_exact_means_around_the_tiles_centre(
     region = regions[at % len(regions)]
     exporter = ImagesExporter().in_context(MPP(float(context)))
     folder = tmp_path_factory.mktemp("tile")
-    (file,) = exporter.export(slide, [region], NO_MASK, folder).files
+    (file,), _ = written(exporter, slide, [region], folder)
     with Image.open(folder / file.name) as image:
         got = np.asarray(image)
     margin, scale = 700, Fraction(context)

@@ -11,6 +11,7 @@ import openslide
 import pytest
 from command import complaint, read_csv, tiler
 from PIL import Image
+from tile_files import written
 
 from tiler import Level, TileExtractor, TileSpec
 from tiler.errors import ConfigError, SlideError
@@ -20,8 +21,6 @@ from tiler.regions import packed
 from tiler.runner.work.plan import pieces
 from tiler.slides.demo import Size, write_demo_slide
 from tiler.spec import Edge
-
-NO_MASK = np.zeros((0, 0), bool)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +40,11 @@ def test_passthrough_files_show_openslides_pixels(slide: tuple[Path, int], tmp_p
     exporter = ImagesExporter(extension="jpg", passthrough=True)
     with TiffReader(path) as reader:
         regions = TileExtractor(TileSpec(size, resolution=Level(0))).extract(reader)
-        done = exporter.export(reader, regions, NO_MASK, tmp_path)
+        done, _ = written(exporter, reader, regions, tmp_path)
         assert reader.native_tiles_decoded <= 1  # the one that is read on opening
-    assert len(done.files) == len(regions) > 20
+    assert len(done) == len(regions) > 20
     with openslide.OpenSlide(path) as opened:
-        for region, file in zip(regions, done.files, strict=True):
+        for region, file in zip(regions, done, strict=True):
             expected = opened.read_region(region.location, 0, (size, size)).convert("RGB")
             with Image.open(tmp_path / file.name) as image:
                 np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
@@ -67,7 +66,7 @@ def test_passthrough_refuses_tiles_that_are_not_native(
     with TiffReader(painted) as reader:
         regions = TileExtractor(spec).extract(reader)
         with pytest.raises(SlideError, match="passthrough") as caught:
-            exporter.export(reader, regions, NO_MASK, tmp_path)
+            written(exporter, reader, regions, tmp_path)
         assert why in str(caught.value)
 
 
@@ -83,7 +82,7 @@ def test_passthrough_names_the_reason_on_a_real_slide(
         spec = TileSpec(size, resolution=Level(0), edge=Edge.PAD)
         regions = TileExtractor(spec, mask_threshold=0).extract(reader)
         with pytest.raises(SlideError, match=why):
-            exporter.export(reader, regions, NO_MASK, tmp_path)
+            written(exporter, reader, regions, tmp_path)
 
 
 def test_passthrough_needs_a_reader_that_can(painted: Path, tmp_path: Path) -> None:
@@ -93,21 +92,21 @@ def test_passthrough_needs_a_reader_that_can(painted: Path, tmp_path: Path) -> N
     with OpenSlideReader(painted) as reader:
         regions = TileExtractor(TileSpec(256, resolution=Level(0))).extract(reader)
         with pytest.raises(SlideError, match="OpenSlideReader"):
-            exporter.export(reader, regions, NO_MASK, tmp_path)
+            written(exporter, reader, regions, tmp_path)
 
 
 def test_files_are_spread_over_folders(painted: Path, tmp_path: Path) -> None:
     with TiffReader(painted) as reader:
         regions = TileExtractor(TileSpec(128, resolution=Level(0))).extract(reader)
-        done = ImagesExporter(shard=20).export(reader, regions, NO_MASK, tmp_path)
-        flat = ImagesExporter().export(reader, regions, NO_MASK, tmp_path / "flat")
-    folders = {Path(file.name).parent.name for file in done.files}
+        done, _ = written(ImagesExporter(shard=20), reader, regions, tmp_path)
+        flat, _ = written(ImagesExporter(), reader, regions, tmp_path / "flat")
+    folders = {Path(file.name).parent.name for file in done}
     assert len(folders) == 20
     assert all(len(name) == 2 for name in folders)
-    assert {(Path(f.name).name, f.sha256) for f in done.files} == {
-        (Path(f.name).name, f.sha256) for f in flat.files
+    assert {(Path(f.name).name, f.sha256) for f in done} == {
+        (Path(f.name).name, f.sha256) for f in flat
     }
-    for file in done.files:
+    for file in done:
         assert (tmp_path / file.name).stat().st_size == file.size
 
 
@@ -146,7 +145,7 @@ def test_jpeg_quality_reaches_the_files(painted: Path, tmp_path: Path) -> None:
         for quality in (30, 90):
             folder = tmp_path / str(quality)
             exporter = ImagesExporter(extension="jpg", quality=quality)
-            (first, _) = exporter.export(reader, regions, NO_MASK, folder).files
+            (first, _), _ = written(exporter, reader, regions, folder)
             sizes.append(first.size)
             assert Image.open(io.BytesIO((folder / first.name).read_bytes())).size == (512, 512)
     assert sizes[0] < sizes[1]

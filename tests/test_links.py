@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.runner.work.links import _find, _in_order, _sorted
+from tiler.runner.work.tiles.links import _in_order, _sorted
+from tiler.runner.work.tiles.places import find
 from tiler.written import WrittenFile, WrittenFiles
 
 PLACES = st.lists(st.tuples(st.integers(-3, 3), st.integers(-(2**40), 2**40) | st.integers(-3, 3)))
@@ -23,7 +24,7 @@ def columns(places: list[tuple[int, int]]) -> dict[str, np.ndarray]:
 @given(PLACES.map(lambda places: list(dict.fromkeys(places))), PLACES)
 def test_a_tile_is_found_by_its_place(known: list, wanted: list) -> None:
     twins = _sorted(columns(known))
-    there, rows = _find(np.array(wanted, np.int64).reshape(-1, 2), twins)
+    there, rows = find(np.array(wanted, np.int64).reshape(-1, 2), twins["locations"])
     rank = {place: row for row, place in enumerate(known)}
     assert there.tolist() == [place in rank for place in wanted]
     found = [int(twins["sizes"][row]) for row in rows[there]]

@@ -30,8 +30,9 @@ from tiler.runner.ledger import RunResult
 from tiler.runner.run import run
 from tiler.runner.signals import Interrupted
 from tiler.runner.stock import Policy
-from tiler.runner.work import folders, journal, pieces
+from tiler.runner.work import folders
 from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tiles import journal, pieces
 
 HERE = Path(__file__).parent
 TILES = 12 * 9

@@ -189,7 +189,6 @@ def test_exporters_report_the_file_they_wrote(tmp_path, exporter):
     data = (tmp_path / written.name).read_bytes()
     assert written.size == len(data) > 100
     assert written.sha256 == hashlib.sha256(data).hexdigest()
-    assert report.failed == ()
     assert not exporter.per_tile
     # A slide without tiles still has its table; only the class refuses to write one.
     exporter.export(source, [], np.ones((1, 1), bool), tmp_path)

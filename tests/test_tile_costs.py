@@ -15,8 +15,8 @@ from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.runner.engines import SerialEngine
 from tiler.runner.run import run
-from tiler.runner.work import journal
 from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tiles import journal
 
 TILE = 64
 

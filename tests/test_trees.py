@@ -32,8 +32,8 @@ from tiler.runner.run import run
 from tiler.runner.signals import Interrupted
 from tiler.runner.stock import Policy
 from tiler.runner.store.record_file import read_record
-from tiler.runner.work import journal
 from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.runner.work.tiles import journal
 from tiler.written import WrittenFile
 
 SLIDES = ("a", "b")

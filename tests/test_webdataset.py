@@ -57,7 +57,6 @@ def packed(
     regions = some_regions(len(tiles)) if regions is None else regions
     folder.mkdir(exist_ok=True)
     done = WebdatasetExporter(**settings).pack(source, regions, iter(tiles), folder)
-    assert not done.failed
     assert {file.name for file in done.files} == {path.name for path in folder.iterdir()}
     for name, size, sha256 in done.files:
         data = (folder / name).read_bytes()

@@ -671,7 +671,7 @@ def test_a_worker_state_keeps_nothing_of_another_run(tmp_path: Path, changed: st
         planned = PlanTask(job).run(WorkerState())
         for name, state in (("kept", kept), ("fresh", WorkerState())):
             out = tmp_path / f"{name}{power}"
-            TilesTask(job, "images", planned.plan.regions[:1], out, planned.key).run(state)
+            TilesTask(job, ("images",), planned.plan.regions[:1], out, planned.key).run(state)
             written.append([file.read_bytes() for file in out.glob("tiles/*")])
     assert written[0] == written[1] != written[2] == written[3]
 
@@ -710,8 +710,8 @@ def test_a_slide_that_another_worker_published_is_done(
         tmp_path / "partial",
         tmp_path / "final",
     )
-    tiles = TilesTask(job, "images", planned.plan.regions, parts, planned.key).run(WorkerState())
-    finish = FinishTask(job, planned, {"images": [tiles.files]}, (), parts, final)
+    tiles = TilesTask(job, ("images",), planned.plan.regions, parts, planned.key).run(WorkerState())
+    finish = FinishTask(job, planned, {"images": [tiles.written["images"]]}, (), parts, final)
     check = finishing._check_whole
 
     def overtaken(*facts: object) -> None:
@@ -735,7 +735,9 @@ def test_a_file_that_changed_after_writing_is_an_error_of_the_destination(
         WorkerState(),
         tmp_path / "partial",
     )
-    tiles = TilesTask(job, "images", planned.plan.regions, partial_folder, planned.key).run(state)
+    tiles = TilesTask(job, ("images",), planned.plan.regions, partial_folder, planned.key).run(
+        state
+    )
     written = sorted((partial_folder / "tiles").iterdir())[-1]
     final = tmp_path / "final"
     if fate == "cut":
@@ -744,7 +746,9 @@ def test_a_file_that_changed_after_writing_is_an_error_of_the_destination(
         written.unlink()
     else:
         final = written = tmp_path / "nowhere/final"
-    finish = FinishTask(job, planned, {"images": [tiles.files]}, (), partial_folder, final)
+    finish = FinishTask(
+        job, planned, {"images": [tiles.written["images"]]}, (), partial_folder, final
+    )
     with pytest.raises(DestinationError, match=re.escape(written.name)) as caught:
         finish.run(state)
     assert caught.value.exit_code == 4

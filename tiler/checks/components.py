@@ -7,7 +7,8 @@ from functools import partial
 
 def lacking(component: object, protocol: type) -> list[str]:
     """List the members of a protocol that a component does not have."""
-    return [name for name in vars(protocol) if name[0] != "_" and not hasattr(component, name)]
+    names = (name for kind in reversed(protocol.__mro__) for name in vars(kind) if name[0] != "_")
+    return [name for name in dict.fromkeys(names) if not hasattr(component, name)]
 
 
 def shown(value: object) -> str:

@@ -21,6 +21,7 @@ from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import (
     file_settings,
     naming_files,
+    protocol_of,
     scale_settings,
     with_context,
     with_pyramid,
@@ -134,9 +135,12 @@ def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterato
     found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
         *((key, made, key, plain[key], protocol) for key, protocol in single.items()),
         *(
-            (f"{group}.{name}", made[group], name, plain[group][name], protocol)
-            for group, protocol in (("filter", Score), ("exporter", Exporter))
-            for name in made.get(group, {})
+            (f"filter.{name}", made["filter"], name, plain["filter"][name], Score)
+            for name in made.get("filter", {})
+        ),
+        *(
+            (f"exporter.{name}", made["exporter"], name, plain["exporter"][name], protocol_of(one))
+            for name, one in made.get("exporter", {}).items()
         ),
     ]
     for place, parts, name, node, protocol in found:

@@ -10,10 +10,26 @@ from tiler.errors import ConfigError
 from tiler.exporters.tiles.images import ImagesExporter
 from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
 from tiler.exporters.tiles.pyramid import PyramidExporter
-from tiler.protocols import Exporter, ListsTiles, NamesTiles, NeedsTileSpec, WritesContext
+from tiler.protocols import (
+    Exporter,
+    ListsTiles,
+    NamesTiles,
+    NeedsTileSpec,
+    PacksTiles,
+    TableExporter,
+    WritesContext,
+    WritesTiles,
+)
 from tiler.resolution import Resolution
 from tiler.scales.context import suffix
 from tiler.spec import TileSpec
+
+
+def protocol_of(exporter: object) -> type:
+    """Return the protocol that an exporter has to have."""
+    if not getattr(exporter, "per_tile", False):
+        return TableExporter
+    return PacksTiles if hasattr(exporter, "pack") else WritesTiles
 
 
 def naming_files(exporters: Mapping[str, Exporter]) -> dict[str, Exporter]:

@@ -171,7 +171,7 @@ def _folder(command: Command) -> Path:
 
 def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
     """Print what a run would cost."""
-    from tiler.runner.budget import table
+    from tiler.runner.reporting.budget_table import table
     from tiler.runner.run import dry_run
 
     budget = dry_run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, startup)

@@ -1,7 +1,6 @@
 """Protocols that components implement. No implementation here."""
 
 from tiler.protocols.exporter import (
-    EncodesTiles,
     Exported,
     Exporter,
     FailedTile,
@@ -16,6 +15,7 @@ from tiler.protocols.exporter import (
     ReadsContext,
     ShowsCandidates,
     ShowsLeftOut,
+    TableExporter,
     TileExporter,
     WritesContext,
     WritesParents,
@@ -40,7 +40,6 @@ from tiler.protocols.transform import FittedTransform, Tissue, Transform
 
 __all__ = [
     "CollectsRun",
-    "EncodesTiles",
     "Exported",
     "Exporter",
     "FailedTile",
@@ -74,6 +73,7 @@ __all__ = [
     "ShowsLeftOut",
     "ShowsSettings",
     "SlideEntry",
+    "TableExporter",
     "TileExporter",
     "Tiles",
     "Tissue",

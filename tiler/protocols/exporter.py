@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -27,25 +27,23 @@ class Exported:
     """The result of an exporter on one slide."""
 
     files: Sequence[WrittenFile]
-    failed: tuple[FailedTile, ...] = ()
-    blank_digest: str = ""
-    """The SHA-256 of the file of a tile that is background throughout; set by the run."""
 
 
 class Exporter(Protocol):
-    """Write the regions of one slide into its folder."""
+    """An exporter of any kind: a ``TableExporter`` or a ``TileExporter``."""
 
     @property
     def per_tile(self) -> bool:
-        """Return whether it writes tile by tile, so that its regions may be split among workers."""
+        """Return whether it is a ``TileExporter``."""
+
+
+class TableExporter(Exporter, Protocol):
+    """Write files about all regions of one slide into its folder; ``per_tile`` is False."""
 
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
-        """Write files into ``folder``, which exists.
-
-        An exporter that works tile by tile gets an empty mask, (0, 0).
-        """
+        """Write files into ``folder``, which exists."""
 
 
 @runtime_checkable
@@ -87,22 +85,25 @@ class ShowsCandidates(Protocol):
 
 
 @runtime_checkable
-class TileExporter(Protocol):
-    """An exporter of the pixels of tiles; it is hashable, and ``per_tile`` is True.
+class TileExporter(Exporter, Protocol):
+    """An exporter of the pixels of tiles; ``per_tile`` is True.
 
     The run reads each tile once, transforms it once, and has each tile exporter encode its pixels.
     The exporter is also a ``WritesTiles``, for one file per tile, or a ``PacksTiles``.
     """
-
-    @property
-    def per_tile(self) -> bool:
-        """Return True."""
 
     def encoded(self, pixels: Pixels) -> bytes:
         """Return the bytes of a tile, which depend on its pixels alone.
 
         Several threads call it at the same time. ``pixels`` must not be changed.
         """
+
+
+class WritesTiles(TileExporter, Protocol):
+    """A tile exporter of one file per tile; the run writes the files."""
+
+    def file_name(self, slide: str, region: RegionSpec) -> str:
+        """Return the path of a tile's file, relative to the slide's folder."""
 
 
 @runtime_checkable
@@ -134,8 +135,7 @@ class PacksTiles(TileExporter, Protocol):
         """
 
 
-@runtime_checkable
-class PassesThrough(Protocol):
+class PassesThrough(TileExporter, Protocol):
     """A tile exporter that can store the slide's native JPEG tiles without decoding."""
 
     @property
@@ -143,8 +143,7 @@ class PassesThrough(Protocol):
         """Return whether native tiles are stored instead of the results of ``encoded``."""
 
 
-@runtime_checkable
-class ReadsContext(Protocol):
+class ReadsContext(TileExporter, Protocol):
     """A tile exporter that may encode concentric tiles at another resolution: ``WritesContext``."""
 
     @property
@@ -153,15 +152,7 @@ class ReadsContext(Protocol):
 
 
 @runtime_checkable
-class EncodesTiles(Protocol):
-    """An exporter of one file per tile that depends on its pixels alone. It is hashable."""
-
-    def encoded(self, pixels: Pixels) -> bytes:
-        """Return the file of a tile with these pixels; empty if it depends on more."""
-
-
-@runtime_checkable
-class LinksFiles(Protocol):
+class LinksFiles(WritesTiles, Protocol):
     """An exporter of one file per tile that may link what another job wrote: a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -173,9 +164,6 @@ class LinksFiles(Protocol):
     @property
     def encoding(self) -> Mapping[str, object]:
         """All values, except the pixels, that determine the bytes of its files."""
-
-    def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return the path of a tile's file, relative to the slide's folder."""
 
 
 @runtime_checkable
@@ -196,19 +184,6 @@ class NamesManyTiles(Protocol):
 
     def file_names(self, slide: str, regions: Regions) -> list[str]:
         """Return ``file_name`` of each region."""
-
-
-@runtime_checkable
-class WritesTiles(Protocol):
-    """An exporter of one file per tile that reports each, so that an interrupted run can resume."""
-
-    def file_name(self, slide: str, region: RegionSpec) -> str:
-        """Return the path of a tile's file, relative to the slide's folder."""
-
-    def export_each(
-        self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
-    ) -> Iterator[WrittenFile | FailedTile]:
-        """Write a file per region, as ``export`` does; yield the results in any order."""
 
 
 @runtime_checkable

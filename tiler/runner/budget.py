@@ -14,15 +14,16 @@ from typing import Any
 import tiler
 from tiler.errors import ConfigError, ExitCode, worst
 from tiler.files import write_whole
-from tiler.protocols import WritesContext
-from tiler.runner.limits import Limits, size_text
+from tiler.runner.components import packs
+from tiler.runner.limits import Limits
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
 from tiler.runner.schedule import Schedule
 from tiler.runner.stock import Stock
 from tiler.runner.stopwatch import Stopwatch, Times, sample
+from tiler.runner.store.record_file import read_record
 from tiler.runner.work.job import SlideJob, SlideRow
-from tiler.runner.work.links import without_links
+from tiler.runner.work.tiles.links import without_links
 from tiler.storage.destinations import inside, make_folder
 from tiler.storage.safe_text import json_text
 
@@ -140,11 +141,15 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     cut = partial(sample, workers=workers)
     samples = [without_links(job) for job in jobs]
     images = {job.slide_id: _images_each(job) for job in jobs}
+    packing = {
+        job.slide_id: [name for name, exporter in job.exporters.items() if packs(exporter)]
+        for job in jobs
+    }
     for row in Schedule(watch, folder, unseen, Events(None), cut).rows(samples):
         written = inside(slides, row.slide_id)
-        size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
+        files = _Files.of(written, packing[row.slide_id])
         shutil.rmtree(written, ignore_errors=True)
-        costs.append(_cost(row, watch.slides[row.slide_id], size, workers, images[row.slide_id]))
+        costs.append(_cost(row, watch.slides[row.slide_id], files, workers, images[row.slide_id]))
         failures.append(row.exit_code)
         log.info("[%d/%d] %s measured", len(costs), len(jobs), row.slide_id)
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,18 +161,35 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
 
 def _images_each(job: SlideJob) -> int:
     """Return how many images are written for each tile; 1 where there are only tables."""
-    return max(1, sum(isinstance(one, WritesContext) for one in job.exporters.values()))
+    return max(1, sum(exporter.per_tile for exporter in job.exporters.values()))
 
 
-def _cost(row: SlideRow, times: Times, written: int, workers: int, each: int) -> SlideCost:
+@dataclass(frozen=True)
+class _Files:
+    """Bytes of the files of a slide's sample: of all, and of those that contain packed tiles."""
+
+    bytes: int
+    packed: int
+
+    @classmethod
+    def of(cls, folder: Path, packing: Sequence[str]) -> _Files:
+        """Return the sizes of the files in a slide's folder; ``packing`` are the exporters."""
+        record = read_record(folder) if packing else None
+        return cls(
+            sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            sum(int(record.exporters[name].sizes.sum()) for name in packing) if record else 0,
+        )
+
+
+def _cost(row: SlideRow, times: Times, written: _Files, workers: int, each: int) -> SlideCost:
     """Return the cost of a slide; ``each`` images are written for each tile."""
     if row.status == "failed" and not row.kept:  # else the rest of its tiles is written
         return SlideCost(row.slide_id, "failed", row.reason)
-    tiles, samples = row.kept, times.samples.values()
-    size = float(written)
-    for one in samples:
-        size += one.bytes * (tiles / one.tiles - 1) if one.tiles else 0
-    export = sum(one.seconds(tiles) for one in samples)
+    tiles, sample = row.kept, times.sample
+    share = tiles / sample.tiles if sample.tiles else 1.0  # of the sample
+    size = written.bytes + (sample.bytes + written.packed) * (share - 1)
+    once = times.once + times.packing * share
+    export = sample.seconds(tiles)
     # The last round of pieces keeps only some of the workers busy.
     rounds = math.ceil(times.pieces / workers) / times.pieces if times.pieces else 1.0
     return SlideCost(
@@ -176,8 +198,8 @@ def _cost(row: SlideRow, times: Times, written: int, workers: int, each: int) ->
         row.reason,
         tiles * each,
         round(size),
-        seconds=times.once + export * rounds,
-        work=times.once + export,
+        seconds=once + export * rounds,
+        work=once + export,
     )
 
 
@@ -198,41 +220,3 @@ def write_budget(out: Path, facts: Mapping[str, Any], budget: Budget) -> None:
     }
     text = json_text(content, indent=2)
     write_whole(inside(out, "budget.json"), text.encode(errors="surrogateescape") + b"\n")
-
-
-def table(budget: Budget) -> str:
-    """The budget for people: a line per slide, the total last."""
-    lines = [("slide", "status", "tiles", "bytes", "time", "")]
-    for slide in budget.slides:
-        numbers = (str(slide.tiles), size_text(slide.bytes), _duration(slide.seconds))
-        lines.append(
-            (slide.slide_id, slide.status, *numbers, slide.reason)
-            if slide.status == "to do" or slide.tiles
-            else (slide.slide_id, slide.status, "", "", "", slide.reason)
-        )
-    workers = f"{budget.workers} worker{'s' if budget.workers > 1 else ''}, start included"
-    lines.append(
-        (
-            "total",
-            "",
-            str(budget.tiles),
-            size_text(budget.bytes),
-            _duration(budget.seconds),
-            workers,
-        )
-    )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if 2 <= i <= 4 else cell.ljust(width if i < 5 else 0)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from tiler.checks.components import callable_name, shown
 from tiler.checks.error_places import foreign_packages, is_tilers, raised_at, said
@@ -12,12 +12,15 @@ from tiler.errors import ComponentError, ConfigError, TilerError
 from tiler.protocols import (
     Exported,
     Exporter,
-    FailedTile,
     LinksFiles,
     Mask,
+    PacksTiles,
+    Pixels,
     ShowsCandidates,
     ShowsLeftOut,
     ShowsSettings,
+    TableExporter,
+    TileExporter,
     WritesParents,
     WritesTiles,
     WSIReader,
@@ -25,7 +28,8 @@ from tiler.protocols import (
 from tiler.regions import Regions
 from tiler.runner.store.settings import shared
 from tiler.runner.work.job import SlideJob
-from tiler.written import WrittenFile
+
+_E = TypeVar("_E", bound=Exporter)
 
 
 def component_error(error: BaseException, job: SlideJob) -> ComponentError | None:
@@ -59,12 +63,27 @@ def links(exporter: object) -> TypeGuard[LinksFiles]:
     return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
-def writes_tiles(exporter: object) -> TypeGuard[WritesTiles]:
-    """Return whether an exporter reports each tile that it has written."""
-    return hasattr(exporter, "export_each") and isinstance(exporter, WritesTiles)
+def encodes_tiles(exporter: Exporter) -> TypeGuard[TileExporter]:
+    """Return whether an exporter gets the pixels of tiles."""
+    return exporter.per_tile
 
 
-def with_settings(exporter: Exporter, job: SlideJob) -> Exporter:
+def packs(exporter: Exporter) -> TypeGuard[PacksTiles]:
+    """Return whether an exporter packs the tiles of a slide into few files."""
+    return exporter.per_tile and hasattr(exporter, "pack")
+
+
+def writes_tiles(exporter: Exporter) -> TypeGuard[WritesTiles]:
+    """Return whether an exporter has one file per tile."""
+    return exporter.per_tile and not hasattr(exporter, "pack")
+
+
+def is_table(exporter: Exporter) -> TypeGuard[TableExporter]:
+    """Return whether an exporter gets all regions of a slide at once."""
+    return not exporter.per_tile
+
+
+def with_settings(exporter: _E, job: SlideJob) -> _E:
     """Return an exporter that knows the settings of its slide, if its files contain them."""
     # The protocol is asked last, because its check is slow.
     if hasattr(exporter, "with_settings") and isinstance(exporter, ShowsSettings):
@@ -73,7 +92,7 @@ def with_settings(exporter: Exporter, job: SlideJob) -> Exporter:
 
 
 def export(
-    exporter: Exporter,
+    exporter: TableExporter,
     source: WSIReader,
     regions: Regions,
     mask: Mask,
@@ -105,13 +124,7 @@ def export(
         done = exporter.export_parents(source, parents, folder)
     else:
         done = exporter.export(source, regions, mask, folder)
-    if not isinstance(done, Exported):
-        what = f"{callable_name(exporter)}.export returned {shown(done)}"
-        raise ComponentError(source.name, f"{what}; return tiler.protocols.Exported")
-    return done
-
-
-_RESULTS = (WrittenFile, FailedTile)
+    return _checked(exporter, source, "export", done)
 
 
 def _left_out(candidates: Regions) -> dict[str, Regions]:
@@ -125,23 +138,44 @@ def _left_out(candidates: Regions) -> dict[str, Regions]:
     return {reason: cells for reason, cells in found.items() if cells}
 
 
-def export_each(
-    exporter: WritesTiles, source: WSIReader, regions: Regions, folder: Path
-) -> Iterator[WrittenFile | FailedTile]:
-    """Have an exporter write tiles, and yield the result of each.
+def pack(
+    exporter: PacksTiles,
+    source: WSIReader,
+    regions: Regions,
+    tiles: Iterable[bytes],
+    folder: Path,
+) -> Exported:
+    """Have an exporter pack the tiles of a slide, and return its result.
 
     Raises
     ------
     ComponentError
-        When a result is neither a file nor a failed tile.
+        When the result is not an ``Exported``.
     """
-    for item in exporter.export_each(source, regions, folder):
-        found: object = item
-        if not isinstance(found, _RESULTS):
-            what = f"{callable_name(exporter)}.export_each yielded {shown(found)}"
-            fix = "yield WrittenFile or FailedTile (see tiler.protocols)"
-            raise ComponentError(source.name, f"{what}; {fix}")
-        yield found
+    done: object = exporter.pack(source, regions, tiles, folder)
+    return _checked(exporter, source, "pack", done)
+
+
+def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
+    """Have an exporter encode a tile, and return its bytes.
+
+    Raises
+    ------
+    ComponentError
+        When the result is not ``bytes``.
+    """
+    data: object = exporter.encoded(pixels)
+    if not isinstance(data, bytes):
+        what = f"{callable_name(exporter)}.encoded returned {shown(data)}"
+        raise ComponentError(source.name, f"{what}; return bytes")
+    return data
+
+
+def _checked(exporter: Exporter, source: WSIReader, method: str, done: object) -> Exported:
+    if not isinstance(done, Exported):
+        what = f"{callable_name(exporter)}.{method} returned {shown(done)}"
+        raise ComponentError(source.name, f"{what}; return tiler.protocols.Exported")
+    return done
 
 
 def unpicklable(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from tiler.errors import (
     UnforeseenError,
     WorkerError,
 )
-from tiler.protocols import Exported, FailedTile
+from tiler.protocols import FailedTile
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
 from tiler.runner.kept import failed_row
@@ -34,8 +34,8 @@ from tiler.runner.work.tasks import (
     Task,
     TilesTask,
 )
+from tiler.runner.work.tiles.done import TilesDone, Written
 from tiler.storage.destinations import inside
-from tiler.written import WrittenFile
 
 log = logging.getLogger("tiler")
 
@@ -54,9 +54,8 @@ class _Slide:
     alone: bool
     planned: Planned | None = None
     pieces_left: int = 0
-    files: dict[str, list[Sequence[WrittenFile]]] = field(default_factory=dict)
+    written: dict[str, list[Written]] = field(default_factory=dict)
     failed: list[FailedTile] = field(default_factory=list)
-    blank_digests: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     error: TilerError | None = None
     row: SlideRow | None = None
     under_way: int = 0
@@ -175,26 +174,27 @@ class Schedule:
             self.shared.update(f"{what}s reused" for what in plan.shared.reused)
             log_plan(self._events, job, plan)
             self._take_over(slide, result)
-            tasks: list[Task] = [
-                TilesTask(job, name, piece, slide.work.slide, result.key, result.listed_as(name))
-                for name, exporter in job.exporters.items()
-                if exporter.per_tile
-                for piece in self._cut(readable(job, result.unfinished(name)))
+            names = [name for name, exporter in job.exporters.items() if exporter.per_tile]
+            listed = {name: result.listed_as(name) for name in names}
+            tasks = [
+                TilesTask(job, needed, piece, slide.work.slide, result.key, listed, plan.transforms)
+                for needed, regions in result.unfinished(names)
+                for piece in self._cut(readable(job, regions))
             ]
-            tiles = sum(len(p.regions) for p in tasks if isinstance(p, TilesTask))
+            tiles = sum(len(task.regions) * len(task.exporters) for task in tasks)
             self._bar.planned(job.slide_id, tiles)
             slide.pieces_left = len(tasks)
             self._ready.extendleft(reversed(tasks))
         elif isinstance(task, TilesTask):
-            assert isinstance(result, Exported)
-            slide.files.setdefault(task.exporter, []).append(result.files)
+            assert isinstance(result, TilesDone)
+            for name, written in result.written.items():
+                slide.written.setdefault(name, []).append(written)
             slide.failed += result.failed
-            slide.blank_digests[task.exporter].add(result.blank_digest)
             for tile in result.failed:
                 x, y = tile.region.location
                 self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
             slide.pieces_left -= 1
-            self._bar.tiles(job.slide_id, len(task.regions))
+            self._bar.tiles(job.slide_id, len(task.regions) * len(task.exporters))
         else:
             assert isinstance(result, SlideRow)
             slide.row = result
@@ -206,11 +206,11 @@ class Schedule:
                 FinishTask(
                     job,
                     slide.planned,
-                    slide.files,
+                    slide.written,
                     failed,
                     slide.work.slide,
                     slide.final,
-                    {name: frozenset(found) for name, found in slide.blank_digests.items()},
+                    sample=self._cut is not pieces,
                 )
             )
 
@@ -218,10 +218,9 @@ class Schedule:
         """Count the tiles that an interrupted run finished; workers do not need them again."""
         slide.planned = replace(planned, finished={})
         for name, found in planned.finished.items():
-            if found.files:
-                slide.files.setdefault(name, []).append(found.files)
-                slide.blank_digests[name] |= found.blanks
-                log_reused(self._events, slide.job, name, len(found.files), len(found.done))
+            if count := int(found.done.sum()):
+                slide.written[name] = [*found.written]
+                log_reused(self._events, slide.job, name, count, len(found.done))
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
         """The row of a slide that has ended, its job if it is to be tried again, else None."""

@@ -11,7 +11,6 @@ from types import TracebackType
 import numpy as np
 
 from tiler.grid import Ints
-from tiler.protocols import Exported
 from tiler.regions import Regions
 from tiler.runner.engines.base import Engine
 from tiler.runner.store.record_file import file_text
@@ -19,9 +18,9 @@ from tiler.runner.work.finish import FinishTask
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.plan import in_blocks, pieces
 from tiler.runner.work.tasks import PlanTask, Task, TilesTask
+from tiler.runner.work.tiles.done import TilesDone
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.sync import sync_tree
-from tiler.written import joined
 
 _BLOCKS = 72
 """Places that a slide is sampled at: glass, fat and tumour differ severalfold in bytes."""
@@ -65,7 +64,17 @@ def _block(locations: Ints, centre: int, count: int) -> Ints:
 
 @dataclass(frozen=True)
 class Timed:
-    """A task's result and its seconds: ``first`` for what went ahead, ``rest`` for the others."""
+    """A task's result and its seconds.
+
+    Attributes
+    ----------
+    result
+        The task's.
+    first
+        Seconds of the first tile, or of a task without tiles.
+    rest
+        Seconds of the other tiles, or of packing tiles.
+    """
 
     result: object
     first: float
@@ -87,25 +96,29 @@ class TimedTask:
         """Run the task and take the time."""
         task, start = self.task, time.perf_counter()
         if not isinstance(task, TilesTask):
-            return Timed(task.run(state), time.perf_counter() - start, 0.0)
+            packed = state.packing_s
+            result = task.run(state)
+            packing = state.packing_s - packed
+            return Timed(result, time.perf_counter() - start - packing, packing)
         one = replace(task, regions=task.regions[:1]).run(state)
         middle = time.perf_counter()
         others = replace(task, regions=task.regions[1:]).run(state)
-        files = joined([one.files, others.files])
+        both = one.joined(others)
         # A run flushes all of its tiles, so that grows with them.
-        sync_tree(task.folder, int(files.sizes.sum()))
-        both = Exported(files, one.failed + others.failed)
+        sync_tree(task.folder, sum(int(some.files.sizes.sum()) for some in both.written.values()))
         return Timed(both, middle - start, time.perf_counter() - middle)
 
 
 @dataclass
 class Sample:
-    """Times and sizes of an exporter on a slide's sample.
+    """Times and sizes of the tiles of a slide's sample.
 
     Attributes
     ----------
-    tiles, bytes
-        That were written, with what the record says of each file.
+    tiles
+        That were written.
+    bytes
+        Of their files, with what the record says of each file.
     blocks, first
         How many blocks there were, and the seconds of the first tile of each.
     others, rest
@@ -121,10 +134,12 @@ class Sample:
 
     def add(self, regions: int, timed: Timed) -> None:
         """Take in a block of so many regions."""
-        assert isinstance(timed.result, Exported)
-        self.tiles += regions - len(timed.result.failed)
+        assert isinstance(timed.result, TilesDone)
+        self.tiles += regions - len({tile.region.location for tile in timed.result.failed})
         self.bytes += sum(
-            file.size + len(file_text(file)) + len(", ") for file in timed.result.files
+            file.size + len(file_text(file)) + len(", ")
+            for written in timed.result.written.values()
+            for file in written.files
         )
         self.blocks += 1
         self.first += timed.first
@@ -147,13 +162,16 @@ class Times:
         Seconds for finding its tiles and for finishing it: one task each.
     pieces
         Number of pieces of work that a run divides its tiles into.
-    samples
-        By exporter.
+    packing
+        Seconds for packing the tiles of the sample.
+    sample
+        The tiles that were written.
     """
 
     once: float = 0.0
     pieces: int = 0
-    samples: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    packing: float = 0.0
+    sample: Sample = field(default_factory=Sample)
 
 
 class Stopwatch:
@@ -192,9 +210,10 @@ class Stopwatch:
             self.slides[task.job.slide_id] = Times()  # after a worker's death it begins again
         times = self.slides[task.job.slide_id]
         if isinstance(task, TilesTask):
-            times.samples[task.exporter].add(len(task.regions), result)
+            times.sample.add(len(task.regions), result)
         else:
             times.once += result.first
+            times.packing += result.rest
         if isinstance(task, FinishTask):
             times.pieces = sum(1 for _ in pieces(task.planned.plan.regions))
         return task, result.result

@@ -1,38 +1,25 @@
-"""Tile images: read, encode in memory and write several tiles at a time."""
+"""Tile images: one file per tile."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
-from pathlib import Path
+from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
-from tiler.checks.pixels import checked_pixels
-from tiler.errors import ConfigError, ReadError, SlideError
+from tiler.errors import ConfigError
 from tiler.exporters.names import Naming, check_naming, context_names, gigapath_names, tile_names
 from tiler.exporters.tiles.encoders import make_encoder
 from tiler.exporters.tiles.gigapath import DATASET, TREE, dataset_csv, folder_links
-from tiler.files import write_plain
-from tiler.process.startup import default_threads
-from tiler.process.threads import in_order
-from tiler.protocols import (
-    Exported,
-    FailedTile,
-    FinishedSlide,
-    Mask,
-    NativeTiles,
-    Pixels,
-    WSIReader,
-)
-from tiler.regions import Regions, RegionSpec, batches, packed
+from tiler.protocols import FinishedSlide, Pixels
+from tiler.regions import Regions, RegionSpec, packed
 from tiler.resolution import Resolution
-from tiler.scales.context import concentric
-from tiler.storage.destinations import make_folder
-from tiler.written import WrittenFile
 
 FOLDER = "tiles"
+
+_encoder = lru_cache(64, typed=True)(make_encoder)
 
 
 @dataclass(frozen=True)
@@ -95,69 +82,20 @@ class ImagesExporter:
         if not 0 <= self.shard <= 65536:
             raise ConfigError(f"exporter.images.shard={self.shard} is invalid; use 0 to 65536")
         check_naming(self.naming, self.extension, self.shard, self.context)
-        self._encoder()
+        make_encoder(*self._encoding)
 
     @property
     def per_tile(self) -> bool:
-        """True: each region can be written separately."""
+        """True: it encodes tiles."""
         return True
-
-    def export(
-        self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
-    ) -> Exported:
-        """Write one image per region; regions that cannot be read are reported, not written."""
-        done = list(self.export_each(source, regions, folder))
-        return Exported(
-            files=tuple(item for item in done if isinstance(item, WrittenFile)),
-            failed=tuple(item for item in done if isinstance(item, FailedTile)),
-        )
-
-    def export_each(
-        self, source: WSIReader, regions: Sequence[RegionSpec], folder: Path
-    ) -> Iterator[WrittenFile | FailedTile]:
-        """Write one image per region; yield each result as soon as it is ready."""
-        make = self._maker(source)
-        made: dict[str, str] = {}
-        paths = chain.from_iterable(self.file_names(source.name, some) for some in batches(regions))
-
-        def one(tile: tuple[RegionSpec, str]) -> WrittenFile | FailedTile:
-            region, path = tile
-            try:
-                data = make(region)
-            except ReadError as error:
-                return FailedTile(region, error.what + self._of_context)
-            below, _, name = path.rpartition("/")
-            if below not in made:  # no empty subfolder is left
-                made[below] = str(make_folder(folder / below))
-            return WrittenFile(path, *write_plain(made[below], name, data))
-
-        tiles = zip(regions, paths, strict=True)
-        return in_order(one, tiles, self.threads or default_threads())
-
-    def _maker(self, source: WSIReader) -> Callable[[RegionSpec], bytes]:
-        """Return the function from a region to a file's bytes."""
-        if not self.passthrough:
-            encode = self._encoder()
-            return lambda region: encode(read_tile(source, region, self.context))
-        if not isinstance(source, NativeTiles):
-            raise SlideError(
-                source.name,
-                "exporter.images.passthrough needs a tiled TIFF that reader=tiff can read;"
-                f" {type(source).__name__} read this one: set exporter.images.passthrough=false",
-            )
-        return lambda region: source.native_jpeg(region.location, region.shape, region.resolution)
 
     def in_context(self, resolution: Resolution) -> ImagesExporter:
         """Return the exporter of context tiles of one resolution; they are always encoded."""
         return replace(self, passthrough=False, context=resolution)
 
-    @property
-    def _of_context(self) -> str:
-        return f" (in its context tile, {self.context.token})" if self.context else ""
-
     def encoded(self, pixels: Pixels) -> bytes:
-        """Return the file of a tile with these pixels; empty with passthrough and for context."""
-        return b"" if self.passthrough or self.context else self._encoder()(pixels)
+        """Return the file of a tile with these pixels."""
+        return _encoder(*self._encoding)(pixels)
 
     @property
     def encoding(self) -> dict[str, object]:
@@ -204,18 +142,7 @@ class ImagesExporter:
         """Return the table of all tiles in that tree."""
         return {f"{TREE}/{DATASET}": dataset_csv(slides, FOLDER)} if self.run_names else {}
 
-    def _encoder(self) -> Callable[[Pixels], bytes]:
-        return make_encoder(
-            self.extension, self.quality, self.subsampling, self.compression, self.lossless
-        )
-
-
-def read_tile(source: WSIReader, region: RegionSpec, context: Resolution | None) -> Pixels:
-    """Return the pixels of a tile, or of the concentric one at the resolution of a context."""
-    # Locations are absolute: do not add the bounds' offset again.
-    location: tuple[float, float] = region.location
-    if context is not None:
-        location = concentric(region, context.downsample(source))
-    shape, resolution = region.shape, context or region.resolution
-    pixels = source.read_region(location, shape, resolution, bounded=False)
-    return checked_pixels(source, "read_region", pixels, shape)
+    @property
+    def _encoding(self) -> tuple[Any, ...]:
+        """The arguments of ``make_encoder``."""
+        return self.extension, self.quality, self.subsampling, self.compression, self.lossless

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tiler.errors import ConfigError
 from tiler.exporters.names import context_names, tile_names
+from tiler.exporters.reading import read_tile
 from tiler.exporters.tiles.encoders import encoder_for
-from tiler.exporters.tiles.images import read_tile
 from tiler.files import write_whole
 from tiler.process.threads import in_order
 from tiler.protocols import WSIReader

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,25 +16,27 @@ from tiler.errors import (
     ReadError,
     SlideError,
 )
-from tiler.protocols import Exporter, FailedTile
+from tiler.protocols import FailedTile
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions
-from tiler.runner.components import export, is_ours, links, with_settings
+from tiler.runner.components import export, is_ours, is_table, links, packs, with_settings
 from tiler.runner.kept import is_of, with_kept
 from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
 from tiler.runner.store.record import Counts, Record, mask_facts
 from tiler.runner.store.record_file import read_record, write_record
-from tiler.runner.work.dropped import settled, without_dropped
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
-from tiler.runner.work.links import remember
 from tiler.runner.work.tasks import Planned
+from tiler.runner.work.tiles.done import Written
+from tiler.runner.work.tiles.dropped import settled, without_dropped
+from tiler.runner.work.tiles.links import remember
+from tiler.runner.work.tiles.packing import pack_tiles
 from tiler.runner.work.worker_state import WorkerState
 from tiler.scales.pyramid import with_parents
 from tiler.storage.destinations import destination_error, make_folder
 from tiler.storage.sync import sync_tree
-from tiler.written import WrittenFile, WrittenFiles, joined
+from tiler.written import WrittenFiles, joined
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class FinishTask:
     ----------
     job, planned
         Of the slide.
-    files
-        What each exporter that works tile by tile wrote.
+    written
+        What each exporter of tiles wrote.
     failed
         The tiles that could not be read, ordered; a tile that several exporters read may be there
         more than once.
@@ -53,17 +56,17 @@ class FinishTask:
         The folder that is to be the slide's. Another one beside it, ``old``, is of the task.
     final
         Its place.
-    blank_digests
-        The values of ``Exported.blank_digest`` of each exporter.
+    sample
+        Whether only a sample of the tiles was written, for predictions.
     """
 
     job: SlideJob
     planned: Planned
-    files: Mapping[str, Sequence[Sequence[WrittenFile]]]
+    written: Mapping[str, Sequence[Written]]
     failed: tuple[FailedTile, ...]
     partial: Path
     final: Path
-    blank_digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sample: bool = False
 
     def run(self, state: WorkerState) -> SlideRow:
         """Finish the slide and return its row."""
@@ -85,7 +88,7 @@ class FinishTask:
             regions, row, dropped = settled(job, plan, self.failed)
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
-        exporters = self._exported(state, regions, dropped, folder)
+        exporters, blanks = self._exported(state, regions, dropped, folder)
         state.close()  # makes room for what follows, which grows with the slide
         _check_unchanged(job, self.planned.state)
         candidates, kept = row.candidates, len(regions)
@@ -115,9 +118,6 @@ class FinishTask:
                 link_files(record.exporters[name], self.final, folder)
         size = int(record.files.sizes.sum())
         sync_tree(folder, size)
-        blanks = sum(
-            exporters[name].count_alike(found) for name, found in self.blank_digests.items()
-        )
         if job.kept and earlier:
             blanks = max(blanks, earlier.row.blank_tiles)  # of images that stay
         row = replace(row, blank_tiles=blanks, bytes=size, output="current")
@@ -129,13 +129,16 @@ class FinishTask:
         publish(folder, self.final, folder.with_name(OLD))
         for name, exporter in job.exporters.items():
             if links(exporter):
-                remember(job, name, exporter, regions, exporters[name], self.final)
+                remember(job, name, exporter, regions, exporters[name], self.final, plan.transforms)
         return row
 
     def _exported(
         self, state: WorkerState, regions: Regions, dropped: Sequence[DroppedTile], folder: Path
-    ) -> dict[str, WrittenFiles]:
-        """The files of each exporter, those written that work on a whole slide."""
+    ) -> tuple[dict[str, WrittenFiles], int]:
+        """Return the files of each exporter, and the number of blank tiles among them.
+
+        Tables are written, and tiles are packed.
+        """
         job, plan = self.job, self.planned.plan
         open_reader = partial(state.reader, job, self.planned.key)
         reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader, job.given)
@@ -152,24 +155,29 @@ class FinishTask:
         parents: list[Regions] = []
         if job.pyramid:
             regions, parents = with_parents(regions, reader, mask, job.pyramid)
-
-        def whole(exporter: Exporter) -> WrittenFiles:
-            more = candidates, parents
+        more = candidates, parents
+        files: dict[str, WrittenFiles] = {}
+        blanks = 0
+        for name, exporter in job.exporters.items():
+            written = self.written.get(name, ())
             exporter = with_settings(exporter, job)
-            return WrittenFiles.of(
-                export(exporter, reader, regions, mask.picture, folder, *more).files
-            )
-
-        return {
-            name: self._of_tiles(name, dropped, folder) if exporter.per_tile else whole(exporter)
-            for name, exporter in job.exporters.items()
-        }
-
-    def _of_tiles(self, name: str, dropped: Sequence[DroppedTile], folder: Path) -> WrittenFiles:
-        """Return the files of an exporter of tiles, without those of dropped tiles."""
-        files = joined(self.files.get(name, ()))
-        plan = self.planned.plan
-        return without_dropped(self.job, plan, name, files, dropped, folder) if dropped else files
+            if packs(exporter):
+                began = time.perf_counter()
+                files[name], alike = pack_tiles(
+                    exporter, reader, regions, written, folder, sample=self.sample
+                )
+                state.packing_s += time.perf_counter() - began
+                blanks += alike
+            elif is_table(exporter):
+                done = export(exporter, reader, regions, mask.picture, folder, *more)
+                files[name] = WrittenFiles.of(done.files)
+            else:
+                files[name] = found = joined(one.files for one in written)
+                if dropped:
+                    found = without_dropped(job, plan, name, found, dropped, folder)
+                    files[name] = found
+                blanks += found.count_alike(one.blank for one in written)
+        return files, blanks
 
     def _already_published(self) -> SlideRow | None:
         """The row, if this very task was done by a worker that was lost before it could say so."""

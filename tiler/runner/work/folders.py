@@ -1,8 +1,8 @@
 """Work folders: where the files of a slide lie until its folder is published.
 
 ``.partial/<slide_id>.<pid>.<token>`` contains ``slide`` (the folder to be), ``pieces`` (lists of
-finished tiles) and for a moment ``old`` (what ``slide`` replaces). The token is made of the rest,
-so that no folder of a user's passes for one.
+finished tiles), ``spool`` (the bytes of tiles to be packed) and for a moment ``old`` (what
+``slide`` replaces). The token is made of the rest, so that no folder of a user's passes for one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 
@@ -25,7 +26,7 @@ from tiler.storage.destinations import inside, make_folder
 log = logging.getLogger("tiler")
 
 PARTIAL = ".partial"
-OLD, PIECES = "old", "pieces"
+OLD, PIECES, SPOOL = "old", "pieces", "spool"
 _SLIDE = "slide"
 _ROOM = 1 << 20  # bytes
 _NAME = re.compile(r"(?P<start>(?P<slide>.+)\.\d+\.[0-9a-f]{8})(?P<check>[0-9a-f]{8})", re.DOTALL)
@@ -62,6 +63,11 @@ class Work:
         return self.path / PIECES
 
     @property
+    def spool(self) -> Path:
+        """The folder of the bytes of tiles to be packed."""
+        return self.path / SPOOL
+
+    @property
     def final(self) -> Path:
         """Return the final path of the slide's folder."""
         return self.path.parent.parent / "slides" / self.slide_id
@@ -83,8 +89,8 @@ class Work:
             log.warning("%s contains files that tiler did not write; they are kept", self.old)
 
     def leave(self) -> None:
-        """Keep it for a later run if it lists finished tiles; else remove it."""
-        if self.pieces.is_dir():
+        """Keep it for a later run if it has finished tiles; else remove it."""
+        if self.pieces.is_dir() or self.spool.is_dir():
             with suppress(DestinationError):
                 self.put_back()
         else:
@@ -94,8 +100,8 @@ class Work:
         """Remove it with all that tiler wrote into it, but what it was replacing."""
         with suppress(DestinationError):  # then it stays, for a run to come
             self.put_back()
-        shutil.rmtree(self.slide, ignore_errors=True)
-        shutil.rmtree(self.pieces, ignore_errors=True)
+        for folder in (self.slide, self.pieces, self.spool):
+            shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             self.path.rmdir()
 
@@ -107,7 +113,7 @@ def make_room(out: Path) -> Iterator[None]:
     """
     freed = 0
     for work in works(out):
-        for place, _, names in os.walk(work.slide):
+        for place, _, names in chain(os.walk(work.spool), os.walk(work.slide)):
             for name in names:
                 with suppress(OSError):
                     path = Path(place, name)

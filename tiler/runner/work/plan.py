@@ -10,7 +10,7 @@ import numpy as np
 from tiler.checks.rule_results import checked_notes
 from tiler.geometry import Size
 from tiler.grid import Ints
-from tiler.protocols import WSIReader
+from tiler.protocols import FittedTransform, WSIReader
 from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.resolution import plan_read
@@ -55,6 +55,8 @@ class SlidePlan:
         Tiles that a filter could not read, in the order of ``Regions``.
     candidates
         All cells, if an exporter shows those that are not kept.
+    transforms
+        Of the tiles' pixels, before they are encoded.
     """
 
     shared: Shared
@@ -62,6 +64,7 @@ class SlidePlan:
     row: SlideRow
     unreadable: tuple[DroppedTile, ...] = ()
     candidates: Candidates | None = None
+    transforms: tuple[FittedTransform, ...] = ()
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:

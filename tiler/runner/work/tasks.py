@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -16,24 +17,25 @@ from tiler.errors import (
     ChangedError,
     OpenError,
 )
-from tiler.protocols import Exported, FailedTile, Mask, WritesTiles, WSIReader
+from tiler.exporters.names import file_names
+from tiler.protocols import FittedTransform, WSIReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
-from tiler.runner.components import export, export_each, links, writes_tiles
+from tiler.runner.components import encodes_tiles, links, packs, writes_tiles
 from tiler.runner.store.fingerprint import FileState, file_state, full_hash
-from tiler.runner.work.blanks import blank_digest
-from tiler.runner.work.folders import PIECES, Work
+from tiler.runner.work.folders import PIECES, SPOOL, Work
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.journal import Journal
-from tiler.runner.work.links import link_tiles
-from tiler.runner.work.pieces import Finished, take_over
 from tiler.runner.work.plan import SlidePlan, plan_slide
+from tiler.runner.work.tiles.done import TilesDone
+from tiler.runner.work.tiles.file_writer import FileWriter
+from tiler.runner.work.tiles.journal import Journal
+from tiler.runner.work.tiles.links import link_tiles
+from tiler.runner.work.tiles.pieces import Finished, take_over
+from tiler.runner.work.tiles.pipeline import Output, write_tiles
+from tiler.runner.work.tiles.spool import SpoolWriter
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import make_folder
-from tiler.written import WrittenFile, joined
-
-NO_MASK: Mask = np.zeros((0, 0), bool)
-"""Mask for exporters that work tile by tile; a whole mask would travel with every piece."""
+from tiler.written import WrittenFile
 
 
 class Task(Protocol):
@@ -63,7 +65,7 @@ class Planned:
     seconds
         How long the work took, without what came before it in the worker.
     finished
-        What interrupted runs finished, by exporter.
+        What interrupted runs finished, by exporter of tiles.
     """
 
     plan: SlidePlan
@@ -72,10 +74,17 @@ class Planned:
     seconds: float = 0.0
     finished: Mapping[str, Finished] = field(default_factory=dict)
 
-    def unfinished(self, exporter: str) -> Regions:
-        """The regions whose tiles an exporter has to write."""
-        found = self.finished.get(exporter)
-        return self.plan.regions.take(~found.done) if found else self.plan.regions
+    def unfinished(self, exporters: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Regions]]:
+        """Yield the tiles that exporters have to write, grouped by the exporters that need them."""
+        regions = self.plan.regions
+        codes = np.zeros(len(regions), np.int64)  # a bit for each exporter
+        for bit, name in enumerate(exporters):
+            found = self.finished.get(name)
+            codes |= np.int64(1 << bit) * (True if found is None else ~found.done)
+        for code in np.unique(codes)[::-1].tolist():
+            needed = tuple(name for bit, name in enumerate(exporters) if code >> bit & 1)
+            if needed:
+                yield needed, regions.take(codes == code)
 
     def listed_as(self, exporter: str) -> str:
         """The key under which an exporter's finished tiles are listed; empty for no list."""
@@ -120,55 +129,55 @@ class PlanTask:
 
 @dataclass(frozen=True)
 class TilesTask:
-    """Write some tiles of a slide into its partial folder.
+    """Write some tiles of a slide for all exporters that need them.
 
     Attributes
     ----------
-    job, exporter, regions
-        What is exported.
+    job, exporters, regions
+        What is exported: the exporters by name.
     folder
-        Where to.
+        The folder that is to be the slide's.
     key
         Of the plan.
-    finished
-        The key under which finished tiles are listed, for a run to come; empty for no list.
+    listed
+        By exporter, the key under which finished tiles are listed for a run to come.
+    transforms
+        Of the pixels, before they are encoded.
     """
 
     job: SlideJob
-    exporter: str
+    exporters: tuple[str, ...]
     regions: Regions
     folder: Path
     key: str
-    finished: str = ""
+    listed: Mapping[str, str] = field(default_factory=dict)
+    transforms: tuple[FittedTransform, ...] = ()
 
-    def run(self, state: WorkerState) -> Exported:
-        """Export the regions."""
+    def run(self, state: WorkerState) -> TilesDone:
+        """Read, encode and write the tiles."""
         reader = state.reader(self.job, self.key)
-        exporter = self.job.exporters[self.exporter]
-        folder, regions, linked = make_folder(self.folder), self.regions, list[WrittenFile]()
-        if links(exporter):
-            linkable = state.link_index(self.job, self.exporter, exporter)
-            linked, regions = link_tiles(folder, reader.name, exporter, regions, linkable)
-        blank = blank_digest(exporter, reader, self.regions.shape)
-        if self.finished and writes_tiles(exporter):
-            done = self._listed(exporter, reader, regions, blank)
-        else:
-            done = export(exporter, reader, regions, NO_MASK, folder)
-        return replace(done, files=joined([linked, done.files]), blank_digest=blank)
+        make_folder(self.folder)
+        with ExitStack() as stack:
+            outputs = [self._output(name, reader, state, stack) for name in self.exporters]
+            failed = write_tiles(reader, self.regions, outputs, self.transforms)
+        return TilesDone({output.name: output.sink.done() for output in outputs}, failed)
 
-    def _listed(
-        self, exporter: WritesTiles, reader: WSIReader, regions: Regions, blank: str
-    ) -> Exported:
-        """Export the regions, and list each tile that is finished."""
-        journal = Journal(self.folder.with_name(PIECES), self.finished, blank)
-        files, failed = list[WrittenFile](), list[FailedTile]()
-        try:
-            for item in export_each(exporter, reader, regions, self.folder):
-                if isinstance(item, FailedTile):
-                    failed.append(item)
-                else:
-                    files.append(item)
-                    journal.add(item)
-        finally:
-            journal.flush()
-        return Exported(files, tuple(failed))
+    def _output(self, name: str, reader: WSIReader, state: WorkerState, stack: ExitStack) -> Output:
+        """Return an exporter with the store of its bytes, after linking what can be linked."""
+        exporter, regions = self.job.exporters[name], self.regions
+        listed, wanted = self.listed.get(name, ""), np.ones(len(regions), bool)
+        assert encodes_tiles(exporter), "schedules give tiles to exporters of tiles alone"
+        blank = state.blank_digest(name, exporter, reader, regions.shape, self.transforms)
+        if packs(exporter):
+            folder = self.folder.with_name(SPOOL)
+            spool = stack.enter_context(SpoolWriter(folder, listed, blank, regions))
+            return Output(name, exporter, wanted, spool)
+        assert writes_tiles(exporter)
+        linked: list[WrittenFile] = []
+        if links(exporter):
+            linkable = state.link_index(self.job, name, exporter, self.transforms)
+            linked, wanted = link_tiles(self.folder, reader.name, exporter, regions, linkable)
+        journal = Journal(self.folder.with_name(PIECES), listed, blank) if listed else None
+        names = file_names(exporter, reader.name, regions)
+        writer = FileWriter(self.folder, names, journal, blank, linked)
+        return Output(name, exporter, wanted, stack.enter_context(writer))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tiler.checks.components import callable_name, lacking, shown
 from tiler.errors import ComponentError
-from tiler.protocols import LinksFiles, WSIReader
+from tiler.geometry import Size
+from tiler.protocols import FittedTransform, LinksFiles, TileExporter, WSIReader
 from tiler.readers.deferred import Known, known_of
 from tiler.runner.store.arrays import key_of
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.links import LinkIndex, find_linkable
+from tiler.runner.work.tiles.blanks import blank_digest
+from tiler.runner.work.tiles.links import LinkIndex, find_linkable
 
 _MAX_KNOWN = 4096  # slides, of about a kilobyte each
 
@@ -20,12 +22,20 @@ _known: OrderedDict[str, Known] = OrderedDict()
 
 
 class WorkerState:
-    """The last slide that a worker opened, because its next task is often on the same slide."""
+    """The last slide that a worker opened, because its next task is often on the same slide.
+
+    Attributes
+    ----------
+    packing_s
+        Seconds that packing of tiles took so far, for predictions.
+    """
 
     def __init__(self) -> None:
+        self.packing_s = 0.0
         self._reader: WSIReader | None = None
         self._key: str | None = None
         self._link_indices: dict[str, LinkIndex] = {}
+        self._blank_digests: dict[str, str] = {}
 
     def reader(self, job: SlideJob, key: str) -> WSIReader:
         """Return the open reader of a job's slide, opened for the plan that has this key."""
@@ -36,11 +46,26 @@ class WorkerState:
             self._key = key
         return self._reader
 
-    def link_index(self, job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:
+    def link_index(
+        self, job: SlideJob, name: str, exporter: LinksFiles, transforms: Sequence[FittedTransform]
+    ) -> LinkIndex:
         """Return the tiles of a job's slide that the exporter of this name can link."""
         if name not in self._link_indices:
-            self._link_indices[name] = find_linkable(job, name, exporter)
+            self._link_indices[name] = find_linkable(job, name, exporter, transforms)
         return self._link_indices[name]
+
+    def blank_digest(
+        self,
+        name: str,
+        exporter: TileExporter,
+        reader: WSIReader,
+        shape: Size,
+        transforms: Sequence[FittedTransform],
+    ) -> str:
+        """Return ``blank_digest`` of the exporter of this name for the open slide."""
+        if name not in self._blank_digests:
+            self._blank_digests[name] = blank_digest(exporter, reader, shape, transforms)
+        return self._blank_digests[name]
 
     def close(self) -> None:
         """Close what is open."""
@@ -48,6 +73,7 @@ class WorkerState:
             self._reader.close()
         self._reader = self._key = None
         self._link_indices.clear()
+        self._blank_digests.clear()
 
 
 def _checked(reader: WSIReader, job: SlideJob) -> WSIReader:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 
 from tiler.files import digest
 from tiler.geometry import Size
-from tiler.protocols import EncodesTiles, Pixels, WSIReader
+from tiler.protocols import FittedTransform, Pixels, TileExporter, WSIReader
 from tiler.readers.base import FactsReader
 from tiler.readers.limits import check_read
+from tiler.runner.components import encode
+from tiler.runner.work.tiles.pipeline import context_of, is_native, transformed
 
 _WHITE = (255, 255, 255)
 
 
-def blank_digest(exporter: object, source: WSIReader, shape: Size) -> str:
-    """Return the SHA-256 of the file of a background tile; empty where an exporter writes none.
+def blank_digest(
+    exporter: TileExporter, source: WSIReader, shape: Size, transforms: Sequence[FittedTransform]
+) -> str:
+    """Return the SHA-256 of a background tile's bytes; empty for native and context tiles.
 
     Raises
     ------
     LimitError
         If a tile is larger than what is read at once.
     """
-    if not hasattr(exporter, "encoded") or not isinstance(exporter, EncodesTiles):
+    if is_native(exporter) or context_of(exporter):
         return ""
     check_read(source.name, shape, 1.0, "a tile")
     background = source.facts.background if isinstance(source, FactsReader) else _WHITE
-    return _digest(exporter, shape, background)
-
-
-@lru_cache(64)
-def _digest(exporter: EncodesTiles, shape: Size, background: tuple[int, int, int]) -> str:
     pixels: Pixels = np.full((shape.height, shape.width, 3), background, np.uint8)
-    data = exporter.encoded(pixels)
-    return digest(data) if data else ""
+    return digest(encode(exporter, source, transformed(source, pixels, transforms)))

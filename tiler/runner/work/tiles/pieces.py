@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,17 +17,20 @@ from tiler.exporters.names import file_names
 from tiler.files import digest
 from tiler.protocols import WritesTiles
 from tiler.regions import Regions
-from tiler.runner.components import writes_tiles
+from tiler.runner.components import encodes_tiles, packs, writes_tiles
 from tiler.runner.kept import code_key
 from tiler.runner.store.arrays import key_of
 from tiler.runner.store.fingerprint import full_hash
 from tiler.runner.store.settings import of_exporter, shared
 from tiler.runner.work.folders import Work
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.journal import Journal, listed_files, this_boot
 from tiler.runner.work.plan import SlidePlan
+from tiler.runner.work.tiles.done import Written
+from tiler.runner.work.tiles.journal import Journal, listed_files, this_boot
+from tiler.runner.work.tiles.places import find, order
+from tiler.runner.work.tiles.spool import locations_of, read_spool, spools_in
 from tiler.storage.destinations import destination_error, make_folder
-from tiler.written import WrittenFile, WrittenFiles, joined
+from tiler.written import WrittenFile, WrittenFiles
 
 _AT_ONCE = 1000  # regions
 
@@ -42,16 +45,13 @@ class Finished:
         A digest of everything that the tiles depend on.
     done
         bool (N,): the regions of the plan whose tiles are finished.
-    files
-        The files of these tiles.
-    blanks
-        The values of ``Exported.blank_digest``.
+    written
+        These tiles.
     """
 
     key: str
     done: npt.NDArray[np.bool_]
-    files: Sequence[WrittenFile] = ()
-    blanks: set[str] = field(default_factory=set)
+    written: list[Written] = field(default_factory=list)
 
 
 def take_over(job: SlideJob, plan: SlidePlan, work: Work, verify: str) -> dict[str, Finished]:
@@ -72,19 +72,47 @@ def take_over(job: SlideJob, plan: SlidePlan, work: Work, verify: str) -> dict[s
     found: dict[str, Finished] = {}
     others = work.others()
     for name, exporter in job.exporters.items():
-        if not writes_tiles(exporter):
+        if not encodes_tiles(exporter):
             continue
         key = _key(job, plan, name)
         found[name] = Finished(key, np.zeros(len(plan.regions), bool))
         for other in (work, *others):
+            if packs(exporter):
+                _take_spools(found[name], plan.regions, other, work, verify)
+                continue
+            assert writes_tiles(exporter)
             for boot, blank, files in listed_files(other.pieces, key):
-                with_hash = verify == "hash" or boot != this_boot() or not boot
+                with_hash = _with_hash(verify, boot)
                 checks = _Checks(exporter, job.slide_id, str(other.slide), with_hash)
                 good = checks.good(plan.regions, found[name].done, files)
                 _move(found[name], good, blank, other, work)
     for other in others:
         other.remove()
     return found
+
+
+def _with_hash(verify: str, boot: str) -> bool:
+    """Return whether SHA-256 are compared: what another boot wrote may have been damaged since."""
+    return verify == "hash" or boot != this_boot() or not boot
+
+
+def _take_spools(found: Finished, regions: Regions, other: Work, work: Work, verify: str) -> None:
+    """Move the whole and sound spool files of an exporter into a slide's work folder."""
+    for path in spools_in(other.spool):
+        spool = read_spool(path)
+        if spool is None or spool.key != found.key:
+            continue
+        if _with_hash(verify, spool.boot) and not spool.is_sound():
+            continue
+        if other != work:
+            make_folder(work.spool)
+            try:
+                path = path.rename(work.spool / path.name)
+            except OSError:
+                continue
+        known = locations_of(spool.entries)
+        found.done |= find(regions.locations, known[order(known)])[0]
+        found.written.append(Written(spools=(path,), blank=spool.blank))
 
 
 @dataclass(frozen=True)
@@ -132,7 +160,6 @@ def _move(
     found: Finished, good: Mapping[int, WrittenFile], blank: str, other: Work, work: Work
 ) -> None:
     """Move finished tiles; the new list is written first, so that a crash loses none of them."""
-    found.blanks.add(blank)
     if other != work and good:
         journal = Journal(work.pieces, found.key, blank)
         for file in good.values():
@@ -142,7 +169,7 @@ def _move(
     for place, files in _by_place(good).items():
         moved |= files if other == work else _moved(files, other.slide / place, work.slide / place)
     found.done[list(moved)] = True
-    found.files = joined([found.files, list(moved.values())])
+    found.written.append(Written(WrittenFiles.of(moved.values()), blank=blank))
 
 
 def _by_place(files: Mapping[int, WrittenFile]) -> dict[str, dict[int, WrittenFile]]:
@@ -196,6 +223,7 @@ def _key(job: SlideJob, plan: SlidePlan, name: str) -> str:
             "settings": shared(job.settings),
             "exporter": [name, own],
             "code": [job.tiler_code, dict(job.code), job.code.get(code_key(name))],
+            "transforms": [*map(repr, plan.transforms)],
             "regions": [*shape, _digest(regions.locations), _digest(regions.ratios)],
         }
     )

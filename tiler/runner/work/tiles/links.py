@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.exporters.names import file_names
-from tiler.protocols import LinksFiles
+from tiler.protocols import FittedTransform, LinksFiles
 from tiler.regions import Regions
 from tiler.runner.components import links
 from tiler.runner.store.arrays import Arrays, key_of, load, store
 from tiler.runner.store.fingerprint import Fingerprint, fingerprint
 from tiler.runner.store.record_file import read_record
 from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tiles.places import find, order
 from tiler.storage.destinations import inside
 from tiler.written import WrittenFile, WrittenFiles, encoded, joined
 
@@ -37,23 +38,29 @@ _PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
 What is in them, and that they are tiles, is for the records beside them to say."""
 
 
-def find_linkable(job: SlideJob, name: str, exporter: LinksFiles) -> LinkIndex:
+def find_linkable(
+    job: SlideJob, name: str, exporter: LinksFiles, transforms: Sequence[FittedTransform]
+) -> LinkIndex:
     """The tiles of a slide that an exporter like this one wrote, and that a record lists."""
-    known = _no_places() if job.cache is None else _known(job.cache, _key(job, name, exporter))
+    known = (
+        _no_places()
+        if job.cache is None
+        else _known(job.cache, _key(job, name, exporter, transforms))
+    )
     return _recorded(known, fingerprint(job.path))
 
 
 def link_tiles(
     folder: Path, slide: str, exporter: LinksFiles, regions: Regions, linkable: LinkIndex
-) -> tuple[list[WrittenFile], Regions]:
-    """Link what can be linked into a slide's folder; the files, and the regions that are left.
+) -> tuple[list[WrittenFile], npt.NDArray[np.bool_]]:
+    """Link what can be linked into a slide's folder; the files, and which regions are left.
 
     A file that is gone, was replaced or cannot be linked (another disk, too many links) is left to
     be written.
     """
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
-    known, rows = _find(regions.locations, linkable)
+    known, rows = find(regions.locations, linkable["locations"])
     names = file_names(exporter, slide, regions)
     for index in np.flatnonzero(known).tolist():
         path, size, time, sha256 = (
@@ -75,7 +82,7 @@ def link_tiles(
             continue
         files.append(WrittenFile(name, size, sha256.decode()))
         left[index] = False
-    return files, regions.take(left)
+    return files, left
 
 
 def remember(
@@ -85,11 +92,12 @@ def remember(
     regions: Regions,
     files: WrittenFiles,
     folder: Path,
+    transforms: Sequence[FittedTransform],
 ) -> None:
     """Note where a slide's tiles lie, for jobs to come."""
     if job.cache is None or not regions:
         return
-    key = _key(job, name, exporter)
+    key = _key(job, name, exporter, transforms)
     known = _known(job.cache, key)
     files = _in_order(files, file_names(exporter, job.slide_id, regions))
     folder = folder.absolute()
@@ -99,7 +107,7 @@ def remember(
         "names": files.names,
         "times": np.array([(folder / file.name).stat().st_mtime_ns for file in files], np.int64),
     }
-    others = ~_find(known["locations"], _sorted(new))[0]
+    others = ~find(known["locations"], _sorted(new)["locations"])[0]
     store(job.cache, key, {name: np.concatenate([known[name][others], new[name]]) for name in new})
 
 
@@ -198,34 +206,20 @@ def _named(
 
 
 def _sorted(linkable: Arrays) -> Arrays:
-    order = np.lexsort(linkable["locations"].T[::-1])
-    return {name: column[order] for name, column in linkable.items()}
+    rows = order(linkable["locations"])
+    return {name: column[rows] for name, column in linkable.items()}
 
 
-def _find(
-    locations: npt.NDArray[np.int64], linkable: Arrays
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Return for each location whether a linkable tile has it, and the row of that tile."""
-    if not len(linkable["locations"]):
-        return np.zeros(len(locations), bool), np.zeros(len(locations), np.intp)
-    places, wanted = _places(linkable["locations"]), _places(locations)
-    rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    return places[rows] == wanted, rows
-
-
-def _places(locations: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-    """Locations (N, 2) as (N,) values that sort by x, then y."""
-    pairs = np.ascontiguousarray(locations).view([("x", np.int64), ("y", np.int64)])
-    return pairs.reshape(-1)
-
-
-def _key(job: SlideJob, name: str, exporter: LinksFiles) -> str:
+def _key(
+    job: SlideJob, name: str, exporter: LinksFiles, transforms: Sequence[FittedTransform]
+) -> str:
     spec = job.extractor.tile_spec
     return key_of(
         {
             "slide": vars(fingerprint(job.path)),
             "reader": job.settings.get("reader"),
             "pixels": repr((spec.size, spec.unit, spec.resolution)),
+            "transforms": [*map(repr, transforms)],
             "encoding": exporter.encoding,
             "code": [job.tiler_code, job.code.get(f"exporter.{name}"), job.code.get("reader")],
         }
