@@ -3,23 +3,14 @@
 from tiler.protocols.exporter import (
     Exported,
     Exporter,
-    FailedTile,
     HasNotes,
-    LinksFiles,
     ListsTiles,
-    NamesManyTiles,
     NamesTiles,
     NeedsTileSpec,
-    PacksTiles,
-    PassesThrough,
-    ReadsContext,
     ShowsCandidates,
     ShowsLeftOut,
     TableExporter,
-    TileExporter,
-    WritesContext,
     WritesParents,
-    WritesTiles,
 )
 from tiler.protocols.labels import Labels
 from tiler.protocols.mask_provider import FitsTiles, HasCover, MaskProvider, ReadsFiles
@@ -35,6 +26,17 @@ from tiler.protocols.reader import (
 )
 from tiler.protocols.sampler import Sampler, Tiles
 from tiler.protocols.score import MapsPixels, Score, ScoresPixels
+from tiler.protocols.tile_exporter import (
+    FailedTile,
+    LinksFiles,
+    NamesManyTiles,
+    PacksTiles,
+    PassesThrough,
+    ReadsContext,
+    TileExporter,
+    WritesContext,
+    WritesTiles,
+)
 from tiler.protocols.tracker import RunStatus, Tracker
 from tiler.protocols.transform import FittedTransform, Tissue, Transform
 
