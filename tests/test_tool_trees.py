@@ -86,6 +86,17 @@ def test_each_tool_finds_its_tree(folder: Path) -> None:
     assert not {"clam", "mussel", "atlaspatch"} & {path.name for path in out.iterdir()}
 
 
+def test_hs2p_finds_both_files_under_its_own_names(folder: Path) -> None:
+    done(folder, "exporter=[hs2p]")
+    tree = {
+        f"hs2p/tiles/{name}.coordinates.{end}": f"slides/{name}/{name}.{own}"
+        for name in ("a", "c.1", "empty")
+        for end, own in (("npz", "coordinates.npz"), ("meta.json", "meta.json"))
+    }
+    del tree["hs2p/tiles/empty.coordinates.npz"]
+    assert links(folder / "out") == tree
+
+
 def test_layouts_and_tiles_may_differ_between_slides(folder: Path) -> None:
     pytest.importorskip("h5py")
     (folder / "t.csv").write_text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tiler.exporters.tables.footprints import (
     for_tool,
 )
 from tiler.files import write_whole
-from tiler.protocols import Exported, Mask, WSIReader
+from tiler.protocols import Exported, FinishedSlide, Mask, WSIReader
 from tiler.regions import RegionSpec, packed
 from tiler.spec import TileSpec
 from tiler.storage.destinations import inside, make_folder
@@ -107,6 +107,25 @@ class Hs2pExporter:
             path = inside(make_folder(folder), name)
             files.append(WrittenFile(name, *write_whole(path, data)))
         return Exported(tuple(files))
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Return the folder of hs2p's tree."""
+        return ("hs2p/",)
+
+    def run_links(self, slide: FinishedSlide) -> Mapping[str, str]:
+        """Return links to the slide's files under the names that hs2p looks for."""
+        names = {file.name for file in slide.files}
+        ends = {NPZ: NPZ, META: TOOL_META}
+        return {
+            f"hs2p/tiles/{slide.slide_id}{tools}": name
+            for own, tools in ends.items()
+            if (name := slide.slide_id + own) in names
+        }
+
+    def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
+        """Return no files: hs2p lists the folder."""
+        return {}
 
     def _footprint(self, source: WSIReader) -> Footprint:
         found = footprint(for_tool(self.spec, "hs2p"), source)
