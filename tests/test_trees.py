@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ SLIDES = ("a", "b")
 OUTS = ("out", "deep/out", ".", "slides")
 MASK = np.array([[1, 1, 0, 0], [1, 0, 0, 1]], bool)
 
-Tree = dict[str, bytes | str | None]
+Files = dict[str, bytes | str | None]
 """By path: a file's bytes, where a link leads to, None for a folder."""
 
 
@@ -54,6 +55,26 @@ class Notes:
     def export(self, source, regions, mask, folder) -> Exported:
         size, sha256 = write_whole(folder / "notes.txt", f"{self.word} {len(regions)}".encode())
         return Exported((WrittenFile("notes.txt", size, sha256),))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An exporter of tiler's kind whose files are also in a tree below ``out``, with a table."""
+
+    option: int = 0
+    per_tile = False
+    run_names = ("tree/", "all.txt")
+
+    def export(self, source, regions, mask, folder) -> Exported:
+        name = f"{source.name}.h5"
+        text = f"{self.option} {len(regions)}".encode()
+        return Exported((WrittenFile(name, *write_whole(folder / name, text)),))
+
+    def run_links(self, slide) -> dict[str, str]:
+        return {f"tree/{self.option}/{slide.slide_id}.h5": f"{slide.slide_id}.h5"}
+
+    def run_files(self, slides) -> dict[str, list[bytes]]:
+        return {"all.txt": [f"{slide.slide_id} {slide.kept}\n".encode() for slide in slides]}
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,7 @@ def exporters_of(step: Run) -> tuple[dict[str, Any], dict[str, Any]]:
             {"compression": step.option},
         ),
         "notes": (Notes("xy"[step.option]), {"word": "xy"[step.option]}),
+        "tree": (Tree(step.option), {"option": step.option}),
     }
     return (
         {name: made[name][0] for name in step.exporters},
@@ -115,9 +137,9 @@ class Stops:
         return read(location, shape, resolution, bounded)
 
 
-def look(root: Path) -> Tree:
+def look(root: Path) -> Files:
     """Return all paths below a folder."""
-    found: Tree = {}
+    found: Files = {}
     for place, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(place, name)
@@ -137,7 +159,7 @@ class Said(logging.Handler):
         self.root = root
         self.redone: dict[str, str] = {}
         self.removed: set[str] = set()
-        self.before: Tree | None = None
+        self.before: Files | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -162,7 +184,7 @@ class World:
     """
 
     root: Path
-    mine: Tree = field(default_factory=dict)
+    mine: Files = field(default_factory=dict)
 
     def put(self, path: str, content: bytes | str | None) -> None:
         """Create a file, a link or a folder as the user."""
@@ -271,9 +293,35 @@ def check_run(world: World, step: Run) -> None:
         assert not lost
     for row in rows:
         check_slide(world, step, row, before, after)
+    if "tree" in step.exporters and code in (0, 3):
+        check_products(world, step, rows, code, after)
 
 
-def check_slide(world: World, step: Run, row: SlideRow, before: Tree, after: Tree) -> None:
+def check_products(
+    world: World, step: Run, rows: Sequence[SlideRow], code: int, after: Files
+) -> None:
+    """Check that the products of a run are those of its finished slides and nothing else."""
+    out = "" if step.out == "." else f"{step.out}/"
+    ids = {row.slide_id: row.kept for row in rows if row.output == "current"}
+    tree = f"{out}tree/{step.option}"
+    links: Files = {f"{tree}/{name}.h5": f"../../slides/{name}/{name}.h5" for name in ids}
+    table = "".join(f"{name} {kept}\n" for name, kept in ids.items()).encode()
+    expected: Files = {**links, f"{out}all.txt": table}
+
+    def is_free(path: str) -> bool:
+        above = [path, *(str(parent) for parent in Path(path).parents)]
+        return path not in world.mine and not any(world.mine.get(one) for one in above)
+
+    assert code == 3 or all(map(is_free, expected))
+    assert {path: after[path] for path in filter(is_free, expected)} == {
+        path: content for path, content in expected.items() if is_free(path)
+    }
+    there = {path for path, content in after.items() if content is not None}
+    theirs = {path for path in there - world.mine.keys() if path.startswith(f"{out}tree/")}
+    assert theirs == set(filter(is_free, links))
+
+
+def check_slide(world: World, step: Run, row: SlideRow, before: Files, after: Files) -> None:
     """Check that a finished slide equals that of a fresh run, and that a kept one is unchanged."""
     below = f"{step.out}/slides/{row.slide_id}/".removeprefix("./")
     now = {path.removeprefix(below): v for path, v in after.items() if path.startswith(below)}
@@ -343,7 +391,10 @@ RUNS = st.builds(
     out=st.sampled_from(OUTS[:2] * 4 + OUTS),
     slides=st.sampled_from([SLIDES, SLIDES, ("a",)]),
     exporters=st.lists(
-        st.sampled_from(["csv", "json", "images", "notes"]), min_size=1, max_size=3, unique=True
+        st.sampled_from(["csv", "json", "images", "notes", "tree", "tree"]),
+        min_size=1,
+        max_size=3,
+        unique=True,
     ).map(tuple),
     threshold=st.sampled_from([0.0, 0.5]),
     size=st.sampled_from([40, 40, 30]),
@@ -362,6 +413,7 @@ PLACES = st.builds(
             *(f"slides/{slide}/{name}" for slide in SLIDES for name in NAMES),
             *("slides/a", "slides/n.txt", "n.txt", "run.json", "slides.csv", ".partial/x/y"),
             *(".cache/k.arrays", "events.jsonl", ".lock", "slides", ".stale/a/x"),
+            *("tree", "tree/0", "tree/1/a.h5", "tree/0/b.h5", "tree/0/x", "all.txt"),
         ]
     ),
 ) | st.sampled_from(["slides/a/x", "slides/n.txt", "slides/a.csv", "run.json", "n.txt"])
@@ -389,6 +441,10 @@ STEPS = st.one_of(
 @example([Run(), ("source", "a", "gone"), Run(threshold=0.5), ("source", "a", "a"), Run(option=1)])
 @example([Run(), ("copy", "a", "b"), Run(size=30), ("edit", 3), Run(threshold=0.5)])
 @example([("put", "slides/a/x", b"mine"), Run(out="."), Run(out="slides")])
+@example([Run(exporters=("tree",)), ("put", "out/tree/0/a.h5", b"mine"), Run(exporters=("tree",))])
+@example([Run(exporters=("tree",)), ("put", "out/tree/0/b.h5", "x"), Run(exporters=("tree",))])
+@example([("put", "out/tree/1", "../../elsewhere"), Run(exporters=("tree",), option=1)])
+@example([Run(exporters=("tree",)), Run(exporters=("tree",), slides=("a",), option=1)])
 @example([Run(), Run(threshold=0.5, stops=3), Run(threshold=0.5), Run(option=1, stops=15), Run()])
 def test_no_user_file_changes_and_no_finished_file_without_notice(
     sources: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, steps: list
