@@ -15,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.checks.components import lacking
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
-from tiler.config.cache import is_off
 from tiler.config.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import (
@@ -29,9 +28,10 @@ from tiler.config.exporters import (
 )
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
+from tiler.config.transforms import exporter_conflicts, with_transforms
 from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
-from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score
+from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score, Transform
 from tiler.resolution import Level
 from tiler.runner.components import unpicklable
 from tiler.runner.signals import raise_interruption
@@ -52,12 +52,17 @@ SHAPES_OUTPUT = (
     "sampler",
     "context",
     "pyramid",
+    "transform",
+    "on_bad_fit",
     "exporter",
 )
 """The keys that affect a slide's output; a table may set them for each slide."""
 
-_OF_EXPORTERS = ("context", "pyramid")
-"""Those of them that affect some exporters alone: see ``scale_settings``."""
+_SCALES = ("context", "pyramid")
+_OF_EXPORTERS = (*_SCALES, "transform", "on_bad_fit")
+"""Those that affect some exporters alone: see ``scale_settings`` and ``with_transforms``."""
+
+_MADE = ("reader", "resolution", "mask", "filter", "label", "sampler", "transform", "exporter")
 
 _SHAPES_NOTHING = {
     "reader": ("cache_bytes", "max_pixels", "max_tile_bytes"),
@@ -71,7 +76,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Make the components of a job; list all problems of their values at once."""
     made: dict[str, Any] = {}
     problems: list[str] = []
-    for key in ("reader", "resolution", "mask", "filter", "label", "sampler", "exporter"):
+    for key in _MADE:
         try:
             made[key] = _kept(plain, key)
         except ConfigError as error:
@@ -81,7 +86,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     try:
         # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
         resolution = made.get("resolution") or Level(0)
-        context, coarser = (plain[key] if "resolution" in made else [] for key in _OF_EXPORTERS)
+        context, coarser = (plain[key] if "resolution" in made else [] for key in _SCALES)
         with _explained(plain, "tile"):
             spec = _kept(plain, "tile", _partial_=True)(resolution=resolution)
         extractor = TileExtractor(
@@ -97,13 +102,11 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     except ConfigError as error:
         problems.append(error.in_config())
     problems += out_of_range(plain["reader"])
+    problems += exporter_conflicts(plain, made.get("exporter", {}))
     if not 0 <= plain["max_bad_fraction"] <= 1:
         problems.append(f"max_bad_fraction={plain['max_bad_fraction']} is out of range; use 0 to 1")
     if not problems and not made["exporter"]:
         problems.append("exporter=[]: choose at least one, such as exporter=[csv]")
-    linking = (plain["exporter"].get("images") or {}).get("link")
-    if linking and is_off(plain["cache"]):
-        problems.append("exporter.images.link=true finds tiles through the cache: set cache=null")
     if not problems:
         try:
             exporters = with_spec(naming_files(made["exporter"]), spec)
@@ -115,7 +118,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     exporters = with_pyramid(exporters, pyramid, plain["on_bad_tile"] == "drop")
     settings = _shaping(plain, exporters)
     own = scale_settings(settings["exporter"], exporters, extractor.context, pyramid)
-    settings["exporter"] = own
+    settings["exporter"] = with_transforms(own, exporters, plain, made["transform"])
     open_reader = plain_partial(made["reader"])
     return {
         "open_reader": open_reader,
@@ -126,6 +129,8 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
         "on_bad_tile": plain["on_bad_tile"],
         "max_bad_fraction": plain["max_bad_fraction"],
         "pyramid": pyramid,
+        "transforms": made["transform"],
+        "on_bad_fit": plain["on_bad_fit"],
     }
 
 
@@ -135,8 +140,9 @@ def _without_protocol(made: dict[str, Any], plain: Mapping[str, Any]) -> Iterato
     found: list[tuple[str, dict[str, Any], str, Mapping[str, Any], type]] = [
         *((key, made, key, plain[key], protocol) for key, protocol in single.items()),
         *(
-            (f"filter.{name}", made["filter"], name, plain["filter"][name], Score)
-            for name in made.get("filter", {})
+            (f"{group}.{name}", made[group], name, plain[group][name], protocol)
+            for group, protocol in (("filter", Score), ("transform", Transform))
+            for name in made.get(group, {})
         ),
         *(
             (f"exporter.{name}", made["exporter"], name, plain["exporter"][name], protocol_of(one))

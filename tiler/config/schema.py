@@ -17,6 +17,13 @@ class OnBadTile(Enum):
     drop = "drop"
 
 
+class OnBadFit(Enum):
+    """The policy for a slide that a transform cannot be fitted to."""
+
+    fail = "fail"
+    raw = "raw"
+
+
 class Verify(Enum):
     """The check of finished slides before they are reused."""
 
@@ -53,6 +60,7 @@ class Config:
     filter: dict[str, Any] = field(default_factory=dict)
     label: Any = MISSING
     sampler: Any = MISSING
+    transform: dict[str, Any] = field(default_factory=dict)
     exporter: dict[str, Any] = field(default_factory=dict)
     engine: Any = MISSING
     tracker: Any = MISSING
@@ -63,6 +71,7 @@ class Config:
     pyramid: list[float] = field(default_factory=list)
     on_bad_tile: OnBadTile = OnBadTile.fail
     max_bad_fraction: float = 0.0
+    on_bad_fit: OnBadFit = OnBadFit.fail
     verify: Verify = Verify.size
     on_change: OnChange = OnChange.redo
     cache: str | None = None

@@ -46,6 +46,7 @@ def component_error(error: BaseException, job: SlideJob) -> ComponentError | Non
         extractor.labels,
         extractor.sampler,
         *(extractor.filters or {}).values(),
+        *job.transforms.values(),
         *job.exporters.values(),
     )
     place = raised_at(error, foreign_packages(components, job.settings))

@@ -80,11 +80,13 @@ def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> R
         settings[EXPORTER] = {**own, **exporters}
     code = {key: value for key, value in earlier.code.items() if key in map(code_key, names)}
     files = {name: earlier.exporters[name] for name in names}
+    fits = {name: earlier.transforms[name] for name in names if name in earlier.transforms}
     return replace(
         record,
         settings=settings,
         code={**record.code, **code},
         exporters={**record.exporters, **files},
+        transforms={**record.transforms, **fits},
     )
 
 

@@ -23,6 +23,7 @@ from tiler.runner.store.record import OUTPUT_VERSION, Record
 from tiler.runner.store.record_file import damage, read_record
 from tiler.runner.store.settings import (
     EXPORTER,
+    as_fitted,
     differences,
     of_exporter,
     shared,
@@ -171,7 +172,7 @@ def _exporter_changes(job: SlideJob, record: Record, name: str) -> list[str]:
     """Yield the differences in settings and code of one exporter."""
     key = f"{EXPORTER}.{name}"
     old, new = (of_exporter(settings, name) for settings in (record.settings, job.settings))
-    found = list(differences(*_as_listed(old, new), f"{key}."))
+    found = list(differences(*_as_listed(as_fitted(old, new), new), f"{key}."))
     if record.code.get(key) != job.code.get(key):
         found.append(f"the code of {key} changed")
     return found

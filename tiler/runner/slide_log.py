@@ -23,6 +23,9 @@ def log_plan(events: Events, job: SlideJob, plan: SlidePlan) -> None:
         events.add("image", slide=slide_id, note=notes)
     for tile in plan.unreadable:
         events.add("bad_tile", slide=slide_id, x=tile.x, y=tile.y, cause=tile.cause)
+    if raw := plan.fits.raw:
+        log.warning("slide=%s %s", slide_id, raw)
+        events.add("transform", slide=slide_id, note=raw)
     if doubt := mask_doubt(job, plan):
         log.warning("slide=%s %s", slide_id, doubt)
         events.add("mask", slide=slide_id, note=doubt)

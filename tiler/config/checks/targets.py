@@ -24,13 +24,14 @@ _PACKAGES = {
     "filter": "tiler.scores",
     "label": "tiler.labels",
     "sampler": "tiler.samplers",
+    "transform": "tiler.transforms",
     "exporter": "tiler.exporters",
     "engine": "tiler.runner.engines",
     "tracker": "tiler.trackers",
 }
 """Packages of the components of each group: those that ``__all__`` lists, and no others."""
 
-LISTS = {"exporter": "exporters", "filter": "filters"}
+LISTS = {"exporter": "exporters", "filter": "filters", "transform": "transforms"}
 """The groups of which several options may be chosen, and the plural of each."""
 
 _VALUES = {

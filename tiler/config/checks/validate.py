@@ -37,6 +37,9 @@ _SPEC = TileSpec | None
 """The type of a parameter that tiler sets: see ``tiler.protocols.NeedsTileSpec``."""
 
 
+_EXAMPLES = {"exporter": "[csv,images]", "filter": "[blur,white]", "transform": "[icc,macenko]"}
+
+
 def package_line(group: str) -> str:
     """Return the fix for a wrong first line of an option's file."""
     if group in LISTS:
@@ -80,7 +83,7 @@ def _unfit(key: str, value: Any) -> Iterator[str]:
     if key in LISTS and names_target(value):
         yield f"{key}._target_={value['_target_']}: {package_line(key)}"
     elif key in LISTS and isinstance(value, Mapping):
-        options = "[csv,images]" if key == "exporter" else "[blur,white]"
+        options = _EXAMPLES[key]
         for name, option in value.items():
             if not names_target(option):
                 yield (

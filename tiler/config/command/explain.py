@@ -140,7 +140,7 @@ def _of_a_file(option: str, lines: Sequence[str]) -> str:
     if lines[0].startswith(lists) and key in ("", *LISTS):
         return (
             f"{option}: {lines[0]}; exporters are chosen by '- override /exporter: [csv, images]',"
-            " filters in the same way"
+            " filters and transforms in the same way"
         )
     return f"{option}: {key}: {lines[0]}" if key else f"{option}: {lines[0]}"
 

@@ -33,7 +33,7 @@ def cache_facts(out: Path, jobs: Iterable[SlideJob], counts: Mapping[str, int]) 
         said = [
             f"{what}s: {counts.get(f'{what}s made', 0)} made,"
             f" {counts.get(f'{what}s reused', 0)} reused"
-            for what in ("mask", "grid", "label", "score")
+            for what in ("mask", "grid", "label", "score", "tissue sample")
             if what in ("mask", "grid") or {f"{what}s made", f"{what}s reused"} & counts.keys()
         ]
         log.info("%s", "; ".join(said))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +108,8 @@ class Record:
         The files of each exporter: together everything in the folder but the record itself.
     path
         The slide's file as the user wrote it.
+    transforms
+        By exporter that writes transformed pixels, the facts of each transform by name.
     """
 
     slide_id: str
@@ -122,6 +124,7 @@ class Record:
     exporters: Mapping[str, WrittenFiles]
     output_version: int = OUTPUT_VERSION
     path: str = ""
+    transforms: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> WrittenFiles:

@@ -11,6 +11,12 @@ EXPORTER = "exporter"
 """The key of settings that differ between exporters; all others are shared by them."""
 
 
+TRANSFORM = "transform"
+"""The key of an exporter's settings that contains the transforms of its pixels."""
+
+_POLICY = "on_bad_fit"
+
+
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that all exporters share, without secrets: one that changed is no change."""
     return {key: without_secrets(value) for key, value in settings.items() if key != EXPORTER}
@@ -20,6 +26,19 @@ def of_exporter(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The settings of an exporter, without secrets; empty where they are not known."""
     found = (settings.get(EXPORTER) or {}).get(name)
     return without_secrets(found) if isinstance(found, Mapping) else {}
+
+
+def as_fitted(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the old settings of an exporter to compare: ``fail`` was kept if ``raw`` is allowed.
+
+    A slide that was finished under ``on_bad_fit=fail`` was fitted, so that ``raw`` is no change.
+    """
+    before, after = old.get(TRANSFORM), new.get(TRANSFORM)
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return old
+    if (before.get(_POLICY), after.get(_POLICY)) != ("fail", "raw"):
+        return old
+    return {**old, TRANSFORM: {**before, _POLICY: "raw"}}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ them what the slide is: then it need not even be opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -47,7 +47,7 @@ class Shared:
         What mask and grid are kept under.
     made, reused
         The kinds of arrays that were not in the cache, and of those that were: ``mask``, ``grid``,
-        ``label``, and ``score`` for each filter.
+        ``label``, ``score`` for each filter, and ``tissue sample`` for transforms.
     notes
         Remarks about entries that could not be used.
     remarks
@@ -71,6 +71,15 @@ class Shared:
     def mask(self) -> Mask:
         """The mask's picture, bool (h, w)."""
         return self.slide_mask.picture
+
+    def extended(self, shelf: Shelf) -> Shared:
+        """Return this work with that of another shelf of the slide."""
+        return replace(
+            self,
+            made=(*self.made, *shelf.made),
+            reused=(*self.reused, *shelf.reused),
+            notes=(*self.notes, *shelf.notes),
+        )
 
 
 def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Shared, Cells]:

@@ -25,6 +25,7 @@ from tiler.runner.store.fingerprint import FileState, file_state
 from tiler.runner.store.owned import link_files, publish
 from tiler.runner.store.record import Counts, Record, mask_facts
 from tiler.runner.store.record_file import read_record, write_record
+from tiler.runner.work.fits import transformed_exporters
 from tiler.runner.work.folders import OLD
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 from tiler.runner.work.tasks import Planned
@@ -108,6 +109,7 @@ class FinishTask:
             counts=Counts(candidates, kept, left_out, len(dropped)),
             dropped=dropped,
             exporters=exporters,
+            transforms=dict.fromkeys(transformed_exporters(job), plan.fits.facts),
         )
         _check_whole(job, folder, record.files)
         _check_listed(job, folder, record.files)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tiler.errors import ExitCode, UnforeseenError
 from tiler.extractor import TileExtractor
-from tiler.protocols import Exporter, ReaderFactory, ReadsFiles
+from tiler.protocols import Exporter, ReaderFactory, ReadsFiles, Transform
 from tiler.resolution import Resolution
 from tiler.runner.store.code import code_version, users_codes
 from tiler.runner.store.fingerprint import settled_hash
@@ -52,28 +52,26 @@ class SlideJob:
         The configuration that decides what is written for this slide, as plain values.
     on_bad_tile, max_bad_fraction
         ``fail`` or ``drop``; with ``drop``, the share of unreadable tiles of a slide that is done.
-    expected_sha256
-        What the file's hash has to be, where the user said so.
-    cache
-        The folder of masks and grids that settings share; None for none.
+    expected_sha256, cache
+        The hash that the file must have, and the folder of masks and grids; None for none.
     given
         ``path`` as the user wrote it, for outputs.
     columns
-        Columns of the user's own for the slide's row in ``slides.csv``, by their names.
+        The user's own columns of the slide's row in ``slides.csv``, by name.
     problem
         Why there is no file to open at ``path``; empty if there may be one.
     code, tiler_code
         See ``users_codes`` and ``code_version``; by default those of this process.
     kept, dropped
-        The exporters whose files of an earlier run stay, and that are none of ``exporters``; the
-        tiles that their files lack.
+        Other exporters, whose files of an earlier run stay; the tiles that their files lack.
     measure_from
-        The lowest coverage of cells whose scores are measured: the lowest threshold of the sweep;
-        None for the job's own threshold.
+        The lowest threshold of the sweep: lower cells are not scored; None for the job's own.
     pyramid
         The resolutions of the tiles' parents, the finest first.
+    transforms, on_bad_fit
+        By name, in their order; ``fail`` or ``raw`` for a slide that one cannot be fitted to.
     plan_share
-        The number of workers whose threads its plan may use, where slides are fewer than workers.
+        The number of workers whose threads its plan may use.
     """
 
     path: Path
@@ -96,6 +94,8 @@ class SlideJob:
     measure_from: float | None = None
     pyramid: tuple[Resolution, ...] = ()
     plan_share: int = 1
+    transforms: Mapping[str, Transform] = field(default_factory=dict)
+    on_bad_fit: str = "fail"
 
     def __post_init__(self) -> None:
         if self.tiler_code is _NOT_GIVEN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.resolution import plan_read
 from tiler.runner.work.cached import Shared, shared_work
+from tiler.runner.work.fits import Fits, fit_transforms
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
+from tiler.runner.work.shelf import Shelf
 from tiler.selection import (
     BELOW_THRESHOLD,
     FILTER,
@@ -57,6 +59,8 @@ class SlidePlan:
         All cells, if an exporter shows those that are not kept.
     transforms
         Of the tiles' pixels, before they are encoded.
+    fits
+        The transforms with their facts.
     """
 
     shared: Shared
@@ -65,6 +69,7 @@ class SlidePlan:
     unreadable: tuple[DroppedTile, ...] = ()
     candidates: Candidates | None = None
     transforms: tuple[FittedTransform, ...] = ()
+    fits: Fits = field(default_factory=Fits)
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
@@ -84,6 +89,8 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     counts = candidates.decision.counts
     regions = as_regions(cells, candidates.decision.kept, resolution)
     unreadable = tuple(_unreadable(candidates, shared.unreadable))
+    shelf = Shelf(job, (shared.source, shared.inputs))
+    fits = fit_transforms(job, shared, reader, shelf) if regions else Fits()
     notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
     for exporter in job.exporters.values():
         notes += checked_notes(exporter, reader, job.slide_id)
@@ -115,11 +122,11 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         magnification=reader.magnification,
         magnification_source=reader.provenance["magnification"],
         reader=shared.known.reader,
-        notes="; ".join([*notes, *shared.remarks, *candidates.decision.notes]),
+        notes="; ".join([*notes, *shared.remarks, *candidates.decision.notes, *fits.notes]),
         path=job.given,
     )
     shown = candidates if job.shows_candidates else None
-    return SlidePlan(shared, regions, row, unreadable, shown)
+    return SlidePlan(shared.extended(shelf), regions, row, unreadable, shown, fits.transforms, fits)
 
 
 def _unreadable(candidates: Candidates, causes: Mapping[tuple[int, int], str]) -> list[DroppedTile]:

@@ -1,0 +1,243 @@
+"""Transforms in runs: what they change, what is recorded, and slides that cannot be fitted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from command import read_csv, tiler
+from PIL import Image
+from profiles import scanner_profile
+
+SIZE = (320, 448)
+"""Height and width of the slides: lopsided."""
+
+
+def stained(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Tissue of two stains on glass, uint8 (h, w, 3)."""
+    rng = np.random.default_rng(seed)
+    vectors = np.array([[0.65, 0.7, 0.29], [0.25, 0.8, 0.54]])
+    amounts = rng.uniform(0.2, 1.2, (*size, 2)) * (rng.random((*size, 2)) < 0.7)
+    amounts[:, : size[1] // 4] = 0
+    return np.rint(240 * np.exp(-amounts @ vectors) - 1).astype(np.uint8)
+
+
+def slide(path: Path, pixels: np.ndarray, profile: bytes | None = None) -> Path:
+    tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb", iccprofile=profile)
+    return path
+
+
+PLAIN = ["slides=files", "reader.mpp=1", "resolution=mpp", "resolution.value=1", "mask=none",
+         "tile.size=64", "exporter=[csv,images]"]  # fmt: skip
+
+
+def run(folder: Path, *words: str, path: str = "s.tiff", out: str = "out") -> Any:
+    return tiler(*PLAIN, f"slides.paths=[{path}]", f"out={out}", *words, cwd=folder)
+
+
+def record(folder: Path, slide_id: str = "s", out: str = "out") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(
+        (folder / f"{out}/slides/{slide_id}/record.json").read_text()
+    )
+    return content
+
+
+def tiles(folder: Path, slide_id: str = "s", out: str = "out") -> dict[str, bytes]:
+    found = sorted((folder / f"{out}/slides/{slide_id}/tiles").glob("*.png"))
+    return {file.name: file.read_bytes() for file in found}
+
+
+def row(folder: Path, out: str = "out") -> dict[str, str]:
+    (only,) = read_csv(folder / f"{out}/slides.csv")
+    return only
+
+
+def test_the_record_states_the_fit_and_the_profile(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained(), scanner_profile())
+    assert run(tmp_path, "transform=[icc,macenko,reinhard]").returncode == 0
+    made = record(tmp_path)
+    assert made["transforms"].keys() == {"images"}
+    fits = made["transforms"]["images"]
+    assert list(fits) == ["icc", "macenko", "reinhard"]
+    assert fits["icc"]["profile"] == "a scanner"
+    assert len(fits["macenko"]["stains"]) == 2
+    assert made["settings"]["exporter"]["images"]["transform"]["order"] == list(fits)
+    assert "transform" not in made["settings"]["exporter"]["csv"]
+    plain = tmp_path / "plain.tiff"
+    slide(plain, stained())
+    assert run(tmp_path, "transform=[icc]", path="plain.tiff", out="without").returncode == 0
+    assert record(tmp_path, "plain", "without")["transforms"]["images"]["icc"] == {"profile": None}
+    assert "icc: the slide has no ICC profile" in row(tmp_path, "without")["notes"]
+
+
+def test_another_transform_redoes_images_and_no_table(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    assert run(tmp_path).returncode == 0
+    raw, table = tiles(tmp_path), tmp_path / "out/slides/s/s.csv"
+    inode = table.stat().st_ino
+    for words, changed in (
+        (["transform=[macenko]"], "exporter.images.transform was not set"),
+        (["transform=[macenko]", "transform.macenko.mpp=2"], "transform.with.macenko.mpp was 1.0"),
+        (["transform=[icc,macenko]"], "transform.order was ['macenko']"),
+        (["transform=[macenko,icc]"], "transform.order was ['icc', 'macenko']"),
+        (["transform=[]"], "transform was {"),
+    ):
+        done = run(tmp_path, *words)
+        assert done.returncode == 0
+        assert changed in done.stderr
+        assert table.stat().st_ino == inode, "linked, not written again"
+        again = run(tmp_path, *words)
+        assert "1 of 1 slides are done already" in again.stderr
+    assert tiles(tmp_path) == raw
+
+
+def test_a_changed_reference_redoes_the_images(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    Image.fromarray(stained(1)).save(tmp_path / "r.png")
+    words = ["transform=[reinhard]", "transform.reinhard.reference=r.png"]
+    assert run(tmp_path, *words).returncode == 0
+    before = record(tmp_path)["transforms"]["images"]["reinhard"]["reference"]
+    Image.fromarray(stained(1) // 2 + 90).save(tmp_path / "r.png")
+    done = run(tmp_path, *words)
+    assert "transform.files.reinhard.r.png was " in done.stderr
+    assert record(tmp_path)["transforms"]["images"]["reinhard"]["reference"] != before
+
+
+def test_a_table_that_is_added_later_keeps_the_recorded_fit(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    assert run(tmp_path, "transform=[macenko]", "exporter=[images]").returncode == 0
+    fits = record(tmp_path)["transforms"]
+    assert run(tmp_path, "transform=[macenko]", "exporter=[csv,images]").returncode == 0
+    assert record(tmp_path)["transforms"] == fits
+    assert run(tmp_path, "transform=[]", "exporter=[json]").returncode == 0
+    assert record(tmp_path)["transforms"] == fits, "of images that stay"
+
+
+def dark() -> np.ndarray:
+    return stained() // 8
+
+
+def blank() -> np.ndarray:
+    return np.random.default_rng(0).integers(238, 246, (*SIZE, 3)).astype(np.uint8)
+
+
+def one_stain() -> np.ndarray:
+    amounts = np.random.default_rng(0).uniform(0.3, 1.5, (*SIZE, 1))
+    return np.rint(240 * np.exp(-amounts * np.array([0.65, 0.7, 0.29])) - 1).astype(np.uint8)
+
+
+BAD = [
+    ("macenko", dark, "the tissue is dark"),
+    ("reinhard", dark, "the tissue is dark"),
+    ("macenko", blank, "pixels are stained"),
+    ("reinhard", blank, "pixels are stained"),
+    ("macenko", one_stain, "it has one stain"),
+]
+
+
+@pytest.mark.parametrize(("name", "pixels", "reason"), BAD)
+def test_a_slide_that_cannot_be_fitted_follows_the_policy(
+    tmp_path: Path, name: str, pixels: Any, reason: str
+) -> None:
+    slide(tmp_path / "s.tiff", pixels())
+    failed = run(tmp_path, f"transform=[{name}]")
+    assert failed.returncode == 3
+    assert row(tmp_path)["status"] == "failed"
+    assert row(tmp_path)["reason"].startswith(f"E_TRANSFORM slide=s: {name} cannot be fitted: ")
+    assert reason in row(tmp_path)["reason"]
+    assert "on_bad_fit=raw" in row(tmp_path)["reason"]
+    assert not (tmp_path / "out/slides/s").exists()
+    assert run(tmp_path, out="plain").returncode == 0
+    kept = run(tmp_path, f"transform=[icc,{name}]", "on_bad_fit=raw")
+    assert kept.returncode == 0
+    assert "WARNING slide=s on_bad_fit=raw: the tiles are not transformed" in kept.stderr
+    assert reason in row(tmp_path)["notes"]
+    assert reason in record(tmp_path)["transforms"]["images"][name]["raw"]
+    assert tiles(tmp_path) == tiles(tmp_path, out="plain")
+
+
+def test_a_blank_slide_without_tissue_needs_no_fit(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", blank())
+    done = run(tmp_path, "transform=[macenko]", "mask=otsu", "threshold=0.5")
+    assert done.returncode == 0
+    assert row(tmp_path)["status"] == "done_empty"
+
+
+def test_a_damaged_profile_follows_the_policy(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained(), b"no profile")
+    failed = run(tmp_path, "transform=[icc]")
+    assert failed.returncode == 3
+    assert "icc: the slide's ICC profile, 10 bytes, cannot be used" in row(tmp_path)["reason"]
+    assert run(tmp_path, "transform=[icc]", "on_bad_fit=raw").returncode == 0
+
+
+def test_raw_is_no_change_for_a_slide_that_was_fitted(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    slide(tmp_path / "bad.tiff", dark())
+    both = "s.tiff,bad.tiff"
+    assert run(tmp_path, "transform=[macenko]", path=both).returncode == 3
+    before = (tmp_path / "out/slides/s/record.json").stat().st_mtime_ns
+    assert run(tmp_path, "transform=[macenko]", "on_bad_fit=raw", path=both).returncode == 0
+    assert (tmp_path / "out/slides/s/record.json").stat().st_mtime_ns == before
+    assert run(tmp_path, "transform=[macenko]", path=both).returncode == 3, "fail is strict again"
+
+
+def test_a_slide_without_mpp_says_which_setting_helps(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    words = ["reader.mpp=null", "resolution=level", "resolution.value=0", "transform=[macenko]"]
+    failed = run(tmp_path, *words)
+    assert failed.returncode == 3
+    reason = row(tmp_path)["reason"]
+    assert "macenko cannot be fitted at mpp=1: a resolution in mpp needs the slide's mpp" in reason
+    assert "transform.macenko.mpp=null" in reason
+    assert run(tmp_path, *words, "transform.macenko.mpp=null").returncode == 0
+
+
+def test_a_sweep_reads_the_tissue_once(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    done = run(tmp_path, "-m", "transform=[macenko],[reinhard]", "threshold=0,0.1")
+    assert done.returncode == 0, done.stderr
+    files = (tmp_path / "out").glob("*/run.json")
+    counts = [json.loads(file.read_text())["cache"] for file in files]
+    assert sorted(one.get("tissue samples made", 0) for one in counts) == [0, 0, 0, 1]
+    assert sum(one.get("tissue samples reused", 0) for one in counts) == 3
+    assert "tissue samples: 0 made, 1 reused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transform.macenko.reference=none.png"], "reference=none.png does not exist"),
+        (["transform.macenko.reference=text.png"], "is not a picture that Pillow reads"),
+        (["transform.macenko.reference=white.png"], "cannot be fitted: only 0 of"),
+        (["transform.macenko.mpp=0"], "transform.macenko.mpp=0 is invalid"),
+        (["transform.macenko.mmp=1"], "did you mean 'transform.macenko.mpp'?"),
+        (["on_bad_fit=keep"], "on_bad_fit"),
+        (["exporter=[images]", "exporter.images.extension=jpg", "exporter.images.passthrough=true"],
+         "exporter.images.passthrough=true writes the slide's own tiles undecoded, and"
+         " transform=[macenko] changes their pixels"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_before_any_slide(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.full((50, 50, 3), 255, np.uint8)).save(tmp_path / "white.png")
+    done = run(tmp_path, "transform=[macenko]", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_transform_without_pixels_warns(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    done = run(tmp_path, "transform=[icc]", "exporter=[csv]")
+    assert done.returncode == 0
+    assert "transform=[icc] changes no file" in done.stderr
+    assert record(tmp_path)["transforms"] == {}

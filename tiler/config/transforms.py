@@ -1,0 +1,91 @@
+"""Transforms of tiles: their settings by exporter, and settings of exporters that conflict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tiler.config.cache import is_off
+from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
+from tiler.protocols import Exporter, Transform
+from tiler.runner.store.fingerprint import settled_hash
+from tiler.runner.store.settings import TRANSFORM
+
+log = logging.getLogger("tiler")
+
+
+def exporter_conflicts(
+    plain: Mapping[str, Any], exporters: Mapping[str, Exporter]
+) -> Iterator[str]:
+    """Yield the settings of exporters that the cache or the transforms of a configuration rule out.
+
+    Parameters
+    ----------
+    plain
+        The configuration.
+    exporters
+        Its exporters.
+    """
+    for name, exporter in exporters.items():
+        if getattr(exporter, "link", False) and is_off(plain["cache"]):
+            yield f"exporter.{name}.link=true finds tiles through the cache: set cache=null"
+        if plain["transform"] and getattr(exporter, "passthrough", False):
+            yield (
+                f"exporter.{name}.passthrough=true writes the slide's own tiles undecoded, and"
+                f" transform={_listed(plain['transform'])} changes their pixels; set"
+                f" exporter.{name}.passthrough=false, or transform=[]"
+            )
+
+
+def with_transforms(
+    own: Mapping[str, Any],
+    exporters: Mapping[str, Exporter],
+    plain: Mapping[str, Any],
+    transforms: Mapping[str, Transform],
+) -> dict[str, Any]:
+    """Return the settings of all exporters, with the transforms for those that write pixels.
+
+    They are not settings that all exporters share: another transform redoes no table.
+
+    Parameters
+    ----------
+    own
+        The settings by exporter.
+    exporters
+        All exporters.
+    plain
+        The configuration.
+    transforms
+        The components, by name.
+    """
+    if not transforms:
+        return dict(own)
+    settings: dict[str, Any] = {
+        "order": list(transforms),
+        "with": plain["transform"],
+        "files": {name: files for name, one in transforms.items() if (files := _hashes(one))},
+        "on_bad_fit": plain["on_bad_fit"],
+    }
+    found: dict[str, Any] = dict(own)
+    changed = 0
+    for name, exporter in exporters.items():
+        if exporter.per_tile or (name == PYRAMID and own[name]["images"]):
+            found[name] = {**own.get(name, {}), TRANSFORM: settings}
+            changed += 1
+    if not changed:
+        log.warning(
+            "transform=%s changes no file, because no exporter writes the pixels of tiles",
+            _listed(transforms),
+        )
+    return found
+
+
+def _hashes(transform: Transform) -> dict[str, str]:
+    """Return the SHA-256 of the files that a transform reads, by name."""
+    files = transform.inputs() if hasattr(transform, "inputs") else ()
+    return {file.name: settled_hash(file) if file.is_file() else "" for file in files}
+
+
+def _listed(transforms: Mapping[str, Any]) -> str:
+    return f"[{','.join(transforms)}]"
