@@ -49,7 +49,7 @@ def check(loader: ConfigLoader, *words: str) -> None:
 
 
 def test_the_groups_of_many_options_are_known() -> None:
-    assert {"exporter", "filter"} == MANY
+    assert {"exporter", "filter", "transform"} == MANY
     assert len(OPTIONS) > 8
 
 

@@ -84,7 +84,8 @@ def test_every_option_composes_and_builds(
     job = plan.jobs[0]
     assert job.exporters
     if group not in ("slides", "engine", "experiment"):
-        node = config[group][option] if group in ("exporter", "filter") else config[group]
+        listed = group in ("exporter", "filter", "transform")
+        node = config[group][option] if listed else config[group]
         made = instantiate(node, _partial_=True)
         assert made.func.__module__.startswith("tiler.")
 

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from networks import per_pixel
 from PIL import Image
+from profiles import scanner_profile
 
 from tiler.config.build import build
 from tiler.config.command.folder import conf_folder
@@ -62,6 +63,10 @@ def words_of(group: str, option: str) -> list[str]:
     words = [word for word in PLAIN if not word.startswith((f"{group}=", f"{group}.value="))]
     if group == "exporter" and option == "csv":
         choice = "exporter=[csv]"
+    if group == "transform":
+        words = [word for word in words if not word.startswith("exporter=")]
+        choice = f"transform=[{option}]"
+        words.append("exporter=[csv,images]")
     if group == "filter":
         choice = f"filter=[{option}]"
         words.append(f"filter.{option}.mpp=null")  # the slide is too coarse for some defaults
@@ -84,7 +89,11 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, parsed_conf: None) -> Iterato
     pixels = picture()
     for group, option in OPTIONS:
         tifffile.imwrite(
-            folder / f"{group}-{option}.tiff", pixels, tile=(64, 64), photometric="rgb"
+            folder / f"{group}-{option}.tiff",
+            pixels,
+            tile=(64, 64),
+            photometric="rgb",
+            iccprofile=scanner_profile() if option == "icc" else None,
         )
     Image.fromarray(pixels).save(folder / "reader-image.png")
     tissue = np.zeros((80, 112), np.uint8)
