@@ -20,7 +20,6 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tiler.config.checks.bombs import check_early_keys, check_files, check_jobs
 from tiler.config.checks.choices import check_choices
 from tiler.config.checks.hydra_nodes import check_hydra
 from tiler.config.checks.interpolations import check_interpolations
@@ -80,8 +79,11 @@ def compose(line: CommandLine) -> Composed:
     """
     given = (line.config_dir, line.config_path)
     folders = [folder for folder in given if folder is not None and folder != conf_folder()]
-    for folder in folders:
-        check_files(folder)
+    if folders:
+        from tiler.config.checks.bombs import check_early_keys, check_files
+
+        for folder in folders:
+            check_files(folder)
     with _loader(line) as loader:
         words = [*line.overrides, *([SWEEPING] if line.multirun else [])]
         overrides = OverridesParser.create(loader).parse_overrides(words)
@@ -96,6 +98,8 @@ def compose(line: CommandLine) -> Composed:
         if config.hydra.mode is not RunMode.MULTIRUN:
             check_choices(loader, line.config_name, config, overrides)
             return Composed(config, False, loader, typed=typed)
+        from tiler.config.checks.bombs import check_jobs
+
         swept = _sweep_lines(loader, line, config)
         check_jobs([*swept, *overrides])
         check_choices(loader, line.config_name, config, [*swept, *overrides])

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from tiler.config.checks.targets import names_target, nodes
+from tiler.config.checks.targets import names_target, nodes, own_component
 from tiler.errors import ConfigError
 
 _HOW = ("_target_", "_partial_")
@@ -45,7 +45,10 @@ def instantiated(node: Mapping[str, Any], **how: bool) -> Any:
 
 @cache
 def _function(target: str) -> Callable[..., Any]:
-    """Return the class or function of a ``_target_``, as Hydra finds it."""
+    """Return the class or function of a ``_target_``: tiler's own, or as Hydra finds it."""
+    own = own_component(target)
+    if own is not None:
+        return own  # Hydra takes 1 ms for each component
     found: Callable[..., Any] = instantiate({"_target_": target, "_partial_": True}).func
     return found
 

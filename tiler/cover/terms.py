@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiler.cover.areas import common_areas
-from tiler.cover.polygon_areas import Edges, edges_of
 from tiler.cover.rasters import Bools, Raster, even_lines, even_raster
 from tiler.geometry import Extent, Size
 from tiler.grid import Floats, rounded_ratios
+
+if TYPE_CHECKING:
+    from tiler.cover.polygon_areas import Edges
 
 Geometry = Any
 """A valid shapely Polygon or MultiPolygon, which may be empty."""
@@ -39,7 +40,11 @@ class Term:
     @cached_property
     def edges(self) -> Edges | None:
         """The edges of the polygons."""
-        return None if self.polygons is None else edges_of(self.polygons)
+        if self.polygons is None:
+            return None
+        from tiler.cover.polygon_areas import edges_of
+
+        return edges_of(self.polygons)
 
     @property
     def is_empty(self) -> bool:
@@ -139,6 +144,8 @@ class Cover:
         numpy.ndarray
             float64 (ny, nx), each between 0 and 1.
         """
+        from tiler.cover.areas import common_areas
+
         area = np.zeros((len(rows), len(columns)))
         for term in self.terms:
             area += common_areas(term.raster, term.edges, self.extent, columns, rows)

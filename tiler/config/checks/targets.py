@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -94,8 +94,9 @@ def allowed_target(name: str, group: str) -> Any:
     if is_trusted(name):
         return trusted_target(name)
     package, components = _components(group)
-    if name in (f"{package}.{component}" for component in components):
-        return getattr(import_module(package), name.removeprefix(f"{package}."))
+    own = _component_in(package, components, name)
+    if own is not None:
+        return own
     if package and _inside(name, (package,)):
         raise ValueError(f"{package} has no such component; it has {', '.join(components)}")
     raise ValueError(
@@ -112,6 +113,20 @@ def _components(group: str) -> tuple[str, Sequence[str]]:
         return "", ()
     names: Sequence[str] = import_module(_PACKAGES[group]).__all__
     return _PACKAGES[group], names
+
+
+def own_component(name: str) -> Callable[..., Any] | None:
+    """Return the component of tiler that a ``_target_`` names, of any group; None for others."""
+    found = (_component_in(*_components(group), name) for group in GROUPS)
+    return next((one for one in found if one is not None), None)
+
+
+def _component_in(package: str, components: Sequence[str], name: str) -> Callable[..., Any] | None:
+    component = name.removeprefix(f"{package}.")
+    if component == name or component not in components:
+        return None
+    found: Callable[..., Any] = getattr(import_module(package), component)
+    return found
 
 
 def trusted_target(name: str) -> Any:

@@ -9,7 +9,6 @@ import openslide
 
 from tiler.geometry import Size
 from tiler.readers.level_fit import StoredLevel, fit_of
-from tiler.readers.openslide.dicom import stated_downsamples
 from tiler.readers.pyramid import Pyramid, pyramid
 
 _ANY_TILED_PAGE = ("aperio", "generic-tiff")
@@ -39,7 +38,11 @@ def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
         if size.width > sizes[0].width:
             raise ValueError(f"a level of {size} is larger than level 0, {sizes[0]}")
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR)
-    spacings = stated_downsamples(path) if vendor == "dicom" and len(sizes) > 1 else {}
+    spacings: dict[Size, float] = {}
+    if vendor == "dicom" and len(sizes) > 1:
+        from tiler.readers.openslide.dicom import stated_downsamples
+
+        spacings = stated_downsamples(path)
     images = [
         _level(sizes[0], size, _tile(slide, index), spacings.get(size), downsample, vendor)
         for index, (size, downsample) in enumerate(zip(sizes, slide.level_downsamples, strict=True))
