@@ -100,8 +100,8 @@ def test_webdataset_reads_the_pixels_to_the_bit_and_the_rows(tmp_path, settings)
         assert (unquote(slide), int(x[1:]), int(y[1:])) == (TCGA, row["x"], row["y"])
 
 
-def test_webdataset_decodes_png_and_jpeg_by_itself(tmp_path: Path) -> None:
-    for extension in ("png", "jpeg"):
+def test_webdataset_decodes_all_but_jxl_by_itself(tmp_path: Path) -> None:
+    for extension in ("png", "jpeg", "webp"):
         exporter = WebdatasetExporter(extension)
         tiles = [exporter.encoded(tile) for tile in some_pixels(3)]
         shards = packed(tmp_path / extension, tiles, extension=extension)
