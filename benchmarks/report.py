@@ -79,6 +79,10 @@ def rows(results):
             found["share of a PNG export"].items(), ("≤ 0.4", "≤ 1.0"), strict=True
         ):
             yield f"{what}, engine={engine}: share of a PNG export's time", share, bar
+    shards = results["webdataset"]
+    for what in ("jpeg", "passthrough"):
+        named = f"webdataset, {what}, {shards['tiles']:,} tiles: times faster than images"
+        yield named, shards[what]["times faster than images"], "≥ 1.3"
     for size, peak in peaks.items():
         yield f"peak memory of a process at {size}, MB", peak, "< 400"
 

@@ -24,6 +24,7 @@ from budget import accuracy
 from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
 from filters import filters
 from PIL import Image
+from shards import webdataset
 from slides import repeated, yardstick
 from sweeps import selections, sweep
 
@@ -310,6 +311,7 @@ def main() -> None:
         "filters": lambda: filters(yardstick(folder, big), folder, rounds),
         "sweep": lambda: sweep(folder, rounds),
         "selections": lambda: selections(yardstick(folder, big), folder, rounds),
+        "webdataset": lambda: webdataset(folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }
