@@ -16,7 +16,7 @@ from command import tiler
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
-NOT_INSTALLED = {"gigapath", "lazyslide", "slide2vec", "torch", "wsidata"}
+NOT_INSTALLED = {"gigapath", "hs2p", "lazyslide", "slide2vec", "torch", "wsidata"}
 """Libraries that the page's code needs, and tiler's tests do not install."""
 
 
@@ -75,7 +75,7 @@ def test_the_commands_of_a_section_write_what_its_code_reads(
                 assert (tmp_path / name).exists(), name
         elif language == "python" and not imported(text) & NOT_INSTALLED:
             for name in sorted(imported(text)):
-                assert find_spec(name), f"{name}: add it to NOT_INSTALLED, or to the extra test"
+                assert find_spec(name), f"{name}: add it to NOT_INSTALLED, or to the extra `test`"
             done = subprocess.run(
                 [sys.executable, "-W", "error", "-c", text],
                 cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
