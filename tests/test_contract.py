@@ -43,6 +43,10 @@ NEEDED = {
     ("mask", "onnx"): ["mask.path=net.onnx", "mask.mpp=8", "mask.tile=48", "mask.threshold=0.3"],
     ("mask", "tissue_in_annotation"): ["mask.all.annotation.path=drawn.geojson"],
     ("label", "annotation"): ["label.path=drawn.geojson"],
+    ("exporter", "hdf5"): [
+        "exporter.hdf5.layout=[trident,clam,mussel,atlaspatch]",
+        "exporter.hdf5.images=true",
+    ],
     **{("sampler", name): ["sampler.n=5"] for name in ("random", "spread", "top")},
     ("resolution", "magnification"): ["resolution.value=20"],
     ("resolution", "mpp"): ["resolution.value=4"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from tiler.config.exporters import with_spec
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, Hdf5Exporter
 from tiler.exporters.tables.footprints import footprint_of, tool_folder
+from tiler.geometry import Size
+from tiler.regions import Regions, packed
 
 h5py = pytest.importorskip("h5py")
 
@@ -38,7 +42,7 @@ def test_tiler_gives_the_tiles_to_the_exporters_that_need_them():
     spec = TileSpec(64, resolution=Level(0))
     given_spec = with_spec({"hdf5": Hdf5Exporter(), "csv": CsvExporter()}, spec)
     assert given_spec == {"hdf5": Hdf5Exporter(spec=spec), "csv": CsvExporter()}
-    assert hash(given_spec["hdf5"]) == hash(Hdf5Exporter("trident", spec))
+    assert hash(given_spec["hdf5"]) == hash(Hdf5Exporter("trident", spec=spec))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def boxes(corners: np.ndarray, side: float) -> np.ndarray:
 
 def written(source, spec, regions, folder: Path, layout=LAYOUTS) -> dict[str, h5py.File]:
     """Return the files of some layouts, opened from memory."""
-    done = Hdf5Exporter(layout, spec).export(source, regions, np.ones((1, 1), bool), folder)
+    done = Hdf5Exporter(layout, spec=spec).export(source, regions, np.ones((1, 1), bool), folder)
     files = {file.name.split(".")[-2]: (folder / file.name).read_bytes() for file in done.files}
     assert [*files] == [file.name.removeprefix("fake.")[:-3] for file in done.files]
     return {name: h5py.File(io.BytesIO(data)) for name, data in files.items()}
@@ -123,7 +127,7 @@ LEVELS = st.sampled_from([(1.0,), (1.0, 2.0), (1.0, 4.0), (1.0, 4.0, 16.0), (1.0
     mpp=st.one_of(st.none(), st.floats(0.1, 1.2)),
     magnification=st.one_of(st.none(), st.sampled_from([20.0, 40.0, 30.3])),
     size=st.integers(3, 60),
-    stride=st.integers(3, 60),
+    stride=st.integers(9, 60),
     edge=st.sampled_from(["drop", "pad", "shift"]),
     bounds=st.one_of(st.none(), st.just((31, 17, 640, 480))),
 )
@@ -233,7 +237,7 @@ def test_a_slide_without_tiles_has_the_files_that_each_tool_has(tmp_path):
 
 
 def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
-    exporter = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=Level(0)))
+    exporter = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=Level(0)))
     unsaid = "which the slide does not say"
     assert exporter.notes(slide()) == [
         "hdf5 layout trident, atlaspatch: without level0_magnification and target_magnification,"
@@ -247,10 +251,10 @@ def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
 
 def test_an_area_that_differs_from_the_tiles_is_said():
     source = slide(mpp=0.3, levels=(1.0, 4.0))
-    (note,) = Hdf5Exporter(LAYOUTS, TileSpec(32, resolution=MPP(0.5))).notes(source)
+    (note,) = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=MPP(0.5))).notes(source)
     names = ", ".join(LAYOUTS)
     assert note == f"hdf5 layout {names}: the tool reads 53 level-0 pixels for 53.333333"
-    (note,) = Hdf5Exporter("trident", TileSpec(30, resolution=MPP(1.5))).notes(source)
+    (note,) = Hdf5Exporter("trident", spec=TileSpec(30, resolution=MPP(1.5))).notes(source)
     assert "reads 152 level-0 pixels for 150" in note, "TRIDENT reads 38 pixels of level 1"
 
 
@@ -272,7 +276,7 @@ def test_a_level_that_other_tools_place_elsewhere_is_not_used(tmp_path, why):
 def test_the_same_tiles_give_the_same_bytes(tmp_path):
     source, spec = slide(mpp=0.3), TileSpec(32, resolution=MPP(0.5))
     regions = TileExtractor(spec).extract(source)
-    exporter = Hdf5Exporter(LAYOUTS, spec)
+    exporter = Hdf5Exporter(LAYOUTS, spec=spec)
     first, second = (
         exporter.export(source, regions, np.ones((1, 1), bool), tmp_path / name) for name in "ab"
     )
@@ -301,9 +305,9 @@ def test_layouts_that_cannot_be_are_refused_in_one_line(tmp_path, words, expecte
 
 def test_clam_needs_no_overlap():
     spec = TileSpec(64, (64, 32), Level(0))
-    assert Hdf5Exporter("clam", spec).layout == ("clam",)
+    assert Hdf5Exporter("clam", spec=spec).layout == ("clam",)
     with pytest.raises(ConfigError, match="one size"):
-        Hdf5Exporter("clam", TileSpec((64, 32), resolution=Level(0)))
+        Hdf5Exporter("clam", spec=TileSpec((64, 32), resolution=Level(0)))
 
 
 def trident_pixels(slide, coords, at: int):
@@ -392,3 +396,111 @@ def test_a_missing_library_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ConfigError, match=r"needs h5py; run: pip install 'tiler\[hdf5\]'"):
         Hdf5Exporter("clam")
+
+
+def packed_files(source, spec, folder: Path, layout) -> tuple[np.ndarray, list[str]]:
+    """Write the tiles of a slide with their pixels; return the pixels and the names of files."""
+    (regions,) = packed(TileExtractor(spec).extract(source)) or [EMPTY]
+    exporter = Hdf5Exporter(layout, images=True, spec=spec)
+    assert exporter.per_tile
+    pixels = [
+        source.read_region(one.location, one.shape, one.resolution, bounded=False)
+        for one in regions
+    ]
+    chunks = (exporter.encoded(one) for one in pixels)
+    done = exporter.pack(source, regions, chunks, folder)
+    for file in done.files:
+        data = (folder / file.name).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
+    height, width = regions.shape[::-1]
+    return np.array(pixels).reshape(-1, height, width, 3), [file.name for file in done.files]
+
+
+EMPTY = Regions(np.empty((0, 2), np.int64), np.empty(0), Size(2000, 2000), Level(0), 1.0)
+
+
+@pytest.fixture
+def noisy() -> ArrayReader:
+    return ArrayReader(np.random.default_rng(4).integers(0, 256, (211, 305, 3), np.uint8), mpp=0.5)
+
+
+def test_the_pixels_are_stored_once_and_every_file_shows_them(tmp_path, noisy):
+    pixels, names = packed_files(noisy, TileSpec((32), 27, Level(0)), tmp_path, LAYOUTS)
+    assert names == [f"fake.{name}.h5" for name in LAYOUTS]
+    assert len(pixels) > 50
+    first, *others = (tmp_path / name for name in names)
+    assert first.stat().st_size > pixels.size
+    assert sum(other.stat().st_size for other in others) < pixels.size / 5
+    for name in names:
+        (tmp_path / "tree").mkdir(exist_ok=True)
+        link = tmp_path / "tree" / name
+        link.symlink_to(f"../{name}")
+        for path in (tmp_path / name, link):
+            with h5py.File(path) as file:
+                images = file["images"]
+                assert (images.dtype, images.chunks) == (np.uint8, (1, 32, 32, 3))
+                np.testing.assert_array_equal(images[:], pixels)
+                assert len(file["coords"]) == len(pixels)
+                assert ("imgs" in file) == ("clam" in name)
+    with h5py.File(tmp_path / "fake.clam.h5") as file:
+        np.testing.assert_array_equal(file["imgs"][3], pixels[3])
+
+
+@pytest.mark.parametrize(("layout", "names"), [("clam", []), (["clam", "trident"], ["trident"])])
+def test_images_of_a_slide_without_tiles(tmp_path, noisy, layout, names):
+    spec = TileSpec(2000, resolution=Level(0))
+    _, found = packed_files(noisy, spec, tmp_path, layout)
+    assert found == [f"fake.{name}.h5" for name in names]
+    for name in found:
+        with h5py.File(tmp_path / name) as file:
+            assert file["images"].shape == (0, 2000, 2000, 3)
+            assert file["coords"].shape == (0, 2)
+
+
+def test_the_same_pixels_give_the_same_bytes(tmp_path, noisy):
+    spec = TileSpec(32, resolution=Level(0))
+    for name in "ab":
+        packed_files(noisy, spec, tmp_path / name, ["mussel", "clam"])
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_wrong_number_of_tiles_is_an_error_and_leaves_no_file(tmp_path, noisy):
+    (regions,) = packed(TileExtractor(TileSpec(32, resolution=Level(0))).extract(noisy))
+    exporter = Hdf5Exporter("clam", images=True, spec=TileSpec(32, resolution=Level(0)))
+    chunk = exporter.encoded(np.zeros((32, 32, 3), np.uint8))
+    for count in (len(regions) - 1, len(regions) + 1):
+        with pytest.raises(ValueError, match="zip"):
+            exporter.pack(noisy, regions, [chunk] * count, tmp_path)
+        assert not list(tmp_path.iterdir())
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from tiler.errors import DestinationError
+from tiler.exporters.tables.hdf5_file import write_hdf5
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = Path(sys.argv[1])
+for limit in (0, 500, 3000, 100_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    def fill(file):
+        made = file.create_dataset("a", data=np.arange(50_000))
+        made.attrs["name"] = "x" * 1000
+    try:
+        write_hdf5(folder / "a.h5", fill)
+    except DestinationError as error:
+        print(str(error).splitlines()[0])
+    assert not list(folder.iterdir()), limit
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_no_file(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("E_DEST: ") and "a.h5" in line for line in lines), lines

@@ -59,18 +59,35 @@ def write_chunks(
     tuple
         Its size in bytes, and its SHA-256 in hex.
     """
+    partial = partial_file(path)
+    size_and_digest = _write(partial, chunks, durable)
+    put_in_place(partial, path)
+    if durable:
+        sync_folder(path.parent)
+    return size_and_digest
+
+
+def partial_file(path: Path) -> Path:
+    """Return the temporary name of a file that is to be written; remove what is there.
+
+    Raises
+    ------
+    DestinationError
+        When the destination cannot be written.
+    """
     check_writable(path)
     partial = path.with_name(f".{os.getpid()}.{digest(os.fsencode(path.name))[:12]}.partial")
     with suppress(OSError):  # of a process that had the same number, or planted: not to be followed
         partial.unlink()
-    size_and_digest = _write(partial, chunks, durable)
+    return partial
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename a temporary file that is complete to its final name."""
     try:
         partial.replace(path)
     except OSError as error:
         raise destination_error(error, path) from error
-    if durable:
-        sync_folder(path.parent)
-    return size_and_digest
 
 
 def write_plain(folder: str, name: str, data: bytes | memoryview) -> tuple[int, str]:

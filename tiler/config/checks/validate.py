@@ -32,6 +32,7 @@ _GIVEN_BY_TILER = {
     "exporter.csv": {"tiles"},
     "exporter.json": {"tiles"},
     "exporter.images": {"context"},
+    "exporter.hs2p": {"threshold"},
 }
 _SPEC = TileSpec | None
 """The type of a parameter that tiler sets: see ``tiler.protocols.NeedsTileSpec``."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from isal import isal_zlib
 
 from tiler.errors import ConfigError
 from tiler.exporters.tables.footprints import check_square, footprint, for_tool
+from tiler.exporters.tables.hdf5_file import (
+    link_images,
+    name_for_clam,
+    plain_text,
+    write_coords,
+    write_hdf5,
+    write_images,
+)
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS, ONE_STRIDE, Layout, LayoutName
 from tiler.exporters.tables.tool_trees import layout_file, layout_links, layout_tables
-from tiler.files import write_whole
-from tiler.protocols import Exported, FinishedSlide, Mask, WSIReader
+from tiler.protocols import Exported, FinishedSlide, Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.spec import TileSpec
 from tiler.storage.destinations import inside, make_folder
@@ -26,18 +32,24 @@ from tiler.written import WrittenFile
 if TYPE_CHECKING:
     import h5py
 
-COLUMNS = "columns"
-"""The group with the numbers and labels of tiles, a dataset for each; no tool reads it."""
+_LEVEL = 1
+"""Of deflate: a higher one takes more time and saves less than 1 % of tissue."""
 
 
 @dataclass(frozen=True)
 class Hdf5Exporter:
     """Writes ``<slide>.<layout>.h5`` for each layout.
 
+    With ``images``, the dataset ``images`` contains the pixels of all tiles: uint8 (N, height,
+    width, 3), a chunk per tile, deflated. They are stored once, in the file of the first layout;
+    in the others ``images`` is a link to them. CLAM's files have them as ``imgs``, too.
+
     Parameters
     ----------
     layout
         ``trident``, ``clam``, ``mussel`` or ``atlaspatch``; or several of them.
+    images
+        Whether the pixels of tiles are written, too.
     spec
         The tiles; tiler sets it.
 
@@ -48,6 +60,7 @@ class Hdf5Exporter:
     """
 
     layout: LayoutName | Sequence[LayoutName] = "trident"
+    images: bool = False
     spec: TileSpec | None = None
 
     def __post_init__(self) -> None:
@@ -69,8 +82,13 @@ class Hdf5Exporter:
 
     @property
     def per_tile(self) -> bool:
-        """False: a file lists all tiles."""
-        return False
+        """Return whether it writes the pixels of tiles."""
+        return self.images
+
+    def encoded(self, pixels: Pixels) -> bytes:
+        """Return the chunk of a tile."""
+        chunk: bytes = isal_zlib.compress(pixels.tobytes(), _LEVEL)
+        return chunk
 
     def notes(self, source: WSIReader) -> list[str]:
         """Return remarks on attributes that are left out, and on areas that differ from tiles."""
@@ -92,14 +110,40 @@ class Hdf5Exporter:
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path
     ) -> Exported:
         """Write a file for each layout; no file for a slide without tiles if the tool has none."""
-        parts = packed(regions)
-        files = []
+        return self._written(source, packed(regions), folder)
+
+    def pack(
+        self, source: WSIReader, regions: Regions, tiles: Iterable[bytes], folder: Path
+    ) -> Exported:
+        """Write the same files, with the pixels in the first."""
+        return self._written(source, [regions], folder, tiles)
+
+    def _written(
+        self,
+        source: WSIReader,
+        parts: Sequence[Regions],
+        folder: Path,
+        tiles: Iterable[bytes] | None = None,
+    ) -> Exported:
+        files: list[WrittenFile] = []
+        make_folder(folder)
+
+        def fill(file: h5py.File, name: str, layout: Layout) -> None:
+            write_coords(file, layout, parts)
+            if tiles is None:
+                return
+            if files:
+                link_images(file, plain_text(files[0].name))
+            else:
+                write_images(file, parts[0], tiles)
+            if name == "clam":
+                name_for_clam(file)
+
         for name, layout in self._layouts(source).items():
-            if len(regions) or layout.if_empty:
-                data = _file(layout, parts)
+            if any(map(len, parts)) or layout.if_empty:
                 file = layout_file(source.name, name)
-                path = inside(make_folder(folder), file)
-                files.append(WrittenFile(file, *write_whole(path, data)))
+                filled = partial(fill, name=name, layout=layout)
+                files.append(WrittenFile(file, *write_hdf5(inside(folder, file), filled)))
         return Exported(tuple(files))
 
     @property
@@ -126,53 +170,3 @@ class Hdf5Exporter:
 
     def _tiles(self) -> TileSpec:
         return for_tool(self.spec, "hdf5")
-
-
-def _file(layout: Layout, parts: Sequence[Regions]) -> memoryview:
-    """Return the bytes of a file; they depend on the content alone, not on the time."""
-    import h5py
-
-    data = io.BytesIO()
-    with h5py.File(data, "w") as file:
-        coords = file.create_dataset("coords", data=layout.coords(parts))
-        place = file if layout.of_file else coords
-        for name, value in layout.attributes.items():
-            place.attrs[name] = value
-        if layout.of_file:
-            place.attrs["num_patches"] = len(coords)
-        write_columns(file, parts)
-    return data.getbuffer()
-
-
-def write_columns(file: h5py.File, parts: Sequence[Regions]) -> None:
-    """Write coverage and further columns of tiles into the group ``columns``."""
-    for name, values in columns_of(parts).items():
-        if values.dtype.kind in "OU":
-            texts = np.array([plain_text(str(value)).encode() for value in values], np.bytes_)
-            _write_texts(file, name, texts)
-        else:
-            file.create_dataset(f"{COLUMNS}/{name}", data=values)
-
-
-def _write_texts(file: h5py.File, name: str, texts: npt.NDArray[np.bytes_]) -> None:
-    import h5py
-
-    kind = h5py.string_dtype("utf-8", max(1, texts.dtype.itemsize))
-    file.create_dataset(f"{COLUMNS}/{name}", data=texts.astype(kind))
-
-
-def columns_of(parts: Sequence[Regions]) -> Mapping[str, npt.NDArray[Any]]:
-    """Return coverage and the columns that all regions have, by a name without ``/``."""
-    if not parts:
-        return {}
-    columns = [{"ratio": part.ratios, **part.columns} for part in parts]
-    shared = [name for name in columns[0] if all(name in one for one in columns)]
-    return {
-        name.replace("%", "%25").replace("/", "%2F"): np.concatenate([one[name] for one in columns])
-        for name in shared
-    }
-
-
-def plain_text(text: str) -> str:
-    """Return a text that is valid UTF-8: bytes of a name that are not become escapes."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

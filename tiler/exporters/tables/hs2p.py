@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Hs2pExporter:
     ----------
     spec
         The tiles; tiler sets it.
+    threshold
+        The minimum coverage of a tile; tiler sets it.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Hs2pExporter:
     """
 
     spec: TileSpec | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.spec is not None:
@@ -64,6 +67,10 @@ class Hs2pExporter:
     def per_tile(self) -> bool:
         """False: one file lists all tiles."""
         return False
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Hs2pExporter:
+        """Return the exporter for a slide with these settings."""
+        return replace(self, threshold=settings.get("threshold"))
 
     def notes(self, source: WSIReader) -> list[str]:
         """Return a remark if hs2p reads another area than that of the tiles.
@@ -99,7 +106,7 @@ class Hs2pExporter:
             archive = io.BytesIO()
             np.savez_compressed(archive, allow_pickle=False, **columns)  # its entries have no time
             chunks[NPZ] = archive.getvalue()
-        meta = _meta(found, source, len(regions), for_tool(self.spec, "hs2p"))
+        meta = _meta(found, source, len(regions), self)
         chunks[META] = (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode()
         files = []
         for end, data in chunks.items():
@@ -138,7 +145,7 @@ class Hs2pExporter:
         return found
 
 
-def _meta(found: Footprint, source: WSIReader, count: int, spec: TileSpec) -> Mapping[str, Any]:
+def _meta(found: Footprint, source: WSIReader, count: int, own: Hs2pExporter) -> Mapping[str, Any]:
     """Return the content of the JSON: hs2p 6.1 refuses one with other keys."""
     read = coarsest_read(found, source)
     side, mpp = found.size.width, source.mpp
@@ -166,11 +173,11 @@ def _meta(found: Footprint, source: WSIReader, count: int, spec: TileSpec) -> Ma
             "read_tile_size_px": read.side,
             "read_spacing_um": mpp * source.level_downsamples[read.level],
             "tile_size_lv0": found.side0,
-            "tolerance": getattr(spec.resolution, "tolerance", 0.0),
+            "tolerance": getattr(for_tool(own.spec, "hs2p").resolution, "tolerance", 0.0),
             # hs2p computes the step in read pixels first and compares it with this one.
             "step_px_lv0": max(1, round(step * found.side0 / read.side)),
             "overlap": overlap,
-            "min_tissue_fraction": None,
+            "min_tissue_fraction": own.threshold,
             "is_within_tolerance": read.side == side,
             "n_tiles": count,
         },
