@@ -15,7 +15,8 @@ from tiler.compare.areas import boxes_overlap, covered, masks_overlap
 from tiler.compare.changes import tile_change
 from tiler.compare.masks import mask_overlap
 from tiler.compare.overlay import GAINED, KEPT, draw
-from tiler.compare.tiles import Tile, Tiles
+from tiler.compare.rows import Precision, Tile
+from tiler.compare.tiles import Tiles
 from tiler.geometry import Box
 from tiler.runner.store.record import MaskFacts
 
@@ -101,10 +102,10 @@ def test_masks_are_equal_by_their_digest_and_size(second) -> None:
         assert mask_overlap(first, other, (None, Path("b")), load) == unknown
 
 
-def tiles(cells, rounded: bool = False) -> Tiles:
+def tiles(cells, precision: Precision = Precision.EXACT) -> Tiles:
     ratios = {Tile("l_0", x * 5, y * 3, 5, 3): ratio for x, y, ratio in cells}
     boxes = np.array([tile[1:] for tile in ratios], np.int64).reshape(-1, 4)
-    return Tiles(ratios, boxes, rounded)
+    return Tiles(ratios, boxes, precision)
 
 
 @given(TILES, TILES)
@@ -129,7 +130,7 @@ def test_the_same_box_at_another_resolution_is_another_tile_on_the_same_area() -
 
 @pytest.mark.parametrize(("ratio", "change"), [(0.3301, 0.0), (0.336, 0.01)])
 def test_names_of_images_contain_two_decimals_of_a_ratio(ratio: float, change: float) -> None:
-    named, exact = tiles([(0, 0, 0.33)], rounded=True), tiles([(0, 0, ratio)])
+    named, exact = tiles([(0, 0, 0.33)], Precision.TWO_DECIMALS), tiles([(0, 0, ratio)])
     assert tile_change(named, exact).ratio_change == pytest.approx(change)
     assert tile_change(tiles([(0, 0, 0.33)]), exact).ratio_change == pytest.approx(ratio - 0.33)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from tiler.compare.areas import boxes_overlap
 from tiler.compare.masks import LoadMask, cached_mask, mask_facts, mask_overlap
+from tiler.compare.rows import Precision, Tile
 from tiler.compare.runs import Facts, Run
-from tiler.compare.tiles import Tile, Tiles, read_tiles
+from tiler.compare.tiles import Tiles, read_tiles
 from tiler.runner.store.settings import differences
 
 _DONE = ("done", "done_empty")
@@ -27,7 +28,8 @@ class TileChange:
     overlap
         Intersection over union of the areas that the two selections cover on level 0.
     ratio_change
-        Largest difference of a ratio among the tiles in both; None when no tile is in both.
+        Largest difference of a ratio among the tiles in both; None when no tile is in both, or one
+        of the formats has no ratios.
     """
 
     a: Tiles
@@ -149,9 +151,8 @@ def _with_tiles(
 def tile_change(a: Tiles, b: Tiles) -> TileChange:
     """Compare two lists of tiles of one slide."""
     kept = tuple(tile for tile in a.ratios if tile in b.ratios)
-    changes = [abs(a.ratios[tile] - b.ratios[tile]) for tile in kept]
-    if a.rounded or b.rounded:
-        changes = [abs(_two_decimals(a, tile) - _two_decimals(b, tile)) for tile in kept]
+    both = max(a.precision, b.precision)
+    changes = [abs(both.of(a.ratios[tile]) - both.of(b.ratios[tile])) for tile in kept]
     return TileChange(
         a,
         b,
@@ -159,9 +160,5 @@ def tile_change(a: Tiles, b: Tiles) -> TileChange:
         gained=tuple(tile for tile in b.ratios if tile not in a.ratios),
         lost=tuple(tile for tile in a.ratios if tile not in b.ratios),
         overlap=boxes_overlap(a.boxes0, b.boxes0),
-        ratio_change=max(changes, default=None),
+        ratio_change=None if both is Precision.NONE else max(changes, default=None),
     )
-
-
-def _two_decimals(tiles: Tiles, tile: Tile) -> float:
-    return float(f"{tiles.ratios[tile]:.2f}")  # as in the names of images

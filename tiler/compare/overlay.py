@@ -14,8 +14,9 @@ import tiler.readers
 from tiler.checks.hints import fits
 from tiler.compare.areas import Ints, corners_of, covered
 from tiler.compare.changes import SlideChange, TileChange
+from tiler.compare.rows import Tile
 from tiler.compare.runs import Facts, Run
-from tiler.compare.tiles import Tile, Tiles
+from tiler.compare.tiles import Tiles
 from tiler.errors import ConfigError, SlideError
 from tiler.exporters.tiles.encoders import make_encoder
 from tiler.files import write_whole

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from tiler.compare.changes import SlideChange, TileChange, setting_changes
+from tiler.compare.rows import Tile
 from tiler.compare.runs import Run
-from tiler.compare.tiles import Tile
 from tiler.storage.csv_text import csv_text
 
 COLUMNS = (

@@ -145,8 +145,8 @@ def _job_names(sweep: Path) -> list[str]:
     return list(dict.fromkeys(row["job"] for row in _table(sweep / "sweep.csv", ("job",))))
 
 
-def read_text(path: Path) -> str:
-    """Return a file of a run as text.
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file of a run.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def read_text(path: Path) -> str:
         If the file cannot be read.
     """
     try:
-        return read_regular(path, MAX_TABLE).decode(errors="surrogateescape")
+        return read_regular(path, MAX_TABLE)
     except (FileNotFoundError, StoredError) as error:
         raise _unreadable(path, error) from error
 
