@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ import tifffile
 from command import read_csv, tiler
 from PIL import Image
 from profiles import scanner_profile
+
+from tiler.config.command.folder import conf_folder
+from tiler.transforms.icc import FittedIcc
+from tiler.transforms.macenko import FittedMacenko
+from tiler.transforms.reinhard import FittedReinhard
+from tiler.transforms.stains import Colours, Stains
 
 SIZE = (320, 448)
 """Height and width of the slides: lopsided."""
@@ -72,6 +79,97 @@ def test_the_record_states_the_fit_and_the_profile(tmp_path: Path) -> None:
     assert run(tmp_path, "transform=[icc]", path="plain.tiff", out="without").returncode == 0
     assert record(tmp_path, "plain", "without")["transforms"]["images"]["icc"] == {"profile": None}
     assert "icc: the slide has no ICC profile" in row(tmp_path, "without")["notes"]
+
+
+def fitted(record: dict[str, Any], exporter: str = "images") -> list[Any]:
+    """Return the transforms that a record describes."""
+    made: list[Any] = []
+    for name, facts in record["transforms"][exporter].items():
+        if name == "icc":
+            made.append(FittedIcc(scanner_profile()))
+        elif name == "macenko":
+            own, target = (
+                Stains(tuple(map(tuple, one["stains"])), tuple(one["max"]))
+                for one in (facts, facts["reference"])
+            )
+            made.append(FittedMacenko(own, target, 0))
+        else:
+            own, target = (
+                Colours(tuple(one["mean"]), tuple(one["std"]))
+                for one in (facts, facts["reference"])
+            )
+            made.append(FittedReinhard(own, target, 0))
+    return made
+
+
+def pictures(folder: Path, out: str, pattern: str = "**/*.png") -> dict[str, np.ndarray]:
+    place = folder / out / "slides/s"
+    return {
+        file.relative_to(place).as_posix(): np.asarray(Image.open(file))
+        for file in sorted(place.glob(pattern))
+    }
+
+
+@pytest.mark.parametrize("chosen", ["icc", "macenko", "icc,reinhard", "macenko,icc"])
+def test_every_picture_is_the_recorded_fit_of_the_raw_one(tmp_path: Path, chosen: str) -> None:
+    """Tiles, their context and their parents."""
+    slide(tmp_path / "s.tiff", stained(), scanner_profile())
+    scales = ["context=[2]", "pyramid=[4]"]
+    assert run(tmp_path, *scales, out="raw").returncode == 0
+    assert run(tmp_path, *scales, f"transform=[{chosen}]").returncode == 0
+    raw, made, transforms = (
+        pictures(tmp_path, "raw"), pictures(tmp_path, "out"), fitted(record(tmp_path)))  # fmt: skip
+    assert raw.keys() == made.keys()
+    assert len([name for name in raw if "pyramid" in name]) == 4
+    assert len([name for name in raw if "_c2.0" in name]) == 35
+    for name, pixels in raw.items():
+        for one in transforms:
+            pixels = one(pixels)
+        np.testing.assert_array_equal(made[name], pixels, err_msg=name)
+        assert raw[name].min() > 230 or not np.array_equal(raw[name], made[name]), "not glass"
+
+
+def test_the_transform_of_a_chain_is_fitted_on_what_comes_before(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained(), scanner_profile())
+    found = {}
+    for number, chosen in enumerate(("macenko", "icc,macenko")):
+        assert run(tmp_path, f"transform=[{chosen}]", out=f"o{number}").returncode == 0
+        found[chosen] = record(tmp_path, out=f"o{number}")["transforms"]["images"]["macenko"]
+    apart = np.subtract(found["macenko"]["stains"], found["icc,macenko"]["stains"])
+    assert np.abs(apart).max() > 0.01
+
+
+@pytest.mark.skipif(
+    not (conf_folder() / "exporter/webdataset.yaml").exists(), reason="needs exporter=webdataset"
+)
+def test_exporters_that_pack_tiles_get_the_same_pixels(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    words = ["transform=[macenko]", "exporter=[images,webdataset]"]
+    assert run(tmp_path, *words).returncode == 0
+    files = set(tiles(tmp_path).values())
+    (shard,) = (tmp_path / "out/slides/s").glob("*.tar")
+    with tarfile.open(shard) as packed:
+        members = [one for one in packed.getmembers() if one.name.endswith(".png")]
+        found = [packed.extractfile(one).read() for one in members]
+    assert len(found) == len(files) == 35
+    assert set(found) == files
+    assert record(tmp_path)["transforms"].keys() == {"images", "webdataset"}
+
+
+def test_tiles_of_another_fit_are_not_linked(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    mask = np.zeros((32, 45), np.uint8)
+    mask[:9, 15:] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    words = ["transform=[macenko]", "threshold=0"]
+    for number, some in enumerate((["mask=none"], ["mask=file", "mask.path=m.png"])):
+        link = ["exporter.images.link=true", f"cache={tmp_path / 'cache'}"]
+        assert run(tmp_path, *words, *some, *link, out=f"l{number}").returncode == 0
+        assert run(tmp_path, *words, *some, out=f"o{number}").returncode == 0
+        linked, own = (tiles(tmp_path, out=f"{kind}{number}") for kind in "lo")
+        assert linked == own
+    one, other = (list(pictures(tmp_path, out).values()) for out in ("l0", "l1"))
+    assert not all(map(np.array_equal, one, other))
 
 
 def test_another_transform_redoes_images_and_no_table(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from tiler.runner.work.tiles.done import Written
 from tiler.runner.work.tiles.dropped import settled, without_dropped
 from tiler.runner.work.tiles.links import remember
 from tiler.runner.work.tiles.packing import pack_tiles
+from tiler.runner.work.tiles.transformed import TransformedReader
 from tiler.runner.work.worker_state import WorkerState
 from tiler.scales.pyramid import with_parents
 from tiler.storage.destinations import destination_error, make_folder
@@ -143,8 +144,9 @@ class FinishTask:
         """
         job, plan = self.job, self.planned.plan
         open_reader = partial(state.reader, job, self.planned.key)
-        reader = DeferredReader(job.path, job.slide_id, plan.shared.known, open_reader, job.given)
-
+        slide = job.path, job.slide_id, plan.shared.known, open_reader, job.given
+        reader, transformed = DeferredReader(*slide), TransformedReader(*slide)
+        transformed.transforms = plan.transforms
         mask = plan.shared.slide_mask
 
         @cache
@@ -171,7 +173,8 @@ class FinishTask:
                 state.packing_s += time.perf_counter() - began
                 blanks += alike
             elif is_table(exporter):
-                done = export(exporter, reader, regions, mask.picture, folder, *more)
+                source = transformed if hasattr(exporter, "export_parents") else reader
+                done = export(exporter, source, regions, mask.picture, folder, *more)
                 files[name] = WrittenFiles.of(done.files)
             else:
                 files[name] = found = joined(one.files for one in written)
