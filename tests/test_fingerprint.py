@@ -23,14 +23,14 @@ from tiler.runner.store.fingerprint import fingerprint
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the size of the file at each reading."""
     sizes: list[int] = []
-    state = module.TileFile.stat
+    state = TileFile.stat
 
     def noted(file: TileFile) -> os.stat_result:
         facts = state(file)
         sizes.append(facts.st_size)
         return facts
 
-    monkeypatch.setattr(module.TileFile, "stat", noted)
+    monkeypatch.setattr(TileFile, "stat", noted)
     return sizes
 
 

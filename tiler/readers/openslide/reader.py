@@ -18,11 +18,17 @@ from tiler.geometry import Size
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
+from tiler.readers.openslide.diagnosis import (
+    check_claims,
+    check_pixels,
+    diagnosis,
+    tiff_pages,
+)
 from tiler.readers.openslide.facts import facts_of
 from tiler.readers.openslide.levels import exact_location, levels_of
 from tiler.readers.openslide.native_tiles import native_tiles
 from tiler.readers.openslide.selftest import check_openslide
-from tiler.readers.preflight import check_claims, check_pixels, diagnosis, look, tiff_pages
+from tiler.readers.preflight import look
 from tiler.readers.tiff.images import DESCRIPTION, check_series, notes_for_openslide
 from tiler.readers.tiff.page_tiles import NativeTileError
 

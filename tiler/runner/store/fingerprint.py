@@ -11,8 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiler.readers.tiff.file import TileFile
-from tiler.readers.tiff_directories import index_pieces, is_tiff
 from tiler.storage.companions import companions
 
 _PIECE = 1 << 16
@@ -89,6 +87,9 @@ def _state(facts: os.stat_result) -> _State:
 
 def _read(path: Path, others: Iterable[Path]) -> tuple[Fingerprint, _State]:
     """A slide's fingerprint, and the state of the file that was read for it."""
+    from tiler.readers.tiff.file import TileFile
+    from tiler.readers.tiff_directories import index_pieces, is_tiff
+
     digest = hashlib.sha256()
     for other in others:
         facts, readable = other.stat(), os.access(other, os.R_OK)

@@ -35,9 +35,12 @@ def _installed(package: str) -> str | None:
     from importlib import metadata  # loads the parser of e-mails: 0.02 s in each worker
 
     try:
-        return metadata.version(package)
+        found = metadata.distribution(package)
     except metadata.PackageNotFoundError:
         return None
+    header = found.read_text("METADATA") or ""
+    version = header.partition("\nVersion: ")[2].partition("\n")[0].strip()
+    return version or found.version  # which parses all of METADATA as an e-mail: 0.5 ms
 
 
 def git_state() -> dict[str, object] | None:
