@@ -446,6 +446,17 @@ def test_the_pixels_are_stored_once_and_every_file_shows_them(tmp_path, noisy):
         np.testing.assert_array_equal(file["imgs"][3], pixels[3])
 
 
+def test_names_that_are_not_text_are_written(tmp_path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    source = ArrayReader(pixels, mpp=0.5, name="n\u00e4h\udcff\n")
+    spec = TileSpec(32, resolution=Level(0))
+    _, names = packed_files(source, spec, tmp_path, ["trident", "clam"])
+    for name in names:
+        with h5py.File(tmp_path / name) as file:
+            assert file["images"].shape == (4, 32, 32, 3)
+            assert file["coords"].attrs["name"] == "n\u00e4h\\xff\n"
+
+
 @pytest.mark.parametrize(("layout", "names"), [("clam", []), (["clam", "trident"], ["trident"])])
 def test_images_of_a_slide_without_tiles(tmp_path, noisy, layout, names):
     spec = TileSpec(2000, resolution=Level(0))

@@ -133,7 +133,7 @@ class Hdf5Exporter:
             if tiles is None:
                 return
             if files:
-                link_images(file, plain_text(files[0].name))
+                link_images(file, files[0].name)
             else:
                 write_images(file, parts[0], tiles)
             if name == "clam":

@@ -162,16 +162,16 @@ def _meta(found: Footprint, source: WSIReader, count: int, own: Hs2pExporter) ->
             **_nothing("mask_path", "spacing_at_level_0", "mask_backend", "requested_mask_backend"),
         },
         "slide": {
-            "dimensions": [*source.dimensions],
-            "base_spacing_um": mpp,
-            "level_downsamples": [*source.level_downsamples],
+            "dimensions": [*map(int, source.dimensions)],
+            "base_spacing_um": float(mpp),
+            "level_downsamples": [*map(float, source.level_downsamples)],
         },
         "tiling": {
             "requested_tile_size_px": side,
             "requested_spacing_um": found.mpp,
             "read_level": read.level,
             "read_tile_size_px": read.side,
-            "read_spacing_um": mpp * source.level_downsamples[read.level],
+            "read_spacing_um": float(mpp * source.level_downsamples[read.level]),
             "tile_size_lv0": found.side0,
             "tolerance": getattr(for_tool(own.spec, "hs2p").resolution, "tolerance", 0.0),
             # hs2p computes the step in read pixels first and compares it with this one.
