@@ -86,7 +86,7 @@ def test_the_commands_of_the_page_work(folder: Path, section: str) -> None:
         assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("group", ["mask", "filter", "exporter", "reader", "tracker"])
+@pytest.mark.parametrize("group", ["mask", "filter", "transform", "exporter", "reader", "tracker"])
 def test_the_page_has_class_option_and_command_for(group: str) -> None:
     assert f"lab/{group}s.py" in files()
     options = [Path(name).stem for name in files() if name.startswith(f"conf/{group}/")]

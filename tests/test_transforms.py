@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -443,3 +445,19 @@ def test_real_profiles_are_read_alike_by_both_readers() -> None:
     with TiffReader(TCGA) as one, OpenSlideReader(TCGA) as other:
         assert one.icc_profile == other.icc_profile
         assert Icc().fit(one, lambda _: None).facts["profile"] == "sRGB IEC61966-2.1"
+
+
+# docs/transforms.md.
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs/transforms.md").read_text(encoding="utf-8")
+
+
+@real
+def test_the_page_shows_a_real_fit_and_code_that_runs() -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S)
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(code.replace("slide.svs", str(CMU)), names)
+    content = json.loads(f"{{{shown}}}")
+    assert content["transforms"]["images"]["macenko"] == names["fitted"].facts
+    assert names["tile"].shape == (256, 256, 3)

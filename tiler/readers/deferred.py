@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiler.checks.pixels import checked_pixels
 from tiler.geometry import Box, Size
-from tiler.protocols import HasProfile, Pixels, WSIReader
+from tiler.protocols import Pixels, WSIReader
 from tiler.readers.base import Facts, FactsReader
 from tiler.resolution import Resolution
 
@@ -88,8 +88,8 @@ class DeferredReader(FactsReader):
     @property
     def icc_profile(self) -> bytes | None:
         """Return the ICC profile in the file; None if there is none, or the reader knows none."""
-        reader = self._open_reader()
-        return reader.icc_profile if isinstance(reader, HasProfile) else None
+        found: bytes | None = getattr(self._open_reader(), "icc_profile", None)
+        return found
 
     def read_region(
         self,

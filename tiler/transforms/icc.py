@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiler.errors import SlideError, TransformError
-from tiler.protocols import HasProfile, Pixels, Tissue, WSIReader
+from tiler.protocols import Pixels, Tissue, WSIReader
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -37,7 +37,7 @@ class Icc:
             If the slide's profile is damaged, or is not one for RGB.
         """
         try:
-            profile = source.icc_profile if isinstance(source, HasProfile) else None
+            profile: bytes | None = getattr(source, "icc_profile", None)
         except SlideError as error:
             raise TransformError(source.name, f"icc: {error.what}") from error
         if profile is None:
