@@ -457,6 +457,7 @@ COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=600"
           "out=out"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_a_rerun_continues_with_the_tiles_of_a_killed_run(
     tmp_path: Path, shared_slides: Path

@@ -172,6 +172,7 @@ def test_a_finished_run_gains_a_pyramid_and_its_tiles_stay(demo: Path, tmp_path:
     assert "parent_id" not in read_csv(slide / "demo.csv")[0]
 
 
+@pytest.mark.slow
 def test_engines_write_the_same_pyramid_and_tables_alone_suffice(
     demo: Path, tmp_path: Path
 ) -> None:
