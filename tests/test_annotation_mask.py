@@ -392,6 +392,7 @@ def test_a_fifo_in_place_of_an_annotation_is_refused_at_once(tmp_path, drawn):
     assert "drawn/pic.geojson is not a regular file" in row_of(tmp_path, code=3)["reason"]
 
 
+@pytest.mark.slow
 def test_a_missing_library_is_one_line_before_anything_is_written(tmp_path, drawn):
     (tmp_path / "code").mkdir()
     hidden = "import importlib.util as u; f = u.find_spec; "

@@ -80,6 +80,7 @@ def test_tiles_are_exact_and_bytes_are_near(
     assert found["total"]["seconds"] > found["slides"][0]["seconds"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", ["[csv]", "[csv,json,overview]", "[csv,images]"])
 def test_the_bytes_of_a_small_slide_are_exact(folder: Path, exporter: str) -> None:
     settings = ["tile.size=300", "tile.edge=pad", f"exporter={exporter}"]

@@ -456,6 +456,7 @@ def test_several_thresholds_cost_little_more_than_one(
     assert outputs(jobs[2].parent) == outputs(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_linked_files_that_are_gone_or_changed_are_written_again(
     slides: list[str], tmp_path: Path
 ) -> None:
@@ -586,7 +587,7 @@ def test_linking_needs_the_cache(slides: list[str], tmp_path: Path) -> None:
     assert "exporter.images.link" in complaint(refused)
 
 
-@pytest.mark.parametrize("what", ["mask", "reader"])
+@pytest.mark.parametrize("what", ["mask", pytest.param("reader", marks=pytest.mark.slow)])
 def test_a_users_own_code_is_part_of_the_key(slides: list[str], tmp_path: Path, what: str) -> None:
     source = (
         "import numpy as np\nfrom tiler.readers import open_slide\n"

@@ -61,8 +61,14 @@ def test_a_list_for_a_group_that_takes_one_option_is_refused(
     with pytest.raises(ConfigError) as caught:
         check(loader, f"{group}=[{first},{second}]")
     assert f"{group}=[{first},{second}]: the group takes one option" in str(caught.value)
-    check(loader, f"{group}={second}")
-    check(loader, f"{group}=[{second}]")  # the same as without brackets
+
+
+@pytest.mark.parametrize("brackets", ["{}", "[{}]"])  # the same
+def test_one_option_for_each_group_that_takes_one_is_taken(
+    loader: ConfigLoader, brackets: str
+) -> None:
+    groups = sorted(set(OPTIONS) - MANY)
+    check(loader, *(f"{group}={brackets.format(OPTIONS[group][1])}" for group in groups))
 
 
 @pytest.mark.parametrize("group", sorted(MANY))

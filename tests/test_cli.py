@@ -531,6 +531,7 @@ def test_bad_files_are_rows_and_the_others_are_done(tmp_path: Path, shared_slide
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_folders_and_one_table(
     tmp_path: Path, slide: Path, shared_slides: Path
 ) -> None:

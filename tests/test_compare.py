@@ -117,6 +117,7 @@ def jobs_of(sweep: Path) -> Iterator[tuple[Path, Path]]:
     yield from combinations(sorted(path.parent for path in sweep.glob("*/run.json")), 2)
 
 
+@pytest.mark.slow
 def test_gained_and_lost_are_the_difference_of_the_tables(sweep: Path) -> None:
     seen = set()
     for a, b in jobs_of(sweep):
@@ -203,6 +204,7 @@ def test_masks_are_compared_by_their_cached_pixels(sweep: Path, tmp_path: Path) 
     assert "of masks unknown (a record contains no mask)" in compared(fine, coarse, code=7)[0]
 
 
+@pytest.mark.slow
 def test_two_resolutions_are_compared_by_area(tmp_path: Path, shared_slides: Path) -> None:
     slide = f"slides.paths={shared_slides / f'{SMALL}.svs'}"
     swept = ("-m", "resolution.value=1,1.7", "threshold=0.4", "tile.size=90")

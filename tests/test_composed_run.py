@@ -59,29 +59,34 @@ def plain(text: str, folder: Path) -> str:
     return re.sub(r'(verbose"?: )\[\]', r"\1false", text)
 
 
+RUNS = [
+    ["out=out", "exporter=[csv,json,images]", "cache=off"],
+    ["out=out", "slides.paths=[pic.png,bad.png]"],
+    ["out=out", "dry_run=true", "limits.max_tiles=1"],
+    ["out=out", "mask._target_=own.Told", "hydra.job.name=mine", "hydra.output_subdir=.hydra"],
+    ["out=out", "mask._target_=own.Told", "+hydra.job.env_set.GREETING=hello"],
+    ["out=out", "mask._target_=own.Told", "hydra.job.chdir=true"],
+    ["out=out", "hydra/job_logging=default"],
+]
+SHORT_RUNS = [
+    ["name=mine", "threshold=0.3", "tracker=jsonl"],
+    ["out=out", "tile.size=0"],
+    ["out=out", "threshold=high"],
+    ["out=out", "treshold=0.3"],
+    ["out=out", "threshold=0.3,0.5"],
+    ["out=out", "tile.size=${nothing}"],
+    ["out=out", "hydra.run.dir=elsewhere"],
+    ["out=bad.png"],
+    ["out=out", "mask=nothing"],
+    ["out=out", "hydra.job_logging.root.level=high"],
+    ["out=out", "hydra.hydra_logging.root.level=high"],
+    ["out=out", "hydra.run.dir=${nothing}"],
+]
+
+
 @pytest.mark.parametrize(
     "words",
-    [
-        ["out=out", "exporter=[csv,json,images]", "cache=off"],
-        ["out=out", "slides.paths=[pic.png,bad.png]"],
-        ["name=mine", "threshold=0.3", "tracker=jsonl"],
-        ["out=out", "threshold=high"],
-        ["out=out", "treshold=0.3"],
-        ["out=out", "threshold=0.3,0.5"],
-        ["out=out", "tile.size=0"],
-        ["out=out", "tile.size=${nothing}"],
-        ["out=out", "dry_run=true", "limits.max_tiles=1"],
-        ["out=out", "hydra.run.dir=elsewhere"],
-        ["out=bad.png"],
-        ["out=out", "mask=nothing"],
-        ["out=out", "mask._target_=own.Told", "hydra.job.name=mine", "hydra.output_subdir=.hydra"],
-        ["out=out", "mask._target_=own.Told", "+hydra.job.env_set.GREETING=hello"],
-        ["out=out", "mask._target_=own.Told", "hydra.job.chdir=true"],
-        ["out=out", "hydra/job_logging=default"],
-        ["out=out", "hydra.job_logging.root.level=high"],
-        ["out=out", "hydra.hydra_logging.root.level=high"],
-        ["out=out", "hydra.run.dir=${nothing}"],
-    ],
+    [*(pytest.param(words, marks=pytest.mark.slow) for words in RUNS), *SHORT_RUNS],
 )
 def test_a_run_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
     composed = seen(tmp_path / "composed", words)
@@ -98,7 +103,7 @@ SWEEPS = [
     ["threshold=0.3,0.5", "hydra.sweep.subdir=${hydra.job.num}-${threshold}", "dry_run=true"],
     ["threshold=0.3,0.5", "hydra.sweep.subdir=${nothing}"],
 ]  # fmt: skip
-REFUSED_SWEEPS = [
+SHORT_SWEEPS = [
     ["+hydra.sweeper.params={threshold: '0.2,0.4', sampler: 'all,random'}", "dry_run=true"],
     ["threshold=0.3,0.5", "hydra.hydra_logging.root.level=high"],
     ["threshold=0.3,0.5", "hydra.sweeper.max_batch_size=many"],
@@ -107,7 +112,7 @@ REFUSED_SWEEPS = [
 
 @pytest.mark.parametrize(
     "words",
-    [*(pytest.param(words, marks=pytest.mark.slow) for words in SWEEPS), *REFUSED_SWEEPS],
+    [*(pytest.param(words, marks=pytest.mark.slow) for words in SWEEPS), *SHORT_SWEEPS],
 )
 def test_a_sweep_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
     words = ["-m", "out=out", *words]

@@ -161,6 +161,7 @@ def test_each_kept_tile_has_its_context_and_nothing_else_changes(
         assert np.array_equal(np.asarray(image), pixels)
 
 
+@pytest.mark.slow
 def test_context_is_added_to_a_finished_run_and_stays_when_it_is_left_out(
     demo: Path, plain: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_context_of_passed_through_and_spread_tiles_is_encoded_beside_them(
     assert len(found) == 1 + 2 * len(rows)
 
 
+@pytest.mark.slow
 def test_jobs_link_context_and_compare_ignores_it(demo: Path, tmp_path: Path) -> None:
     given = words(demo, "context=[2]", "exporter.images.link=true", "exporter=[images]")
     ran(tmp_path, "-m", *given, "threshold=0.2,0.6")

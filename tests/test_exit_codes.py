@@ -68,6 +68,7 @@ def test_a_slides_code_decides_the_exit_code_and_not_its_reason(
     assert "code" not in [column.name for column in COLUMNS]
 
 
+@pytest.mark.slow
 def test_no_module_decides_by_the_code_in_a_text() -> None:
     found = []
     for path in SOURCES:

@@ -56,6 +56,7 @@ def events(folder: Path, kind: str) -> list[dict[str, object]]:
 # --- bad tiles -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
 def test_f1_a_bad_tile_fails_its_slide_alone(corrupt: Path, reader: str) -> None:
     result = tiler(
@@ -72,6 +73,7 @@ def test_f1_a_bad_tile_fails_its_slide_alone(corrupt: Path, reader: str) -> None
     assert [path.name for path in (corrupt / "out/slides").iterdir()] == ["good"]
 
 
+@pytest.mark.slow
 def test_f2_f3_a_dropped_tile_is_absent_and_all_others_are_right(corrupt: Path) -> None:
     common = [*LEVEL0, "tile.size=240", "exporter=[csv,images]", "on_bad_tile=drop"]
     assert tiler(*common, cwd=corrupt).returncode == 3

@@ -93,6 +93,7 @@ def test_overlapping_cells_decode_each_native_tile_once(demo):
         assert reader.native_tiles_decoded == math.ceil(width / 256) * math.ceil(height / 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HE)
 @pytest.mark.parametrize(("microns", "share"), [(2.0, 0.2), (3.0, 0.0)])
 def test_blur_drops_a_blurred_copy_of_a_slide(fake_reader, shared_slides, name, microns, share):

@@ -95,6 +95,7 @@ def test_a_sweep_expands_the_home_folder(home: Path, quote: str) -> None:
     assert len(read_csv(home / "sweep/sweep.csv")) == 2
 
 
+@pytest.mark.slow
 def test_an_old_run_in_the_home_folder_is_run_again(home: Path) -> None:
     cwd, env = home.parent / "cwd", {"HOME": str(home)}
     words = [word.format(q="") for word in FILES]

@@ -140,6 +140,7 @@ def tiler_within(limit: str, cwd: Path, *words: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v of Linux")
 @pytest.mark.parametrize("engine", [["engine=serial"], ["engine=processes", "engine.workers=1"]])
 def test_too_little_memory_fails_the_slide_with_one_line(
@@ -151,6 +152,7 @@ def test_too_little_memory_fails_the_slide_with_one_line(
     assert "E_LIMIT slide=pic: not enough memory (ulimit -v is 260000)" in done.stderr
 
 
+@pytest.mark.slow
 def test_too_few_open_files_for_workers_are_one_line(slide: Path, tmp_path: Path) -> None:
     words = ["engine=processes", "engine.workers=20", f"out={tmp_path}/out"]
     done = tiler_within("-n 16", slide.parent, *words)
@@ -161,6 +163,7 @@ def test_too_few_open_files_for_workers_are_one_line(slide: Path, tmp_path: Path
     assert not (tmp_path / "out/slides").exists()
 
 
+@pytest.mark.slow
 def test_a_low_limit_of_open_files_is_reported(slide: Path, tmp_path: Path) -> None:
     done = tiler_within("-n 5", slide.parent, f"out={tmp_path}/out")
     assert done.returncode in (3, 4, 6), done.stderr

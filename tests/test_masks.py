@@ -797,6 +797,7 @@ class TestWhatAProviderReturns:
         with pytest.raises(MaskError, match="NaN"):
             TileExtractor(WISH, mask_provider=provider).fit(Picture(glass(40, 70)))
 
+    @pytest.mark.slow
     def test_the_threshold_of_a_map_is_a_key_of_the_users_mask(self, tmp_path: Path) -> None:
         (tmp_path / "code").mkdir()
         (tmp_path / "code/lab.py").write_text(
@@ -950,6 +951,7 @@ def test_large_tiles_do_not_change_the_mask(provider) -> None:
     assert 0 < (finer != np.kron(plain, np.ones((2, 2), bool))).mean() < 0.05
 
 
+@pytest.mark.slow
 def test_a_refined_mask_transposes_and_leaves_filled_holes() -> None:
     pixels = paint(glass(1400, 1900), 300, 200, 1200, 900, EOSIN)
     pixels = paint(pixels, 390, 500, 170, 150, GLASS)  # a hole near the rim, filled

@@ -490,6 +490,7 @@ def test_engines_write_the_same_bytes(folder: Path) -> None:
         assert 0 < int(row["kept"]) < int(row["candidates"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [False, True])
 def test_another_network_under_the_same_name_redoes_its_slides(folder: Path, beside: bool) -> None:
     """The network's sha256 is in the record and in the key of the cache, its weights' file too."""
@@ -532,6 +533,7 @@ def test_the_command_reports_bad_networks_in_the_slides_rows(folder: Path) -> No
     assert "mask.mpp is not set: give mask.mpp=…" in asked.stderr
 
 
+@pytest.mark.slow
 def test_a_real_slide_has_the_coverage_that_numpy_finds(
     tmp_path: Path, shared_slides: Path
 ) -> None:

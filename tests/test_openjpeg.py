@@ -98,6 +98,7 @@ def real_tiles(shared_slides) -> list[bytes]:
         ]
 
 
+@pytest.mark.slow
 def test_all_tiles_of_a_real_slide_are_sound(real_tiles):
     for data in real_tiles[::3]:
         out = np.empty((256, 256, 3), np.uint8)
@@ -170,6 +171,7 @@ def test_any_bytes_after_a_start_are_an_error_with_a_reason(rest):
         openjpeg.check(b"\xff\x4f\xff\x51" + rest, Size(9, 7))
 
 
+@pytest.mark.slow
 def test_headers_with_any_byte_changed_never_break_it():
     data = encoded(picture(70, 50), no_jp2=True, precinct_size=(64, 64))
     for at in range(2, codestream(data).parts[0][1]):
@@ -238,6 +240,7 @@ def test_a_damaged_tile_fails_alone_in_both_readers(tmp_path, opener):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
 def test_a_run_over_a_damaged_real_slide_fails(tmp_path, shared_slides, reader):
     (tmp_path / "in").mkdir()

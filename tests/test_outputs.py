@@ -54,6 +54,7 @@ def test_every_error_code_is_documented() -> None:
     assert documented("Error codes") == codes(TilerError) - {"E_TILER"}
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_and_a_sweep_is_documented(tmp_path: Path) -> None:
     picture(tmp_path)
     words = (*COMMON, "exporter=[csv,json,images,mask,overview]", "out=out")

@@ -98,6 +98,7 @@ def test_adding_an_exporter_reuses_mask_and_grid_and_writes_only_its_files(folde
     assert not {"redo", "replaces"} & {event["event"] for event in events}
 
 
+@pytest.mark.slow
 def test_settings_of_one_exporter_replace_only_its_files(folder: Path) -> None:
     run(folder, "exporter=[csv,json,images]", "exporter.images.compression=1")
     before = files(folder)
@@ -326,6 +327,7 @@ MASK = ["mask=none", "mask._target_=mine.parts.Mask"]
 NOTES = "+exporter.notes._target_=mine.parts.Notes"
 
 
+@pytest.mark.slow
 def test_exporters_of_users_are_additive_too(folder: Path, own: dict[str, str]) -> None:
     run(folder, "exporter=[json]")
     before = files(folder)
@@ -389,6 +391,7 @@ def test_a_changed_mask_file_replaces_the_files_of_other_exporters(folder: Path)
     check_vouched(folder)
 
 
+@pytest.mark.slow
 def test_an_exporter_is_not_added_to_tiles_of_another_mask(
     folder: Path, own: dict[str, str]
 ) -> None:

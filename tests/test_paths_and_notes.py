@@ -127,6 +127,7 @@ def test_notes_of_the_users_table_are_carried(tmp_path: Path) -> None:
 NAMES = ["001", "1", "0010", "1e5", "NA", "nan", "True", "null", "2021-01-02", "1_0", "0x10", "N"]
 
 
+@pytest.mark.slow
 def test_slides_called_like_numbers_or_nothing_stay_text(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="tiler[parquet] is not installed")
     (tmp_path / "in").mkdir()

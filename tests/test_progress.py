@@ -98,6 +98,7 @@ def test_lines_of_workers_are_in_the_log_once_and_name_their_slide(
         assert done.stderr.count("found 2 pens") == 2
 
 
+@pytest.mark.slow
 def test_lines_of_a_worker_that_died_are_in_the_log(tmp_path: Path) -> None:
     picture(tmp_path, "killed.png")
     common = ("slides=files", "slides.paths=killed.png", *COMMON[2:5], "out=out")

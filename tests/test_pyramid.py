@@ -138,6 +138,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_a_finished_run_gains_a_pyramid_and_its_tiles_stay(demo: Path, tmp_path: Path) -> None:
     ran(tmp_path, *words(demo))
     tiles = {name for name in files(tmp_path) if name.startswith("tiles/")}

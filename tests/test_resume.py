@@ -133,6 +133,7 @@ HARMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), ("threshold=0.3",)])
 def test_a_slide_that_cannot_be_redone_keeps_its_output(
     several: Path, settings: tuple[str, ...]
@@ -258,6 +259,7 @@ def test_a_replaced_slide_is_redone(tmp_path: Path, slide: Path) -> None:
     assert "fingerprint differs" in run(tmp_path)[0]
 
 
+@pytest.mark.slow
 def test_a_changed_mask_file_is_noticed(tmp_path: Path, slide: Path) -> None:
     mask = Image.new("1", (222, 297), 1)
     mask.save(tmp_path / f"{NAME}.png")

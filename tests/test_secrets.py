@@ -151,6 +151,7 @@ def test_an_old_run_asks_for_its_secret_in_one_line(run: tuple[Path, str]) -> No
     assert leaks(folder, again.stderr) == []
 
 
+@pytest.mark.slow
 def test_a_refused_setting_and_a_printed_configuration_have_no_secret(tmp_path: Path) -> None:
     for words in (["threshold=2"], [f"threshold='{URI}'"], [f"nonsense='{URI}'"],
                   [f"+reader.token={SECRETS[1]}"], ["-m", "threshold=2,3"]):  # fmt: skip

@@ -282,6 +282,7 @@ def test_candidates_tell_why_each_cell_was_dropped(slides, tmp_path):
         assert len(tiles) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_over_limits_and_samplers_reads_pixels_once(slides, tmp_path):
     two = [f"slides.paths=[{slides}/s0.svs,{slides}/s2.svs]", FILTERS]
     done = tiler("-m", *words(slides, *two, "filter.blur.min=250,900", "threshold=0.7,0.4",
@@ -310,6 +311,7 @@ def test_a_sweep_over_limits_and_samplers_reads_pixels_once(slides, tmp_path):
         assert int(row["kept"]) == kept[row["slide_id"], "random", 250.0, 0.4]
 
 
+@pytest.mark.slow
 def test_a_changed_limit_or_sampler_redoes_slides_without_their_pixels(slides, tmp_path):
     for more in (["filter.blur.min=10"], ["filter.blur.min=400"], ["sampler=top", "sampler.n=3"]):
         done = tiler(*words(slides, FILTERS, *more, "out=out"), cwd=tmp_path)
@@ -408,6 +410,7 @@ REAL = ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "test3-DAPI-2-(
         "boxes.tiff", "small.svs", "boxes_0.dcm"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_counts_add_up_on_real_slides(shared_slides, tmp_path):
     names = "[" + ",".join(f"'{shared_slides / name}'" for name in REAL) + "]"
     filters = "[black,blur,entropy,grey,pen,saturation,stain,white]"
@@ -423,6 +426,7 @@ def test_counts_add_up_on_real_slides(shared_slides, tmp_path):
     assert sum(int(row["kept"]) for row in rows) > 20
 
 
+@pytest.mark.slow
 def test_the_scores_in_a_table_do_not_depend_on_the_cache(tmp_path: Path, shared_slides: Path):
     """A cache that was measured from a lower threshold gives the same bytes as none."""
     slide = f"slides.paths={shared_slides}/CMU-1-Small-Region.svs"

@@ -40,7 +40,11 @@ def mode_of(path: Path) -> int:
         (0o002, ["exporter=[csv,json,images,overview]", "tracker=jsonl"]),
         (0o077, ["exporter=[csv,images]", "tracker=jsonl"]),
         (0o002, ["-m", "threshold=0,1", "exporter=[csv,images]", "tracker=jsonl"]),
-        (0o002, ["dry_run=true", "slides=demo", "resolution=mpp", "resolution.value=8"]),
+        pytest.param(
+            0o002,
+            ["dry_run=true", "slides=demo", "resolution=mpp", "resolution.value=8"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["run", "private", "sweep", "demo"],
 )

@@ -46,6 +46,7 @@ def shell(command: str, cwd: Path, redirection: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_closed_streams_change_only_the_printed_text(folder: Path, command: str) -> None:
     both = shell(command, folder, "<&- >&- 2>&-")
@@ -60,6 +61,7 @@ def test_closed_streams_change_only_the_printed_text(folder: Path, command: str)
         assert bool(err.stdout) == (command in PRINTING), "no message goes there instead"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_closed_pipe_does_not_fail_the_command(folder: Path, command: str) -> None:
     pipes = {"> >(true)": PRINTING, "2> >(true)": LOGGING, "> >(head -1) 2>&1": [*LOGGING, "sweep"]}
@@ -79,6 +81,7 @@ def test_a_full_standard_output_is_one_line(folder: Path, command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_error_with_standard_error_closed_keeps_its_exit_code(folder: Path) -> None:
     words = f"'{sys.executable}' -m tiler threshold=2 2>&-"
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True,
@@ -93,6 +96,7 @@ def test_a_flag_may_follow_the_overrides(folder: Path) -> None:
     assert (folder / "behind/sweep.csv").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["${oops}", "${oc.env:HOME}", "$(x) {y} %s"])
 def test_the_working_folders_name_and_inherited_variables_change_nothing(
     tmp_path: Path, name: str

@@ -72,6 +72,7 @@ def test_a_sweep_is_a_file(slides: list[str], tmp_path: Path) -> None:
         assert int(row["bytes"]) == sum(file["size"] for file in record["files"]) > 0
 
 
+@pytest.mark.slow
 def test_a_sweep_writes_a_definition_a_table_and_a_picture(
     slides: list[str], tmp_path: Path
 ) -> None:
@@ -320,6 +321,7 @@ def test_jobs_that_would_be_lost_are_refused(tmp_path: Path, subdir: str) -> Non
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_picture_of_an_earlier_sweep_is_removed(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "out=res"]
     assert tiler(*words, "threshold=0.2,0.4", cwd=tmp_path).returncode == 0
@@ -353,6 +355,7 @@ def test_a_component_that_ends_the_process_fails_its_job(slides: list[str], tmp_
     assert rows == {**failed, "tiler.masks.AllTissue": "done"}
 
 
+@pytest.mark.slow
 def test_an_override_that_only_a_job_can_resolve(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "threshold=0.2,0.6"]
     done = tiler(*words, "name=number_${hydra:job.num}", "out=jobs", cwd=tmp_path)

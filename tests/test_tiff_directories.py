@@ -84,6 +84,7 @@ def test_directories_are_what_tifffile_reads(
     assert [{code: plain(value) for code, value in page.items()} for page in pages] == expected
 
 
+@pytest.mark.slow
 def test_a_slide_of_many_tiles_is_indexed_by_arrays(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(
@@ -263,6 +264,7 @@ def test_python_numbers_of_many_pages_are_held_within_bounds(tmp_path, monkeypat
     assert peak < 1.5 * bound
 
 
+@pytest.mark.slow
 def test_pages_without_end_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     overlapping(path, MAX_PAGES, 0, 0)

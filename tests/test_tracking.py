@@ -223,6 +223,7 @@ def test_a_failure_is_reported_once_in_one_line(
         assert "\n" not in line
 
 
+@pytest.mark.slow
 def test_a_run_survives_an_invalid_database(tmp_path: Path) -> None:
     picture(tmp_path)
     assert tiler(*COMMON, "out=good", cwd=tmp_path).returncode == 0
@@ -254,6 +255,7 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path: Path, sweep: tuple[s
 # --- the command
 
 
+@pytest.mark.slow
 def test_another_tracker_redoes_nothing(tmp_path: Path) -> None:
     picture(tmp_path)
     assert tiler(*COMMON, "out=out", cwd=tmp_path).returncode == 0
@@ -350,6 +352,7 @@ def test_shared_keys_cannot_be_swept(tmp_path: Path, key: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["pic.png"]
 
 
+@pytest.mark.slow
 def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
     code = (
         "from tiler.trackers import JsonlTracker\n"
@@ -366,6 +369,7 @@ def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
         assert steps == list(range(25))
 
 
+@pytest.mark.slow
 def test_mlflow_is_loaded_only_when_used(tmp_path: Path) -> None:
     picture(tmp_path)
     code = (

@@ -468,6 +468,7 @@ def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float)
     assert alive(folder) == []
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_sweep_and_not_only_its_job(folder: Path) -> None:
     slides(folder, "a", "slow1")
     words = ["-m", *COMMON, "threshold=0.1,0.2", "tile.size=600", READER]
