@@ -52,7 +52,7 @@ def test_a_context_tile_has_the_centre_of_its_tile(location, shape, own, factor)
     assert concentric(region, own) == pytest.approx(location, abs=1e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     size=st.tuples(*[st.integers(1, 40)] * 2),
     own=st.sampled_from(["1", "1.5", "2", "2.7"]),

@@ -113,7 +113,10 @@ def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     return tree(out)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 5,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(st.integers(0, TILES - 1), max_size=3))
 def test_the_bytes_are_the_same_after_any_number_of_interruptions(
     slide: Path,

@@ -249,7 +249,7 @@ def check_ramp(pixels, left, top, step, size, ds):
     assert (pixels[..., 2] <= 101).all(), "padding or background inside the slide"
 
 
-@settings(max_examples=60)
+@settings(max_examples=3 * settings().max_examples // 4)
 @given(
     width=st.integers(60, RAMP - 1),
     height=st.integers(60, RAMP - 1),

@@ -202,7 +202,13 @@ def test_any_region_is_openslides(twins, name, level, x, y, width, height):
 
 
 @pytest.mark.parametrize(
-    "name", ["CMU-1-Small-Region.svs", "small.svs", "boxes.tiff", "TCGA-CR-7395-01A-01-TS1.svs"]
+    "name",
+    [
+        "CMU-1-Small-Region.svs",
+        "small.svs",
+        "boxes.tiff",
+        pytest.param("TCGA-CR-7395-01A-01-TS1.svs", marks=pytest.mark.slow),
+    ],
 )
 def test_real_slides_are_openslides(shared_slides, name):
     with TiffReader(shared_slides / name) as mine, OpenSlideReader(shared_slides / name) as theirs:

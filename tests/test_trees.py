@@ -434,7 +434,10 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(STEPS, min_size=2, max_size=7))
 @example([Run(), ("put", "out/slides/a/notes.txt", b"mine"), Run(threshold=0.5), Run(size=30)])
 @example([Run(exporters=("csv", "images")), Run(exporters=("csv",)), Run(exporters=("json",))])
