@@ -24,6 +24,10 @@ PRINTING = ["help", "cfg", "dry run", "compare"]
 LOGGING = ["run", "dry run"]
 """Those that write to standard error. A sweep's jobs are runs: it is tested less."""
 
+EACH = [
+    name if name in ("help", "compare") else pytest.param(name, marks=pytest.mark.slow)
+    for name in COMMANDS
+]
 SIGPIPE = -13
 """``tiler-compare`` ends like ``diff`` when its reader is gone."""
 
@@ -46,8 +50,7 @@ def shell(command: str, cwd: Path, redirection: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EACH)
 def test_closed_streams_change_only_the_printed_text(folder: Path, command: str) -> None:
     both = shell(command, folder, "<&- >&- 2>&-")
     assert (both.returncode, both.stdout, both.stderr) == (0, "", "")
@@ -61,8 +64,7 @@ def test_closed_streams_change_only_the_printed_text(folder: Path, command: str)
         assert bool(err.stdout) == (command in PRINTING), "no message goes there instead"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EACH)
 def test_a_closed_pipe_does_not_fail_the_command(folder: Path, command: str) -> None:
     pipes = {"> >(true)": PRINTING, "2> >(true)": LOGGING, "> >(head -1) 2>&1": [*LOGGING, "sweep"]}
     for pipe in (pipe for pipe, commands in pipes.items() if command in commands):
