@@ -27,6 +27,7 @@ from tiler.config.components import SHAPES_OUTPUT
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import register_resolvers
 from tiler.runner.engines import ProcessEngine, SerialEngine
+from tiler.runner.guard import NAMES
 from tiler.runner.run import dry_run, run
 from tiler.runner.signals import Interrupted
 from tiler.runner.work.job import SlideJob
@@ -134,6 +135,19 @@ def tree(out: Path) -> dict[str, bytes]:
     }
 
 
+def products(out: Path) -> dict[str, bytes | str]:
+    """Return all links of a run, and all files about its slides."""
+    tops = [path for path in out.iterdir() if path.name not in NAMES and path.name[0] != "."]
+    below = [path for top in tops if top.name != "slides" for path in (top, *top.rglob("*"))]
+    return {
+        path.relative_to(out).as_posix(): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        for path in sorted(below)
+        if path.is_symlink() or path.is_file()
+    }
+
+
 def in_folder(jobs: list[SlideJob], out: Path) -> list[SlideJob]:
     return [replace(job, cache=out / ".cache") for job in jobs]
 
@@ -200,8 +214,11 @@ def test_an_interrupted_run_is_finished_by_the_next(jobs: list[SlideJob], done: 
         found = tree(out)
         assert {name: expected[name] for name in found} == found, "finished slides are complete"
         assert len(found) < len(expected)
+    assert not products(out), "an interrupted run makes none"
     assert run(in_folder(jobs, out), out, SerialEngine(), FACTS).exit_code == 0
     assert tree(out) == expected
+    assert products(out) == products(done)
+    assert {"tiles.parquet", "shards.json"} < {*products(done)}
 
 
 def test_a_dry_run_predicts_the_tiles_and_writes_none(jobs: list[SlideJob], done: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sys
@@ -18,15 +19,17 @@ import tifffile
 from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter
-from tiler.files import write_whole
+from tiler.files import digest, write_whole
 from tiler.protocols import Exported, FinishedSlide, WSIReader
 from tiler.runner import ledger
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
 from tiler.runner.products import gather
 from tiler.runner.run import dry_run, run
+from tiler.runner.signals import Interrupted
 from tiler.runner.stock import Policy
 from tiler.runner.work.job import SlideJob
+from tiler.storage.stored import sealed
 from tiler.written import WrittenFile
 
 SLIDES = ("a", "b", "c")
@@ -319,11 +322,96 @@ def test_two_exporters_do_not_share_a_name(folder: Path) -> None:
         done(jobs)
 
 
-def test_a_path_outside_the_names_of_an_exporter_is_its_error(folder: Path) -> None:
-    bad = Tree(names=("tree/",))  # run_files names table.txt
-    with pytest.raises(Exception, match=r"'table.txt' is not below its run_names \['tree'\]"):
-        done(jobs_of(tree=bad))
-    assert not Path("out/table.txt").exists()
+@dataclass(frozen=True)
+class Faulty(Tree):
+    """Fails in one of the methods for products."""
+
+    fault: str = ""
+
+    def run_links(self, slide: FinishedSlide) -> Mapping[str, str]:
+        if self.fault == "links" and slide.slide_id == "b":
+            raise KeyError("x")
+        if self.fault == "entry":
+            return {"tree/a": "record.json"}
+        return super().run_links(slide)
+
+    def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
+        if self.fault == "files":
+            raise KeyError("x")
+        if self.fault == "content":
+            return {"tree/a": self.failing()}
+        return {"slides/a/a.csv": [b""]} if self.fault == "path" else super().run_files(slides)
+
+    def failing(self) -> Iterable[bytes]:
+        yield b"some"
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("links", "slide=b: KeyError: 'x' (test_products.py:"),
+        ("files", ": KeyError: 'x' (test_products.py:"),
+        ("content", ": KeyError: 'x' (test_products.py:"),
+        ("entry", "slide=a: test_products.Faulty.run_links: the slide has no 'record.json'"),
+        (
+            "path",
+            ": test_products.Faulty: 'slides/a/a.csv' is not below its run_names ['tree',",
+        ),
+    ],
+)
+def test_an_error_of_a_users_exporter_names_its_line(
+    folder: Path, caplog: pytest.LogCaptureFixture, fault: str, line: str
+) -> None:
+    done(jobs_of())
+    before = everything(Path("out/slides/a"))
+    result = done(jobs_of(tree=Faulty(fault=fault)))
+    assert result.exit_code == 3
+    assert {row.status for row in result.rows} == {"done"}
+    (said,) = complaints(caplog)
+    assert said.startswith("E_COMPONENT")
+    assert line in said
+    assert everything(Path("out/slides/a")) == before
+    assert products() == {k: v for k, v in expected().items() if fault == "content" and v[0] == "."}
+    assert not list(Path("out").rglob("*.partial"))
+
+
+def test_a_list_that_was_damaged_or_made_up_harms_nothing(folder: Path) -> None:
+    done(jobs_of())
+    path = Path("out/products.json")
+    text = path.read_bytes()
+    path.write_bytes(text[:200] + b"x" + text[201:])
+    with pytest.raises(ConfigError, match=r"table\.txt is not a file that tiler wrote"):
+        done(jobs_of())
+    a_file(Path("out/own.txt"))
+    mine = {"out/own.txt": b"mine", "slides/a/a.csv": Path("out/slides/a/a.csv").read_bytes()}
+    files = {
+        name: {"exporter": "tree", "versions": [[len(data), digest(data)]], "key": ""}
+        for name, data in ({"../in": b""} | {"slides/a/a.csv": mine["slides/a/a.csv"]}).items()
+    }
+    for names in ([*files], ["slides/a/a.csv"], ["../in"]):
+        some = {"tiler": "1", "links": {}, "files": {name: files[name] for name in names}}
+        path.write_bytes(b"".join(sealed(iter([json.dumps(some)[:-1].encode()]))))
+        before = everything(Path("out/slides"))
+        done(jobs_of(tree=None))
+        assert everything(Path("out/slides")) == before
+
+
+def test_products_of_slides_to_be_redone_are_gone_before_the_slides(folder: Path) -> None:
+    done(jobs_of())
+    again = jobs_of(tree=Tree("two"))
+
+    class Stops(SerialEngine):
+        def next(self) -> Any:
+            raise Interrupted(130)
+
+    jobs = [again[0], *jobs_of("bc")]
+    assert run(jobs, Path("out"), Stops(), {}).exit_code == 130
+    links = {name: target for name, target in expected("bc").items() if target[:1] == "."}
+    assert products() == links, "those of slide a would lead to files of another layout"
+    assert done(jobs).exit_code == 0
+    assert products()["tree/two/files/a.h5"] == "../../../slides/a/a.h5"
+    assert "table.txt" in products()
 
 
 def test_a_users_files_in_the_trees_stay_when_all_products_go(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.errors import DestinationError, worst
-from tiler.runner.products.make import Products, make_products
+from tiler.runner.products.make import Products, make_products, withdraw
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
 from tiler.runner.reporting.tables import write_run, write_slides
@@ -70,6 +70,7 @@ class Ledger:
         self._jobs, self._out, self._facts = jobs, out, facts
         self._events, self._tracking = events, tracking
         self._earlier: frozenset[str] = frozenset()
+        self._redo: frozenset[str] = frozenset()
         self._reused = 0
         self._table_written = time.monotonic()
         self.rows: dict[str, SlideRow] = {}
@@ -79,16 +80,17 @@ class Ledger:
 
     def take(self, stock: Stock) -> None:
         """Enter the slides that are done already."""
-        self._earlier = stock.earlier
+        self._earlier, self._redo = stock.earlier, frozenset(stock.redo)
         self._reused = len(stock.done)
         self.rows.update(stock.done)
         self._tracking.resumed(stock.done.values())
 
     def begin(self) -> None:
-        """Replace the tables of an earlier run before its slides are touched."""
+        """Replace the tables of an earlier run, and remove products of slides to be redone."""
         write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
         self.begun = True
         self._write_table()
+        withdraw(self._out, self._redo)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
         """Enter slides that have ended, and report them."""

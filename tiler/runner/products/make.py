@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
-from tiler.checks.components import callable_name
-from tiler.errors import ComponentError, ConfigError, ExitCode
-from tiler.protocols import CollectsRun
-from tiler.runner.products.gather import Gathered, gathered, key_of, others_key
+from tiler.errors import ConfigError, ExitCode, SlideError
+from tiler.runner.products.gather import Gathered, gathered, key_of
 from tiler.runner.products.listed import (
     SLIDES,
     Listed,
@@ -20,8 +17,11 @@ from tiler.runner.products.listed import (
     own_file,
     read_listed,
     target_of,
+    write_listed,
 )
+from tiler.runner.products.occupied import line_of, remove_others
 from tiler.runner.products.place import File, Link, Placer
+from tiler.runner.products.wanted import collecting, collects, wanted_files, wanted_links
 from tiler.runner.work.folders import new_work
 from tiler.runner.work.job import SlideJob, SlideRow
 
@@ -45,25 +45,6 @@ class Products:
         return ExitCode.SLIDE_FAILED if self.problems else ExitCode.DONE
 
 
-def collects(exporter: object) -> TypeGuard[CollectsRun]:
-    """Return whether an exporter has products of a run."""
-    # The protocol is asked last, because its check is slow.
-    return hasattr(exporter, "run_links") and isinstance(exporter, CollectsRun)
-
-
-def _collecting(jobs: Iterable[SlideJob]) -> dict[str, list[CollectsRun]]:
-    """Return the exporters with products by their names in the configuration.
-
-    One name may have several exporters: a table may set their options for each slide.
-    """
-    found: dict[str, dict[tuple[str, ...], CollectsRun]] = {}
-    for job in jobs:
-        for name, exporter in job.exporters.items():
-            if collects(exporter) and (names := exporter.run_names):
-                found.setdefault(name, {}).setdefault(names, exporter)
-    return {name: list(some.values()) for name, some in found.items()}
-
-
 def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
     """Refuse a run whose products would be in the way of the user's files.
 
@@ -73,7 +54,7 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
         Naming the first name in the run's folder that is not tiler's own.
     """
     used: dict[str, str] = {}
-    for name, some in _collecting(jobs).items():
+    for name, some in collecting(jobs).items():
         for place in dict.fromkeys(place for exporter in some for place in exporter.run_names):
             top = place.removesuffix("/")
             other = used.setdefault(top, name)
@@ -102,6 +83,25 @@ def _refuse_in_the_way(out: Path, top: str, name: str, *, is_folder: bool) -> No
     )
 
 
+def withdraw(out: Path, slides: frozenset[str]) -> None:
+    """Remove the links to slides that are redone, and all files about slides.
+
+    They would be wrong after a run that is killed before it makes its products.
+    """
+    if not slides:
+        return
+    listed = read_listed(out)
+    links = {
+        path: name
+        for path, name in listed.links.items()
+        if not slides.intersection(target_of(out, path).split("/")[1:2])
+    }
+    now = Listed(links, {})
+    if now != listed:
+        remove_others(out, listed, now)
+        write_listed(out, now)
+
+
 def make_products(
     jobs: Sequence[SlideJob], rows: Mapping[str, SlideRow], out: Path, verify: str
 ) -> Products:
@@ -121,17 +121,24 @@ def make_products(
     DestinationError
         If the destination cannot be written.
     """
-    exporters, listed = _collecting(jobs), read_listed(out)
+    exporters, listed = collecting(jobs), read_listed(out)
     names = exporters.keys() | listed.exporters
     if not names:
         return Products()
     slides = gathered(jobs, rows, out, names)
-    links, files = dict[str, Link](), dict[str, File]()
+    links, files, problems = dict[str, Link](), dict[str, File](), list[str]()
     for name, some in exporters.items():
         own = [one for one in slides[name] if collects(one.job.exporters.get(name))]
-        links |= _links(name, own)
-        for exporter in some:
-            files |= _files(name, exporter, own, jobs[0].tiler_code)
+        try:
+            found = wanted_links(name, own)
+            files |= {
+                path: it
+                for one in some
+                for path, it in wanted_files(name, one, own, jobs[0].tiler_code).items()
+            }
+            links |= found
+        except SlideError as error:
+            problems.append(line_of(error))
     left_out = listed.exporters - {name for job in jobs for name in job.exporters}
     kept = _kept(out, listed, {name: slides[name] for name in left_out})
     work = new_work(out, "products")
@@ -140,46 +147,12 @@ def make_products(
         done = placer.place(links, files, kept, verify)
     finally:
         work.remove()
-    for line in placer.problems[:_SHOWN]:
+    problems += placer.problems
+    for line in problems[:_SHOWN]:
         log.error("%s", line)
-    if (more := len(placer.problems) - _SHOWN) > 0:
+    if (more := len(problems) - _SHOWN) > 0:
         log.error("%d more products could not be made", more)
-    return Products(len(done.links), len(done.files), tuple(placer.problems))
-
-
-def _links(name: str, slides: Sequence[Gathered]) -> dict[str, Link]:
-    """Return the links that an exporter wants, by their paths."""
-    found: dict[str, Link] = {}
-    for one in slides:
-        exporter, slide = one.job.exporters[name], one.slide
-        assert collects(exporter)
-        entries = {*(file.name for file in slide.files), *slide.folders}
-        for path, entry in exporter.run_links(slide).items():
-            _check_path(exporter, path, slide.slide_id)
-            if entry not in entries:
-                what = f"{callable_name(exporter)}.run_links: the slide has no {entry!r}"
-                raise ComponentError(slide.slide_id, f"{what}; return names of its own files")
-            found[path] = Link(name, slide.slide_id, f"{SLIDES}/{slide.slide_id}/{entry}")
-    return found
-
-
-def _files(
-    name: str, exporter: CollectsRun, slides: Sequence[Gathered], code: str
-) -> dict[str, File]:
-    """Return the files about all slides that an exporter wants, by their paths."""
-    key = f"{key_of(slides)} {others_key(slides)} {code}"
-    contents = exporter.run_files([one.slide for one in slides])
-    for path in contents:
-        _check_path(exporter, path, "")
-    return {path: File(name, key, content) for path, content in contents.items()}
-
-
-def _check_path(exporter: CollectsRun, path: str, slide_id: str) -> None:
-    """Refuse a path of an exporter that is outside its names in the run's folder."""
-    tops = [top.removesuffix("/") for top in exporter.run_names]
-    if not is_product(path) or path.partition("/")[0] not in tops:
-        what = f"{callable_name(exporter)}: {path!r} is not below its run_names {tops}"
-        raise ComponentError(slide_id, f"{what}; return a path below one of them")
+    return Products(len(done.links), len(done.files), tuple(problems))
 
 
 def _kept(out: Path, listed: Listed, slides: Mapping[str, Sequence[Gathered]]) -> Listed:

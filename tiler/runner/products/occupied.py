@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tiler.errors import OccupiedError
+from tiler.checks.error_places import foreign_packages, raised_at, said
+from tiler.errors import ComponentError, OccupiedError, SlideError, TilerError
 from tiler.runner.products.listed import Listed, own_file, own_link
 from tiler.storage.destinations import destination_error
 
@@ -53,10 +55,25 @@ class Occupied:
         place = self._out / path
         needs = "a link to the slide's file" if slide_id else "a file about all slides"
         text = f"{place} is {what or kind_of(place)}, but {needs} belongs there; move it away, and"
-        error = OccupiedError(slide_id, f"{text} run again")
-        self.problems.append(
-            error.in_config() if slide_id else f"{error.code}: {error.what}",
-        )
+        self.problems.append(line_of(OccupiedError(slide_id, f"{text} run again")))
+
+
+def line_of(error: SlideError) -> str:
+    """Return an error as a line; it has no slide if it is about all slides."""
+    return error.in_config() if error.slide else f"{error.code}: {error.what}"
+
+
+@contextmanager
+def users_errors(exporter: object, slide_id: str) -> Iterator[None]:
+    """Turn an error in a user's exporter into a ``ComponentError`` with its line."""
+    try:
+        yield
+    except TilerError:
+        raise
+    except Exception as error:
+        if place := raised_at(error, foreign_packages([exporter])):
+            raise ComponentError(slide_id, said(error, place)) from error
+        raise
 
 
 def remove_others(out: Path, listed: Listed, now: Listed) -> None:

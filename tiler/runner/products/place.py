@@ -21,7 +21,7 @@ from tiler.runner.products.listed import (
     target_of,
     write_listed,
 )
-from tiler.runner.products.occupied import Occupied, remove_others
+from tiler.runner.products.occupied import Occupied, line_of, remove_others
 from tiler.storage.destinations import destination_error, make_folder
 
 _PIECE = 1 << 20
@@ -165,7 +165,7 @@ class Placer:
             try:
                 written = Written(*write_chunks(partial, file.content, durable=not file.slide_id))
             except SlideError as error:
-                self.problems.append(error.in_config())
+                self.problems.append(line_of(error))
                 continue
             entry = ListedFile(file.exporter, (written,), file.key)
             if listed and written in listed.versions and is_one_of(self._out / path, [written]):
