@@ -103,6 +103,17 @@ def test_native_tiles_pass_into_shards_without_change(place: Path) -> None:
                 assert member.name.endswith(f"_x{row['x']}_y{row['y']}.jpg")
 
 
+def test_a_tile_that_is_not_native_is_refused_without_naming_images(place: Path) -> None:
+    own = ("exporter.webdataset.extension=jpg", "exporter.webdataset.passthrough=true")
+    words = ("resolution.value=0.5", "tile.size=256", "exporter=[webdataset]", *own)
+    done = tiler(*COMMON, *words, "out=foreign", cwd=place)
+    assert done.returncode == 3
+    for row in read_csv(place / "foreign/slides.csv"):
+        assert ": passthrough=true: the tile at (" in row["reason"]
+        assert "images" not in row["reason"]
+    assert not [*(place / "foreign").glob("slides/*/*")]
+
+
 def test_a_tile_that_is_dropped_is_in_no_shard(tmp_path: Path, shared_slides: Path) -> None:
     data = bytearray((shared_slides / "CMU-1-Small-Region.svs").read_bytes())
     data[600_000:604_096] = bytes(4096)

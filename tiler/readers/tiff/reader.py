@@ -221,8 +221,8 @@ class TiffReader(LevelReader):
             why = not_native(native, tile, shape, downsample)
             raise SlideError(
                 self.name,
-                f"exporter.images.passthrough: the tile at ({x}, {y}) is not one of the slide's own"
-                f" JPEG tiles: {why}; or set passthrough=false",
+                f"passthrough=true: the tile at ({x}, {y}) is not one of the slide's own JPEG"
+                f" tiles: {why}; or set passthrough=false",
             )
         try:
             return self._tiles.jpeg_file(tile)
