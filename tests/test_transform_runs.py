@@ -14,7 +14,6 @@ from command import read_csv, tiler
 from PIL import Image
 from profiles import scanner_profile
 
-from tiler.config.command.folder import conf_folder
 from tiler.transforms.icc import FittedIcc
 from tiler.transforms.macenko import FittedMacenko
 from tiler.transforms.reinhard import FittedReinhard
@@ -139,21 +138,27 @@ def test_the_transform_of_a_chain_is_fitted_on_what_comes_before(tmp_path: Path)
     assert np.abs(apart).max() > 0.01
 
 
-@pytest.mark.skipif(
-    not (conf_folder() / "exporter/webdataset.yaml").exists(), reason="needs exporter=webdataset"
-)
 def test_exporters_that_pack_tiles_get_the_same_pixels(tmp_path: Path) -> None:
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     slide(tmp_path / "s.tiff", stained())
-    words = ["transform=[macenko]", "exporter=[images,webdataset]"]
-    assert run(tmp_path, *words).returncode == 0
-    files = set(tiles(tmp_path).values())
-    (shard,) = (tmp_path / "out/slides/s").glob("*.tar")
+    packing = ["exporter=[images,webdataset,zarr,hdf5]", "exporter.hdf5.images=true"]
+    done = run(tmp_path, "transform=[macenko]", *packing, "exporter.hdf5.layout=[clam]")
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / "out/slides/s"
+    expected = sorted(pixels.tobytes() for pixels in pictures(tmp_path, "out").values())
+    assert len(expected) == 35
+    (shard,) = place.glob("*.tar")
     with tarfile.open(shard) as packed:
         members = [one for one in packed.getmembers() if one.name.endswith(".png")]
-        found = [packed.extractfile(one).read() for one in members]
-    assert len(found) == len(files) == 35
-    assert set(found) == files
-    assert record(tmp_path)["transforms"].keys() == {"images", "webdataset"}
+        found = [packed.extractfile(one) for one in members]
+        sharded = sorted(np.asarray(Image.open(one)).tobytes() for one in found)
+    assert sharded == expected
+    with h5py.File(place / "s.clam.h5") as file:
+        assert sorted(tile.tobytes() for tile in file["images"][:]) == expected
+    stored = zarr.open(place / "s.zarr", mode="r")
+    (array,) = [one for _, one in stored.arrays() if one.ndim == 4]
+    assert sorted(tile.tobytes() for tile in array[:]) == expected
+    assert record(tmp_path)["transforms"].keys() == {"images", "webdataset", "zarr", "hdf5"}
 
 
 def test_tiles_of_another_fit_are_not_linked(tmp_path: Path) -> None:
