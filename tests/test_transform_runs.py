@@ -257,7 +257,9 @@ def test_a_slide_that_cannot_be_fitted_follows_the_policy(
     assert run(tmp_path, out="plain").returncode == 0
     kept = run(tmp_path, f"transform=[icc,{name}]", "on_bad_fit=raw")
     assert kept.returncode == 0
-    assert "WARNING slide=s on_bad_fit=raw: the tiles are not transformed" in kept.stderr
+    lines = [line for line in kept.stderr.splitlines() if "are not transformed" in line]
+    assert len(lines) == 1
+    assert "WARNING slide=s" in lines[0]
     assert reason in row(tmp_path)["notes"]
     assert reason in record(tmp_path)["transforms"]["images"][name]["raw"]
     assert tiles(tmp_path) == tiles(tmp_path, out="plain")
@@ -344,3 +346,142 @@ def test_a_transform_without_pixels_warns(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "transform=[icc] changes no file" in done.stderr
     assert record(tmp_path)["transforms"] == {}
+
+
+LAB = '''"""Transforms of a laboratory, one per way to fail."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Made:
+    how: str = ""
+
+    @property
+    def facts(self):
+        return {"x": np.zeros(2)} if self.how == "facts" else {"how": self.how}
+
+    def notes(self, source):
+        return ["how: " + self.how]
+
+    def __call__(self, pixels):
+        if self.how == "call":
+            raise KeyError("no such colour")
+        if self.how == "shape":
+            return pixels[:-1]
+        if self.how == "floats":
+            return pixels / 2
+        return 255 - pixels
+
+
+@dataclass(frozen=True)
+class Broken:
+    how: str = ""
+
+    def fit(self, source, tissue):
+        if self.how == "fit":
+            raise ValueError("no network")
+        if self.how == "nothing":
+            return None
+        if self.how == "lambda":
+            made = Made()
+            object.__setattr__(made, "more", lambda: 0)
+            return made
+        return Made(self.how)
+
+
+class NoFit:
+    """A transform without the method."""
+'''
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/__init__.py").write_text(LAB)
+    option = tmp_path / "conf/transform"
+    option.mkdir(parents=True)
+    text = "# @package transform.{name}\n_target_: lab.{target}\n"
+    (option / "broken.yaml").write_text(text.format(name="broken", target="Broken") + "how: ''\n")
+    (option / "nofit.yaml").write_text(text.format(name="nofit", target="NoFit"))
+    slide(tmp_path / "s.tiff", stained())
+    return tmp_path
+
+
+def run_lab(folder: Path, *words: str, out: str = "out") -> Any:
+    env = {"TILER_TARGETS": "lab", "PYTHONPATH": f"{folder}:{Path(__file__).parents[1]}"}
+    chosen = ["--config-dir", "conf", *PLAIN, "slides.paths=[s.tiff]", f"out={out}", *words]
+    return tiler(*chosen, cwd=folder, env=env)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("fit", "ValueError: no network (lab/__init__.py:"),
+        ("nothing", "lab.Broken.fit returned None (NoneType); return a callable with facts"),
+        ("lambda", "which does not pickle or whose facts are not plain values"),
+        ("facts", "which does not pickle or whose facts are not plain values"),
+        ("call", "KeyError: 'no such colour' (lab/__init__.py:"),
+        ("shape", "lab.Made returned uint8 (63, 64, 3); return uint8 of shape (64, 64, 3)"),
+        ("floats", "lab.Made returned float64 (64, 64, 3)"),
+    ],
+)
+def test_a_broken_transform_of_the_users_fails_its_slide(lab: Path, how: str, message: str) -> None:
+    done = run_lab(lab, "transform=[broken]", f"transform.broken.how={how}", "on_bad_fit=raw")
+    assert done.returncode == 3, done.stderr
+    assert row(lab)["reason"].startswith("E_COMPONENT slide=s: ")
+    assert message in row(lab)["reason"]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_transform_without_fit_is_refused(lab: Path) -> None:
+    done = run_lab(lab, "transform=[nofit]")
+    assert done.returncode == 2
+    expected = "E_COMPONENT: transform.nofit: lab.NoFit made a NoFit without fit"
+    assert done.stderr.startswith(expected)
+
+
+def test_changed_code_of_a_transform_redoes_the_images_alone(lab: Path) -> None:
+    assert run_lab(lab, "transform=[broken]").returncode == 0
+    assert row(lab)["notes"] == "how:"
+    inode = (lab / "out/slides/s/s.csv").stat().st_ino
+    (lab / "lab/__init__.py").write_text(LAB.replace("255 - pixels", "254 - pixels // 2"))
+    done = run_lab(lab, "transform=[broken]")
+    assert "the code of exporter.images changed" in done.stderr
+    assert (lab / "out/slides/s/s.csv").stat().st_ino == inode
+
+
+def test_slides_of_a_table_have_transforms_of_their_own(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    slide(tmp_path / "dark.tiff", dark())
+    (tmp_path / "t.csv").write_text(
+        "path,transform.macenko.mpp,on_bad_fit\ns.tiff,4,fail\ndark.tiff,2,raw\n"
+    )
+    words = [word for word in PLAIN if not word.startswith("slides=")]
+    table = ["slides=table", "slides.table=t.csv", "transform=[macenko]", "out=out"]
+    assert tiler(*words, *table, cwd=tmp_path).returncode == 0
+    assert record(tmp_path)["transforms"]["images"]["macenko"]["pixels"] == SIZE[0] * SIZE[1] / 16
+    assert "raw" in record(tmp_path, "dark")["transforms"]["images"]["macenko"]
+
+
+def test_tissue_that_cannot_be_read_follows_on_bad_tile(tmp_path: Path) -> None:
+    path = tmp_path / "s.tiff"
+    options: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb", "compression": "deflate"}
+    tifffile.imwrite(path, stained(), **options)
+    with tifffile.TiffFile(path) as file:
+        offset = file.pages[0].dataoffsets[9]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 40] = bytes(40)
+    path.write_bytes(data)
+    failed = run(tmp_path, "transform=[macenko]")
+    assert failed.returncode == 3
+    assert row(tmp_path)["reason"].startswith("E_READ slide=s: ")
+    dropping = ["on_bad_tile=drop", "max_bad_fraction=0.1"]
+    for out in ("one", "two"):
+        words = ["transform=[macenko]", *dropping, f"cache={tmp_path / 'cache'}"]
+        assert run(tmp_path, *words, out=out).returncode == 0
+        assert "fitted without 1 unreadable block of tissue" in row(tmp_path, out)["notes"]
+        assert len(tiles(tmp_path, out=out)) == 34
+    assert tiles(tmp_path, out="one") == tiles(tmp_path, out="two")

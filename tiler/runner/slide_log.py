@@ -18,13 +18,12 @@ def log_plan(events: Events, job: SlideJob, plan: SlidePlan) -> None:
         log.warning("slide=%s %s", slide_id, note)
         events.add("cache", slide=slide_id, note=note)
     if notes := plan.row.notes:
-        doubtful = "levels" in plan.shared.known.facts.provenance
+        doubtful = "levels" in plan.shared.known.facts.provenance or plan.fits.raw
         log.log(logging.WARNING if doubtful else logging.INFO, "slide=%s %s", slide_id, notes)
         events.add("image", slide=slide_id, note=notes)
     for tile in plan.unreadable:
         events.add("bad_tile", slide=slide_id, x=tile.x, y=tile.y, cause=tile.cause)
     if raw := plan.fits.raw:
-        log.warning("slide=%s %s", slide_id, raw)
         events.add("transform", slide=slide_id, note=raw)
     if doubt := mask_doubt(job, plan):
         log.warning("slide=%s %s", slide_id, doubt)

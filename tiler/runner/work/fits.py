@@ -119,7 +119,8 @@ class _Sample:
         mask, drop = self.shared.slide_mask, self.job.on_bad_tile == "drop"
         pixels, bad = tissue_pixels(self.source, mask, resolution, skip_unreadable=drop)
         if bad:
-            self.notes.append(f"transforms are fitted without {bad} unreadable blocks of tissue")
+            blocks = f"{bad} unreadable block{'s' if bad > 1 else ''}"
+            self.notes.append(f"transforms are fitted without {blocks} of tissue")
         return _tissue(self.shelf.keep("tissue sample", key, {"pixels": pixels}, complete=not bad))
 
 
