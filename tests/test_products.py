@@ -397,6 +397,20 @@ def test_a_list_that_was_damaged_or_made_up_harms_nothing(folder: Path) -> None:
         assert everything(Path("out/slides")) == before
 
 
+def test_products_of_an_exporter_whose_files_stay_stay(folder: Path) -> None:
+    done(jobs_of())
+    before = times()
+    changed = {"csv": CsvExporter(file=False)}
+    jobs = [
+        replace(job, exporters=changed, settings={**job.settings, "exporter": {"csv": {"file": 0}}})
+        for job in jobs_of()
+    ]
+    assert done(jobs).exit_code == 0
+    assert products() == expected()
+    del before["products.json"]
+    assert times().items() >= before.items()
+
+
 def test_products_of_slides_to_be_redone_are_gone_before_the_slides(folder: Path) -> None:
     done(jobs_of())
     again = jobs_of(tree=Tree("two"))

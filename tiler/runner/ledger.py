@@ -70,7 +70,7 @@ class Ledger:
         self._jobs, self._out, self._facts = jobs, out, facts
         self._events, self._tracking = events, tracking
         self._earlier: frozenset[str] = frozenset()
-        self._redo: frozenset[str] = frozenset()
+        self._redo: Mapping[str, Sequence[str]] = {}
         self._reused = 0
         self._table_written = time.monotonic()
         self.rows: dict[str, SlideRow] = {}
@@ -80,7 +80,8 @@ class Ledger:
 
     def take(self, stock: Stock) -> None:
         """Enter the slides that are done already."""
-        self._earlier, self._redo = stock.earlier, frozenset(stock.redo)
+        self._earlier = stock.earlier
+        self._redo = {job.slide_id: job.kept for job in stock.todo if job.slide_id in stock.redo}
         self._reused = len(stock.done)
         self.rows.update(stock.done)
         self._tracking.resumed(stock.done.values())

@@ -83,20 +83,31 @@ def _refuse_in_the_way(out: Path, top: str, name: str, *, is_folder: bool) -> No
     )
 
 
-def withdraw(out: Path, slides: frozenset[str]) -> None:
-    """Remove the links to slides that are redone, and all files about slides.
+def withdraw(out: Path, redo: Mapping[str, Sequence[str]]) -> None:
+    """Remove the links to files that are replaced, and the files about all slides made from them.
 
     They would be wrong after a run that is killed before it makes its products.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+    redo
+        For each slide that is redone, the exporters whose files stay.
     """
-    if not slides:
+    if not redo:
         return
     listed = read_listed(out)
-    links = {
-        path: name
-        for path, name in listed.links.items()
-        if not slides.intersection(target_of(out, path).split("/")[1:2])
-    }
-    now = Listed(links, {})
+    every = set.intersection(*(set(kept) for kept in redo.values()))
+
+    def stays(path: str, exporter: str) -> bool:
+        slide = target_of(out, path).split("/")[1:2]
+        return not slide or exporter in redo.get(slide[0], (exporter,))
+
+    now = Listed(
+        {path: name for path, name in listed.links.items() if stays(path, name)},
+        {path: file for path, file in listed.files.items() if file.exporter in every},
+    )
     if now != listed:
         remove_others(out, listed, now)
         write_listed(out, now)
