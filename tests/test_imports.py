@@ -279,6 +279,25 @@ def test_a_worker_loads_only_what_its_first_task_needs():
     assert loaded(code, *OF_THE_COMMAND, *OF_SOME_SLIDES) == set()
 
 
+def test_a_run_loads_components_and_estimates_only_if_it_uses_them():
+    code = "import tiler.cli, tiler.config.build, tiler.runner.run"
+    needed = {"tiler.runner.schedule", "tiler.config.components"}
+    assert loaded(code, *needed) >= needed
+    unused = (
+        *("tiler.exporters.tiles", "tiler.exporters.pictures", "tiler.runner.budget"),
+        *(
+            "tiler.runner.stopwatch",
+            "tiler.readers.tiff",
+            "tiler.readers.openslide",
+            "tiler.masks.otsu",
+        ),
+        *("tiler.config.sweeps.end", "tiler.config.command.explain", "tiler.config.checks.bombs"),
+        *("cv2", "PIL", "openslide", "dask"),
+        *(set(OF_SOME_SLIDES) - {"concurrent", "subprocess"}),  # Hydra and filelock load these
+    )
+    assert loaded(code, *unused) == set()
+
+
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_a_flag_that_prints_loads_neither_hydra_nor_numpy(flag):
     code = f"import sys; sys.argv = ['tiler', '{flag}']; from tiler.entry import main; main()"

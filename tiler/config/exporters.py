@@ -7,9 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from tiler.errors import ConfigError
-from tiler.exporters.tiles.images import ImagesExporter
-from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
-from tiler.exporters.tiles.pyramid import PyramidExporter
 from tiler.protocols import (
     Exporter,
     ListsTiles,
@@ -108,8 +105,11 @@ def with_pyramid(
     """
     if not pyramid:
         return dict(exporters)
+    from tiler.exporters.tiles.images import ImagesExporter
+    from tiler.exporters.tiles.pyramid import FOLDER, PyramidExporter
+
     images = next((one for one in exporters.values() if isinstance(one, ImagesExporter)), None)
-    return {**exporters, PYRAMID: PyramidExporter(images, drop)}
+    return {**exporters, FOLDER: PyramidExporter(images, drop)}
 
 
 def scale_settings(
@@ -128,10 +128,13 @@ def scale_settings(
             if (key := name + suffix(one)) in exporters:
                 found[key] = {**own, "context": one.token}
     if pyramid:
+        from tiler.exporters.tiles.images import ImagesExporter
+        from tiler.exporters.tiles.pyramid import FOLDER
+
         tokens = [one.token for one in pyramid]
         for name in settings:
             if not exporters[name].per_tile:
                 found[name]["pyramid"] = tokens  # tables have the column parent_id
         images = (name for name, one in exporters.items() if isinstance(one, ImagesExporter))
-        found[PYRAMID] = {"resolutions": tokens, "images": settings.get(next(images, ""))}
+        found[FOLDER] = {"resolutions": tokens, "images": settings.get(next(images, ""))}
     return found

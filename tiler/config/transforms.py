@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tiler.config.cache import is_off
-from tiler.exporters.tiles.pyramid import FOLDER as PYRAMID
 from tiler.protocols import Exporter, Transform
 from tiler.runner.store.fingerprint import settled_hash
 from tiler.runner.store.settings import TRANSFORM
@@ -61,6 +60,8 @@ def with_transforms(
     """
     if not transforms:
         return dict(own)
+    from tiler.exporters.tiles.pyramid import FOLDER
+
     settings: dict[str, Any] = {
         "order": list(transforms),
         "with": plain["transform"],
@@ -70,7 +71,7 @@ def with_transforms(
     found: dict[str, Any] = dict(own)
     changed = 0
     for name, exporter in exporters.items():
-        if exporter.per_tile or (name == PYRAMID and own[name]["images"]):
+        if exporter.per_tile or (name == FOLDER and own[name]["images"]):
             found[name] = {**own.get(name, {}), TRANSFORM: settings}
             changed += 1
     if not changed:
