@@ -287,10 +287,6 @@ def test_the_same_tiles_give_the_same_bytes(tmp_path):
     ("words", "expected"),
     [
         (("exporter.hdf5.layout=[clams]",), "'clams'"),
-        (("exporter.hdf5.layout=clams",), "'clams'"),
-        (("exporter.hdf5.layout=[]",), "is empty"),
-        (("exporter.hdf5.layout=[clam,clam]",), "twice"),
-        (("tile.size=[64,32]",), "tile.size=(64, 32)"),
         (("tile.stride=[64,32]",), "tile.stride=(64, 32)"),
         (("+exporter.hdf5.spec=1",), "unknown key 'exporter.hdf5.spec'"),
     ],
@@ -303,11 +299,23 @@ def test_layouts_that_cannot_be_are_refused_in_one_line(tmp_path, words, expecte
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("layout", "size", "expected"),
+    [
+        ("clams", 64, "layout='clams' is unknown; use trident, clam, mussel, atlaspatch"),
+        ([], 64, "is empty"),
+        (["clam", "clam"], 64, "names clam twice"),
+        *((layout, (64, 32), f"layout={layout} has one size") for layout in LAYOUTS),
+    ],
+)
+def test_layouts_that_cannot_be_are_refused_when_they_are_made(layout, size, expected):
+    with pytest.raises(ConfigError, match=expected):
+        Hdf5Exporter(layout, spec=TileSpec(size, resolution=Level(0)))
+
+
 def test_clam_needs_no_overlap():
     spec = TileSpec(64, (64, 32), Level(0))
     assert Hdf5Exporter("clam", spec=spec).layout == ("clam",)
-    with pytest.raises(ConfigError, match="one size"):
-        Hdf5Exporter("clam", spec=TileSpec((64, 32), resolution=Level(0)))
 
 
 def trident_pixels(slide, coords, at: int):
