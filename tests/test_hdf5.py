@@ -130,9 +130,10 @@ LEVELS = st.sampled_from([(1.0,), (1.0, 2.0), (1.0, 4.0), (1.0, 4.0, 16.0), (1.0
     stride=st.integers(9, 60),
     edge=st.sampled_from(["drop", "pad", "shift"]),
     bounds=st.one_of(st.none(), st.just((31, 17, 640, 480))),
+    microns=st.booleans(),
 )
 def test_every_tool_reads_the_boxes_of_the_tiles(
-    tmp_path_factory, levels, kind, factor, mpp, magnification, size, stride, edge, bounds
+    tmp_path_factory, levels, kind, factor, mpp, magnification, size, stride, edge, bounds, microns
 ):
     source = slide(levels=levels, mpp=mpp, magnification=magnification, bounds=bounds)
     resolution = {
@@ -143,6 +144,9 @@ def test_every_tool_reads_the_boxes_of_the_tiles(
     if getattr(source, kind, 1) is None:
         return
     spec = TileSpec(size, stride, resolution, edge=edge)
+    if microns and mpp is not None:
+        scale = resolution.mpp(source) * 1.01  # so that no side is a whole number of pixels
+        spec = TileSpec(size * scale, stride * scale, resolution, "um", edge)
     regions = TileExtractor(spec).extract(source)
     folder = tmp_path_factory.getbasetemp()
     files = written(source, spec, regions, folder)
@@ -161,6 +165,8 @@ def test_every_tool_reads_the_boxes_of_the_tiles(
         assert found.shape == tiles.shape
         np.testing.assert_array_equal(found[:, :2], tiles[:, :2])
         assert np.abs(found - tiles).max(initial=0) <= 1 + 1e-6, name
+    if regions:
+        assert files["trident"]["coords"].attrs["patch_size"] == regions[0].shape.width
     if mpp is not None and kind != "magnification":
         assert files["trident"]["coords"].attrs["level0_magnification"] == 10 / mpp
     if kind == "mpp":

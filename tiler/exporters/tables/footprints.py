@@ -152,13 +152,18 @@ def tool_folder(spec: TileSpec, found: Footprint) -> str:
     return f"{begin}_{found.size.width}px_{found.overlap.width}px_overlap"
 
 
+def numbered_alike(source: WSIReader) -> bool:
+    """Return whether other tools give the slide's levels the same numbers."""
+    return "levels" not in source.provenance  # else some images of the file are not used
+
+
 def shared_levels(source: WSIReader) -> list[int]:
     """Return the levels that other tools number and place as tiler does; always level 0.
 
     Other tools read with OpenSlide. It also counts images that are no levels of the slide, and
     takes the quotient of two sizes for the downsample: see decision record 0003.
     """
-    if "levels" in source.provenance:  # some images are not used, so the numbers may differ
+    if not numbered_alike(source):
         return [0]
     return [
         0,

@@ -13,9 +13,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tiler.exporters.tables.footprints import Footprint, Read, coarsest_read, shared_level
+from tiler.exporters.tables.footprints import (
+    Footprint,
+    Read,
+    coarsest_read,
+    numbered_alike,
+    shared_level,
+)
 from tiler.protocols import WSIReader
 from tiler.regions import Regions
+from tiler.resolution import level_at
 
 LayoutName = Literal["trident", "clam", "mussel", "atlaspatch"]
 
@@ -77,8 +84,8 @@ def _trident(found: Footprint, source: WSIReader, name: str) -> Layout:
     read = _trident_read(found, source)
     if found.magnifications is None:
         # Without magnifications TRIDENT reads ``patch_size`` pixels of the level ``patch_level``.
-        level = shared_level(found.downsample, source)
-        more = {} if level is None else {"patch_level": level}
+        level = level_at(found.downsample, source.level_downsamples)
+        more = {"patch_level": level} if numbered_alike(source) else {}
         return Layout({**attributes, **more}, read, MAGNIFICATIONS)
     return Layout(attributes | dict(zip(MAGNIFICATIONS, found.magnifications, strict=True)), read)
 
