@@ -424,8 +424,11 @@ def run_lab(folder: Path, *words: str, out: str = "out") -> Any:
         ("lambda", "which does not pickle or whose facts are not plain values"),
         ("facts", "which does not pickle or whose facts are not plain values"),
         ("call", "KeyError: 'no such colour' (lab/__init__.py:"),
-        ("shape", "lab.Made returned uint8 (63, 64, 3); return uint8 of shape (64, 64, 3)"),
-        ("floats", "lab.Made returned float64 (64, 64, 3)"),
+        (
+            "shape",
+            "lab.Made returned an array of uint8 and shape (63, 64, 3); return uint8",
+        ),
+        ("floats", "lab.Made returned an array of float64 and shape (64, 64, 3)"),
     ],
 )
 def test_a_broken_transform_of_the_users_fails_its_slide(lab: Path, how: str, message: str) -> None:

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from profiles import scanner_profile
 
+from tiler import TileExtractor, TileSpec
 from tiler.cover.slide_mask import SlideMask
-from tiler.errors import ConfigError, OpenError, TransformError
+from tiler.errors import ArgumentError, ConfigError, OpenError, TransformError
 from tiler.masks import OtsuMask
 from tiler.protocols import HasProfile, Pixels
 from tiler.readers import ImageReader, OpenSlideReader, TiffReader, open_slide
@@ -453,11 +454,32 @@ PAGE = (Path(__file__).resolve().parents[1] / "docs/transforms.md").read_text(en
 
 
 @real
-def test_the_page_shows_a_real_fit_and_code_that_runs() -> None:
+def test_the_page_shows_a_real_fit_and_code_that_runs(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S)
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     names: dict[str, Any] = {}
-    exec(code.replace("slide.svs", str(CMU)), names)
-    content = json.loads(f"{{{shown}}}")
-    assert content["transforms"]["images"]["macenko"] == names["fitted"].facts
-    assert names["tile"].shape == (256, 256, 3)
+    exec(code.replace("slide.svs", str(CMU)).replace('"tiles"', repr(str(tmp_path))), names)
+    fitted, content = names["fitted"], json.loads(f"{{{shown}}}")["transforms"]["images"]["macenko"]
+    assert fitted.facts == content
+    files = sorted(tmp_path.glob("*.png"))
+    assert len(files) == len(names["extractor"].region_specs_) > 3
+    with open_slide(CMU) as source:
+        first = names["extractor"].region_specs_[0]
+        raw = source.read_region(first.location, first.shape, first.resolution, bounded=False)
+    expected = fitted(raw).tobytes()
+    assert expected in {np.asarray(Image.open(file)).tobytes() for file in files}
+
+
+def test_transforms_that_are_not_fitted_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(two_stains(RNG.uniform(0.3, 1, (4096, 2))).reshape(64, 64, 3)).save(
+        tmp_path / "s.png"
+    )
+    extractor = TileExtractor(TileSpec(16, resolution=Level(0)), mask_threshold=0)
+    with ImageReader(tmp_path / "s.png") as source:
+        extractor.fit_extract(source)
+        for wrong in ([Macenko()], [Macenko], Macenko()):
+            with pytest.raises(ArgumentError, match="transforms"):
+                extractor.save(tmp_path / "out", transforms=wrong)
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(RuntimeError, match="return uint8 of shape"):
+            extractor.save(tmp_path / "out", transforms=[lambda pixels: pixels[1:]])

@@ -191,6 +191,24 @@ def check_inside(source: WSIReader, regions: Sequence[RegionSpec]) -> None:
             )
 
 
+def check_fitted(transforms: object) -> None:
+    """Refuse anything except a sequence of fitted transforms.
+
+    Raises
+    ------
+    ArgumentError
+        If one of them is not callable.
+    """
+    if not isinstance(transforms, Sequence):
+        raise ArgumentError(f"transforms={_shown(transforms)} is not a sequence; pass a list")
+    for number, transform in enumerate(transforms):
+        if not callable(transform) or isinstance(transform, type):
+            raise ArgumentError(
+                f"transforms[{number}]={_shown(transform)} is not fitted; pass the result of its"
+                " fit(source, tissue)"
+            )
+
+
 def as_path(value: object, argument: str) -> Path:
     """Return an argument as a path.
 

@@ -1,11 +1,13 @@
-"""Check of the pixels that readers return: a user's own reader may return anything."""
+"""Checks of the pixels that readers and transforms return: a user's own may return anything."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from tiler.errors import ComponentError
-from tiler.protocols import Pixels, WSIReader
+from tiler.protocols import FittedTransform, Pixels, WSIReader
 
 
 def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[int, int]) -> Pixels:
@@ -23,13 +25,32 @@ def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[i
         and pixels.shape == (height, width, 3)
     ):
         return pixels
+    raise _broken(source, f"{_kind(source)}.{method}", pixels, (height, width, 3))
+
+
+def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTransform]) -> Pixels:
+    """Return pixels after all transforms, in their order.
+
+    Raises
+    ------
+    ComponentError
+        If a transform returns anything except uint8 of the same shape.
+    """
+    for transform in transforms:
+        made: object = transform(pixels)
+        if not isinstance(made, np.ndarray) or (made.dtype, made.shape) != (np.uint8, pixels.shape):
+            raise _broken(source, _kind(transform), made, pixels.shape)
+        pixels = made
+    return pixels
+
+
+def _kind(component: object) -> str:
+    return f"{type(component).__module__}.{type(component).__qualname__}"
+
+
+def _broken(source: WSIReader, what: str, pixels: object, shape: tuple[int, ...]) -> ComponentError:
     if isinstance(pixels, np.ndarray):
         found = f"an array of {pixels.dtype} and shape {pixels.shape}"
     else:
         found = f"a {type(pixels).__name__}"
-    kind = type(source)
-    raise ComponentError(
-        source.name,
-        f"{kind.__module__}.{kind.__qualname__}.{method} returned {found}; return uint8 of shape"
-        f" {(height, width, 3)}",
-    )
+    return ComponentError(source.name, f"{what} returned {found}; return uint8 of shape {shape}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tiler.checks.arguments import as_path, check_inside, placed_regions
-from tiler.protocols import WSIReader
+from tiler.checks.arguments import as_path, check_fitted, check_inside, placed_regions
+from tiler.protocols import FittedTransform, WSIReader
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 
@@ -79,6 +79,7 @@ class RegionWriter:
         regions: Sequence[RegionSpec] | None = None,
         max_workers: int = 4,
         extension: str = "png",
+        transforms: Sequence[FittedTransform] = (),
     ) -> list[Path]:
         """Read every tile and write it as an image into ``output_dir``.
 
@@ -95,6 +96,9 @@ class RegionWriter:
             Number of threads.
         extension
             ``png``, ``jpeg``, ``webp``, ``tiff``, or any other that Pillow writes; in any case.
+        transforms
+            Applied to the pixels of each tile, in this order. Each is the result of a ``fit``: see
+            ``tiler.transforms``.
 
         Returns
         -------
@@ -111,8 +115,9 @@ class RegionWriter:
 
         slide, chosen = self._fitted(), self._chosen(regions)
         check_inside(slide, chosen)
+        check_fitted(transforms)
         folder = as_path(output_dir, "output_dir")
-        return save_tiles(slide, chosen, folder, max_workers, extension, self.context)
+        return save_tiles(slide, chosen, folder, max_workers, extension, self.context, transforms)
 
     def _fitted(self) -> WSIReader:
         if not hasattr(self, "source_"):

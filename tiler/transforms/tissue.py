@@ -8,6 +8,8 @@ from tiler.checks.pixels import checked_pixels
 from tiler.cover.slide_mask import SlideMask
 from tiler.errors import ReadError
 from tiler.geometry import whole_box
+from tiler.process.startup import default_threads
+from tiler.process.threads import in_order
 from tiler.protocols import Pixels, WSIReader
 from tiler.resolution import LEVEL_TOLERANCE, MPP, Level, Resolution
 
@@ -65,29 +67,31 @@ def tissue_pixels(
     area = whole_box(source.bounds, resolution.downsample(source), inside=True)
     rows, columns = _edges(area.height), _edges(area.width)
     height, width = mask.picture.shape
-    found, unreadable = [np.empty((0, 3), np.uint8)], 0
-    if area.width > 0 and area.height > 0:
-        down, across = height / area.height, width / area.width
-        places = np.argwhere(mask.ratios(columns * across, rows * down) > 0)
-        # Every n-th block with tissue, from the first to the last.
-        for index in np.unique(np.linspace(0, len(places) - 1, BLOCKS).round().astype(int)):
-            if not len(places):
-                break
-            row, column = places[index]
-            (top, bottom), (left, right) = rows[row].astype(int), columns[column].astype(int)
-            shape = int(right - left), int(bottom - top)
-            try:
-                pixels = source.read_region((int(left), int(top)), shape, resolution)
-            except ReadError:
-                if not skip_unreadable:
-                    raise
-                unreadable += 1
-                continue
-            pixels = checked_pixels(source, "read_region", pixels, shape)
-            y = ((np.arange(top, bottom) + 0.5) * down).astype(int).clip(0, height - 1)
-            x = ((np.arange(left, right) + 0.5) * across).astype(int).clip(0, width - 1)
-            found.append(pixels[mask.picture[np.ix_(y, x)]])
-    return np.concatenate(found)[np.newaxis], unreadable
+    if not (area.width and area.height):
+        return np.empty((1, 0, 3), np.uint8), 0
+    down, across = height / area.height, width / area.width
+    places = np.argwhere(mask.ratios(columns * across, rows * down) > 0)
+    # Every n-th block with tissue, from the first to the last.
+    chosen = np.linspace(0, max(0, len(places) - 1), BLOCKS).round().astype(int)
+
+    def block(place: tuple[int, int]) -> Pixels | None:
+        (top, bottom), (left, right) = rows[place[0]].astype(int), columns[place[1]].astype(int)
+        shape = int(right - left), int(bottom - top)
+        try:
+            pixels = source.read_region((int(left), int(top)), shape, resolution)
+        except ReadError:
+            if not skip_unreadable:
+                raise
+            return None
+        pixels = checked_pixels(source, "read_region", pixels, shape)
+        y = ((np.arange(top, bottom) + 0.5) * down).astype(int).clip(0, height - 1)
+        x = ((np.arange(left, right) + 0.5) * across).astype(int).clip(0, width - 1)
+        return pixels[mask.picture[np.ix_(y, x)]]
+
+    wanted = places[np.unique(chosen)].tolist() if len(places) else []
+    found = list(in_order(block, wanted, default_threads()))
+    read = [pixels for pixels in found if pixels is not None]
+    return np.concatenate([np.empty((0, 3), np.uint8), *read])[np.newaxis], len(found) - len(read)
 
 
 def _edges(length: int) -> np.ndarray:

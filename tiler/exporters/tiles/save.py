@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tiler.checks.pixels import transformed
 from tiler.errors import ConfigError
 from tiler.exporters.names import context_names, tile_names
 from tiler.exporters.reading import read_tile
 from tiler.exporters.tiles.encoders import encoder_for
 from tiler.files import write_whole
 from tiler.process.threads import in_order
-from tiler.protocols import WSIReader
+from tiler.protocols import FittedTransform, WSIReader
 from tiler.regions import RegionSpec, batches
 from tiler.resolution import Resolution
 from tiler.storage.destinations import inside, make_folder
@@ -24,8 +25,11 @@ def save_tiles(
     max_workers: int,
     extension: str,
     context: Sequence[Resolution] = (),
+    transforms: Sequence[FittedTransform] = (),
 ) -> list[Path]:
     """Write the images of each region, its tile and its context, and return their paths in order.
+
+    All are transformed first.
 
     Raises
     ------
@@ -50,7 +54,8 @@ def save_tiles(
         region, name, resolution = image
         path = inside(folder, name)
         try:
-            write_whole(path, encode(read_tile(source, region, resolution)))
+            pixels = read_tile(source, region, resolution)
+            write_whole(path, encode(transformed(source, pixels, transforms)))
         except Exception as error:  # after any error, the other tiles are still needed
             return error
         return path

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from tiler.checks.components import callable_name, lacking, shown
+from tiler.checks.pixels import transformed
 from tiler.checks.rule_results import checked_notes
 from tiler.errors import ComponentError, ResolutionError, TransformError
 from tiler.protocols import FittedTransform, Pixels, Transform, WSIReader
@@ -18,7 +19,6 @@ from tiler.runner.store.settings import TRANSFORM, of_exporter
 from tiler.runner.work.cached import Shared
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.shelf import Shelf
-from tiler.runner.work.tiles.pipeline import transformed
 
 
 @dataclass(frozen=True)

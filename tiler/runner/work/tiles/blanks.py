@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tiler.checks.pixels import transformed
 from tiler.files import digest
 from tiler.geometry import Size
 from tiler.protocols import FittedTransform, Pixels, TileExporter, WSIReader
 from tiler.readers.base import FactsReader
 from tiler.readers.limits import check_read
 from tiler.runner.components import encode
-from tiler.runner.work.tiles.pipeline import context_of, is_native, transformed
+from tiler.runner.work.tiles.pipeline import context_of, is_native
 
 _WHITE = (255, 255, 255)
 

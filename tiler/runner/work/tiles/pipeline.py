@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tiler.checks.components import callable_name, shown
-from tiler.errors import ComponentError, ReadError, SlideError
+from tiler.checks.pixels import transformed
+from tiler.errors import ReadError, SlideError
 from tiler.exporters.reading import read_tile
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order
@@ -152,22 +152,3 @@ def _native_reader(source: WSIReader, exporter: str) -> NativeTiles:
             f" {type(source).__name__} read this one: set exporter.{exporter}.passthrough=false",
         )
     return source
-
-
-def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTransform]) -> Pixels:
-    """Return pixels after all transforms, in their order.
-
-    Raises
-    ------
-    ComponentError
-        When a transform returns anything but uint8 of the same shape.
-    """
-    for transform in transforms:
-        made: object = transform(pixels)
-        if not isinstance(made, np.ndarray) or (made.dtype, made.shape) != (np.uint8, pixels.shape):
-            found = f"{made.dtype} {made.shape}" if isinstance(made, np.ndarray) else shown(made)
-            fix = f"return uint8 of shape {pixels.shape}"
-            what = f"{callable_name(transform)} returned {found}"
-            raise ComponentError(source.name, f"{what}; {fix}")
-        pixels = made
-    return pixels

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tiler.checks.pixels import transformed
 from tiler.protocols import FittedTransform, Pixels
 from tiler.readers.deferred import DeferredReader
 from tiler.resolution import Resolution
-from tiler.runner.work.tiles.pipeline import transformed
 
 
 class TransformedReader(DeferredReader):
