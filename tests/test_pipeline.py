@@ -454,7 +454,8 @@ def test_a_transform_that_changes_the_shape_is_named(
 ) -> None:
     with_transforms(monkeypatch, halved)
     (row,) = run_of(job_of(slide), tmp_path).rows
-    assert "test_pipeline.halved returned uint8 (20, 40, 3); return uint8 of" in row.reason
+    found = "an array of uint8 and shape (20, 40, 3)"
+    assert f"test_pipeline.halved returned {found}; return uint8 of" in row.reason
 
 
 class Tracked(bytes):

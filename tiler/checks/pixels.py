@@ -45,7 +45,9 @@ def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTr
 
 
 def _kind(component: object) -> str:
-    return f"{type(component).__module__}.{type(component).__qualname__}"
+    """Return the dotted name of a function, or of the class of an object."""
+    thing = component if hasattr(component, "__qualname__") else type(component)
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _broken(source: WSIReader, what: str, pixels: object, shape: tuple[int, ...]) -> ComponentError:
