@@ -23,6 +23,7 @@ from tiler import Level
 from tiler.errors import LimitError, OpenError, ReadError
 from tiler.readers.openslide.reader import OpenSlideReader
 from tiler.readers.tiff import file as tiff_file
+from tiler.readers.tiff.jpeg import jpeg_stream
 from tiler.readers.tiff.layout import UnfitError
 from tiler.readers.tiff.reader import TiffReader, vouch
 from tiler.readers.tiff.tile_cache import TileCache
@@ -459,6 +460,43 @@ def test_a_failing_tile_fails_in_each_thread_and_blocks_none():
         list(threads.map(ask, range(4)))
     assert len(calls) == 4
     assert (cache.get((0, 3), lambda key: tile_pixels(9)) == 9).all()
+
+
+def test_tiles_wholly_within_reads_are_kept_only_if_reads_overlap(tmp_path):
+    path = write(tmp_path / "a.tif", PYRAMID[0], compression="jpeg")
+    (width, height), decoded = TILE, []
+    for step in (2, 1):
+        with TiffReader(path) as slide:
+            before = slide.native_tiles_decoded
+            for row in range(0, 4, step):
+                for column in range(0, 4, step):
+                    box = (2 * width, 2 * height)
+                    slide.read_region((column * width, row * height), box, Level(0))
+            decoded.append(slide.native_tiles_decoded - before)
+            assert (slide._cache.size > 0) == (step == 1)
+    apart, overlapping = decoded
+    assert apart == 16
+    assert 25 <= overlapping <= 25 + 4, "those of the first read may be decoded again"
+
+
+@pytest.mark.parametrize("tables", [True, False])
+def test_the_header_of_every_jpeg_tile_is_checked(tmp_path, tables):
+    path = write(tmp_path / "a.tif", PYRAMID[0], compression="jpeg")
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        shared = page.jpegtables if tables else None
+        start, length = page.dataoffsets[3], page.databytecounts[3]
+    stream = path.read_bytes()[start : start + length]
+    if page.jpegtables and not tables:
+        stream = jpeg_stream(TILE, page.jpegtables, ycbcr=True)(stream)
+    whole = jpeg_stream(TILE, shared, ycbcr=True)
+    sound = whole(stream)
+    assert whole(stream) == sound
+    at = stream.index(b"\xff\xc0") + 6  # the last byte of the height
+    taller = stream[:at] + bytes([stream[at] + 1]) + stream[at + 1 :]
+    with pytest.raises(ValueError, match="a JPEG of 64x49 YCbCr, not 64x48"):
+        whole(taller)
+    assert whole(stream) == sound
 
 
 def test_overlapping_regions_decode_each_native_tile_once(tmp_path):

@@ -14,6 +14,7 @@ from tiler.protocols import Pixels
 SOI = b"\xff\xd8"
 _FILL, _EOI, _SOS = 0xFF, 0xD9, 0xDA
 _TABLES = {0xC4, 0xDB}  # Huffman and quantization
+_USUAL = {0xC0, 0xC1, 0xC2, 0xDD, 0xFE, *_TABLES, *range(0xE0, 0xF0)}  # all before the scan
 _COLOUR_MARKERS = {0xE0, 0xEE}  # APP0 of JFIF, APP14 of Adobe
 
 
@@ -44,8 +45,12 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
         segments, rest = _segments(data, without=_COLOUR_MARKERS)
         return b"".join((SOI, tables, adobe, segments, data[rest:]))
 
+    known: list[bytes] = []  # the header of a checked stream: tiles of a slide mostly share it
+
     def whole(data: bytes) -> bytes:
         stream = complete(data) if tables else data
+        if known and stream.startswith(known[0]):
+            return stream
         found = simplejpeg.decode_jpeg_header(stream)  # before memory is allocated for it
         if found[2] != colours and stream is data:
             # OpenSlide reads the colour space from the TIFF, not from the stream.
@@ -53,6 +58,8 @@ def jpeg_stream(tile: Size, shared: bytes | None, *, ycbcr: bool) -> Callable[[b
             found = simplejpeg.decode_jpeg_header(stream)
         if found[:3] != (height, width, colours):
             raise ValueError(f"a JPEG of {found[1]}x{found[0]} {found[2]}, not {width}x{height}")
+        if stream is data or tables:
+            known[:] = _header(stream)
         return stream
 
     return whole
@@ -99,6 +106,19 @@ def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
         check_jpeg(SOI + tables + data[2:])
 
     return check
+
+
+def _header(stream: bytes) -> list[bytes]:
+    """Return all of a JPEG stream that comes before its pixels; nothing for an unusual stream."""
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == _FILL:
+        marker, end = stream[at + 1], at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == _SOS:
+            return [stream[:end]]
+        if marker not in _USUAL:
+            break
+        at = end
+    return []
 
 
 def _segments(

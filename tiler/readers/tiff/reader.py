@@ -162,8 +162,9 @@ class TiffReader(LevelReader):
             if native.sparse[tile]:
                 there[:] = self.facts.background
                 continue
+            whole = (stop - start, down - up) == native.tile
             try:
-                pixels = self._cache.get((level, tile), self._tiles.pixels)
+                pixels = self._cache.get((level, tile), self._tiles.pixels, whole=whole)
             except DamagedTileError as error:
                 what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
                 raise ReadError(self.name, what, level, x, y) from error

