@@ -373,6 +373,7 @@ def test_labels_of_a_run_are_columns_and_keep_tiles_for_the_price_of_a_threshold
     assert row["reason"].endswith("all dropped (label 24); their labels: other")
 
 
+@pytest.mark.slow
 def test_a_kept_label_that_no_class_has_is_noted(tmp_path, drawn):
     drawn.write_text(geojson([("tumor", HALF), ("stroma", HALF)]))
     words = ("mask=none", "tile.size=16", "label=annotation", "label.path='drawn/{slide}.geojson'")

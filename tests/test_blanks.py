@@ -110,6 +110,7 @@ def test_padding_overlap_and_other_scales_count_native_tiles_once(tmp_path):
         assert (row["blank_native_tiles"], row["blank_tiles"]) == (native, blank), words
 
 
+@pytest.mark.slow
 def test_linked_tiles_count_as_well(tmp_path):
     (tmp_path / "in").mkdir()
     sparse_slide(tmp_path / "in/a.tif", [6, 7])

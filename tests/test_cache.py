@@ -412,6 +412,7 @@ def test_an_entry_that_is_too_large_is_not_kept(
     assert load(tmp_path, "k") is None
 
 
+@pytest.mark.slow
 def test_another_slide_under_the_same_name_is_another_mask(
     slides: list[str], tmp_path: Path
 ) -> None:

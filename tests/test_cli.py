@@ -430,6 +430,7 @@ def test_mistakes_in_a_table_are_all_named_by_their_lines(tmp_path: Path) -> Non
             assert word in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "cell", "sweep"),
     [
@@ -447,6 +448,7 @@ def test_a_table_cannot_set_a_swept_key(tmp_path: Path, key: str, cell: str, swe
         assert f"line 2 (a.svs): {key}={cell}: the sweep sets {key}, too" in row["reason"]
 
 
+@pytest.mark.slow
 def test_a_table_may_set_keys_of_a_group_that_is_swept(tmp_path: Path) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(800, 550))
     (tmp_path / "slides.csv").write_text("path,resolution.value\na.tiff,1\n")

@@ -187,6 +187,7 @@ def test_tissue_without_pen_is_that_of_otsu_less_the_pen(name, shared_slides):
 RUN = (*COMMON[:5], "mask.all.tissue.min_tissue_fraction=0", "name=demo", "threshold=0.3")
 
 
+@pytest.mark.slow
 def test_commands_compose_masks_and_override_their_keys(tmp_path):
     picture(tmp_path)
     drawn(tmp_path / "a/pic.geojson", shapely.box(0, 0, 40.5, 64))
@@ -243,6 +244,7 @@ def test_mistakes_inside_a_combination_are_named(tmp_path, words, said):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_pen_preset_runs_on_a_picture(tmp_path, shared_slides):
     with Image.open(shared_slides / "thumbs/tcga-green-pen.png") as image:
         image.convert("RGB").reduce(2).save(tmp_path / "pic.png")

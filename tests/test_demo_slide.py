@@ -89,6 +89,7 @@ def test_a_slide_of_another_version_of_the_painter_is_drawn_again(
     assert b"painter 12" not in entry.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_level_zero_is_as_painted_and_level_one_its_average_of_four_by_four(tmp_path: Path) -> None:
     size = Size(1290, 907)  # more than is painted at once, and no multiple of a tile or of 4
     path = write_demo_slide(tmp_path / "demo.svs", size)

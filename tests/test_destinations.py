@@ -104,6 +104,7 @@ def test_a_run_keeps_foreign_files(made: Path, tmp_path: Path, name: str, kind: 
     assert not (out / "slides").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_and_a_cache_keep_foreign_files(made: Path, tmp_path: Path) -> None:
     before = planted(tmp_path / "budget.json", "link")
     done = tiler(*COMMON, f"out={tmp_path}", "dry_run=true", "cache=off", cwd=made, timeout=30)

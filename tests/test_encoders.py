@@ -346,6 +346,7 @@ def test_values_are_checked_even_where_the_format_ignores_them(extension) -> Non
             make_encoder(extension, **wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_png_bytes_do_not_depend_on_the_thread(level: int) -> None:
     # ISA-L hashes the third byte of a stream by the address of its own state: where bytes 2 to 5

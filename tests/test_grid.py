@@ -216,6 +216,7 @@ def lattice(count: int, pitch: float, size: float) -> np.ndarray:
     return np.stack([start, start + size], axis=1)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_cells_on_a_large_mask():
     mask = np.random.default_rng(7).random((4000, 4000)) < 0.3
     x, y = lattice(400, 9.75, 12.5), lattice(250, 15.5, 17.25)

@@ -310,6 +310,7 @@ def test_a_sweep_that_is_refused_leaves_the_lock_of_another_one(folder: Path) ->
     assert (folder / "out/.lock").is_file()
 
 
+@pytest.mark.slow
 def test_a_refused_job_keeps_a_foreign_file(folder: Path) -> None:
     place = folder / "out/threshold=0.1/refused.json"
     place.parent.mkdir(parents=True)

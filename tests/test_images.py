@@ -129,6 +129,7 @@ def test_overlap_needs_no_extra_decoding(painted: Path) -> None:
     assert overlapping <= 1.1 * apart
 
 
+@pytest.mark.slow
 def test_pieces_are_the_regions_once_each_in_blocks(painted: Path) -> None:
     with TiffReader(painted) as reader:
         regions = TileExtractor(TileSpec(16, resolution=Level(0))).extract(reader)
@@ -183,6 +184,7 @@ def test_tables_name_the_file_of_each_tile(painted: Path, tmp_path: Path, words:
         assert f"_x{row['x']}_y{row['y']}_" in row["file"]
 
 
+@pytest.mark.slow
 def test_jobs_that_link_tiles_name_their_own_files(painted: Path, tmp_path: Path) -> None:
     words = [*LISTED[:-2], "mask=otsu", "threshold=0,0.5", f"slides.paths={painted}", "out=out"]
     words += ["exporter=[csv,images]", "exporter.images.link=true", "exporter.images.shard=3"]

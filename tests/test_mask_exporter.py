@@ -52,6 +52,7 @@ def tables(out: Path) -> bytes:
     return (out / "slides/CMU-1-Small-Region/CMU-1-Small-Region.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [None, BOX])
 def test_a_real_slide_has_the_same_tiles_with_its_exported_mask(
     tmp_path: Path, shared_slides: Path, env: dict[str, str], box: tuple | None
@@ -115,6 +116,7 @@ def test_a_slide_without_tissue_or_mpp_has_a_mask_and_a_frame(tmp_path: Path) ->
     assert load_record(folder).row.status == "done_empty"
 
 
+@pytest.mark.slow
 def test_a_record_without_a_frame_still_counts(tmp_path: Path) -> None:
     """Records of earlier versions have none: their slides are not redone."""
     picture(tmp_path)

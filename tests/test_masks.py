@@ -936,6 +936,7 @@ def test_a_rim_changes_a_coverage_by_at_most_a_mask_pixel_and_a_half(
         assert region.ratio < threshold or share >= threshold - bound - 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", [OtsuMask(), HsvMask()])
 def test_large_tiles_do_not_change_the_mask(provider) -> None:
     source = levelled(

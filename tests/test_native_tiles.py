@@ -100,6 +100,7 @@ def test_damage_on_another_level_fails_there(tmp_path, reader, description):
             slide.thumbnail((140, 110))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["auto", "openslide"])
 def test_a_run_over_emptied_tiles_writes_no_white_ones(tmp_path, shared_slides, reader):
     (tmp_path / "in").mkdir()

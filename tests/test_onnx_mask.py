@@ -517,6 +517,7 @@ def test_another_network_under_the_same_name_redoes_its_slides(folder: Path, bes
     assert first["mask"]["sha256"] != second["mask"]["sha256"]
 
 
+@pytest.mark.slow
 def test_the_command_reports_bad_networks_in_the_slides_rows(folder: Path) -> None:
     done = tiler(*SLIDES, "mask.path=gone.onnx", "out=out", cwd=folder)
     assert done.returncode == 3

@@ -90,6 +90,7 @@ def test_exporters_of_later_runs_keep_the_files_of_earlier_ones(folder: Path) ->
     assert (row(folder)["status"], row(folder)["output"]) == ("done", "current")
 
 
+@pytest.mark.slow
 def test_adding_an_exporter_reuses_mask_and_grid_and_writes_only_its_files(folder: Path) -> None:
     run(folder, "exporter=[images]")
     said = run(folder, "exporter=[images,json]")
@@ -128,6 +129,7 @@ def test_shared_settings_replace_everything_and_that_is_reported(folder: Path) -
     check_vouched(folder)
 
 
+@pytest.mark.slow
 def test_images_under_other_names_replace_the_tables_that_list_them(folder: Path) -> None:
     run(folder, "exporter=[csv,json,images]", "exporter.json.file=false")
     said = run(folder, "exporter=[images]", "exporter.images.extension=jpg")
@@ -377,6 +379,7 @@ def test_changed_code_of_the_users_redoes_what_depends_on_it(
     assert "done already" in run(folder, *words, env=own)
 
 
+@pytest.mark.slow
 def test_a_changed_mask_file_replaces_the_files_of_other_exporters(folder: Path) -> None:
     """An exporter is only added to files of the same tiles."""
     mask = Image.new("1", (222, 297), 1)

@@ -335,6 +335,7 @@ def test_a_plain_tiff_whose_first_page_is_not_the_largest_is_refused(tmp_path):
         ImageReader(path)
 
 
+@pytest.mark.slow
 def test_formats_that_are_not_known_to_report_damage_are_refused(tmp_path):
     for kind in ("TGA", "PPM", "ICNS"):
         with pytest.raises(OpenError, match="not an image that"):

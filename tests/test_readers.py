@@ -440,6 +440,7 @@ def test_a_level_of_another_vendor_is_read_at_its_place(shared_slides):
         assert np.abs(reduced - exact).max() <= 0.5 + 2e-3
 
 
+@pytest.mark.slow
 def test_a_level_with_a_fractional_downsample_stays_within_half_a_pixel(shared_slides):
     path = shared_slides / "TCGA-CR-7395-01A-01-TS1.svs"
     with open_slide(path) as slide, openslide.OpenSlide(path) as peer:

@@ -195,6 +195,7 @@ def test_a_deleted_file_redoes_the_slide(tmp_path: Path, slide: Path) -> None:
     assert contents(tree(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_a_file_of_another_size_stops_the_slide(tmp_path: Path, slide: Path) -> None:
     before = contents(tree(tmp_path))
     path = tile(tmp_path)
@@ -209,6 +210,7 @@ def test_a_file_of_another_size_stops_the_slide(tmp_path: Path, slide: Path) -> 
     assert contents(tree(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_only_the_hash_detects_a_flipped_byte(tmp_path: Path, slide: Path) -> None:
     before = contents(tree(tmp_path))
     path = tile(tmp_path)

@@ -139,6 +139,7 @@ def test_no_file_and_no_line_of_a_run_or_sweep_contains_a_secret(run: tuple[Path
     assert yaml.safe_load((folder / "sweep/multirun.yaml").read_text())["tracker"]["uri"]
 
 
+@pytest.mark.slow
 def test_an_old_run_asks_for_its_secret_in_one_line(run: tuple[Path, str]) -> None:
     folder, _ = run
     refused = tiler("--rerun", "out", cwd=folder)
@@ -162,6 +163,7 @@ def test_a_refused_setting_and_a_printed_configuration_have_no_secret(tmp_path: 
     assert yaml.safe_load(printed.stdout)["tracker"]["uri"] == masked(URI)
 
 
+@pytest.mark.slow
 def test_the_settings_in_a_record_have_no_secret_and_a_new_one_redoes_nothing(
     tmp_path: Path,
 ) -> None:

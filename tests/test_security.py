@@ -158,6 +158,7 @@ def test_a_configuration_runs_no_other_code(tmp_path: Path, words: list[str]) ->
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_whose_name_looks_like_an_interpolation_is_a_file(tmp_path: Path) -> None:
     name = "${oc.env:HOME}.tiff"
     write_demo_slide(tmp_path / name, Size(300, 260))

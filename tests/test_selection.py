@@ -330,6 +330,7 @@ def places(out: Path, slide: str) -> set[tuple[str, str]]:
     return {(row["x"], row["y"]) for row in read_csv(out / f"slides/{slide}/{slide}.csv")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "spread", "top"])
 def test_a_sample_depends_on_no_other_slide_and_no_engine(slides, tmp_path, sampler):
     common = ["threshold=0", f"sampler={sampler}", "sampler.n=11", "mask=none"]

@@ -104,6 +104,7 @@ def test_a_sweep_writes_a_definition_a_table_and_a_picture(
         assert len(np.unique(half.reshape(-1, 3), axis=0)) > 2000, "the slide is seen beneath"
 
 
+@pytest.mark.slow
 def test_parquet_keeps_names_as_text_and_numbers_as_numbers(
     slides: list[str], tmp_path: Path
 ) -> None:
@@ -235,6 +236,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 def test_foreign_files_below_a_sweeps_folder_never_end_it(
     slides: list[str], tmp_path: Path
 ) -> None:
@@ -277,6 +279,7 @@ def test_a_manipulated_job_is_skipped(
     assert read_jobs(tmp_path, "s", "run.json") == []
 
 
+@pytest.mark.slow
 def test_job_folders_may_be_nested(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "threshold=0.2,2", "out=res"]
     done = tiler(*words, "hydra.sweep.subdir=at/t${threshold}", cwd=tmp_path)
@@ -482,6 +485,7 @@ def test_two_sweeps_in_one_folder_do_not_mix(slides: list[str], tmp_path: Path) 
     assert rows == (6 if codes[0] == 0 else 4)  # two slides, and none of the other sweep's jobs
 
 
+@pytest.mark.slow
 def test_a_job_that_left_no_record_is_named(slides: list[str], tmp_path: Path) -> None:
     words = ["-m", *slides, "resolution=level", "threshold=0.2,0.9", "out=res"]
     done = tiler(*words, cwd=tmp_path)
@@ -524,6 +528,7 @@ def test_jobs_are_expected_where_their_order_is_known(
     assert expected_jobs(config, [parsed(override) for override in overrides]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ["AttributeError", "tiler.errors.ConfigError"])
 def test_a_signal_that_an_error_hides_still_ends_the_sweep(
     slides: list[str], tmp_path: Path, error: str

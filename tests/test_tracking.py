@@ -238,6 +238,7 @@ def test_a_run_survives_an_invalid_database(tmp_path: Path) -> None:
     assert outputs(tmp_path / "bad") == outputs(tmp_path / "good")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [(), ("-m",)])
 def test_a_missing_extra_is_named_before_any_work(tmp_path: Path, sweep: tuple[str, ...]) -> None:
     picture(tmp_path)

@@ -165,6 +165,7 @@ def test_a_worker_that_hangs_is_killed(folder: Path) -> None:
     assert "no progress for 0.5 s" in found["hangs"][1]
 
 
+@pytest.mark.slow
 def test_other_workers_continue_while_one_hangs_and_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +319,7 @@ def test_workers_are_reused_if_they_would_be_started_the_same_way(
     assert kept.poll() is not None
 
 
+@pytest.mark.slow
 def test_a_refused_command_leaves_no_worker(folder: Path) -> None:
     done = fresh_tiler("engine=processes", "engine.workers=1", "threshold=high", cwd=folder)
     assert done.returncode == 2
@@ -560,6 +562,7 @@ def test_one_run_per_folder(folder: Path) -> None:
     assert statuses(folder)["slow1"][0] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["nowhere", "odd://nowhere"])
 def test_an_unreachable_dask_address_is_named(folder: Path, address: str) -> None:
     pytest.importorskip("distributed", reason="tiler[dask] is not installed")
