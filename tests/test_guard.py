@@ -145,8 +145,19 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("file", name) for name in NAMES),
+        *((kind, "run.json") for kind in ("link", "pipe")),
+        *(
+            pytest.param(kind, name, marks=pytest.mark.slow)  # a table of 24 commands
+            for kind in ("link", "pipe")
+            for name in NAMES
+            if name != "run.json"
+        ),
+    ],
+)
 def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(
     folder: Path, name: str, kind: str
 ) -> None:
