@@ -145,10 +145,11 @@ main()
         (["treshold=0.3"], 1),
         (["mask=otzu"], 1),
         (["mask=???"], 1),
-        (["-m", "threshold=0.2,0.3,0.5", "tile.size=16,32"], 1),
+        (["-m", "threshold=0.2,0.3"], 1),
+        pytest.param(["-m", "threshold=0.2,0.3,0.5", "tile.size=16,32"], 1, marks=pytest.mark.slow),
         (["-m", "treshold=0.3,0.5"], 2),
-        (["-m", "mask=none,hsv", "threshold=0.2,0.3"], 3),
-        (["-m", "threshold=0.2,0.3", BY_HYDRA], 5),
+        pytest.param(["-m", "mask=none,hsv", "threshold=0.2,0.3"], 3, marks=pytest.mark.slow),
+        pytest.param(["-m", "threshold=0.2,0.3", BY_HYDRA], 5, marks=pytest.mark.slow),
     ],
 )
 def test_a_configuration_is_composed_once(
