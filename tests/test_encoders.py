@@ -13,6 +13,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import imagecodecs
@@ -23,12 +24,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, SlideError
+from tiler.exporters import ImagesExporter
 from tiler.exporters.tiles.encoders import COMPRESSIONS, EXTENSIONS, make_encoder
 from tiler.exporters.tiles.png import png_bytes
 from tiler.geometry import Size
 from tiler.readers import OpenSlideReader
 from tiler.resolution import Level
+from tiler.runner.components import encode as run_encode
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 23), st.just(3))
 PIXELS = hnp.arrays(np.uint8, SHAPES, elements=st.integers(0, 255))
@@ -337,6 +340,26 @@ def test_impossible_values_are_named(options, words, way_out) -> None:
         make_encoder(**options)
     assert f"exporter.images.{words} is invalid; " in str(caught.value)
     assert way_out in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "longest"),
+    [
+        ({"extension": "webp"}, 16382),
+        ({"extension": "webp", "lossless": True}, 16382),
+        ({"extension": "jpg"}, 65500),
+    ],
+    ids=str,
+)
+def test_a_side_that_a_format_cannot_express_is_refused(options, longest) -> None:
+    encode = make_encoder(**options)
+    assert decoded(encode(np.zeros((1, longest, 3), np.uint8)))[0].shape == (1, longest, 3)
+    for shape in ((1, longest + 1, 3), (longest + 1, 1, 3)):
+        with pytest.raises(ConfigError, match=f"at most {longest} pixels along a side; use png"):
+            encode(np.zeros(shape, np.uint8))
+    exporter = ImagesExporter(**options)
+    with pytest.raises(SlideError, match=f"E_SLIDE slide=a: .* at most {longest} pixels"):
+        run_encode(exporter, SimpleNamespace(name="a"), np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -8,7 +8,7 @@ from typing import TypeGuard, TypeVar
 
 from tiler.checks.components import callable_name, shown
 from tiler.checks.error_places import foreign_packages, is_tilers, raised_at, said
-from tiler.errors import ComponentError, ConfigError, TilerError
+from tiler.errors import ComponentError, ConfigError, SlideError, TilerError
 from tiler.protocols import (
     Exported,
     Exporter,
@@ -164,8 +164,15 @@ def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
     ------
     ComponentError
         When the result is not ``bytes``.
+    SlideError
+        If one of tiler's own formats cannot express a tile of this size.
     """
-    data: object = exporter.encoded(pixels)
+    try:
+        data: object = exporter.encoded(pixels)
+    except ConfigError as error:
+        if not is_ours(exporter):
+            raise
+        raise SlideError(source.name, str(error)) from error
     if not isinstance(data, bytes):
         what = f"{callable_name(exporter)}.encoded returned {shown(data)}"
         raise ComponentError(source.name, f"{what}; return bytes")

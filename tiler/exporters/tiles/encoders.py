@@ -16,8 +16,8 @@ EXTENSIONS = ("png", "jpg", "jpeg", "webp", "jxl", "tif", "tiff")
 SUBSAMPLINGS = ("420", "422", "444")
 COMPRESSIONS = (0, 1, 2, 3, "pillow")
 
-_OWN = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
-"""Pillow's names of the formats that tiler encodes itself."""
+_LONGEST = {"jpg": 65500, "jpeg": 65500, "webp": 16382}
+"""The longest side of an image that the libraries encode, where tiler reads longer ones."""
 
 QUALITY = 90
 """The quality of lossy files where none is given."""
@@ -75,16 +75,35 @@ def make_encoder(
             f"{setting}.quality={quality!r} is invalid; use a whole number from 1 to 100"
         )
     loses = _is_lossy(extension, quality, lossless, setting)
+    longest = _LONGEST.get(extension)
+    encode = _encoder(extension, quality, subsampling, compression, loses)
+    return partial(_within, encode=encode, longest=longest, setting=setting) if longest else encode
+
+
+def _within(pixels: Pixels, encode: Encoder, longest: int, setting: str) -> bytes:
+    """Encode an image of a format that limits the sides of images."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > longest:
+        raise ConfigError(
+            f"{setting}.extension: a tile of {width}x{height} is too large for this format, which"
+            f" has at most {longest} pixels along a side; use png, or smaller tiles"
+        )
+    return encode(pixels)
+
+
+def _encoder(
+    extension: str, quality: int | None, subsampling: str, compression: int | str, loses: bool
+) -> Encoder:
     if extension == "png":
         if compression == "pillow":
-            return partial(_by_pillow, kind="PNG", optimize=True)
+            return partial(by_pillow, kind="PNG", optimize=True)
         return partial(png_bytes, level=int(compression))
     if extension in ("jpg", "jpeg"):
         return partial(_jpeg, quality=quality or QUALITY, subsampling=subsampling)
     if extension == "webp":
         if not loses:
             return _lossless_webp
-        return partial(_by_pillow, kind="WEBP", quality=quality or QUALITY)
+        return partial(by_pillow, kind="WEBP", quality=quality or QUALITY)
     if extension == "jxl":
         return partial(_jxl, quality=(quality or QUALITY) if loses else None)
     return _tiff
@@ -119,47 +138,6 @@ def _is_lossy(extension: str, quality: int | None, lossless: bool | None, settin
     return not lossless
 
 
-def encoder_for(extension: str) -> Encoder:
-    """Choose an encoder by a file's extension, in any case: tiler's, or else Pillow's.
-
-    Pillow's encoders use their default settings; formats such as GIF lose colours.
-
-    Raises
-    ------
-    ConfigError
-        If neither tiler nor Pillow writes RGB images with this extension.
-    """
-    name = extension.lower() if isinstance(extension, str) else ""
-    if name in EXTENSIONS:
-        return make_encoder(name)
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(f".{name}", "")
-    if kind in _OWN:
-        return make_encoder(_OWN[kind])
-    encode = partial(_by_pillow, kind=kind)
-    if not _takes_rgb(encode):
-        raise ConfigError(
-            f"extension={extension!r}: neither tiler nor Pillow writes RGB images so; use png, jpg,"
-            " webp, tif, or another of PIL.Image.registered_extensions(), without its dot"
-        )
-    return encode
-
-
-def _takes_rgb(encode: Encoder) -> bool:
-    """Return whether an RGB image can be saved at its size; only a trial shows it."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        data = encode(np.zeros((203, 301, 3), np.uint8))  # larger than any icon
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size == (301, 203)
-    except UnidentifiedImageError:  # some formats, such as PDF, can only be written
-        return True
-    except (KeyError, OSError, ValueError):
-        return False
-
-
 def _check(key: str, value: object, choices: tuple[object, ...]) -> None:
     # Types matter: True == 1 == 1.0, but the record of a run contains the given value.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
@@ -179,7 +157,8 @@ def _jpeg(pixels: Pixels, quality: int, subsampling: str) -> bytes:
     return data
 
 
-def _by_pillow(pixels: Pixels, kind: str, **options: object) -> bytes:
+def by_pillow(pixels: Pixels, kind: str, **options: object) -> bytes:
+    """Encode pixels by Pillow, into the format with its name."""
     from PIL import Image
 
     file = io.BytesIO()
