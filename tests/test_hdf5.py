@@ -395,6 +395,8 @@ def test_the_log_and_the_table_say_what_the_files_leave_out(tmp_path):
     assert row["notes"] in line
     names = sorted(path.name for path in (tmp_path / "out/slides/a").glob("*.h5"))
     assert names == sorted(f"a.{name}.h5" for name in LAYOUTS)
+    with h5py.File(tmp_path / "out/slides/a/a.atlaspatch.h5") as file:
+        assert file.attrs["wsi_path"] == "a.tiff", "as the user wrote it"
 
 
 def test_two_exporters_of_one_file_are_refused_in_one_line(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tiler.errors import ConfigError
 from tiler.geometry import Size
 from tiler.protocols import WSIReader
 from tiler.resolution import MPP, Level, Magnification, Resolution, level_at
@@ -199,33 +198,3 @@ def coarsest_read(found: Footprint, source: WSIReader) -> Read:
         if side >= found.size.width and least <= side * own <= most:
             return Read(level, side, side * own)
     return Read(0, found.side0, found.side0)
-
-
-def check_square(spec: TileSpec, where: str, stride: bool = True) -> None:
-    """Refuse tiles that a format with one size, and one stride, cannot express.
-
-    Raises
-    ------
-    ConfigError
-        If width and height differ; the error begins with ``where``.
-    """
-    pairs = [("size", spec.size), *([("stride", spec.stride)] if stride else [])]
-    for field, pair in pairs:
-        if pair.width != pair.height:
-            raise ConfigError(
-                f"{where} has one {field} for width and height: tile.{field}={tuple(pair)} cannot"
-                " be written; use equal numbers, or another format"
-            )
-
-
-def for_tool(spec: TileSpec | None, exporter: str) -> TileSpec:
-    """Return the tiles of an exporter; a Python caller may have left them out.
-
-    Raises
-    ------
-    ConfigError
-        If there are none.
-    """
-    if spec is None:
-        raise ConfigError(f"exporter.{exporter}.spec=None; give the TileSpec of the regions")
-    return spec

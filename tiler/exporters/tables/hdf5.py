@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from isal import isal_zlib
 
 from tiler.errors import ConfigError
-from tiler.exporters.tables.footprints import check_square, footprint, for_tool
+from tiler.exporters.tables.footprints import footprint
 from tiler.exporters.tables.hdf5_file import (
     link_images,
     name_for_clam,
-    plain_text,
     write_coords,
     write_hdf5,
     write_images,
 )
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS, ONE_STRIDE, Layout, LayoutName
 from tiler.exporters.tables.tool_trees import layout_file, layout_links, layout_tables
+from tiler.exporters.tables.tool_values import check_square, for_tool, plain_text
 from tiler.protocols import Exported, FinishedSlide, Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.spec import TileSpec

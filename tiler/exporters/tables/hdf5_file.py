@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.exporters.tables.hdf5_layouts import Layout
+from tiler.exporters.tables.tool_values import plain_text
 from tiler.files import partial_file, put_in_place
 from tiler.regions import Regions
 from tiler.storage.destinations import destination_error
@@ -162,8 +163,3 @@ def _storable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values
     texts = np.array([plain_text(str(value)).encode() for value in values], np.bytes_)
     return texts.astype(h5py.string_dtype("utf-8", max(1, texts.dtype.itemsize)))
-
-
-def plain_text(text: str) -> str:
-    """Return a text that is valid UTF-8: bytes of a name that are not become escapes."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

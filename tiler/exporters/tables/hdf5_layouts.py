@@ -20,6 +20,7 @@ from tiler.exporters.tables.footprints import (
     numbered_alike,
     shared_level,
 )
+from tiler.exporters.tables.tool_values import path_as_given, plain_text
 from tiler.protocols import WSIReader
 from tiler.regions import Regions
 from tiler.resolution import level_at
@@ -144,7 +145,7 @@ def _atlaspatch(found: Footprint, source: WSIReader, name: str) -> Layout:
         "overlap": found.overlap.width,
         "level0_width": source.dimensions.width,
         "level0_height": source.dimensions.height,
-        "wsi_path": source.path.name,
+        "wsi_path": plain_text(path_as_given(source)),
     }
     left_out: Sequence[str] = MAGNIFICATIONS
     if found.magnifications is not None:

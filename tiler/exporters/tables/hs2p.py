@@ -12,13 +12,8 @@ from typing import Any
 import numpy as np
 
 from tiler.errors import ResolutionError
-from tiler.exporters.tables.footprints import (
-    Footprint,
-    check_square,
-    coarsest_read,
-    footprint,
-    for_tool,
-)
+from tiler.exporters.tables.footprints import Footprint, coarsest_read, footprint
+from tiler.exporters.tables.tool_values import check_square, for_tool, path_as_given
 from tiler.files import write_whole
 from tiler.protocols import Exported, FinishedSlide, Mask, WSIReader
 from tiler.regions import RegionSpec, packed
@@ -152,11 +147,10 @@ def _meta(found: Footprint, source: WSIReader, count: int, own: Hs2pExporter) ->
     assert mpp is not None, "the footprint was refused without"
     overlap = 1 - found.stride.width / side
     step = max(1, round(read.side * (1 - overlap)))
-    path = getattr(source, "given", "") or str(source.path)
     return {
         "provenance": {
             "sample_id": source.name,
-            "image_path": path,
+            "image_path": path_as_given(source),
             "backend": _BACKEND,
             "requested_backend": _BACKEND,
             **_nothing("mask_path", "spacing_at_level_0", "mask_backend", "requested_mask_backend"),
