@@ -183,11 +183,11 @@ def test_another_transform_redoes_images_and_no_table(tmp_path: Path) -> None:
     raw, table = tiles(tmp_path), tmp_path / "out/slides/s/s.csv"
     inode = table.stat().st_ino
     for words, changed in (
-        (["transform=[macenko]"], "exporter.images.transform was not set"),
+        (["transform=[macenko]"], "images.transform was not set, now [macenko]"),
         (["transform=[macenko]", "transform.macenko.mpp=2"], "transform.with.macenko.mpp was 1.0"),
         (["transform=[icc,macenko]"], "transform.order was ['macenko']"),
         (["transform=[macenko,icc]"], "transform.order was ['icc', 'macenko']"),
-        (["transform=[]"], "transform was {"),
+        (["transform=[]"], "transform was [macenko,icc], now not set"),
     ):
         done = run(tmp_path, *words)
         assert done.returncode == 0

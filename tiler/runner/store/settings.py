@@ -60,4 +60,6 @@ def changes(
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and isinstance(order := value.get("order"), list):
+        return f"[{','.join(map(str, order))}]"  # transforms that were added or removed
     return "not set" if value is None else str(value)
