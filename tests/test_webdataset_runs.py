@@ -87,6 +87,18 @@ def test_engines_and_workers_change_no_byte(place, serial, engine) -> None:
     assert run(place, "-".join(engine).replace("=", "-"), *SMALL, *engine) == serial
 
 
+def test_other_limits_and_a_flipped_byte_redo_all_shards_of_a_slide(place, serial) -> None:
+    larger = run(place, "redone", *SMALL, "exporter.webdataset.bytes_per_shard=null")
+    assert len(larger) == 6, "a shard and an index per slide"
+    assert run(place, "redone", *SMALL) == serial
+    (path,) = (place / "redone/slides/a_b").glob("*-000001.tar")
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(data)
+    assert run(place, "redone", *SMALL, "verify=hash") == serial
+    assert run(place, "redone", *SMALL, "exporter.webdataset.bytes_per_shard=null") == larger
+
+
 def test_native_tiles_pass_into_shards_without_change(place: Path) -> None:
     words = ("resolution=level", "resolution.value=0", "tile.size=256", "reader=tiff")
     own = [f"exporter.{name}.{option}" for name in ("images", "webdataset")
