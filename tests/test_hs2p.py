@@ -79,7 +79,7 @@ def slide(levels=(1.0,), **facts) -> ArrayReader:
     return ArrayReader(*made, downsamples=levels, **facts)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     levels=st.sampled_from([(1.0,), (1.0, 2.0), (1.0, 4.0, 16.0), (1.0, 2.0005)]),
     factor=st.floats(1, 9),
