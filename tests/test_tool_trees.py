@@ -97,6 +97,28 @@ def test_hs2p_finds_both_files_under_its_own_names(folder: Path) -> None:
     assert links(folder / "out") == tree
 
 
+def test_a_tools_folder_that_is_a_link_is_refused_and_not_followed(folder: Path) -> None:
+    pytest.importorskip("h5py")
+    (folder / "out").mkdir()
+    (folder / "out/clam").symlink_to(folder / "in")
+    before = sorted(folder.rglob("*"))
+    said = done(folder, "exporter=[hdf5]", "exporter.hdf5.layout=[trident,clam]", code=2)
+    (line,) = [line for line in said.splitlines() if line.startswith("E_")]
+    assert "out/clam is a symbolic link, and exporter=hdf5 would write there" in line
+    assert sorted(folder.rglob("*")) == before
+    done(folder, "exporter=[hdf5]", "exporter.hdf5.layout=[trident]")
+    assert (folder / "out/clam").is_symlink()
+
+
+def test_a_source_in_a_tools_folder_is_refused(folder: Path) -> None:
+    (folder / "out/clam").mkdir(parents=True)
+    (folder / "in").rename(folder / "out/clam/slides")
+    words = [word.replace("=in", "=out/clam/slides") for word in WORDS]
+    result = tiler(*words, "exporter=[csv]", cwd=folder)
+    assert result.returncode == 2
+    assert "is a source inside out=" in result.stderr
+
+
 def test_layouts_and_tiles_may_differ_between_slides(folder: Path) -> None:
     pytest.importorskip("h5py")
     (folder / "t.csv").write_text(

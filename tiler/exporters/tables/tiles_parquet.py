@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 RUN_TABLE = "tiles.parquet"
 """The table of all slides, in the run's folder."""
+
+_GROUP_ROWS = 1 << 17
+"""Rows of whole slides in a row group. A group per slide would keep 17 KB in memory for each."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class ParquetExporter:
         return {}
 
     def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
-        """Return the table of all slides: a row group per slide that has tiles."""
+        """Return the table of all slides, in their order."""
         return {RUN_TABLE: _run_table(slides)}
 
 
@@ -143,45 +147,60 @@ def _run_table(slides: Sequence[FinishedSlide]) -> Iterator[bytes]:
 
     schema = base_schema()
     for slide in slides:
-        with _table_of(slide) as table:
+        with _opened(slide) as table:
             own = table.schema_arrow.remove_metadata()
             if not own.equals(schema):
                 schema = pyarrow.unify_schemas([schema, own], promote_options="permissive")
     sink = _Sink()
-    facts = schema.with_metadata(metadata(_facts(slides)))
+    schema = schema.with_metadata(metadata(_facts(slides)))
     with parquet.ParquetWriter(
-        pyarrow.PythonFile(sink, mode="w"), facts, compression="zstd"
+        pyarrow.PythonFile(sink, mode="w"), schema, compression="zstd"
     ) as writer:
-        for slide in slides:
-            with _table_of(slide) as table:
-                for number in range(table.num_row_groups):
-                    try:
-                        rows = table.read_row_group(number, use_threads=False)
-                    except (pyarrow.ArrowException, OSError) as error:
-                        raise _damaged(slide, error) from error
-                    if rows.num_rows:
-                        writer.write_table(_completed(rows, schema))
-                        yield sink.taken()
+        for group in _groups(slides, schema):
+            writer.write_table(group)
+            yield sink.taken()
     yield sink.taken()
 
 
-def _table_of(slide: FinishedSlide) -> parquet.ParquetFile:
+def _groups(slides: Iterable[FinishedSlide], schema: pyarrow.Schema) -> Iterator[pyarrow.Table]:
+    """Yield the tables of slides, those of small ones joined."""
+    import pyarrow
+
+    waiting: list[pyarrow.Table] = []
+    for slide in slides:
+        with _opened(slide) as table:
+            for number in range(table.num_row_groups):
+                rows = table.read_row_group(number, use_threads=False)
+                waiting.append(_completed(rows, schema))
+        if sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
+            yield pyarrow.concat_tables(waiting)
+            waiting = []
+    if any(table.num_rows for table in waiting):
+        yield pyarrow.concat_tables(waiting)
+
+
+@contextmanager
+def _opened(slide: FinishedSlide) -> Iterator[parquet.ParquetFile]:
+    """Open a slide's table.
+
+    Raises
+    ------
+    ReadError
+        If the table is damaged.
+    """
     import pyarrow
     from pyarrow import parquet
 
+    name = f"{slide.slide_id}.parquet"
     try:
-        return parquet.ParquetFile(slide.folder / f"{slide.slide_id}.parquet", memory_map=False)
+        with parquet.ParquetFile(slide.folder / name) as table:
+            yield table
     except (pyarrow.ArrowException, OSError) as error:
-        raise _damaged(slide, error) from error
-
-
-def _damaged(slide: FinishedSlide, error: Exception) -> ReadError:
-    why = " ".join(str(error).split())
-    return ReadError(
-        slide.slide_id,
-        f"{slide.slide_id}.parquet cannot be read for {RUN_TABLE} ({why}); run again with"
-        " verify=hash",
-    )
+        why = " ".join(str(error).split())
+        raise ReadError(
+            slide.slide_id,
+            f"{name} cannot be read for {RUN_TABLE} ({why}); run again with verify=hash",
+        ) from error
 
 
 def _completed(rows: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
