@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from conftest import ArrayReader
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -22,6 +23,7 @@ from profiles import scanner_profile
 from tiler import TileExtractor, TileSpec
 from tiler.cover.slide_mask import SlideMask
 from tiler.errors import ArgumentError, ConfigError, OpenError, TransformError
+from tiler.geometry import whole_box
 from tiler.masks import OtsuMask
 from tiler.protocols import HasProfile, Pixels
 from tiler.readers import ImageReader, OpenSlideReader, TiffReader, open_slide
@@ -356,6 +358,37 @@ def test_the_sample_is_tissue_at_the_resolution_that_is_asked_for() -> None:
         found, _ = tissue_pixels(source, SlideMask.plain(mask), MPP(1.0, 0.02))
         np.testing.assert_allclose(found[0].mean(axis=0), mean, atol=0.3)
         assert not tissue_pixels(source, SlideMask.plain(~mask & mask), MPP(1.0))[0].size
+
+
+@given(
+    st.tuples(st.integers(0, 90), st.integers(0, 70)),
+    st.tuples(st.integers(1, 130), st.integers(1, 150)),
+    st.sampled_from([1.0, 2.0, 2.5]),
+    st.integers(0, 2**32),
+)
+def test_the_sample_is_the_masks_pixels_within_the_bounds(
+    corner: tuple[int, int], size: tuple[int, int], downsample: float, seed: int
+) -> None:
+    """Each pixel of the slide states whether it is in the bounds and in the mask."""
+    (x, y), (width, height) = corner, size
+    rng = np.random.default_rng(seed)
+    mask = rng.random((rng.integers(1, 9), rng.integers(1, 9))) < 0.5
+    down, across = (
+        ((np.arange(length) + 0.5) * cells / length).astype(int)
+        for length, cells in ((height, mask.shape[0]), (width, mask.shape[1]))
+    )
+    inside = mask[np.ix_(down, across)]
+    pixels = np.full((240, 260, 3), 255, np.uint8)
+    pixels[y : y + height, x : x + width] = np.where(inside, 40, 200)[..., np.newaxis]
+    source = ArrayReader(pixels, bounds=(x, y, width, height), mpp=1.0)
+    resolution = resolution_for(downsample, source, Level(0))
+    found, _ = tissue_pixels(source, SlideMask.plain(mask), resolution)
+    area = whole_box(source.bounds, downsample, inside=True)
+    assert found.shape[1] <= area.width * area.height
+    if downsample == 1:
+        assert (found == 40).all()
+        assert found.shape[1] == inside.sum()
+    assert not any(reading[3] is False for reading in source.reads)
 
 
 def test_a_large_slide_costs_no_more_than_its_blocks(tmp_path: Path) -> None:
