@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -132,6 +134,24 @@ def test_reinhard_is_the_published_formula_on_real_slides(path: Path, mpp: float
         tile = source.read_region((700, 600), (96, 64), Level(0))
     wanted = np.array(target["mean"]), np.array(target["std"])
     assert_rounded(fitted(tile), reinhard_pixels(tile, (own.mean(0), own.std(0)), wanted))
+
+
+@real
+def test_the_built_in_colours_are_those_of_the_slide_that_the_page_names() -> None:
+    sample = tissue_of(CMU)
+    assert Reinhard().target() == Reinhard().fit(Named(), lambda _: sample).colours
+
+
+def test_transparent_pixels_of_a_reference_are_white(tmp_path: Path) -> None:
+    sample = two_stains(RNG.uniform(0.3, 1.5, (4096, 2))).reshape(64, 64, 3)
+    shown = np.full((64, 64, 1), 255, np.uint8)
+    shown[40:] = 0
+    Image.fromarray(np.concatenate([sample, shown], axis=2)).save(tmp_path / "a.png")
+    sample[40:] = 255
+    Image.fromarray(sample).save(tmp_path / "b.png")
+    for kind in (Macenko, Reinhard):
+        one, other = (kind(reference=str(tmp_path / name)) for name in ("a.png", "b.png"))
+        assert one.target() == other.target()
 
 
 @real
@@ -291,7 +311,7 @@ def test_a_reference_that_changes_is_read_again(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (None, "does not exist; correct the path, or use builtin"),
-        ("{", "is not a JSON file of a reference: Expecting property name"),
+        ("{", "is not the JSON file of a reference: Expecting property name"),
         ("[]", "it contains no object"),
         ("{}", 'it has no "stains": two lists of three numbers'),
         ('{"stains": [[1, 2, 3], [1, 2]], "max": [1, 1]}', "must be a list of 3 numbers"),
@@ -315,11 +335,18 @@ def test_a_reference_file_that_cannot_be_used_is_one_line(
 
 def test_a_picture_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     uniform = np.full((60, 60, 3), (180, 90, 150), np.uint8)
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head
+    bomb += struct.pack(">II4s", zlib.crc32(b"IHDR" + head), 99, b"IDAT") + bytes(100)
     cases = {
-        "text.png": (b"no picture", "is not a picture that Pillow reads"),
+        "text.png": (b"no picture", "is not a picture that Pillow reads: its format is unknown"),
         "white.png": (np.full((60, 60, 3), 255, np.uint8), "pixels are stained"),
         "uniform.png": (uniform, "one stain|too uniform"),
         "dark.png": (uniform // 8, "is dark"),
+        "deep.png": (uniform[..., 0].astype(np.uint16) * 256, "pixels of kind I;16"),
+        "bomb.png": (bomb, "exceeds limit"),
+        "cut.png": (bomb[:30], "is not a picture"),
+        "deep.json": (b"[" * 100_000, "is not the JSON file"),
     }
     for name, (content, reason) in cases.items():
         path = tmp_path / name

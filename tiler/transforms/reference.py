@@ -26,6 +26,7 @@ _ENOUGH = 1_000_000
 """The approximate number of pixels of a picture that are measured."""
 
 _PICTURES = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+_MODES = ("L", "LA", "P", "PA", "RGB", "RGBA")
 
 _Found = TypeVar("_Found")
 
@@ -106,10 +107,11 @@ def reference_of(
         raise ConfigError(f"{key} does not exist; correct the path, or use {BUILTIN}") from None
     except FitError as error:
         raise ConfigError(f"{key} cannot be fitted: {error}; use a picture of tissue") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        kind = "a JSON file" if path.suffix.lower() == _JSON else "a picture that Pillow reads"
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        json_file = path.suffix.lower() == _JSON
+        kind = "the JSON file of a reference" if json_file else "a picture that Pillow reads"
         text = " ".join(str(error).split())
-        raise ConfigError(f"{key} is not {kind} of a reference: {text}; use another file") from None
+        raise ConfigError(f"{key} is not {kind}: {text}; use another file") from None
 
 
 @lru_cache(maxsize=32)
@@ -131,12 +133,23 @@ def _cached(path: Path, state: tuple[int, ...], make: Callable[[Any], Any]) -> A
 
 def _picture(path: Path) -> Pixels:
     """Return evenly spaced pixels of a picture, uint8 (h, w, 3)."""
-    with opened(path, _PICTURES) as image:
-        width, height = image.size
-        if width * height > _MAX_PIXELS:
-            raise ValueError(f"{width}x{height} pixels are more than {_MAX_PIXELS:_}")
-        check_damage(path, image.format)
-        pixels = np.asarray(upright(image).convert("RGB"))
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with opened(path, _PICTURES) as image:
+            width, height = image.size
+            if width * height > _MAX_PIXELS:
+                raise ValueError(f"{width}x{height} pixels are more than {_MAX_PIXELS:_}")
+            if image.mode not in _MODES:
+                raise ValueError(f"it has pixels of kind {image.mode}, not 8-bit RGB")
+            check_damage(path, image.format)
+            rgba = upright(image).convert("RGBA")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ValueError("its format is unknown") from error
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    pixels = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
     step = max(1, math.isqrt(width * height // _ENOUGH))
     return np.ascontiguousarray(pixels[::step, ::step])
 
