@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import DestinationError, worst
+from tiler.checks.error_places import foreign_packages, raised_at
+from tiler.errors import ComponentError, DestinationError, ExitCode, TilerError, worst
+from tiler.runner.engines.base import Engine
 from tiler.runner.products.make import Products, make_products, withdraw
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
@@ -108,9 +110,13 @@ class Ledger:
         if time.monotonic() - self._table_written > _TABLE_EVERY_S:
             self._write_table()
 
-    def close_failed(self, code: int, error: str) -> None:
+    def close_failed(self, error: BaseException, engine: Engine) -> None:
         """Write the tables of a run that an error ends, as far as there is room for them."""
-        self._facts = {**self._facts, "error": error}
+        code = error.exit_code if isinstance(error, TilerError) else ExitCode.BUG
+        if raised_at(error, foreign_packages([engine])):
+            code = ComponentError.exit_code
+        text = error.in_config() if isinstance(error, TilerError) else str(error)
+        self._facts = {**self._facts, "error": text}
         try:
             self.close(code)
         except DestinationError as full:

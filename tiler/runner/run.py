@@ -9,14 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiler.checks.error_places import foreign_packages, raised_at
-from tiler.errors import (
-    ComponentError,
-    ConfigError,
-    ExitCode,
-    OtherSettingsError,
-    TilerError,
-)
+from tiler.errors import ConfigError, OtherSettingsError
 from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
 from tiler.runner.ledger import Ledger, RunResult
@@ -154,19 +147,12 @@ class _Run:
             )
         except BaseException as error:
             if self._ledger.begun:
-                self._close_failed(error)
+                self._ledger.close_failed(error, self._engine)
             raise
         else:
             failed = {row.slide_id for row in self._ledger.rows.values() if row.status == "failed"}
             clear(self._out, keep_pieces=True, slides=failed)  # others are done
         return self._ledger.close(code)
-
-    def _close_failed(self, error: BaseException) -> None:
-        code = error.exit_code if isinstance(error, TilerError) else ExitCode.BUG
-        if raised_at(error, foreign_packages([self._engine])):
-            code = ComponentError.exit_code
-        text = error.in_config() if isinstance(error, TilerError) else str(error)
-        self._ledger.close_failed(code, text)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
         """Predict the cost of ``go``."""
