@@ -212,7 +212,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
             ["+exporter.images.quality=3"],
             ["exporter.images={'quality': 3}", "exporter=[csv,images]"],
         ),
-        (["exporter=[cvs]"], ["exporter/cvs", "csv geojson images json mask overview"]),
+        (["exporter=[cvs]"], ["exporter/cvs", "choose from: candidates csv ", " json mask "]),
         (["tracker=jsonl", "tracker.path="], ["tracker.path is empty"]),
         (["on_bad_tile=ignore"], ["on_bad_tile", "fail", "drop"]),
         (["slides=files", "slides.paths=nothing/*.svs"], ["nothing/*.svs", "no slide"]),

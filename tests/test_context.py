@@ -132,6 +132,7 @@ def whole(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_kept_tile_has_its_context_and_nothing_else_changes(
     demo: Path, plain: Path, whole: Path
 ) -> None:

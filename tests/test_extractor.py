@@ -916,6 +916,7 @@ def test_a_real_slide_agrees_with_openslide_and_numpy(
         assert np.abs(tile - exact).max() <= 0.5 + 1e-3
 
 
+@pytest.mark.slow
 def test_level_0_tiles_are_openslides_to_the_bit(tmp_path, small_region):
     import openslide
 

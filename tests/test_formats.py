@@ -53,6 +53,7 @@ def imported(code: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_commands_of_a_section_write_what_its_code_reads(
     tmp_path: Path, demo_svs: Path, title: str

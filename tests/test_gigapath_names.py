@@ -28,6 +28,7 @@ def place(x: int, y: int) -> RegionSpec:
     return RegionSpec(Point(x, y), Size(256, 256), MPP(0.5), 1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_names_are_the_coordinates_of_the_table_and_pixels_stay(
     shared_slides: Path, tmp_path: Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_tiles_of_a_real_slide(shared_slides, tmp_path):
     assert (arrays["x"].max() + 359, arrays["y"].max() + 359) <= (2220, 2967)
 
 
+@pytest.mark.slow
 def test_the_command_names_the_slide_as_the_user_did(tmp_path):
     pixels = np.full((200, 300, 3), 200, np.uint8)
     tifffile.imwrite(tmp_path / "a.tiff", pixels, photometric="rgb", tile=(64, 64))

@@ -150,6 +150,7 @@ def slide_of(folder: Path) -> FinishedSlide:
     return FinishedSlide(folder.name, folder, (), (), (), 1, "l_0", 1.0, None, None, None, {})
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_bytes_each_time(folder: Path) -> None:
     done(folder, "exporter=[parquet]")
     before = {path: path.read_bytes() for path in folder.rglob("*.parquet")}
@@ -160,6 +161,7 @@ def test_the_files_are_the_same_bytes_each_time(folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*.parquet")} == before
 
 
+@pytest.mark.slow
 def test_a_damaged_table_is_one_line_and_leaves_no_stale_table_of_the_run(folder: Path) -> None:
     done(folder, "exporter=[parquet]")
     path = folder / "out/slides/a/a.parquet"
@@ -175,6 +177,7 @@ def test_a_damaged_table_is_one_line_and_leaves_no_stale_table_of_the_run(folder
     assert parquet.read_table(folder / "out/tiles.parquet").num_rows > 0
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_has_its_own_table(folder: Path) -> None:
     result = tiler("-m", *WORDS, "threshold=0.2,0.9", "exporter=[parquet]", cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -195,6 +198,7 @@ def test_a_users_table_of_that_name_is_refused(folder: Path) -> None:
     assert (folder / "out/tiles.parquet").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures the memory of a process")
 def test_memory_does_not_grow_with_the_slides(tmp_path: Path) -> None:
     code = """

@@ -181,6 +181,7 @@ def test_a_swept_column_has_the_type_of_its_values(
         assert value is None if cell in missing else type(value) is kind
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_utf_8_does_not_end_a_sweep(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="tiler[parquet] is not installed")
     name = os.fsdecode(b"caf\xe9.png")

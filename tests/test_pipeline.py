@@ -178,7 +178,9 @@ ENGINES = {
 }
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(
+    "name", ["processes 1", *(pytest.param(one, marks=pytest.mark.slow) for one in [*ENGINES][1:])]
+)
 def test_engines_write_the_same_bytes(
     slide: Path, whole: dict[str, bytes], tmp_path: Path, name: str
 ) -> None:

@@ -525,6 +525,7 @@ def killed_at(number: int, jobs: Sequence[SlideJob]) -> bool:
 CALLS = {"os.rename", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "open"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 @pytest.mark.parametrize("before", [None, jobs_of("ab")], ids=["new", "changed"])
 def test_a_run_that_is_killed_while_it_makes_products_is_completed_by_the_next(
