@@ -24,6 +24,7 @@ from budget import accuracy
 from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
 from filters import filters
 from PIL import Image
+from pipeline import pipeline
 from shards import webdataset
 from slides import repeated, yardstick
 from sweeps import selections, sweep
@@ -308,6 +309,7 @@ def main() -> None:
         "reduced": lambda: reduced(yardstick(folder, half), folder, rounds),
         "fractional": lambda: fractional(yardstick(folder, half), folder, rounds),
         "png_and_jpeg": lambda: png_and_jpeg(yardstick(folder, big), folder, rounds),
+        "pipeline": lambda: pipeline(yardstick(folder, big), folder, rounds),
         "filters": lambda: filters(yardstick(folder, big), folder, rounds),
         "sweep": lambda: sweep(folder, rounds),
         "selections": lambda: selections(yardstick(folder, big), folder, rounds),
