@@ -18,7 +18,8 @@ CALLS = {
     "open": "openat",
 }
 COMMON = ["slides=files", "slides.paths=in", "resolution=level", "tile.size=100", "mask=none",
-          "exporter=[csv,json,images]", "exporter.images.threads=1", "out=out"]  # fmt: skip
+          "exporter=[csv,json,images,webdataset]", "exporter.images.threads=1",
+          "out=out"]  # fmt: skip
 
 strace = pytest.mark.skipif(
     shutil.which("strace") is None, reason="NOT TESTED: crashes are injected by strace, not here"

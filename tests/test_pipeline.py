@@ -19,10 +19,16 @@ from packing import Added, StackExporter, unpacked
 from PIL import Image
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.config.exporters import scale_settings, with_context
+from tiler.config.exporters import scale_settings, with_context, with_spec
 from tiler.errors import DestinationError, ReadError
-from tiler.exporters import CsvExporter, ImagesExporter
-from tiler.protocols import WSIReader
+from tiler.exporters import (
+    CsvExporter,
+    Hdf5Exporter,
+    ImagesExporter,
+    WebdatasetExporter,
+    ZarrExporter,
+)
+from tiler.protocols import Exporter, WSIReader
 from tiler.runner.budget import estimate
 from tiler.runner.engines import DaskEngine, ProcessEngine, SerialEngine
 from tiler.runner.ledger import RunResult
@@ -151,6 +157,23 @@ def test_each_tile_is_read_once_for_each_resolution(slide: Path, tmp_path: Path)
     assert by_resolution == {f"mag_{value}x": TILES for value in ("20.0", "10.0", "4.0")}
 
 
+def test_all_formats_of_tiler_share_one_read(slide: Path, tmp_path: Path) -> None:
+    reader = Counting()
+    job = job_of(slide, reader)
+    formats: dict[str, Exporter] = {
+        "images": ImagesExporter("jpg"),
+        "webdataset": WebdatasetExporter(),
+        "zarr": ZarrExporter(),
+        "hdf5": Hdf5Exporter(images=True),
+    }
+    exporters = with_spec(formats, job.extractor.tile_spec)
+    own = {"exporter": {name: {} for name in exporters}}
+    assert run_of(replace(job, exporters=exporters, settings=own), tmp_path).exit_code == 0
+    assert [*reader.reads.values()] == [1] * TILES
+    found = {path.name for path in (tmp_path / "slides/a").iterdir()}
+    assert {"tiles", "a-000000.tar", "a.zarr", "a.trident.h5"} <= found
+
+
 def test_a_tile_that_is_linked_for_one_exporter_is_read_once_for_others(
     slide: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +229,7 @@ def test_pieces_and_threads_change_no_byte(
     assert tree(tmp_path) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, TILES), max_size=3), st.sampled_from([1, 10, 64]))
 def test_the_bytes_are_the_same_after_any_number_of_interruptions(
@@ -323,6 +347,31 @@ def test_after_a_crash_of_the_machine_spool_files_are_read_and_compared(
         monkeypatch.setattr(module, "this_boot", lambda: "another")
     monkeypatch.setattr("tiler.runner.work.tiles.pieces.this_boot", lambda: "another")
     assert run_of(job_of(slide), tmp_path).exit_code == 0
+    assert tree(tmp_path) == whole
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_continues(
+    slide: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, opened = Path.open, []
+
+    def open_file(self: Path, mode: str = "r", **options: object) -> object:
+        if self.parent.name == "spool" and mode == "xb":
+            opened.append(self)
+            if len(opened) == 3:
+                real(self, mode).close()
+                return real(Path("/dev/full"), "wb")
+        return real(self, mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_file)
+        with pytest.raises(DestinationError, match="ENOSPC"):
+            run_of(job_of(slide), tmp_path)
+    assert not [*tmp_path.glob("slides/*")]
+    assert not [*tmp_path.glob(".partial/*/spool/*.partial")]
+    reader = Counting()
+    assert run_of(job_of(slide, reader), tmp_path).exit_code == 0
+    assert reader.reads.total() < TILES
     assert tree(tmp_path) == whole
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packing import StackExporter
 
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, ImagesExporter
@@ -67,9 +68,13 @@ def test_a_sample_is_part_of_the_slide(columns: int, rows: int, workers: int, si
 
 @dataclass
 class Clockwork(SerialEngine):
-    """One second for each single step, a tenth for a tile, and 3 s for the very first step."""
+    """One second for each single step, a tenth for a tile, and 3 s for the very first step.
+
+    Packing the tiles of a sample takes ``packing`` seconds.
+    """
 
     workers: int = 1
+    packing: float = 0.0
     imported: bool = field(default=False, init=False)
 
     @property
@@ -81,7 +86,8 @@ class Clockwork(SerialEngine):
         assert isinstance(timed, TimedTask)
         assert isinstance(result, Timed)
         if not isinstance(timed.task, TilesTask):
-            return timed, Timed(result.result, 1.0, 0.0)
+            assert result.rest >= 0
+            return timed, Timed(result.result, 1.0, self.packing if result.rest else 0.0)
         first = 0.1 if self.imported else 3.1
         self.imported = True
         return timed, Timed(result.result, first, 0.1 * (len(timed.task.regions) - 1))
@@ -108,3 +114,25 @@ def test_seconds_follow_from_what_was_measured(
     assert [slide.seconds for slide in found.slides] == pytest.approx(alone)
     work = (slides * (2 + export) + 3) / workers
     assert found.seconds - watch.waited == pytest.approx(max(work, *alone))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_time_of_packing_grows_with_the_tiles(
+    tmp_path: Path, shared_slides: Path, workers: int
+) -> None:
+    path = shared_slides / "CMU-1-Small-Region.svs"
+    extractor = TileExtractor(TileSpec(32, resolution=Level(0)))
+    exporters = {"csv": CsvExporter(), "images": ImagesExporter("jpg"), "stack": StackExporter(1)}
+    job = SlideJob(path, "a", open_slide, extractor, exporters, {})
+    with open_slide(path) as slide:
+        regions = extractor.extract(slide)
+    shares = sample(*packed(regions), workers)
+    written = sum(map(len, shares))
+    assert written < len(regions) / 5
+    with Stopwatch(Clockwork(workers=workers, packing=5.0)) as watch:
+        (found,) = estimate([job], watch, tmp_path / "sample").slides
+    parts = len(list(pieces(*packed(regions))))
+    rounds = math.ceil(parts / workers) / parts
+    tiles = (0.1 * len(regions) + 3) * rounds  # one reading for both exporters
+    assert found.seconds == pytest.approx(2 + 5.0 * len(regions) / written + tiles)
+    assert found.tiles == 2 * len(regions)
