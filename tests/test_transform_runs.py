@@ -19,6 +19,8 @@ from tiler.transforms.macenko import FittedMacenko
 from tiler.transforms.reinhard import FittedReinhard
 from tiler.transforms.stains import Colours, Stains
 
+SLOW = pytest.mark.slow
+
 SIZE = (320, 448)
 """Height and width of the slides: lopsided."""
 
@@ -109,7 +111,10 @@ def pictures(folder: Path, out: str, pattern: str = "**/*.png") -> dict[str, np.
     }
 
 
-@pytest.mark.parametrize("chosen", ["icc", "macenko", "icc,reinhard", "macenko,icc"])
+@pytest.mark.parametrize(
+    "chosen",
+    ["icc,reinhard", *(pytest.param(one, marks=SLOW) for one in ("icc", "macenko", "macenko,icc"))],
+)
 def test_every_picture_is_the_recorded_fit_of_the_raw_one(tmp_path: Path, chosen: str) -> None:
     """Tiles, their context and their parents."""
     slide(tmp_path / "s.tiff", stained(), scanner_profile())
@@ -128,6 +133,7 @@ def test_every_picture_is_the_recorded_fit_of_the_raw_one(tmp_path: Path, chosen
         assert raw[name].min() > 230 or not np.array_equal(raw[name], made[name]), "not glass"
 
 
+@pytest.mark.slow
 def test_the_transform_of_a_chain_is_fitted_on_what_comes_before(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained(), scanner_profile())
     found = {}
@@ -161,6 +167,7 @@ def test_exporters_that_pack_tiles_get_the_same_pixels(tmp_path: Path) -> None:
     assert record(tmp_path)["transforms"].keys() == {"images", "webdataset", "zarr", "hdf5"}
 
 
+@pytest.mark.slow
 def test_tiles_of_another_fit_are_not_linked(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     mask = np.zeros((32, 45), np.uint8)
@@ -177,6 +184,7 @@ def test_tiles_of_another_fit_are_not_linked(tmp_path: Path) -> None:
     assert not all(map(np.array_equal, one, other))
 
 
+@pytest.mark.slow
 def test_another_transform_redoes_images_and_no_table(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     assert run(tmp_path).returncode == 0
@@ -198,6 +206,7 @@ def test_another_transform_redoes_images_and_no_table(tmp_path: Path) -> None:
     assert tiles(tmp_path) == raw
 
 
+@pytest.mark.slow
 def test_a_changed_reference_redoes_the_images(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     Image.fromarray(stained(1)).save(tmp_path / "r.png")
@@ -210,6 +219,7 @@ def test_a_changed_reference_redoes_the_images(tmp_path: Path) -> None:
     assert record(tmp_path)["transforms"]["images"]["reinhard"]["reference"] != before
 
 
+@pytest.mark.slow
 def test_a_table_that_is_added_later_keeps_the_recorded_fit(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     assert run(tmp_path, "transform=[macenko]", "exporter=[images]").returncode == 0
@@ -234,10 +244,10 @@ def one_stain() -> np.ndarray:
 
 
 BAD = [
-    ("macenko", dark, "the tissue is dark"),
+    pytest.param("macenko", dark, "the tissue is dark", marks=SLOW),
     ("reinhard", dark, "the tissue is dark"),
-    ("macenko", blank, "pixels are stained"),
-    ("reinhard", blank, "pixels are stained"),
+    pytest.param("macenko", blank, "pixels are stained", marks=SLOW),
+    pytest.param("reinhard", blank, "pixels are stained", marks=SLOW),
     ("macenko", one_stain, "it has one stain"),
 ]
 
@@ -272,6 +282,7 @@ def test_a_blank_slide_without_tissue_needs_no_fit(tmp_path: Path) -> None:
     assert row(tmp_path)["status"] == "done_empty"
 
 
+@pytest.mark.slow
 def test_a_damaged_profile_follows_the_policy(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained(), b"no profile")
     failed = run(tmp_path, "transform=[icc]")
@@ -280,6 +291,7 @@ def test_a_damaged_profile_follows_the_policy(tmp_path: Path) -> None:
     assert run(tmp_path, "transform=[icc]", "on_bad_fit=raw").returncode == 0
 
 
+@pytest.mark.slow
 def test_raw_is_no_change_for_a_slide_that_was_fitted(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     slide(tmp_path / "bad.tiff", dark())
@@ -302,6 +314,7 @@ def test_a_slide_without_mpp_says_which_setting_helps(tmp_path: Path) -> None:
     assert run(tmp_path, *words, "transform.macenko.mpp=null").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_reads_the_tissue_once(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     done = run(tmp_path, "-m", "transform=[macenko],[reinhard]", "threshold=0,0.1")
@@ -446,6 +459,7 @@ def test_a_transform_without_fit_is_refused(lab: Path) -> None:
     assert done.stderr.startswith(expected)
 
 
+@pytest.mark.slow
 def test_changed_code_of_a_transform_redoes_the_images_alone(lab: Path) -> None:
     assert run_lab(lab, "transform=[broken]").returncode == 0
     assert row(lab)["notes"] == "how:"
@@ -469,6 +483,7 @@ def test_slides_of_a_table_have_transforms_of_their_own(tmp_path: Path) -> None:
     assert "raw" in record(tmp_path, "dark")["transforms"]["images"]["macenko"]
 
 
+@pytest.mark.slow
 def test_tissue_that_cannot_be_read_follows_on_bad_tile(tmp_path: Path) -> None:
     path = tmp_path / "s.tiff"
     options: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb", "compression": "deflate"}
