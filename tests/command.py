@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 _WITHOUT_THREADS = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -142,6 +144,16 @@ def _forks(pid: int) -> subprocess.Popen[str]:
         env={**os.environ, **_WITHOUT_THREADS},
         start_new_session=True,
     )
+
+
+def a_third_quick(cases: Iterable[object]) -> list[object]:
+    """Return the cases of a table of many commands, two of three with the mark ``slow``."""
+    return [
+        case
+        if number % 3 == 0
+        else pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow)
+        for number, case in enumerate(cases)
+    ]
 
 
 def patience(seconds: float) -> float:

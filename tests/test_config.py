@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import a_third_quick
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -67,7 +68,7 @@ def test_groups_are_all_there() -> None:
     assert {"slides", "reader", "resolution", "tile", "mask", "exporter", "experiment"} <= groups
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
+@pytest.mark.parametrize(("group", "option"), a_third_quick(OPTIONS))
 def test_every_option_composes_and_builds(
     group: str, option: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -92,31 +93,33 @@ def test_every_option_composes_and_builds(
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
-    [
-        (["+tile.stide=128"], ["tile.stide", "did you mean", "stride"]),
-        (["+treshold=0.3"], ["treshold", "did you mean", "threshold"]),
-        (["tile.size=256px"], ["tile.size", "256px", "number"]),
-        (["tile.size=-1"], ["tile.size", "-1", "positive"]),
-        (["tile.size=0"], ["tile.size", "0", "positive"]),
-        (["tile.stride=0"], ["tile.stride", "0"]),
-        (["tile.size=12.5"], ["tile.size", "12.5", "whole"]),
-        (["tile.size=.nan"], ["tile.size", "nan"]),
-        (["tile.unit=furlong"], ["tile.unit", "furlong", "pixels", "um"]),
-        (["tile.edge=wrap"], ["tile.edge", "wrap", "drop", "pad", "shift"]),
-        (["threshold=1.5"], ["threshold", "1.5", "from 0 to 1"]),
-        (["threshold=-0.1"], ["threshold", "-0.1"]),
-        (["resolution.value=0"], ["mpp", "0", "positive"]),
-        (["resolution=level", "resolution.value=0.5"], ["resolution.value", "0.5", "whole"]),
-        (["reader.mpp=fine"], ["reader.mpp", "fine", "number"]),
-        (["exporter=[images]", "exporter.images.extension=gif"], ["extension", "gif", "png"]),
-        (["exporter=[images]", "exporter.images.quality=0"], ["quality", "0"]),
-        (["exporter=[]"], ["exporter", "at least one"]),
-        (["mask._target_=os.remove"], ["mask._target_", "os.remove", "TILER_TARGETS"]),
-        (["mask._target_=tiler.files.Path"], ["mask._target_", "TILER_TARGETS"]),
-        (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such component"]),
-        (["slides=files"], ["slides.paths", "not set"]),
-        (["out=outputs/${nowhere}"], ["nowhere"]),
-    ],
+    a_third_quick(
+        [
+            (["+tile.stide=128"], ["tile.stide", "did you mean", "stride"]),
+            (["+treshold=0.3"], ["treshold", "did you mean", "threshold"]),
+            (["tile.size=256px"], ["tile.size", "256px", "number"]),
+            (["tile.size=-1"], ["tile.size", "-1", "positive"]),
+            (["tile.size=0"], ["tile.size", "0", "positive"]),
+            (["tile.stride=0"], ["tile.stride", "0"]),
+            (["tile.size=12.5"], ["tile.size", "12.5", "whole"]),
+            (["tile.size=.nan"], ["tile.size", "nan"]),
+            (["tile.unit=furlong"], ["tile.unit", "furlong", "pixels", "um"]),
+            (["tile.edge=wrap"], ["tile.edge", "wrap", "drop", "pad", "shift"]),
+            (["threshold=1.5"], ["threshold", "1.5", "from 0 to 1"]),
+            (["threshold=-0.1"], ["threshold", "-0.1"]),
+            (["resolution.value=0"], ["mpp", "0", "positive"]),
+            (["resolution=level", "resolution.value=0.5"], ["resolution.value", "0.5", "whole"]),
+            (["reader.mpp=fine"], ["reader.mpp", "fine", "number"]),
+            (["exporter=[images]", "exporter.images.extension=gif"], ["extension", "gif", "png"]),
+            (["exporter=[images]", "exporter.images.quality=0"], ["quality", "0"]),
+            (["exporter=[]"], ["exporter", "at least one"]),
+            (["mask._target_=os.remove"], ["mask._target_", "os.remove", "TILER_TARGETS"]),
+            (["mask._target_=tiler.files.Path"], ["mask._target_", "TILER_TARGETS"]),
+            (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such component"]),
+            (["slides=files"], ["slides.paths", "not set"]),
+            (["out=outputs/${nowhere}"], ["nowhere"]),
+        ]
+    ),
 )
 def test_each_mistake_is_named(overrides: list[str], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:

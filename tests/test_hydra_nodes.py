@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import complaint, read_csv, tiler
+from command import a_third_quick, complaint, read_csv, tiler
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf.errors import OmegaConfBaseException
 from tracked import picture
@@ -82,7 +82,7 @@ def test_targets_that_hydra_needs_are_accepted(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [
+    a_third_quick([
         ([f"+hydra.callbacks.x={MARK}"], "hydra.callbacks.x._target_=os.mkdir: "),
         (["+hydra.callbacks.x=${engine}"], "hydra.callbacks.x=${engine}: "),
         (["hydra.callbacks=${engine}"], "hydra.callbacks=${engine}: "),
@@ -152,7 +152,7 @@ def test_targets_that_hydra_needs_are_accepted(words: list[str]) -> None:
         (["--info", "threshold=1"], "argument --info/-i: invalid choice: 'threshold=1'"),
         (["--config-dri=x"], "unrecognized arguments: --config-dri=x"),
         (["--run", "--multirun"], "exclude each other"),
-    ],
+    ]),
 )  # fmt: skip
 def test_targets_that_hydra_does_not_need_are_refused(words: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -188,7 +188,7 @@ GOOD = f"{GLOBAL}threshold: 0.3\n"
 
 @pytest.mark.parametrize(
     ("files", "words", "said"),
-    [
+    a_third_quick([
         ({"experiment/bad": EVIL}, ["experiment=bad"], "hydra.callbacks.x._target_"),
         ({"mask/bad": EVIL}, ["mask=bad"], "hydra.callbacks.x._target_"),
         ({"experiment/bad": EVIL}, ["-m", "threshold=0.1,0.2", "experiment=bad"],
@@ -231,7 +231,7 @@ GOOD = f"{GLOBAL}threshold: 0.3\n"
          ["experiment=bad"], "defaults: ${oc.env:WORD}"),
         ({"experiment/bad": f"{GLOBAL}defaults:\n  - override /mask: ${{oc.env:WORD}}\n",
           "experiment/good": GOOD}, ["-m", "experiment=good,bad"], "defaults: ${oc.env:WORD}"),
-    ],
+    ]),
 )  # fmt: skip
 def test_another_persons_files_are_checked_as_well(
     tmp_path: Path, files: dict[str, str], words: list[str], said: str
