@@ -64,6 +64,7 @@ def row(folder: Path, out: str = "out") -> dict[str, str]:
     return only
 
 
+@pytest.mark.slow
 def test_the_record_states_the_fit_and_the_profile(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained(), scanner_profile())
     assert run(tmp_path, "transform=[icc,macenko,reinhard]").returncode == 0
@@ -111,6 +112,7 @@ def pictures(folder: Path, out: str, pattern: str = "**/*.png") -> dict[str, np.
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen",
     ["icc,reinhard", *(pytest.param(one, marks=SLOW) for one in ("icc", "macenko", "macenko,icc"))],
@@ -252,6 +254,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pixels", "reason"), BAD)
 def test_a_slide_that_cannot_be_fitted_follows_the_policy(
     tmp_path: Path, name: str, pixels: Any, reason: str
@@ -303,6 +306,7 @@ def test_raw_is_no_change_for_a_slide_that_was_fitted(tmp_path: Path) -> None:
     assert run(tmp_path, "transform=[macenko]", path=both).returncode == 3, "fail is strict again"
 
 
+@pytest.mark.slow
 def test_a_slide_without_mpp_says_which_setting_helps(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
     words = ["reader.mpp=null", "resolution=level", "resolution.value=0", "transform=[macenko]"]
