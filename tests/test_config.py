@@ -15,8 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from tiler.checks.targets import ANY, allowed_target, parameters, required, trusted_packages
 from tiler.config.build import build
-from tiler.config.checks.targets import ANY, allowed_target, parameters, required, trusted_packages
 from tiler.config.checks.validate import problems_in
 from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf.errors import OmegaConfBaseException
 from tracked import picture
 
-from tiler.config.checks.targets import trusted_packages
+from tiler.checks.targets import trusted_packages
 from tiler.config.checks.typed import check_engine
 from tiler.config.checks.validate import leaves
 from tiler.config.command.flags import read_command_line

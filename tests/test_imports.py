@@ -28,7 +28,7 @@ ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
     {"process", "storage.csv_text", "storage.destinations"},
     {"files"},
-    {"checks.hints", "storage.stored", "written"},
+    {"checks.hints", "checks.targets", "storage.stored", "written"},
     {"storage.sync"},
     {"geometry"},
     {"resolution"},

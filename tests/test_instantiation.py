@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tiler.config.checks.targets import GROUPS, _components, own_component
+from tiler.checks.targets import GROUPS, _components, own_component
 from tiler.config.instantiation import instantiated
 
 PLAIN = st.recursive(

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import tiler as package
+from tiler.checks.targets import allowed_target, trusted_packages
 from tiler.config import rows
 from tiler.config.build import build
 from tiler.config.cells import cell_value
-from tiler.config.checks.targets import allowed_target, trusted_packages
 from tiler.config.command.flags import read_command_line
 from tiler.config.command.folder import conf_folder
 from tiler.config.command.rerun import write_rerun

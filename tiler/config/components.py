@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tiler.checks.components import lacking
 from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
-from tiler.config.checks.targets import LISTS, nodes
+from tiler.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
 from tiler.config.exporters import (
     file_settings,

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from tiler.config.checks.targets import names_target, nodes, own_component
+from tiler.checks.targets import names_target, nodes, own_component
 from tiler.errors import ConfigError
 
 _HOW = ("_target_", "_partial_")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from tiler.checks.error_places import raised_at, said
 from tiler.checks.machine import machine_limit
-from tiler.config.checks.targets import user_packages
+from tiler.checks.targets import user_packages
 from tiler.config.hydra_files import mask_hydras_files
 from tiler.config.sweeps.checks import check_launcher
 from tiler.config.sweeps.multirun import SweepContext, swept_keys, swept_values

@@ -19,8 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tiler.checks.targets import ImportBrokenError, trusted_target
 from tiler.config.checks.logging_node import logging_problems
-from tiler.config.checks.targets import ImportBrokenError, trusted_target
 from tiler.config.checks.typed import control_characters, untyped
 from tiler.config.checks.validate import leaves
 from tiler.errors import ConfigError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiler.config.checks.targets import ImportBrokenError, trusted_target
+from tiler.checks.targets import ImportBrokenError, trusted_target
 
 _SECTIONS = {
     "formatters": "format datefmt style validate",

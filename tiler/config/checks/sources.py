@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tiler.config.checks.targets import is_trusted
+from tiler.checks.targets import is_trusted
 from tiler.config.command.flags import CommandLine
 from tiler.config.command.folder import conf_folder
 from tiler.errors import ConfigError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.checks.hints import fits, spelled
-from tiler.config.checks.targets import (
+from tiler.checks.targets import (
     ANY,
     GROUPS,
     LISTS,

@@ -13,7 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError
 
-from tiler.config.checks.targets import LISTS
+from tiler.checks.targets import LISTS
 from tiler.config.checks.validate import nearest, needed, package_line
 from tiler.config.command.folder import conf_folder
 
