@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -108,6 +109,27 @@ def test_a_tools_folder_that_is_a_link_is_refused_and_not_followed(folder: Path)
     assert sorted(folder.rglob("*")) == before
     done(folder, "exporter=[hdf5]", "exporter.hdf5.layout=[trident]")
     assert (folder / "out/clam").is_symlink()
+
+
+def test_names_that_are_not_utf8_are_in_all_products(folder: Path) -> None:
+    pytest.importorskip("h5py")
+    try:
+        (folder / "in/a.tiff").rename(folder / os.fsdecode(b"in/a\xff.tiff"))
+    except OSError:
+        pytest.skip("NOT TESTED: this file system has no names of other bytes")
+    words = ["exporter=[csv,parquet,hdf5,webdataset,images]", "exporter.hdf5.layout=[clam]"]
+    done(folder, *words, "exporter.images.naming=gigapath")
+    out = folder / "out"
+    (name,) = (row["slide_id"] for row in read_csv(out / "slides.csv") if "a" in row["slide_id"])
+    tree = links(out)
+    assert tree[f"clam/patches/{name}.h5"] == f"slides/{name}/{name}.clam.h5"
+    assert tree[f"gigapath/{name}"] == f"slides/{name}/tiles"
+    assert {row["slide_id"] for row in read_csv(out / "clam/slides.csv")} == {name, "c.1"}
+    for path in ("tiles.parquet", "shards.json", "gigapath/dataset.csv"):
+        assert (out / path).stat().st_size > 100
+    before = (out / "products.json").read_bytes()
+    done(folder, *words, "exporter.images.naming=gigapath")
+    assert (out / "products.json").read_bytes() == before
 
 
 def test_a_source_in_a_tools_folder_is_refused(folder: Path) -> None:

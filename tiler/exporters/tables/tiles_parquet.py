@@ -193,8 +193,8 @@ def _opened(slide: FinishedSlide) -> Iterator[parquet.ParquetFile]:
 
     name = f"{slide.slide_id}.parquet"
     try:
-        with parquet.ParquetFile(slide.folder / name) as table:
-            yield table
+        with (slide.folder / name).open("rb") as file:  # its name need not be UTF-8
+            yield parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         why = " ".join(str(error).split())
         raise ReadError(
