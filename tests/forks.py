@@ -47,7 +47,7 @@ IMPORTED = (
     "tiler.config.sweeps.submitit_jobs",
     "tiler.config.sweeps.submitted",
     "tiler.config.sweeps.thumbnails",
-    "tiler.config.tracking",
+    "tiler.config.groups.tracking",
     "tiler.exporters",
     "tiler.exporters.tables.candidates",
     "tiler.exporters.tiles.images",

@@ -19,7 +19,7 @@ from PIL import Image
 from tile_files import written
 
 from tiler import MPP, Level, Magnification, TileExtractor, TileSpec
-from tiler.config.exporters import with_context
+from tiler.config.groups.exporters import with_context
 from tiler.errors import ConfigError, ResolutionError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.geometry import Point, Size

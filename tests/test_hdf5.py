@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiler import MPP, Level, Magnification, TileExtractor, TileSpec, open_slide
-from tiler.config.exporters import with_spec
+from tiler.config.groups.exporters import with_spec
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, Hdf5Exporter
 from tiler.exporters.tables.footprints import footprint_of, tool_folder

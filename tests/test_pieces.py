@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.config.exporters import scale_settings, with_context, with_pyramid
+from tiler.config.groups.exporters import scale_settings, with_context, with_pyramid
 from tiler.errors import DestinationError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.files import digest

@@ -19,7 +19,7 @@ from packing import Added, StackExporter, unpacked
 from PIL import Image
 
 from tiler import Magnification, TileExtractor, TileSpec, open_slide
-from tiler.config.exporters import scale_settings, with_context, with_spec
+from tiler.config.groups.exporters import scale_settings, with_context, with_spec
 from tiler.errors import DestinationError, ReadError
 from tiler.exporters import (
     CsvExporter,

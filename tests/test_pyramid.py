@@ -16,7 +16,7 @@ from oracle import exact_coverage
 from PIL import Image
 
 from tiler import MPP, Level, Magnification, TileExtractor, TileSpec
-from tiler.config.exporters import with_pyramid
+from tiler.config.groups.exporters import with_pyramid
 from tiler.cover.slide_mask import SlideMask
 from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter, ImagesExporter

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, TILES, files_of, mlflow_client, mlflow_runs, picture
 
-from tiler.config.tracking import parameters
+from tiler.config.groups.tracking import parameters
 from tiler.runner.reporting.tracking import Guarded, Tracking, status_of
 from tiler.runner.work.job import SlideRow
 from tiler.trackers import MlflowTracker, NoTracker

@@ -242,10 +242,7 @@ class OtherSettingsError(LockedError):
 
 
 class EnvironmentRefusedError(_RunError):
-    """A library returns wrong results, a worker differs from the run, or the machine is too small.
-
-    A limit of the machine counts where it lets no slide be tiled.
-    """
+    """A library returns wrong results, a worker differs, or the machine can tile no slide."""
 
     code = "E_ENV"
     exit_code = ExitCode.ENVIRONMENT

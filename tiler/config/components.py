@@ -17,7 +17,7 @@ from tiler.checks.error_places import foreign_packages, raised_at, said
 from tiler.checks.machine import machine_limit
 from tiler.checks.targets import LISTS, nodes
 from tiler.config.checks.validate import out_of_range
-from tiler.config.exporters import (
+from tiler.config.groups.exporters import (
     file_settings,
     naming_files,
     protocol_of,
@@ -26,9 +26,9 @@ from tiler.config.exporters import (
     with_pyramid,
     with_spec,
 )
+from tiler.config.groups.transforms import exporter_conflicts, with_transforms
 from tiler.config.home import at_home
 from tiler.config.instantiation import instantiated, plain_partial
-from tiler.config.transforms import exporter_conflicts, with_transforms
 from tiler.errors import ConfigError, EnvironmentRefusedError, TilerError
 from tiler.extractor import TileExtractor
 from tiler.protocols import Exporter, Labels, MaskProvider, ReaderFactory, Sampler, Score, Transform

@@ -136,7 +136,7 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
     """Run a configuration in a folder and return the exit code."""
     from tiler.config.build import build
     from tiler.config.checks.validate import check_folder, check_table
-    from tiler.config.tracking import parameters
+    from tiler.config.groups.tracking import parameters
     from tiler.runner.reporting.tracking import tracked
     from tiler.runner.run import run
 

@@ -138,8 +138,8 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
         When its tracker cannot be created.
     """
     from tiler.config.build import build_tracker
+    from tiler.config.groups.tracking import parameters
     from tiler.config.literal import resolved
-    from tiler.config.tracking import parameters
     from tiler.runner.reporting.tracking import Guarded
 
     swept = swept_by(lines)

@@ -1,0 +1,1 @@
+"""Settings of single groups: exporters, transforms and the tracker."""
