@@ -50,8 +50,8 @@ class ImagesExporter:
         Create hard links to tiles that another job with the same cache wrote, instead of a second
         file. An edit of one name changes both.
     threads
-        Number of tiles in progress at once in one process; None for one per core, or the number
-        that the engine allows each worker.
+        Number of tiles in progress at once in one process, for all formats; None for one per core,
+        or the number that the engine allows each worker.
     context
         The resolution of context tiles to write instead of the tiles; tiler sets it.
     """
