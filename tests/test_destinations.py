@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from special_files import plant
 from tracked import COMMON, picture
 
 from tiler.errors import ConfigError, DestinationError
-from tiler.files import append_line, write_plain, write_whole
+from tiler.files import append_line, write_chunks, write_plain, write_whole
+from tiler.runner.store.lock import held
 from tiler.storage.destinations import check_writable, own_folder
 from tiler.trackers import JsonlTracker
 
@@ -193,6 +195,7 @@ def test_overlays_replace_no_other_picture(tmp_path: Path) -> None:
 
 _HOLDING = """
 import sys, time
+from collections.abc import Iterator
 from pathlib import Path
 from tiler.errors import LockedError
 from tiler.runner.store.lock import held
@@ -217,3 +220,26 @@ def test_only_one_process_at_a_time_locks_a_folder(tmp_path: Path) -> None:
     said = [process.communicate(timeout=60) for process in processes]
     assert [error for _, error in said] == [""] * 4
     assert sum(int(held) for held, _ in said) > 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("name", ["products.json", "run.json", "sweep.csv"])
+def test_temporary_files_of_killed_processes_go_and_those_of_users_stay(
+    tmp_path: Path, name: str
+) -> None:
+    def killed() -> Iterator[bytes]:
+        yield b"half"
+        os._exit(9)
+
+    if not (child := os.fork()):
+        write_chunks(tmp_path / name, killed())
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    mine = [tmp_path / ".1.0123456789ab.partial", tmp_path / ".draft.partial"]
+    for path in mine:
+        path.write_text("mine")
+    link = left.with_name(left.name.replace(left.name.split(".")[1], "1"))
+    link.symlink_to(mine[0])
+    with held(tmp_path):
+        assert not left.exists()
+    assert [path.read_text() for path in (*mine, link)] == ["mine"] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -76,10 +77,30 @@ def partial_file(path: Path) -> Path:
         When the destination cannot be written.
     """
     check_writable(path)
-    partial = path.with_name(f".{os.getpid()}.{digest(os.fsencode(path.name))[:12]}.partial")
+    partial = path.with_name(f".{os.getpid()}.{_name_digest(path.name)}.partial")
     with suppress(OSError):  # of a process that had the same number, or planted: not to be followed
         partial.unlink()
     return partial
+
+
+def remove_partials(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files of some names that killed processes left in a folder.
+
+    No process may write these names meanwhile.
+    """
+    known = {_name_digest(name) for name in names}
+    with suppress(OSError):  # then they stay, for the next time
+        for path in sorted(folder.glob(".*.partial")):
+            found = _PARTIAL.fullmatch(path.name)
+            if found and found[1] in known and path.is_file() and not path.is_symlink():
+                path.unlink()
+
+
+def _name_digest(name: str) -> str:
+    return digest(os.fsencode(name))[:12]
+
+
+_PARTIAL = re.compile(r"\.\d+\.([0-9a-f]{12})\.partial")
 
 
 def put_in_place(partial: Path, path: Path) -> None:

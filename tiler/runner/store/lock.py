@@ -15,7 +15,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from tiler.checks.hints import made_of
 from tiler.errors import LockedError
-from tiler.files import write_whole
+from tiler.files import remove_partials, write_whole
+from tiler.runner.guard import NAMES
 from tiler.runner.work.folders import PARTIAL, clear, recover
 from tiler.storage.destinations import (
     check_writable,
@@ -29,6 +30,9 @@ from tiler.storage.stored import read_json
 LOCK = ".lock"
 _HOLDER = ".lock-holder.json"
 _MAX_HOLDER = 4096  # bytes
+
+_WRITTEN = tuple({*NAMES} - {"refused.json"})
+"""What is written under the lock alone: a command that is refused does not hold it."""
 
 
 @contextmanager
@@ -70,6 +74,7 @@ def locked(out: Path) -> Iterator[None]:
             "host": platform.node(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        remove_partials(out, _WRITTEN)
         write_whole(inside(out, _HOLDER), json.dumps(facts).encode())
         yield
     finally:
