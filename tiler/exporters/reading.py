@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tiler.checks.pixels import checked_pixels
-from tiler.protocols import Pixels, WSIReader
+from collections.abc import Sequence
+
+from tiler.checks.pixels import checked_pixels, transformed
+from tiler.protocols import FittedTransform, Pixels, WSIReader
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 from tiler.scales.context import concentric
@@ -18,3 +20,16 @@ def read_tile(source: WSIReader, region: RegionSpec, context: Resolution | None 
     shape, resolution = region.shape, context or region.resolution
     pixels = source.read_region(location, shape, resolution, bounded=False)
     return checked_pixels(source, "read_region", pixels, shape)
+
+
+def tile_pixels(
+    source: WSIReader,
+    region: RegionSpec,
+    context: Resolution | None,
+    transforms: Sequence[FittedTransform],
+) -> Pixels:
+    """Return the pixels of a tile, or of its context, after all transforms.
+
+    Exporters and ``TileDataset`` both call it, so that their pixels are equal.
+    """
+    return transformed(source, read_tile(source, region, context), transforms)

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tiler.checks.pixels import transformed
 from tiler.errors import ReadError, SlideError
-from tiler.exporters.reading import read_tile
+from tiler.exporters.reading import tile_pixels
 from tiler.process.startup import default_threads
 from tiler.process.threads import in_order
 from tiler.protocols import (
@@ -133,8 +132,7 @@ def _writer(
                     data = native.native_jpeg(region.location, region.shape, region.resolution)
                 else:
                     if pixels is None:
-                        pixels = read_tile(source, region, context)
-                        pixels = transformed(source, pixels, transforms)
+                        pixels = tile_pixels(source, region, context, transforms)
                     data = encode(output.exporter, source, pixels)
                 written[place] = output.sink.write(index, data)
         except ReadError as error:
