@@ -50,6 +50,21 @@ class Icc:
             raise TransformError(source.name, f"icc: {what}") from error
         return FittedIcc(profile, *facts)
 
+    @classmethod
+    def from_facts(cls, source: WSIReader, facts: Mapping[str, Any]) -> FittedIcc:
+        """Return the transform that has these facts.
+
+        Raises
+        ------
+        TransformError
+            If the slide has another profile now.
+        """
+        found = cls().fit(source, _no_tissue)
+        if dict(found.facts) != dict(facts):
+            what = f"its ICC profile is {found.facts}, and was {dict(facts)}; run tiler again"
+            raise TransformError(source.name, f"icc: {what}")
+        return found
+
 
 @dataclass(frozen=True)
 class FittedIcc:
@@ -87,6 +102,10 @@ class FittedIcc:
         found = ImageCms.applyTransform(Image.fromarray(pixels), _built(self.profile))
         assert found is not None, "the transform does not work in place"
         return np.asarray(found)
+
+
+def _no_tissue(mpp: float | None) -> Pixels:
+    raise AssertionError("a profile is fitted without tissue")
 
 
 def _facts(profile: bytes) -> tuple[str, str]:

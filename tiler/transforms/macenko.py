@@ -108,6 +108,11 @@ class Macenko:
         except FitError as error:
             raise TransformError(source.name, f"macenko cannot be fitted: {error}") from error
 
+    @classmethod
+    def from_facts(cls, source: WSIReader, facts: Mapping[str, Any]) -> FittedMacenko:
+        """Return the transform that has these facts."""
+        return FittedMacenko(_stains(facts), _stains(facts["reference"]), int(facts["pixels"]))
+
 
 @dataclass(frozen=True)
 class FittedMacenko:
@@ -154,6 +159,12 @@ def _tables(stains: Stains, target: Stains) -> tuple[npt.NDArray[np.float64], Pi
 
 def _content(stains: Stains) -> dict[str, Any]:
     return {"stains": [list(one) for one in stains.vectors], "max": list(stains.maxima)}
+
+
+def _stains(content: Mapping[str, Any]) -> Stains:
+    """Return what ``_content`` describes, to the bit."""
+    first, second = (numbers(vector, 3, '"stains"') for vector in content["stains"])
+    return Stains((first, second), numbers(content["max"], 2, '"max"'))
 
 
 def _read(content: Mapping[str, Any]) -> Stains:

@@ -96,6 +96,11 @@ class Reinhard:
         except FitError as error:
             raise TransformError(source.name, f"reinhard cannot be fitted: {error}") from error
 
+    @classmethod
+    def from_facts(cls, source: WSIReader, facts: Mapping[str, Any]) -> FittedReinhard:
+        """Return the transform that has these facts."""
+        return FittedReinhard(_read(facts), _read(facts["reference"]), int(facts["pixels"]))
+
 
 @dataclass(frozen=True)
 class FittedReinhard:
