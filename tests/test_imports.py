@@ -48,6 +48,7 @@ ROOMS = [
     {"checks.empty"},
     {"extractor"},
     {"runner"},
+    {"dataset"},
     {"sweep"},
     {"compare"},
     {"config"},

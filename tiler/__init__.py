@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiler.dataset.mapped import TileDataset
     from tiler.extractor import TileExtractor
     from tiler.region_masks import RegionMaskSpec
     from tiler.regions import RegionSpec
@@ -28,6 +29,7 @@ _HOMES = {
     "RegionSpec": "tiler.regions",
     "RegionMaskSpec": "tiler.region_masks",
     "open_slide": "tiler.readers",
+    "TileDataset": "tiler.dataset.mapped",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "MeasurementUnit",
     "RegionMaskSpec",
     "RegionSpec",
+    "TileDataset",
     "TileExtractor",
     "TileSpec",
     "open_slide",

@@ -1,0 +1,457 @@
+"""TileDataset: pixels, order, selection, and slides that are missing or changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import shutil
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from command import read_csv, tiler
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from profiles import scanner_profile
+
+from tiler import TileDataset
+from tiler.dataset import slides as opening
+from tiler.errors import (
+    ArgumentError,
+    ChangedError,
+    ConfigError,
+    OpenError,
+    ReadError,
+    TransformError,
+)
+
+REAL = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "boxes.tiff", "small.svs",
+        "boxes_0.dcm", "test3-DAPI-2-(387).ndpi")  # fmt: skip
+BASE = ["slides=files", "mask=none", "exporter=[csv,images]", "exporter.csv.file=true"]
+
+
+def stained(seed: int, height: int, width: int) -> np.ndarray:
+    """Two stains in different amounts everywhere, so that no two places are equal."""
+    rng = np.random.default_rng(seed)
+    vectors = np.array([[0.65, 0.7, 0.29], [0.25, 0.8, 0.54]])
+    amounts = rng.uniform(0.1, 1.2, (height, width, 2))
+    return np.rint(240 * np.exp(-amounts @ vectors) - 1).astype(np.uint8)
+
+
+def write_slide(path: Path, seed: int, height: int = 330, width: int = 460, **more: Any) -> Path:
+    pixels = stained(seed, height, width)
+    tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb", **more)
+    return path
+
+
+def run(folder: Path, *words: str, out: str = "out") -> Path:
+    done = tiler(*BASE, f"out={out}", *words, cwd=folder)
+    assert done.returncode in (0, 3), done.stderr
+    return folder / out
+
+
+def record(out: Path, slide: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / f"slides/{slide}/record.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of three lopsided slides and their run, whose tables have a label."""
+    folder = tmp_path_factory.mktemp("made")
+    for number, (height, width) in enumerate([(330, 460), (70, 200), (260, 130)]):
+        write_slide(folder / f"s{number}.tiff", number, height, width)
+    run(folder, "slides.paths=[s0.tiff,s1.tiff,s2.tiff]", "reader.mpp=1", "resolution=mpp",
+        "resolution.value=1", "tile.size=[48,32]", "threshold=0", "tile.edge=pad",
+        "exporter=[csv,parquet,images]", "filter=[blur]", "filter.blur.mpp=null")  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(made: Path) -> TileDataset:
+    with inside(made):
+        return TileDataset(made / "out", slide_root=made)
+
+
+class inside:  # noqa: N801  used like contextlib.chdir, which keeps one state
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        self.before = Path.cwd()
+        os.chdir(self.folder)
+
+    def __exit__(self, *error: object) -> None:
+        os.chdir(self.before)
+
+
+def image(out: Path, item: dict[str, Any], context: str = "") -> np.ndarray:
+    path = out / "slides" / item["slide_id"] / item["file"]
+    return np.asarray(Image.open(path.with_name(path.stem + context + path.suffix)))
+
+
+# --- pixels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "resolution",
+    [
+        ["resolution=level", "resolution.value=0", "tile.size=200"],
+        ["resolution=mpp", "resolution.value=0.73", "tile.size=[90,70]", "context=[1.5]"],
+        ["resolution=magnification", "resolution.value=9", "tile.size=64", "context=[4]",
+         "transform=[icc,macenko]", "on_bad_fit=raw"],
+    ],
+    ids=["level", "mpp and context", "magnification and transforms"],
+)  # fmt: skip
+def test_pixels_equal_the_images_of_a_run(
+    shared_slides: Path, tmp_path: Path, resolution: list[str]
+) -> None:
+    paths = ",".join(f"'{shared_slides / name}'" for name in REAL)
+    more = ["tile.edge=pad", "threshold=0", "sampler=random", "sampler.n=12"]
+    out = run(tmp_path, f"slides.paths=[{paths}]", *resolution, *more, "on_bad_tile=drop",
+              "max_bad_fraction=1")  # fmt: skip
+    context = any(word.startswith("context") for word in resolution)
+    found = TileDataset(out, columns=["file"], context=context)
+    assert len({item["slide_id"] for item in map(found.__getitem__, range(len(found)))}) >= 2
+    for item in found.__getitems__(range(len(found))):
+        np.testing.assert_array_equal(item["image"], image(out, item))
+        for key in [key for key in item if key.startswith("context_")]:
+            value = key.rpartition("_")[2].removesuffix("x")
+            np.testing.assert_array_equal(item[key], image(out, item, f"_c{value}"))
+    assert any(key.startswith("context_") for key in item) == context
+
+
+def test_fits_come_from_the_record(tmp_path: Path) -> None:
+    write_slide(tmp_path / "s.tiff", 3, iccprofile=scanner_profile())
+    out = run(tmp_path, "slides.paths=[s.tiff]", "reader.mpp=1", "resolution=mpp",
+              "resolution.value=1", "tile.size=64", "transform=[icc,macenko,reinhard]")  # fmt: skip
+    with inside(tmp_path):
+        found = TileDataset(out, columns=["file"])
+        raw = TileDataset(out, columns=["file"], raw=True)
+        for number in range(len(found)):
+            np.testing.assert_array_equal(found[number]["image"], image(out, found[number]))
+        assert (raw[0]["image"] != found[0]["image"]).any()
+        with tifffile.TiffFile("s.tiff") as file:
+            pixels = file.asarray()
+        x, y = raw[0]["x0"], raw[0]["y0"]
+        np.testing.assert_array_equal(raw[0]["image"], pixels[y : y + 64, x : x + 64])
+
+
+def test_transforms_that_no_exporter_fitted_are_refused(tmp_path: Path) -> None:
+    write_slide(tmp_path / "s.tiff", 3)
+    out = run(tmp_path, "slides.paths=[s.tiff]", "exporter=[csv]", "transform=[icc]",
+              "exporter.csv.file=null", "tile.size=64", "resolution=level",
+              "resolution.value=0")  # fmt: skip
+    with inside(tmp_path):
+        with pytest.raises(TransformError, match="raw=True"):
+            TileDataset(out)[0]
+        assert TileDataset(out, raw=True)[0]["image"].shape == (64, 64, 3)
+
+
+def test_an_item_has_plain_values_and_its_own_pixels(dataset: TileDataset, made: Path) -> None:
+    row = read_csv(made / "out/slides/s0/s0.csv")[5]
+    item = dataset[5]
+    kinds = {"slide_id": str, "x": int, "y": int, "x0": int, "y0": int, "ratio": float,
+             "row": int, "column": int, "tissue_id": int, "score_blur": float}  # fmt: skip
+    assert {name: type(value) for name, value in item.items() if name != "image"} == kinds
+    for name, kind in kinds.items():
+        assert item[name] == (row["slide"] if name == "slide_id" else kind(row[name]))
+    before = item["image"].copy()
+    item["image"][:] = 0  # as an augmentation in place does
+    np.testing.assert_array_equal(dataset[5]["image"], before)
+
+
+def test_the_transform_gets_each_image(made: Path) -> None:
+    with inside(made):
+        found = TileDataset(made / "out", transform=lambda pixels: pixels.mean(), columns=(),
+                            context=[2.0])  # fmt: skip
+        plain = TileDataset(made / "out", context=[2.0])
+        assert found[0]["image"] == plain[0]["image"].mean()
+        assert found[0]["context_mpp_2.0"] == plain[0]["context_mpp_2.0"].mean()
+        assert list(found[0])[-5:] == ["x", "y", "x0", "y0", "ratio"]
+
+
+# --- order
+
+
+@given(data=st.data())
+def test_any_batch_has_the_tiles_that_were_asked_for(
+    dataset: TileDataset, data: st.DataObject
+) -> None:
+    size = len(dataset)
+    indices = data.draw(st.lists(st.integers(-size, size - 1), max_size=12))
+    batch = dataset.__getitems__(indices)
+    assert len(batch) == len(indices)
+    for index, item in zip(indices, batch, strict=True):
+        alone = dataset[index]
+        assert {**item, "image": 0} == {**alone, "image": 0}
+        np.testing.assert_array_equal(item["image"], alone["image"])
+
+
+def test_the_dataset_is_the_tables_one_after_the_other(dataset: TileDataset, made: Path) -> None:
+    rows = [row for n in range(3) for row in read_csv(made / f"out/slides/s{n}/s{n}.csv")]
+    assert len(rows) == len(dataset) > 100
+    items = [dataset[number] for number in range(len(dataset))]
+    assert [(item["slide_id"], item["x"], item["y"]) for item in items] == [
+        (row["slide"], int(row["x"]), int(row["y"])) for row in rows
+    ]
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+    with pytest.raises(IndexError):
+        dataset[-len(dataset) - 1]
+
+
+# --- selection
+
+
+@pytest.mark.parametrize("name", ["filtered.csv", "filtered.parquet"])
+def test_a_users_table_has_its_own_rows_in_its_own_order(made: Path, name: str) -> None:
+    import pyarrow.csv
+    from pyarrow import parquet
+
+    rows = [row for n in (2, 0) for row in read_csv(made / f"out/slides/s{n}/s{n}.csv")]
+    chosen = [rows[number] for number in np.random.default_rng(1).permutation(len(rows))[:40]]
+    path = made / "out" / name
+    with (made / "out/filtered.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(chosen)
+    if path.suffix == ".parquet":
+        parquet.write_table(pyarrow.csv.read_csv(made / "out/filtered.csv"), path)
+    found = TileDataset(path, slide_root=made, columns=["file"])
+    items = found.__getitems__(range(len(found)))
+    assert [item["file"] for item in items] == [row["file"] for row in chosen]
+    for item in items:
+        np.testing.assert_array_equal(item["image"], image(made / "out", item))
+    few = TileDataset(path, slide_root=made, where="slide == 's2' and ratio > 0", columns=["file"])
+    assert [item["file"] for item in map(few.__getitem__, range(len(few)))] == [
+        row["file"] for row in chosen if row["slide"] == "s2"
+    ]
+
+
+def test_several_runs_follow_each_other(made: Path) -> None:
+    own = made / "out/slides/s1/s1.csv"
+    found = TileDataset([own, made / "out"], slide_root=made)
+    first = len(TileDataset(own, slide_root=made))
+    assert found[0]["slide_id"] == "s1"
+    assert found[first]["slide_id"] == "s0"
+    assert len(found) == first + len(TileDataset(made / "out"))
+
+
+def test_slides_and_where_select(dataset: TileDataset, made: Path) -> None:
+    items = [dataset[number] for number in range(len(dataset))]
+    middle = float(np.median([item["score_blur"] for item in items]))
+    found = TileDataset(made / "out", slides=["s2", "s0"], where=f"score_blur > {middle!r}",
+                        slide_root=made)  # fmt: skip
+    expected = [
+        (item["slide_id"], item["x"], item["y"])
+        for item in items
+        if item["slide_id"] != "s1" and item["score_blur"] > middle
+    ]
+    got = [found[number] for number in range(len(found))]
+    assert [(item["slide_id"], item["x"], item["y"]) for item in got] == expected
+    assert 0 < len(found) < len(dataset)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"where": "ration > 1"}, "did you mean 'ratio'"),
+        ({"where": "ratio > 'a'"}, "compares text and number"),
+        ({"slides": ["s00"]}, "did you mean 's0'"),
+        ({"slides": "s0"}, "a list of slide ids"),
+        ({"columns": ["score_blurr"]}, "did you mean 'score_blur'"),
+        ({"columns": "ratio"}, "a list of names"),
+        ({"verify": "hash"}, "full, size, none"),
+        ({"on_bad_tile": "drop"}, "raise, skip, mark"),
+        ({"max_open": 0}, "max_open=0"),
+        ({"context": "2"}, "context='2'"),
+        ({"transform": 3}, "transform=3"),
+        ({"slide_root": "nowhere"}, "slide_root=nowhere"),
+    ],
+)
+def test_invalid_arguments_are_named(made: Path, arguments: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError, match=what.replace("(", r"\(")):
+        TileDataset(made / "out", **arguments)
+
+
+def test_what_is_no_run_is_named(tmp_path: Path, made: Path) -> None:
+    for source, what in (
+        (tmp_path, "slides.csv"),
+        (tmp_path / "x.csv", "missing"),
+        (tmp_path / "x.txt", "no folder"),
+        (made / "out/slides.csv", "give its folder"),
+        ([], "names no run"),
+    ):
+        with pytest.raises(ConfigError, match=what):
+            TileDataset(source)
+    with pytest.raises(ArgumentError):
+        TileDataset(3)
+
+
+def test_a_context_that_the_run_lacks_is_named(made: Path) -> None:
+    found = TileDataset(made / "out", slide_root=made, context=True)
+    with pytest.raises(ConfigError, match="without context"):
+        found[0]
+
+
+# --- slides that are missing, changed or damaged
+
+
+@pytest.fixture
+def moved(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of the run; its slides are in another folder, beside one of the same name."""
+    shutil.copytree(made / "out", tmp_path / "out")
+    (tmp_path / "a/deep").mkdir(parents=True)
+    for number in range(3):
+        shutil.copy(made / f"s{number}.tiff", tmp_path / "a/deep")
+    write_slide(tmp_path / "a/s0.tiff", 9)
+    return tmp_path
+
+
+def test_missing_slides_are_found_by_name_and_fingerprint(
+    moved: Path, dataset: TileDataset
+) -> None:
+    with inside(moved):
+        with pytest.raises(OpenError, match="slide_root"):
+            TileDataset("out")[0]
+        found = TileDataset("out", slide_root="a")
+        for index in (0, len(found) - 1):
+            np.testing.assert_array_equal(found[index]["image"], dataset[index]["image"])
+        (moved / "a/deep/s0.tiff").unlink()
+        with pytest.raises(OpenError, match=r"a/s0\.tiff: it"):
+            TileDataset("out", slide_root="a")[0]
+
+
+@pytest.mark.parametrize(("verify", "refused"), [("full", True), ("size", False), ("none", False)])
+def test_a_slide_that_changed_is_an_error(moved: Path, verify: str, refused: bool) -> None:
+    here = moved / "s0.tiff"
+    data = bytearray((moved / "a/deep/s0.tiff").read_bytes())
+    data[-5] ^= 1  # a pixel
+    here.write_bytes(data)
+    with inside(moved):
+        found = TileDataset("out", verify=verify)
+        if refused:
+            with pytest.raises(ChangedError, match=r"slide=s0: s0\.tiff is not the file"):
+                found[0]
+        else:
+            assert found[0]["image"].shape == (32, 48, 3)
+        here.write_bytes(data + b"more")
+        assert here.stat().st_size > len(data)
+        if verify != "none":
+            with pytest.raises(ChangedError, match="bytes, and had"):
+                TileDataset("out", verify=verify)[0]
+
+
+def test_a_table_of_another_scale_is_refused(moved: Path) -> None:
+    path = moved / "out/slides/s1/s1.csv"
+    rows = read_csv(path)
+    rows[2]["x0"] = str(int(rows[2]["x0"]) + 1)
+    with (moved / "out/edited.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ChangedError, match="x0 of its table"):
+        TileDataset(moved / "out/edited.csv", slide_root=moved)[0]
+
+
+@pytest.fixture
+def torn(tmp_path: Path) -> TileDataset:
+    """Return a dataset whose slide has one damaged native tile since the run."""
+    path = write_slide(tmp_path / "s.tiff", 1, 256, 256, compression="zlib")
+    run(tmp_path, "slides.paths=[s.tiff]", "reader.mpp=1", "tile.size=64", "resolution=level",
+        "resolution.value=0")  # fmt: skip
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[6]
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(40))
+    return tmp_path
+
+
+def test_a_tile_that_cannot_be_read_is_never_white(torn: Path) -> None:
+    def of(on_bad_tile: str) -> TileDataset:
+        return TileDataset("out", verify="size", on_bad_tile=on_bad_tile, columns=())
+
+    with inside(torn):
+        with pytest.raises(ReadError, match="slide=s"):
+            of("raise").__getitems__(range(16))
+        assert len(of("raise").__getitems__([0, 15])) == 2
+        kept = of("skip").__getitems__(range(16))
+        assert len(kept) == 15
+        assert "error" not in kept[0]
+        with pytest.raises(ReadError, match="__getitems__"):
+            of("skip")[6]
+        marked = of("mark").__getitems__(range(16))
+        assert [bool(item["error"]) for item in marked] == [n == 6 for n in range(16)]
+        assert "E_READ slide=s" in marked[6]["error"]
+        assert not marked[6]["image"].any()
+
+
+# --- cost
+
+
+def test_ten_thousand_slides_cost_no_slide(made: Path, tmp_path: Path, monkeypatch) -> None:
+    (row, *_) = read_csv(made / "out/slides.csv")
+    out = tmp_path / "big"
+    out.mkdir()
+    with (out / "slides.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerows(
+            {**row, "slide_id": f"slide-{n:05}", "kept": 1500, "path": f"/data/slide-{n:05}.svs"}
+            for n in range(10_000)
+        )
+    shutil.copy(made / "out/run.json", out)
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *a, **k: opened.append(path) or real(path, *a, **k)
+    )
+    tracemalloc.start()
+    try:
+        found = TileDataset(out)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 15_000_000
+    assert [Path(path).name for path in opened] == ["slides.csv", "run.json"]
+    assert peak < 80 << 20
+    assert len(pickle.dumps(found)) < 4 << 20
+
+
+def test_few_slides_are_open_and_all_are_closed(made: Path, monkeypatch) -> None:
+    live: set[object] = set()
+    most = 0
+    real = opening.open_slide
+
+    def open_slide(*arguments):
+        nonlocal most
+        found = real(*arguments)
+        live.add(found.source)
+        most = max(most, len(live))
+        closing = found.source.close
+        monkeypatch.setattr(found.source, "close", lambda: (live.discard(found.source), closing()))
+        return found
+
+    monkeypatch.setattr("tiler.dataset.tiles.open_slide", open_slide)
+    found = TileDataset(made / "out", slide_root=made, max_open=2)
+    for index in np.random.default_rng(0).permutation(len(found))[:60].tolist():
+        found[index]
+    assert most == len(live) == 2
+    found.close()
+    assert not live
+    assert found[0]["slide_id"] == "s0"
+
+
+def test_a_copy_by_pickle_has_the_same_tiles(dataset: TileDataset) -> None:
+    dataset[0]
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy[7]["image"], dataset[7]["image"])

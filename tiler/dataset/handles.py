@@ -1,0 +1,116 @@
+"""A bounded number of open things, in each process, shared by its threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+_T = TypeVar("_T")
+
+
+class _Renewed(Protocol):
+    def after_fork(self) -> None: ...
+
+
+_renewed: weakref.WeakSet[_Renewed] = weakref.WeakSet()
+_of_parents: list[object] = []
+"""What a forked process inherits: it is never closed there, because a thread of the parent may
+have been reading from it."""
+
+
+@dataclass
+class _Entry:
+    value: Any = None
+    users: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Handles(Generic[_T]):
+    """Values that are opened on first use; those unused longest are closed first.
+
+    Parameters
+    ----------
+    open_one, close_one
+        Open a value by its key, and close it.
+    most
+        How many are open at most. A thread waits until one can be closed.
+    """
+
+    def __init__(
+        self, open_one: Callable[[int], _T], close_one: Callable[[_T], None], most: int
+    ) -> None:
+        self._open, self._close, self._most = open_one, close_one, most
+        self._begin()
+        renew_after_fork(self)
+
+    def _begin(self) -> None:
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._free = threading.Condition()
+        self._finalizer = weakref.finalize(self, _close_all, self._entries, self._close)
+
+    def after_fork(self) -> None:
+        """Forget what the parent process has open."""
+        self._finalizer.detach()
+        _of_parents.append(self._entries)
+        self._begin()
+
+    @contextmanager
+    def lease(self, key: int) -> Iterator[_T]:
+        """Open a value, or find it open; it stays open inside the ``with``."""
+        entry = self._taken(key)
+        try:
+            with entry.lock:
+                if entry.value is None:
+                    entry.value = self._open(key)
+            yield entry.value
+        finally:
+            with self._free:
+                entry.users -= 1
+                if entry.value is None and not entry.users:
+                    self._entries.pop(key, None)
+                self._free.notify_all()
+
+    def _taken(self, key: int) -> _Entry:
+        with self._free:
+            while key not in self._entries and len(self._entries) >= self._most:
+                idle = next((one for one, it in self._entries.items() if not it.users), None)
+                if idle is None:
+                    self._free.wait()
+                    continue
+                self._close(self._entries.pop(idle).value)
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+            entry.users += 1
+            return entry
+
+    def close(self) -> None:
+        """Close all that is open; what a thread uses is closed with it."""
+        with self._free:
+            _close_all(self._entries, self._close)
+
+
+def _close_all(entries: OrderedDict[int, _Entry], close: Callable[[Any], None]) -> None:
+    while entries:
+        _, entry = entries.popitem()
+        if entry.value is not None:
+            close(entry.value)
+
+
+def renew_after_fork(one: _Renewed) -> None:
+    """Have ``after_fork`` of an object called in each forked process, before anything else."""
+    _renewed.add(one)
+
+
+def _after_fork() -> None:
+    for one in list(_renewed):
+        one.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

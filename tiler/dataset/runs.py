@@ -1,0 +1,213 @@
+"""The slides of a run and their tables, found without opening a slide."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.checks.arguments import as_path
+from tiler.dataset.tables import Table, is_of, read_columns, table_of, tables_by_slide
+from tiler.errors import ConfigError
+from tiler.exporters.tables.parquet import as_text
+from tiler.runner.reporting.tables import read_slides
+from tiler.storage.destinations import inside
+from tiler.storage.safe_text import listed
+from tiler.storage.stored import StoredError, read_json
+
+log = logging.getLogger("tiler")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and the content of its ``run.json``; empty if there is none."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def base(self) -> str:
+        """The folder that relative paths of slides count from, as the user wrote it."""
+        slides = self.facts.get("slides")
+        return str(slides.get("base", ".")) if isinstance(slides, Mapping) else "."
+
+    def setting(self, name: str) -> Any:
+        """Return a setting of the run; None if it is not known."""
+        config = self.facts.get("config")
+        return config.get(name) if isinstance(config, Mapping) else None
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide that has tiles.
+
+    Attributes
+    ----------
+    run
+        The run that tiled it.
+    slide_id
+        Its name in outputs.
+    given
+        Its path as the user of that run wrote it.
+    tiles
+        The number of its tiles.
+    downsample
+        Level-0 pixels per pixel of its tiles, as text.
+    table
+        Its tiles; None if they are in its folder.
+    """
+
+    run: Run
+    slide_id: str
+    given: str
+    tiles: int
+    downsample: str
+    table: Table | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its files."""
+        return inside(self.run.folder / "slides", self.slide_id)
+
+    def table_path(self) -> Path:
+        """Return the path of its table in its folder.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        for suffix in (".parquet", ".csv"):
+            path = inside(self.folder, self.slide_id + suffix)
+            if path.is_file():
+                return path
+        raise ConfigError(
+            f"{self.folder} contains no table ({self.slide_id}.parquet or {self.slide_id}.csv);"
+            " run tiler again with exporter=[csv]"
+        )
+
+    def read_table(self) -> Table:
+        """Return its tiles.
+
+        Raises
+        ------
+        ConfigError
+            If the table is missing or damaged, or is not the one that ``slides.csv`` counts.
+        """
+        if self.table is not None:
+            return self.table
+        path = self.table_path()
+        columns = read_columns(path)
+        table = table_of(columns, path)
+        if not is_of(columns, self.slide_id):
+            raise ConfigError(f"{path} has rows of another slide; run tiler again")
+        if len(table) != self.tiles:
+            what = f"{path} has {len(table)} tiles, and slides.csv counts {self.tiles}"
+            raise ConfigError(f"{what}; give an edited table by its own path, or run tiler again")
+        return table
+
+
+Rows = npt.NDArray[np.int64]
+
+
+def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
+    """Return the slides of a run's folder or of a table of tiles.
+
+    Returns
+    -------
+    slides
+        Slides with tiles, in the order of the table.
+    rows
+        For a table, the position of each of its rows among the tiles of all slides; else None.
+
+    Raises
+    ------
+    ConfigError
+        If there is no run.
+    """
+    path = as_path(source, "run")
+    if path.is_dir():
+        if not (path / "slides.csv").is_file() and (path / "sweep.csv").is_file():
+            raise ConfigError(f"{path} contains a sweep; give one of its jobs")
+        run, rows = _run(path)
+        return _finished(run, rows), None
+    if path.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"{path} is no folder and no .csv or .parquet file; check the path")
+    if path.name in ("slides.csv", "sweep.csv"):
+        raise ConfigError(f"{path} is no table of tiles; give its folder, {path.parent}")
+    columns = read_columns(path)
+    own = path.parent.parent.name == "slides" and not (path.parent / "slides.csv").is_file()
+    run, rows = _run(path.parents[2] if own else path.parent)  # a slide's own table
+    known = {as_text(row["slide_id"]): row for row in rows}
+    slides: list[Slide] = []
+    places: list[npt.NDArray[np.int64]] = []
+    for name, table, positions in tables_by_slide(columns, path):
+        row = known.get(as_text(name))
+        if row is None:
+            raise ConfigError(f"{path}: slide {name!r} is not in {run.folder / 'slides.csv'}")
+        slides.append(_slide(run, row, len(table), table))
+        places.append(positions)
+    order = np.concatenate([*places, np.empty(0, np.int64)])
+    at = np.empty(len(order), np.int64)
+    at[order] = np.arange(len(order))
+    return slides, at
+
+
+def chosen(slides: Sequence[Slide], names: Sequence[str]) -> list[bool]:
+    """Return which slides have one of these ids.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not the id of a slide with tiles.
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"slides={names!r} is a text; use a list of slide ids")
+    wanted = {str(name) for name in names}
+    known = {slide.slide_id for slide in slides}
+    for name in sorted(wanted - known):
+        close = difflib.get_close_matches(name, list(known), n=1)
+        fix = f"did you mean {close[0]!r}?" if close else "see slides.csv"
+        raise ConfigError(f"slides: {name!r} is not the id of a slide with tiles; {fix}")
+    return [slide.slide_id in wanted for slide in slides]
+
+
+def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
+    """Return a run and the rows of its ``slides.csv``."""
+    try:
+        rows = read_slides(folder)
+        facts = read_json(folder / "run.json")
+    except FileNotFoundError:
+        facts = {}
+    except StoredError as error:
+        raise ConfigError(f"{folder}: slides.csv or run.json {error}; run tiler again") from error
+    if not rows:
+        raise ConfigError(f"{folder} contains no slides.csv with slides; give the folder of a run")
+    return Run(folder, facts), rows
+
+
+def _finished(run: Run, rows: Sequence[Mapping[str, str]]) -> list[Slide]:
+    unfinished = [row["slide_id"] for row in rows if row["status"] not in ("done", "done_empty")]
+    if unfinished:
+        some = listed(unfinished)
+        log.warning("%s: slides that are not done have no tiles here: %s", run.folder, some)
+    done = (row for row in rows if row["status"] == "done")
+    return [_slide(run, row, _count(run, row)) for row in done]
+
+
+def _count(run: Run, row: Mapping[str, str]) -> int:
+    if row["kept"].isdigit() and len(row["kept"]) < 12 and int(row["kept"]):
+        return int(row["kept"])
+    what = f"slide {row['slide_id']} has kept={row['kept']!r}"
+    raise ConfigError(f"{run.folder / 'slides.csv'} is damaged: {what}; run tiler again")
+
+
+def _slide(run: Run, row: Mapping[str, str], tiles: int, table: Table | None = None) -> Slide:
+    given, downsample = row.get("path") or "", row.get("downsample") or ""
+    return Slide(run, row["slide_id"], given, tiles, downsample, table)

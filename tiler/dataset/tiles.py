@@ -1,0 +1,203 @@
+"""The tiles of one or several runs: which they are, and how one is read."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.dataset.handles import Handles, renew_after_fork
+from tiler.dataset.index import Index
+from tiler.dataset.runs import Slide
+from tiler.dataset.slides import Found, Opening, OpenSlide, open_slide
+from tiler.dataset.tables import PLACE, UNASKED, Table
+from tiler.dataset.where_tokens import unknown_column
+from tiler.errors import ReadError
+from tiler.exporters.reading import tile_pixels
+from tiler.geometry import Point
+from tiler.protocols import Pixels
+from tiler.regions import RegionSpec
+from tiler.resolution import Resolution
+
+Item = dict[str, Any]
+
+IMAGE = "image"
+ERROR = "error"
+BAD_TILE = ("raise", "skip", "mark")
+
+_TABLE_BYTES = 128 << 20
+"""Memory for tables of slides; those unused longest are read again."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Settings for what an item contains.
+
+    Attributes
+    ----------
+    columns
+        Columns beside ``PLACE``; None for all that the slide's table has.
+    transform
+        The user's function of an image; None for none.
+    on_bad_tile
+        One of ``BAD_TILE``.
+    """
+
+    columns: tuple[str, ...] | None = None
+    transform: Callable[[Pixels], Any] | None = None
+    on_bad_tile: str = "raise"
+
+
+@dataclass(eq=False)
+class RunTiles:
+    """The tiles of runs. It pickles without what is open; a forked process opens slides anew.
+
+    Attributes
+    ----------
+    index
+        Which tiles there are.
+    opening, look
+        How slides are opened, and what items contain.
+    max_open
+        How many slides are open at most.
+    """
+
+    index: Index
+    opening: Opening
+    look: Look
+    max_open: int
+
+    def __post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tables: OrderedDict[int, Table] = OrderedDict()
+        self._tables_bytes = 0
+        slides, opening = self.index.slides, self.opening
+        root = opening.slide_root
+        found = None if root is None else Found(root, slides)
+        self.after_fork()
+
+        def open_one(number: int) -> OpenSlide:
+            return open_slide(slides[number], self.table(number), opening, found)
+
+        self._handles = Handles(open_one, _close, self.max_open)
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a lock of this process: a thread of the parent may have had the other one."""
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without what is open."""
+        names = ("index", "opening", "look", "max_open")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take settings."""
+        self.__dict__.update(state)
+        self._begin()
+
+    def close(self) -> None:
+        """Close all slides; they are opened again when they are needed."""
+        self._handles.close()
+
+    def table(self, number: int) -> Table:
+        """Return the table of a slide."""
+        slide = self.index.slides[number]
+        if slide.table is not None:
+            return slide.table
+        with self._lock:
+            if number in self._tables:
+                self._tables.move_to_end(number)
+                return self._tables[number]
+        table = slide.read_table()
+        with self._lock:
+            if number not in self._tables:  # another thread may have read it, too
+                self._tables[number] = table
+                self._tables_bytes += table.nbytes
+            while self._tables_bytes > _TABLE_BYTES and len(self._tables) > 1:
+                self._tables_bytes -= self._tables.popitem(last=False)[1].nbytes
+        return table
+
+    def items(self, number: int, rows: npt.NDArray[np.int64]) -> list[Item | None]:
+        """Return the items of some tiles of a slide, in the order of ``rows``."""
+        with self._handles.lease(number) as opened:
+            table, slide = self.table(number), self.index.slides[number]
+            return [self._item(slide, opened, table, row) for row in rows.tolist()]
+
+    def _item(self, slide: Slide, opened: OpenSlide, table: Table, row: int) -> Item | None:
+        """Return the item of a tile; None if it cannot be read and is skipped."""
+        columns = table.columns
+        region = RegionSpec(
+            Point(columns["x"][row].item(), columns["y"][row].item()),
+            table.shape,
+            opened.resolution,
+            columns["ratio"][row].item(),
+            opened.downsample,
+        )
+        problem = ""
+        try:
+            images = {
+                image_key(context): tile_pixels(opened.source, region, context, opened.transforms)
+                for context in (None, *opened.contexts)
+            }
+        except ReadError as error:
+            if self.look.on_bad_tile == "raise":
+                raise
+            if self.look.on_bad_tile == "skip":
+                return None
+            problem = str(error)
+            width, height = table.shape
+            black = np.zeros((height, width, 3), np.uint8)
+            images = {image_key(context): black for context in (None, *opened.contexts)}
+        made = self.look.transform or _same
+        item: Item = {key: made(_owned(pixels)) for key, pixels in images.items()}
+        item["slide_id"] = slide.slide_id
+        for name in (*PLACE, *self._names(table)):
+            item[name] = self._value(slide, table, name, row)
+        if self.look.on_bad_tile == "mark":
+            item[ERROR] = problem
+        return item
+
+    def _names(self, table: Table) -> Sequence[str]:
+        if self.look.columns is not None:
+            return self.look.columns
+        return [name for name in table.columns if name not in UNASKED]
+
+    def _value(self, slide: Slide, table: Table, name: str, row: int) -> Any:
+        if name in table.columns:
+            value = table.columns[name][row]
+        elif name == "slide":
+            value = slide.slide_id
+        else:
+            try:
+                value = table.column(name)[row]
+            except KeyError:
+                raise unknown_column(
+                    f"slide={slide.slide_id}: columns", name, table.columns
+                ) from None
+        return value.item() if isinstance(value, np.generic) else value
+
+
+def image_key(context: Resolution | None) -> str:
+    """Return the key of a tile's image, or of its context: ``context_mpp_2.0``."""
+    return IMAGE if context is None else f"context_{context.token}"
+
+
+def _close(opened: OpenSlide) -> None:
+    opened.source.close()
+
+
+def _same(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+def _owned(pixels: Pixels) -> Pixels:
+    """Return pixels that the user may change: in one piece, and shared with no cache."""
+    return np.require(pixels, requirements=["C", "W", "O"])
