@@ -484,6 +484,37 @@ def test_where_links_cannot_be_made_there_are_copies(
     assert products() == expected()
 
 
+def test_copies_take_the_place_of_links_and_stay_while_they_are_true(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert done(jobs_of()).exit_code == 0
+    without_links(monkeypatch)
+    assert done(jobs_of()).exit_code == 0
+    found = products()
+    assert found["tree/folders/a/2"] == found["tree/one/files/a.h5"] == b"one a 6"
+    assert not any(path.is_symlink() for path in Path("out").rglob("*"))
+    before = times()
+    assert done(jobs_of(tree=None)).exit_code == 0
+    assert times() == before, "an exporter that is left out keeps its copies"
+    assert done(jobs_of("ab", tree=None)).exit_code == 0
+    assert {name for name in found if "/c" not in name} >= products().keys()
+    assert products()["tree/folders/b/1"] == b"one b 6"
+
+
+@pytest.mark.parametrize("place", ["out/tree/folders/a", "out/tree/folders"])
+def test_copies_never_go_through_a_link_of_the_users(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    done(jobs_of())
+    Path(place).unlink() if Path(place).is_symlink() else shutil.rmtree(place)
+    Path("mine/a").mkdir(parents=True)
+    Path(place).symlink_to(Path("mine").absolute())
+    without_links(monkeypatch)
+    assert done(jobs_of()).exit_code == 3
+    assert Path(place).is_symlink()
+    assert everything(Path("mine")) == {}
+
+
 def test_each_record_is_read_once_at_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, original = list[str](), gather.read_record
 

@@ -46,7 +46,7 @@ class ListedFile:
     versions
         Size and SHA-256 of its content; two of them while it is being replaced.
     key
-        The slides and settings that it was made from; empty for a copy of a slide's file.
+        The slides and settings that it was made from.
     """
 
     exporter: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.errors import ConfigError, ExitCode, SlideError
+from tiler.runner.products.copies import File, Link
 from tiler.runner.products.gather import Gathered, gathered, key_of
 from tiler.runner.products.listed import (
     SLIDES,
@@ -20,7 +21,7 @@ from tiler.runner.products.listed import (
     write_listed,
 )
 from tiler.runner.products.occupied import line_of, remove_others
-from tiler.runner.products.place import File, Link, Placer
+from tiler.runner.products.place import Placer
 from tiler.runner.products.wanted import collecting, collects, wanted_files, wanted_links
 from tiler.runner.work.folders import new_work
 from tiler.runner.work.job import SlideJob, SlideRow
@@ -174,8 +175,7 @@ def _kept(out: Path, listed: Listed, slides: Mapping[str, Sequence[Gathered]]) -
         for one in some
         for entry in (*(file.name for file in one.slide.files), *one.slide.folders)
     }
-    hashes = {file.sha256 for some in slides.values() for one in some for file in one.slide.files}
-    keys = {name: key_of(some) for name, some in slides.items()}
+    keys = {name: {key_of(some), *(one.digest for one in some)} for name, some in slides.items()}
     return Listed(
         {
             path: name
@@ -185,11 +185,6 @@ def _kept(out: Path, listed: Listed, slides: Mapping[str, Sequence[Gathered]]) -
         {
             path: file
             for path, file in listed.files.items()
-            if file.exporter in slides
-            and (
-                file.key.partition(" ")[0] == keys[file.exporter]
-                if file.key
-                else any(one.sha256 in hashes for one in file.versions)
-            )
+            if file.key.partition(" ")[0] in keys.get(file.exporter, ())
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,12 +26,15 @@ class Occupied:
     ----------
     problems
         A line for each thing in the way.
+    leaving
+        Links that the run made before, and is about to remove: they are not in the way.
     """
 
     def __init__(self, out: Path) -> None:
         self._out = out
         self._folders: dict[str, bool] = {}
         self.problems: list[str] = []
+        self.leaving: Set[str] = frozenset()
 
     def above(self, path: str, slide_id: str) -> bool:
         """Return whether a folder above a path is something else, such as a link; report it."""
@@ -40,14 +43,23 @@ class Occupied:
             return False
         if folder not in self._folders:
             bad = self.above(folder, slide_id)
-            if not bad and (what := _no_folder(self._out / folder)):
+            if not bad and not self._leaves(folder) and (what := _no_folder(self._out / folder)):
                 self.report(folder, slide_id, what)
                 bad = True
             self._folders[folder] = bad
         return self._folders[folder]
 
+    def leaves(self, path: str) -> bool:
+        """Return whether a folder above a path is a link that is about to be removed."""
+        folder = posixpath.dirname(path)
+        return bool(folder) and (self._leaves(folder) or self.leaves(folder))
+
+    def _leaves(self, path: str) -> bool:
+        return path in self.leaving and own_link(self._out, path)
+
     def forget(self) -> None:
-        """Look at folders again: some were removed."""
+        """Look at folders again: some were removed, and what was leaving."""
+        self.leaving = frozenset()
         self._folders = {name: bad for name, bad in self._folders.items() if bad}
 
     def report(self, path: str, slide_id: str, what: str = "") -> None:

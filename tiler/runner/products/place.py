@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tiler.errors import SlideError
 from tiler.files import sync_folder, write_chunks
+from tiler.runner.products.copies import File, Link, copies
 from tiler.runner.products.listed import (
     Listed,
     ListedFile,
@@ -23,37 +23,6 @@ from tiler.runner.products.listed import (
 )
 from tiler.runner.products.occupied import Occupied, line_of, remove_others
 from tiler.storage.destinations import destination_error, make_folder
-
-_PIECE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Link:
-    """A wanted link: its exporter and slide, and the path below the run's folder it leads to."""
-
-    exporter: str
-    slide_id: str
-    target: str
-
-
-@dataclass(frozen=True)
-class File:
-    """A wanted file.
-
-    Attributes
-    ----------
-    exporter, key
-        As in ``ListedFile``.
-    slide_id
-        The slide whose file it is a copy of; empty for a file about all slides.
-    content
-        Its content piece by piece, which can be read once.
-    """
-
-    exporter: str
-    key: str
-    content: Iterable[bytes]
-    slide_id: str = ""
 
 
 class Placer:
@@ -99,8 +68,9 @@ class Placer:
             If the destination cannot be written.
         """
         if links and not self._can_link():
-            files = {**files, **dict(self._copies(links))}
+            files = {**files, **dict(copies(self._out, links))}
             links = {}
+        self._occupied.leaving = self._listed.links.keys() - links.keys() - kept.links.keys()
         ready = dict(self._ready(files, verify))
         new = {path: file for path, (file, _) in ready.items()}
         names = {path: link.exporter for path, link in links.items()}
@@ -137,19 +107,6 @@ class Placer:
             return False
         return True
 
-    def _copies(self, links: Mapping[str, Link]) -> Iterator[tuple[str, File]]:
-        """Yield the files that stand for links: of a folder, all files in it."""
-        for path, link in links.items():
-            source = self._out / link.target
-            if not source.is_dir():
-                yield path, _copy(link, source)
-                continue
-            for place, _, names in sorted(os.walk(source)):
-                for name in sorted(names):
-                    file = Path(place, name)
-                    below = file.relative_to(source).as_posix()
-                    yield f"{path}/{below}", _copy(link, file)
-
     def _ready(
         self, files: Mapping[str, File], verify: str
     ) -> Iterator[tuple[str, tuple[ListedFile, Path | None]]]:
@@ -177,7 +134,7 @@ class Placer:
     def _up_to_date(self, path: str, file: File, listed: ListedFile, verify: str) -> bool:
         """Return whether a file was made of the same slides, and is as it was written."""
         same = (listed.exporter, listed.key) == (file.exporter, file.key)
-        if not file.key or not same or len(listed.versions) > 1:  # the run that replaced it died
+        if file.slide_id or not same or len(listed.versions) > 1:  # the run that replaced it died
             return False
         return own_file(self._out, path, self._listed, by_hash=verify == "hash")
 
@@ -185,6 +142,8 @@ class Placer:
         """Return whether a file may be written to a path, or report what is in the way."""
         if self._occupied.above(path, slide_id):
             return False
+        if self._occupied.leaves(path):  # what is there now is the slide's own
+            return True
         if not os.path.lexists(self._out / path) or own_file(self._out, path, self._listed):
             return True
         if own_link(self._out, path):
@@ -232,16 +191,3 @@ class Placer:
         folder = posixpath.dirname(path)
         if folder not in self._changed:
             make_folder(self._out / folder)
-
-
-def _copy(link: Link, source: Path) -> File:
-    def content() -> Iterator[bytes]:
-        try:
-            with source.open("rb") as file:
-                while piece := file.read(_PIECE):
-                    yield piece
-        except OSError as error:
-            what = f"{source} cannot be copied ({error.strerror}); run again"
-            raise SlideError(link.slide_id, what) from error
-
-    return File(link.exporter, "", content(), link.slide_id)

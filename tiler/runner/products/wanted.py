@@ -8,10 +8,10 @@ from typing import TypeGuard
 from tiler.checks.components import callable_name
 from tiler.errors import ComponentError
 from tiler.protocols import CollectsRun
+from tiler.runner.products.copies import File, Link
 from tiler.runner.products.gather import Gathered, key_of, others_key
 from tiler.runner.products.listed import SLIDES, is_product
 from tiler.runner.products.occupied import users_errors
-from tiler.runner.products.place import File, Link
 from tiler.runner.work.job import SlideJob
 
 
@@ -48,7 +48,8 @@ def wanted_links(name: str, slides: Sequence[Gathered]) -> dict[str, Link]:
             if entry not in entries:
                 what = f"{callable_name(exporter)}.run_links: the slide has no {entry!r}"
                 raise ComponentError(slide.slide_id, f"{what}; return names of its own files")
-            found[path] = Link(name, slide.slide_id, f"{SLIDES}/{slide.slide_id}/{entry}")
+            target = f"{SLIDES}/{slide.slide_id}/{entry}"
+            found[path] = Link(name, slide.slide_id, target, one.digest)
     return found
 
 
