@@ -10,6 +10,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from tiler.transforms import Icc, Macenko, Reinhard
 from tiler.transforms.icc import FittedIcc
 from tiler.transforms.macenko import FittedMacenko
 from tiler.transforms.reinhard import FittedReinhard
-from tiler.transforms.stains import angle_between, solution
+from tiler.transforms.stains import Colours, Stains, angle_between, solution
 from tiler.transforms.tissue import resolution_for, tissue_pixels
 
 SLIDES = Path(__file__).resolve().parents[2] / "shared/slides"
@@ -268,6 +269,21 @@ def test_fits_pickle_and_threads_agree() -> None:
         assert json.loads(json.dumps(one.facts)) == one.facts
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_of_a_reference_give_black_and_white() -> None:
+    """Numbers beyond int32 would turn into any colour, another one on each processor."""
+    pixels = np.array([[[20, 60, 90], [240, 240, 240]]], np.uint8)
+    own = Stains(((0.65, 0.7, 0.29), (0.25, 0.8, 0.54)), (1e-6, 1e-6))
+    made = FittedMacenko(own, Stains(((0.6, 0.7, 0.4), (0.4, 0.7, 0.6)), (1000, 1000)), 0)(pixels)
+    assert made[0, 0].tolist() == [0, 0, 0]
+    assert (made[0, 1] >= 239).all()
+    for sign, value in ((1, 255), (-1, 0)):
+        target = Colours((sign * 1000.0, 0, 0), (1, 1, 1))
+        assert (FittedReinhard(Colours((0, 0, 0), (1, 1, 1)), target, 0)(pixels) == value).all()
+    wide = FittedReinhard(Colours((0, 0, 0), (1e-3,) * 3), Colours((0, 0, 0), (1000,) * 3), 0)
+    assert wide(np.full((1, 1, 3), 20, np.uint8)).tolist() == [[[0, 0, 0]]]
+
+
 def test_a_slide_with_the_reference_stains_stays_as_it_is() -> None:
     macenko, reinhard = fitted_ones()
     amounts = RNG.uniform(0, 1.5, (500, 2))
@@ -323,6 +339,10 @@ def test_a_reference_that_changes_is_read_again(tmp_path: Path) -> None:
         ('{"stains": [[1, 2, 3], [2, 4, 6]], "max": [1, 1]}', "one stain"),
         ('{"stains": [[1, 2, 3], [3, 2, NaN]], "max": [1, 1]}', "must be a list of 3 numbers"),
         ('{"stains": [[1, 2, 3], [3, 2, 1]], "max": [1, 0]}', "is not positive"),
+        (f'{{"stains": [[1, 2, 3], [3, 2, 1]], "max": [1, 1{"0" * 400}]}}', "from -1000 to 1000"),
+        ('{"stains": [[1, 2, 3], [3, 2, 1]], "max": [1, 1e308]}', "from -1000 to 1000"),
+        ('{"stains": [[1, 2, 3], [-3, 2, 1]], "max": [1, 1]}', "which absorbs no light"),
+        ('{"stains": [[1, 2, 3], [-1, -2, -3]], "max": [1, 1]}', "which absorbs no light"),
     ],
 )
 def test_a_reference_file_that_cannot_be_used_is_one_line(
@@ -482,13 +502,28 @@ def test_a_slide_without_profile_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_profile_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     grey = scanner_profile().replace(b"RGB XYZ ", b"GRAYXYZ ")
     missing = scanner_profile().replace(b"rTRC", b"xTRC")
-    for profile in (b"no profile", scanner_profile()[:300], grey, missing):
+    other = scanner_profile(intent=7)
+    for profile in (b"no profile", scanner_profile()[:300], grey, missing, other):
         profiled(tmp_path / "s.tiff", profile)
         for opener in (TiffReader, OpenSlideReader):
             with opener(tmp_path / "s.tiff") as source, pytest.raises(TransformError) as caught:
                 Icc().fit(source, lambda _: pytest.fail("it needs no tissue"))
             assert "\n" not in str(caught.value)
             assert str(caught.value).startswith("E_TRANSFORM slide=s: icc: the")
+
+
+def test_a_description_that_is_no_text_does_not_matter(tmp_path: Path) -> None:
+    """Some scanners write their names in Latin-1."""
+    found = []
+    for name in (b"a scanner", b"a \xe9canner"):
+        profile = scanner_profile().replace(b"a scanner", name)
+        pixels = profiled(tmp_path / "s.tiff", profile)
+        with open_slide(tmp_path / "s.tiff") as source:
+            fitted = Icc().fit(source, lambda _: pytest.fail("it needs no tissue"))
+        found.append(fitted(pixels))
+        assert fitted.facts["sha256"] == sha256(profile).hexdigest()
+        json.dumps(fitted.facts)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_profile_outside_the_file_does_not_keep_a_slide_from_opening(tmp_path: Path) -> None:

@@ -122,8 +122,18 @@ def _facts(profile: bytes) -> tuple[str, str]:
     space = opened.profile.xcolor_space.strip()
     if space != "RGB":
         raise ValueError(f"it is one for {space}, and the pixels are RGB")
-    name = " ".join((opened.profile.profile_description or "").split())
-    return name, _INTENTS[ImageCms.getDefaultIntent(opened)]
+    intent = ImageCms.getDefaultIntent(opened)
+    if intent not in range(len(_INTENTS)):
+        raise ValueError(f"its rendering intent is {intent}, and profiles for images have 0 to 3")
+    return _description(opened.profile), _INTENTS[intent]
+
+
+def _description(profile: Any) -> str:
+    """Return the description of a profile; empty if it is no text, which changes no colour."""
+    try:
+        return " ".join((profile.profile_description or "").split())
+    except ValueError:  # bytes that are no characters
+        return ""
 
 
 def _opened(profile: bytes) -> Any:

@@ -184,6 +184,8 @@ def _read(content: Mapping[str, Any]) -> Stains:
         length = math.hypot(*vector)
         if not length:
             raise ValueError('"stains" has a vector of zeros')
+        if sum(vector) <= 0:
+            raise ValueError(f'"stains" has {row}, which absorbs no light')
         vectors.append(tuple(value / length for value in vector))
     maxima = numbers(content.get("max"), 2, '"max"')
     if min(maxima) <= 0:

@@ -41,7 +41,12 @@ def combined(row: npt.NDArray[np.float64], offset: float, planes: Sequence[Plane
 
 
 def looked_up(table: npt.NDArray[_Kind], steps: Plane) -> npt.NDArray[_Kind]:
-    """Return the entries of a table at steps cut to whole numbers; those beyond it are its ends."""
+    """Return the entries of a table at steps cut to whole numbers; those beyond it are its ends.
+
+    ``steps`` are changed.
+    """
+    # Cut as floats: processors turn those beyond int32 into different numbers.
+    np.clip(steps, 0, len(table) - 1, out=steps)
     found: npt.NDArray[_Kind] = table.take(steps.astype(np.int32), mode="clip")
     return found
 

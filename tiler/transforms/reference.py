@@ -25,6 +25,9 @@ _MAX_PIXELS = 100_000_000
 _ENOUGH = 1_000_000
 """The approximate number of pixels of a picture that are measured."""
 
+_LARGEST = 1000
+"""The largest number in a JSON file. Optical densities and logarithms of light are below 6."""
+
 _PICTURES = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MODES = ("L", "LA", "P", "PA", "RGB", "RGBA")
 
@@ -164,6 +167,6 @@ def numbers(value: object, count: int, what: str) -> tuple[float, ...]:
     """
     if not isinstance(value, list) or len(value) != count:
         raise ValueError(f"{what} must be a list of {count} numbers")
-    if not all(is_number(one) and math.isfinite(one) for one in value):
-        raise ValueError(f"{what} must be a list of {count} numbers")
+    if not all(is_number(one) and abs(one) <= _LARGEST for one in value):  # NaN is no such number
+        raise ValueError(f"{what} must be a list of {count} numbers from -{_LARGEST} to {_LARGEST}")
     return tuple(float(one) for one in value)

@@ -148,10 +148,10 @@ def macenko(pixels: Pixels) -> Stains:
     vectors.sort(key=lambda vector: -float(vector[0]))
     pair = tuple(_rounded(vector) for vector in vectors)
     solve = np.array(solution(pair))
-    maxima = [float(np.percentile(_along(density, row), MAXIMUM)) for row in solve]
+    maxima = _rounded([float(np.percentile(_along(density, row), MAXIMUM)) for row in solve])
     if min(maxima) <= 0:
         raise FitError("it has one stain: the other one has no concentration")
-    return Stains(pair, _rounded(maxima))
+    return Stains(pair, maxima)
 
 
 def solution(vectors: tuple[tuple[float, ...], ...]) -> list[list[float]]:
