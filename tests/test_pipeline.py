@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -478,12 +479,44 @@ class Outside(ImagesExporter):
         return [f"../../{number}.png" for number in range(len(regions))]
 
 
+class Short(ImagesExporter):
+    def file_names(self, slide, regions):
+        return super().file_names(slide, regions)[1:]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Writes the bytes of tiles into files of any names."""
+
+    name: str | None
+    per_tile: ClassVar[bool] = True
+
+    def encoded(self, pixels):
+        return pixels.tobytes()
+
+    def file_name(self, slide, region):
+        return self.name and self.name.format(x=region.location.x, y=region.location.y)
+
+
+class Changing(StackExporter):
+    def encoded(self, pixels):
+        pixels[:] = 0  # exporters after it would write black tiles
+        return super().encoded(pixels)
+
+
 @pytest.mark.parametrize(
     ("exporter", "said"),
     [
         (Text(), "test_pipeline.Text.encoded returned 'text' (str); return bytes"),
         (Nothing(), "test_pipeline.Nothing.pack returned None (NoneType); return tiler."),
-        (Outside(threads=1), "'..'"),
+        (Outside(threads=1), "Outside.file_name returned '../../0.png' (str); return a path below"),
+        (Named("/tmp/{x}_{y}"), "Named.file_name returned '/tmp/0_0' (str); return a path below"),
+        (Named("raw//{x}_{y}"), "returned 'raw//0_0' (str); return a path below"),
+        (Named("raw\\{x}_{y}"), "return a path below"),
+        (Named(None), "test_pipeline.Named.file_name returned None (NoneType); return a path"),
+        (Named("raw/{x}"), "tiles; return a different path for each"),
+        (Short(threads=1), "tiles; return one for each"),
+        (Changing(), "ValueError: assignment destination is read-only (test_pipeline.py:"),
     ],
 )
 def test_what_an_exporter_of_tiles_gets_wrong_is_named(
@@ -507,6 +540,19 @@ def test_a_transform_that_changes_the_shape_is_named(
     (row,) = run_of(job_of(slide), tmp_path).rows
     found = "an array of uint8 and shape (20, 40, 3)"
     assert f"test_pipeline.halved returned {found}; return uint8 of" in row.reason
+
+
+def inverted_in_place(pixels):
+    np.subtract(255, pixels, out=pixels)
+    return pixels
+
+
+def test_a_transform_that_changes_its_input_is_named(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_transforms(monkeypatch, inverted_in_place)
+    (row,) = run_of(job_of(slide), tmp_path).rows
+    assert row.reason.startswith("E_COMPONENT slide=a: ValueError: output array is read-only")
 
 
 class Tracked(bytes):

@@ -28,8 +28,15 @@ def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[i
     raise _broken(source, f"{_kind(source)}.{method}", pixels, (height, width, 3))
 
 
+def read_only(pixels: Pixels) -> Pixels:
+    """Return a view of pixels that raises an error when it is changed: others see them, too."""
+    view = pixels.view()
+    view.flags.writeable = False
+    return view
+
+
 def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTransform]) -> Pixels:
-    """Return pixels after all transforms, in their order.
+    """Return pixels after all transforms, in their order; none of them may change its input.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTr
         If a transform returns anything except uint8 of the same shape.
     """
     for transform in transforms:
-        made: object = transform(pixels)
+        made: object = transform(read_only(pixels))
         if not isinstance(made, np.ndarray) or (made.dtype, made.shape) != (np.uint8, pixels.shape):
             raise _broken(source, _kind(transform), made, pixels.shape)
         pixels = made

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeGuard, TypeVar
 
 from tiler.checks.components import callable_name, shown
 from tiler.checks.error_places import foreign_packages, is_tilers, raised_at, said
+from tiler.checks.pixels import read_only
 from tiler.errors import ComponentError, ConfigError, SlideError, TilerError
+from tiler.exporters.names import file_names
 from tiler.protocols import (
     Exported,
     Exporter,
@@ -168,7 +171,7 @@ def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
         If one of tiler's own formats cannot express a tile of this size.
     """
     try:
-        data: object = exporter.encoded(pixels)
+        data: object = exporter.encoded(read_only(pixels))
     except ConfigError as error:
         if not is_ours(exporter):
             raise
@@ -177,6 +180,38 @@ def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
         what = f"{callable_name(exporter)}.encoded returned {shown(data)}"
         raise ComponentError(source.name, f"{what}; return bytes")
     return data
+
+
+def names_of_tiles(exporter: WritesTiles, source: WSIReader, regions: Regions) -> list[str]:
+    """Return the path of each tile's file, relative to the slide's folder.
+
+    Raises
+    ------
+    ComponentError
+        If an exporter of the user's returns anything except paths below it that differ.
+    """
+    names = file_names(exporter, source.name, regions)
+    if is_ours(exporter):  # the check would take a tenth of a passthrough job
+        return names
+    where = f"{callable_name(exporter)}.file_name returned"
+    bad = [name for name in names if not _is_below(name)]
+    if bad:
+        fix = "return a path below the slide's folder, such as raw/1.rgb"
+        raise ComponentError(source.name, f"{where} {shown(bad[0])}; {fix}")
+    if len(names) != len(regions):
+        what = f"{callable_name(exporter)}.file_names returned {len(names)} names"
+        raise ComponentError(source.name, f"{what} of {len(regions)} tiles; return one for each")
+    twice, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        fix = "return a different path for each, for example with x and y of the tile"
+        raise ComponentError(source.name, f"{where} {twice!r} for {times} tiles; {fix}")
+    return names
+
+
+def _is_below(name: object) -> bool:
+    if not isinstance(name, str) or "\\" in name or "\0" in name:
+        return False
+    return not {"", ".", ".."} & {*name.split("/")}
 
 
 def _checked(exporter: Exporter, source: WSIReader, method: str, done: object) -> Exported:

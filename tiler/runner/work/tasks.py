@@ -17,11 +17,10 @@ from tiler.errors import (
     ChangedError,
     OpenError,
 )
-from tiler.exporters.names import file_names
 from tiler.protocols import FittedTransform, WSIReader
 from tiler.readers.preflight import look
 from tiler.regions import Regions
-from tiler.runner.components import encodes_tiles, links, packs, writes_tiles
+from tiler.runner.components import encodes_tiles, links, names_of_tiles, packs, writes_tiles
 from tiler.runner.store.fingerprint import FileState, file_state, full_hash
 from tiler.runner.work.folders import PIECES, SPOOL, Work
 from tiler.runner.work.job import SlideJob
@@ -178,6 +177,6 @@ class TilesTask:
             linkable = state.link_index(self.job, name, exporter, self.transforms)
             linked, wanted = link_tiles(self.folder, reader.name, exporter, regions, linkable)
         journal = Journal(self.folder.with_name(PIECES), listed, blank) if listed else None
-        names = file_names(exporter, reader.name, regions)
+        names = names_of_tiles(exporter, reader, regions)
         writer = FileWriter(self.folder, names, journal, blank, linked)
         return Output(name, exporter, wanted, stack.enter_context(writer))
