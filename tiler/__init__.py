@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiler.dataset.mapped import TileDataset
+    from tiler.dataset.stream import TileStream
     from tiler.extractor import TileExtractor
     from tiler.region_masks import RegionMaskSpec
     from tiler.regions import RegionSpec
@@ -30,6 +31,7 @@ _HOMES = {
     "RegionMaskSpec": "tiler.region_masks",
     "open_slide": "tiler.readers",
     "TileDataset": "tiler.dataset.mapped",
+    "TileStream": "tiler.dataset.stream",
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "TileDataset",
     "TileExtractor",
     "TileSpec",
+    "TileStream",
     "open_slide",
 ]
 

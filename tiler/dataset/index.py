@@ -68,7 +68,8 @@ class Index:
         if self.rows is None:
             return np.arange(self.slides[slide].tiles)
         rows, starts = self._sorted
-        return rows[starts[slide] : starts[slide + 1]] - self.starts[slide]
+        own: Ints = rows[starts[slide] : starts[slide + 1]] - self.starts[slide]
+        return own
 
 
 def index_of(run: Source, slides: Sequence[str] | None, where: str | None) -> Index:

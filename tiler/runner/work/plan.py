@@ -182,7 +182,7 @@ def _tissue_mm2(fraction: float, reader: WSIReader) -> float | None:
 def pieces(regions: Regions) -> Iterator[Regions]:
     """The regions in pieces of work: square blocks of the slide, small ones put together."""
     order = in_blocks(regions)
-    columns, rows = _blocks(order)
+    columns, rows = blocks_of(order)
     new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
     start = 0
     for end in [*(np.flatnonzero(new_block) + 1).tolist(), len(order)]:
@@ -193,11 +193,11 @@ def pieces(regions: Regions) -> Iterator[Regions]:
 
 def in_blocks(regions: Regions) -> Regions:
     """The regions block by block, row by row within each: neighbours share native tiles."""
-    columns, rows = _blocks(regions)
+    columns, rows = blocks_of(regions)
     return regions.take(np.lexsort((columns, rows)))  # stable
 
 
-def _blocks(regions: Regions) -> tuple[Ints, Ints]:
+def blocks_of(regions: Regions) -> tuple[Ints, Ints]:
     """The column and the row of blocks that each region begins in."""
     across, down = (
         length * max(1, min(tiles, pixels // length))
