@@ -292,7 +292,10 @@ def test_the_same_tiles_give_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("exporter.hdf5.layout=[clams]",), "'clams'"),
+        (
+            ("exporter.hdf5.layout=[clams]",),
+            "['clams'] is invalid; use trident, clam, mussel or atlaspatch, or a list of them",
+        ),
         (("tile.stride=[64,32]",), "tile.stride=(64, 32)"),
         (("+exporter.hdf5.spec=1",), "unknown key 'exporter.hdf5.spec'"),
     ],

@@ -265,7 +265,9 @@ def test_a_slide_that_cannot_be_fitted_follows_the_policy(
     assert row(tmp_path)["status"] == "failed"
     assert row(tmp_path)["reason"].startswith(f"E_TRANSFORM slide=s: {name} cannot be fitted: ")
     assert reason in row(tmp_path)["reason"]
-    assert "on_bad_fit=raw" in row(tmp_path)["reason"]
+    assert row(tmp_path)["reason"].endswith(
+        f"; set on_bad_fit=raw to write such tiles as they are, or remove {name}"
+    )
     assert not (tmp_path / "out/slides/s").exists()
     assert run(tmp_path, out="plain").returncode == 0
     kept = run(tmp_path, f"transform=[icc,{name}]", "on_bad_fit=raw")
@@ -338,7 +340,7 @@ def test_a_sweep_reads_the_tissue_once(tmp_path: Path) -> None:
         (["transform.macenko.reference=white.png"], "cannot be fitted: only 0 of"),
         (["transform.macenko.mpp=0"], "transform.macenko.mpp=0 is invalid"),
         (["transform.macenko.mmp=1"], "did you mean 'transform.macenko.mpp'?"),
-        (["on_bad_fit=keep"], "on_bad_fit"),
+        (["on_bad_fit=keep"], "E_CONFIG: on_bad_fit=keep is invalid; use one of fail, raw"),
         (["exporter=[images]", "exporter.images.extension=jpg", "exporter.images.passthrough=true"],
          "exporter.images.passthrough=true writes the slide's own tiles undecoded, and"
          " transform=[macenko] changes their pixels"),

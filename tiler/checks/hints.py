@@ -100,11 +100,11 @@ def spelled(hint: Any) -> str:
     arguments = typing.get_args(hint)
     origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(spelled(argument) for argument in arguments))
+        return _spelled_union(arguments)
     if origin is Literal:
-        return " or ".join(str(argument) for argument in arguments)
+        return _either([str(argument) for argument in arguments])
     if inspect.isclass(hint) and issubclass(hint, Enum):
-        return " or ".join(str(member.value) for member in hint)
+        return _either([str(member.value) for member in hint])
     if origin is tuple:
         return f"a list of {len(arguments)} ({spelled(arguments[0])} each)"
     if inspect.isclass(origin) and issubclass(origin, Sequence):
@@ -121,3 +121,16 @@ def spelled(hint: Any) -> str:
         Any: "any value",
     }
     return words.get(hint, str(hint))
+
+
+def _spelled_union(members: tuple[Any, ...]) -> str:
+    """Return the members of a union as English text; ``X or a list of X`` names X once."""
+    lists = [Sequence[member] for member in members]
+    ones = _either([*dict.fromkeys(spelled(one) for one in members if one not in lists)])
+    return f"{ones}, or a list of them" if set(lists) & set(members) else ones
+
+
+def _either(texts: list[str]) -> str:
+    """Return alternatives as English text: ``a, b or c``."""
+    *others, last = texts
+    return f"{', '.join(others)} or {last}" if others else last

@@ -177,7 +177,7 @@ def _read(content: Mapping[str, Any]) -> Stains:
     """
     rows = content.get("stains")
     if not isinstance(rows, list) or len(rows) != 2:
-        raise ValueError('it has no "stains": two lists of three numbers')
+        raise ValueError('"stains" must be a list of 2 lists of 3 numbers')
     vectors = []
     for row in rows:
         vector = numbers(row, 3, '"stains"')

@@ -33,6 +33,10 @@ _NO_LIST = re.compile(
     r"Error merging override (\S+?)=(.*?)\s*Invalid value assigned: \w+ is not a ListConfig",
     re.DOTALL,
 )
+_NO_MEMBER = re.compile(
+    r"Error merging override (\S+?)=(.*?)\s*Invalid value '.*', expected one of \[(.*?)\]",
+    re.DOTALL,
+)
 _LISTED = ("context", "pyramid")
 """Plain keys that are lists."""
 _KINDS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
@@ -87,6 +91,9 @@ def explain(error: BaseException) -> str:
     if single := _NO_LIST.search(text):
         key, value = single.groups()
         return f"{key}={value} is not a list; write '{key}=[{value}]'"
+    if listed_values := _NO_MEMBER.search(text):
+        key, value, members = listed_values.groups()
+        return f"{key}={value} is invalid; use one of {members}"
     first, *more = (line for line in lines if not line.startswith(_DETAILS))
     said = f"{first}: {' '.join(more)}" if more else first
     said = said.partition(" Config search path:")[0]

@@ -77,8 +77,8 @@ def fit_transforms(job: SlideJob, shared: Shared, source: WSIReader, shelf: Shel
             one = transform.fit(source, tissue)
         except TransformError as error:
             if job.on_bad_fit == "fail":
-                what = f"{error.what}; set on_bad_fit=raw to write the tiles of such slides as they"
-                raise TransformError(job.slide_id, f"{what} are, or leave it out") from error
+                fix = f"set on_bad_fit=raw to write such tiles as they are, or remove {name}"
+                raise TransformError(job.slide_id, f"{error.what}; {fix}") from error
             raw = f"on_bad_fit=raw: the tiles are not transformed: {error.what}"
             return Fits((), {name: {"raw": error.what}}, (raw,), raw)
         fitted[name] = _checked(one, transform, job.slide_id)
