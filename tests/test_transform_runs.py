@@ -336,6 +336,7 @@ def test_a_sweep_reads_the_tissue_once(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["transform.macenko.reference=none.png"], "reference=none.png does not exist"),
+        (["transform.macenko.reference=null"], "reference=null is invalid; use text"),
         (["transform.macenko.reference=text.png"], "is not a picture that Pillow reads"),
         (["transform.macenko.reference=white.png"], "cannot be fitted: only 0 of"),
         (["transform.macenko.mpp=0"], "transform.macenko.mpp=0 is invalid"),

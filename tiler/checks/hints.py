@@ -125,9 +125,9 @@ def spelled(hint: Any) -> str:
 
 def _spelled_union(members: tuple[Any, ...]) -> str:
     """Return the members of a union as English text; ``X or a list of X`` names X once."""
-    lists = [Sequence[member] for member in members]
+    lists = [one for one in members if set(typing.get_args(one)) & set(members)]
     ones = _either([*dict.fromkeys(spelled(one) for one in members if one not in lists)])
-    return f"{ones}, or a list of them" if set(lists) & set(members) else ones
+    return f"{ones}, or a list of them" if lists else ones
 
 
 def _either(texts: list[str]) -> str:

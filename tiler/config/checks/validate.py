@@ -148,9 +148,10 @@ def _problems_in_node(key: str, node: Mapping[str, Any], given: Container[str]) 
             problems.append(f"unknown key '{key}.{name}'{nearest(name, names)}")
         elif not fits(value, taken[name]):
             wanted = spelled(taken[name])
-            number = fits(str(value), taken[name]) and not isinstance(value, str)
-            how = f"; as text it is '{key}.{name}=\"{value}\"'" if number else ""
-            problems.append(f"{key}.{name}={value!r} is invalid; use {wanted}{how}")
+            quotable = not isinstance(value, str | None) and fits(str(value), taken[name])
+            how = f"; as text it is '{key}.{name}=\"{value}\"'" if quotable else ""
+            shown = "null" if value is None else repr(value)
+            problems.append(f"{key}.{name}={shown} is invalid; use {wanted}{how}")
     return problems
 
 

@@ -203,15 +203,18 @@ def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) 
 def not_native(
     level: NativeLevel, tile: int | None, size: tuple[int, int], downsample: float
 ) -> str:
-    """Explain why a box is not a JPEG tile of a level; its tile may be sparse."""
+    """Explain why a box is not a JPEG tile of a level, and the settings that fit if any do.
+
+    The text is followed by the alternative, to set ``passthrough=false``.
+    """
     if not level.coding.is_jpeg:
-        return f"its tiles are not JPEG (TIFF compression {level.coding.compression})"
+        return f"the native tiles are not JPEG (TIFF compression {level.coding.compression});"
     if size != level.tile or downsample != 1:
         width, height = level.tile
-        return f"they are those of resolution=level resolution.value=0 tile.size=[{width},{height}]"
+        return f"use resolution=level resolution.value=0 tile.size=[{width},{height}], or"
     if tile is not None:
-        return f"the slide has no bytes for native tile {tile}, which is sparse"
-    return "they lie side by side: tile.stride=null puts tiles there, and tile.edge=drop keeps them"
+        return f"the slide has no bytes for native tile {tile};"
+    return "native tiles lie side by side; set tile.stride=null and tile.edge=drop, or"
 
 
 def beyond_the_end(level: NativeLevel, tile: int, file_size: int) -> str:

@@ -222,8 +222,8 @@ class TiffReader(LevelReader):
             why = not_native(native, tile, shape, downsample)
             raise SlideError(
                 self.name,
-                f"passthrough=true: the tile at ({x}, {y}) is not one of the slide's own JPEG"
-                f" tiles: {why}; or set passthrough=false",
+                f"passthrough=true: the tile at ({x}, {y}) is not a native JPEG tile of the slide;"
+                f" {why} set passthrough=false",
             )
         try:
             return self._tiles.jpeg_file(tile)
