@@ -13,6 +13,9 @@ import pytest
 from command import tiler
 from PIL import Image
 
+from tiler.files import append_line
+from tiler.runner.guard import refuse_foreign_files
+
 WORDS = ["resolution=level", "tile.size=100", "mask=none"]
 
 
@@ -183,6 +186,18 @@ def test_a_foreign_file_with_a_name_of_a_run_is_never_replaced(
     if before is not None:
         assert contents(folder) == before
     assert [path.name for path in (folder / "out").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "run.log"])
+def test_a_log_that_a_killed_run_left_empty_is_in_no_runs_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if not (child := os.fork()):
+        monkeypatch.setattr(os, "write", lambda handle, data: os._exit(9))
+        append_line(tmp_path / name, b"a line")
+    os.waitpid(child, 0)
+    assert (tmp_path / name).read_bytes() == b""
+    refuse_foreign_files(tmp_path)
 
 
 @pytest.mark.parametrize(

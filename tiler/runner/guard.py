@@ -31,11 +31,14 @@ _RUNS = {
     "products.json": _OBJECT,
     "refused.json": rb'\{\s*"(tiler|overrides)": ',
     "slides.csv": _SLIDES,
-    "events.jsonl": rb'\{"time": "',
+    "events.jsonl": rb'\Z|\{"time": "',
     "run.log": rb"\Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ ",
     **_LOCKS,
 }
-"""The files that a run writes into its folder, and how each begins."""
+"""The files that a run writes into its folder, and how each begins.
+
+A log is empty if its run was killed, or the disk was full, before the first line.
+"""
 
 _HYDRAS_NODE = rb"(?s:.*\btiler(\.config\.multirun|_help|_job_folder)\b)"
 
