@@ -381,6 +381,9 @@ def test_a_list_that_was_damaged_or_made_up_harms_nothing(folder: Path) -> None:
     path = Path("out/products.json")
     text = path.read_bytes()
     path.write_bytes(text[:200] + b"x" + text[201:])
+    with pytest.raises(ConfigError, match=r"table\.txt is not known .* products\.json is damaged"):
+        done(jobs_of())
+    path.unlink()
     with pytest.raises(ConfigError, match=r"table\.txt is not a file that tiler wrote"):
         done(jobs_of())
     a_file(Path("out/own.txt"))

@@ -99,6 +99,22 @@ def test_other_limits_and_a_flipped_byte_redo_all_shards_of_a_slide(place, seria
     assert run(place, "redone", *SMALL, "exporter.webdataset.bytes_per_shard=null") == larger
 
 
+@pytest.mark.parametrize("text", [b"{}", b"[]", b'{"shards": 1}', b""])
+def test_a_damaged_index_is_one_line_in_words(place: Path, serial, text: bytes) -> None:
+    index = place / "serial/slides/a_b/a_b.shards.json"
+    (place / "serial/shards.json").unlink()
+    index.write_bytes(text.ljust(len(serial[index.name])))
+    failed = tiler(*COMMON, *SMALL, "out=serial", cwd=place)
+    index.write_bytes(serial[index.name])
+    assert tiler(*COMMON, *SMALL, "out=serial", cwd=place).returncode == 0
+    assert failed.returncode == 3
+    (line,) = (line for line in failed.stderr.splitlines() if "E_" in line)
+    assert "E_READ slide=a_b: a_b.shards.json cannot be read for shards.json (it is " in line or (
+        "shards.json (is damaged: " in line
+    )
+    assert "Error" not in line.partition("E_READ")[2]
+
+
 def test_native_tiles_pass_into_shards_without_change(place: Path) -> None:
     words = ("resolution=level", "resolution.value=0", "tile.size=256", "reader=tiff")
     own = [f"exporter.{name}.{option}" for name in ("images", "webdataset")

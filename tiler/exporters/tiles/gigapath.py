@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tiler.errors import ReadError
+from tiler.exporters.damaged import unreadable
 from tiler.protocols import FinishedSlide
 from tiler.storage.csv_text import csv_text
 
@@ -51,10 +52,7 @@ def dataset_csv(slides: Sequence[FinishedSlide], folder: str) -> Iterator[bytes]
 
 
 def _damaged(slide: FinishedSlide, name: str, error: Exception) -> ReadError:
-    return ReadError(
-        slide.slide_id,
-        f"{name} cannot be read for {TREE}/{DATASET} ({error!r}); run again with verify=hash",
-    )
+    return unreadable(slide.slide_id, name, f"{TREE}/{DATASET}", error)
 
 
 def _tiles(slide: FinishedSlide, folder: Path) -> list[tuple[tuple[int, int], str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from tiler.errors import ReadError
+from tiler.exporters.damaged import unreadable
 from tiler.protocols import FinishedSlide
 from tiler.storage.safe_text import visible_json
 from tiler.storage.stored import MAX_TABLE, StoredError, read_json
@@ -56,7 +56,4 @@ def _counts(slide: FinishedSlide) -> dict[str, int]:
         shards = read_json(slide.folder / name, MAX_TABLE)["shards"]
         return {str(shard["file"]): int(shard["tiles"]) for shard in shards}
     except (OSError, StoredError, KeyError, TypeError, ValueError) as error:
-        raise ReadError(
-            slide.slide_id,
-            f"{name} cannot be read for {RUN_SHARDS} ({error!r}); run again with verify=hash",
-        ) from error
+        raise unreadable(slide.slide_id, name, RUN_SHARDS, error) from error

@@ -99,14 +99,22 @@ class _Stored:
 
 def read_listed(out: Path) -> Listed:
     """Return the list of a run's folder; an empty one if it is missing or cannot be trusted."""
+    return _trusted(out) or Listed()
+
+
+def is_sound(out: Path) -> bool:
+    """Return whether there is a list in a run's folder that can be trusted."""
+    return _trusted(out) is not None
+
+
+def _trusted(out: Path) -> Listed | None:
     try:
         stored = made_of(_Stored, read_sealed(out / LIST, _MAX_BYTES))
         files = {path: _file(content) for path, content in stored.files.items()}
-        if any(not is_product(path) for path in (*stored.links, *files)):
-            return Listed()
     except (FileNotFoundError, StoredError, ValueError, TypeError):
-        return Listed()
-    return Listed(stored.links, files)
+        return None
+    sound = all(is_product(path) for path in (*stored.links, *files))
+    return Listed(stored.links, files) if sound else None
 
 
 def _file(content: Mapping[str, Any]) -> ListedFile:

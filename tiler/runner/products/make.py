@@ -12,9 +12,11 @@ from tiler.errors import ConfigError, ExitCode, SlideError
 from tiler.runner.products.copies import File, Link
 from tiler.runner.products.gather import Gathered, gathered, key_of
 from tiler.runner.products.listed import (
+    LIST,
     SLIDES,
     Listed,
     is_product,
+    is_sound,
     own_file,
     read_listed,
     target_of,
@@ -79,6 +81,8 @@ def _refuse_in_the_way(out: Path, top: str, name: str, *, is_folder: bool) -> No
         return
     else:
         kind = "not a file that tiler wrote"
+        if os.path.lexists(out / LIST) and not is_sound(out):
+            kind = f"not known as a file that tiler wrote, because {LIST} is damaged"
     raise ConfigError(
         f"{path} is {kind}, and exporter={name} would write there; move it away, or use another out"
     )
