@@ -2,6 +2,7 @@
 
 Options are found by glob. Each has a slide of its own in one run: so engines, resuming,
 interruptions, dry runs and comparisons are tested for all of them at the price of one.
+Hydra takes longest, with a configuration for each option: ``make test`` tests a third of them.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ NEEDED = {
 }
 """What an option needs, besides its name."""
 
+ACROSS_SLIDES = {"parquet": "tiles.parquet", "webdataset": "shards.json"}
+"""Exporters that make a file of all slides, which is outside the folders of slides."""
+
 PLAIN = ["slides=files", "reader.mpp=4", "reader.magnification=20", "tile.size=32",
          "resolution=mpp", "resolution.value=4", "mask=none", "threshold=0.4",
          "exporter=[csv]"]  # fmt: skip
@@ -87,12 +91,26 @@ def picture() -> np.ndarray:
     return pixels.astype(np.uint8)
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(OPTIONS[::3], id="a third"),
+        pytest.param([*OPTIONS[1::3], *OPTIONS[2::3]], id="the others", marks=pytest.mark.slow),
+    ],
+)
+def options(request: pytest.FixtureRequest) -> list[tuple[str, str]]:
+    """The options of a run, as group and name."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory, parsed_conf: None) -> Iterator[list[SlideJob]]:
+def jobs(
+    options: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory, parsed_conf: None
+) -> Iterator[list[SlideJob]]:
     """A job for each option; the folder of their files is the working folder."""
     folder = tmp_path_factory.mktemp("contract")
     pixels = picture()
-    for group, option in OPTIONS:
+    for group, option in options:
         tifffile.imwrite(
             folder / f"{group}-{option}.tiff",
             pixels,
@@ -118,7 +136,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, parsed_conf: None) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            made = [build(compose("config", words_of(*one))).jobs for one in OPTIONS]
+            made = [build(compose("config", words_of(*one))).jobs for one in options]
         yield [job for (job,) in made]
     GlobalHydra.instance().clear()
 
@@ -160,11 +178,17 @@ def done(jobs: list[SlideJob]) -> Path:
     return out
 
 
-def test_every_option_keeps_tiles_and_every_mask_leaves_some_out(done: Path) -> None:
+def test_every_option_is_found() -> None:
     assert {("mask", "onnx"), ("exporter", "mask"), ("reader", "tiff")} <= set(OPTIONS)
+    assert {("exporter", name) for name in ACROSS_SLIDES} <= set(OPTIONS)
+
+
+def test_every_option_keeps_tiles_and_every_mask_leaves_some_out(
+    options: list[tuple[str, str]], done: Path
+) -> None:
     rows = {row["slide_id"]: row for row in read_csv(done / "slides.csv")}
-    assert set(rows) == {f"{group}-{option}" for group, option in OPTIONS}
-    for group, option in OPTIONS:
+    assert set(rows) == {f"{group}-{option}" for group, option in options}
+    for group, option in options:
         row = rows[f"{group}-{option}"]
         assert row["status"] == "done" or group == "filter", row
         if group in ("mask", "sampler") and option not in ("none", "all"):
@@ -205,7 +229,9 @@ class Interrupting(SerialEngine):
         return super().next()
 
 
-def test_an_interrupted_run_is_finished_by_the_next(jobs: list[SlideJob], done: Path) -> None:
+def test_an_interrupted_run_is_finished_by_the_next(
+    options: list[tuple[str, str]], jobs: list[SlideJob], done: Path
+) -> None:
     out, expected = Path("interrupted").absolute(), tree(done)
     for after in (1, len(jobs), len(jobs) // 2):
         engine = Interrupting()
@@ -218,7 +244,8 @@ def test_an_interrupted_run_is_finished_by_the_next(jobs: list[SlideJob], done: 
     assert run(in_folder(jobs, out), out, SerialEngine(), FACTS).exit_code == 0
     assert tree(out) == expected
     assert products(out) == products(done)
-    assert {"tiles.parquet", "shards.json"} < {*products(done)}
+    made = {ACROSS_SLIDES[name] for _, name in options if name in ACROSS_SLIDES}
+    assert made <= {*products(done)}
 
 
 def test_a_dry_run_predicts_the_tiles_and_writes_none(jobs: list[SlideJob], done: Path) -> None:
