@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, fresh_tiler, read_csv, tiler
+from command import a_third_quick, complaint, fresh_tiler, read_csv, tiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracked import COMMON, picture
@@ -280,40 +280,52 @@ FAR = shapely.box(900, 900, 990, 990)
 
 @pytest.mark.parametrize(
     ("shapes", "words", "status", "said"),
-    [
-        ([("t", BOW)], [], "done", "pic.geojson: polygons that cross themselves, repaired: 1"),
-        ([("t", HALF), ("u", FAR)], [], "done", "polygons outside the slide's bounds: 1 of 2"),
-        (
-            [("t", FAR)],
-            [],
-            "done_empty",
-            "pic.geojson has the classes t, outside the slide's bounds or excluded; check",
-        ),
-        (
-            [("t", HALF), ("s", HALF)],
-            ["mask.classes=[tumour]"],
-            "done_empty",
-            "pic.geojson has the classes s, t, but mask.classes is tumour",
-        ),
-        (
-            [("t", HALF)],
-            ["mask.classes=[t,x]"],
-            "done",
-            "mask.classes: pic.geojson has no class x; it has t",
-        ),
-        ([("t", HALF)], ["mask.exclude=[x]"], "done", "mask.exclude: pic.geojson has no class x"),
-        (
-            [],
-            [],
-            "failed",
-            "E_MASK slide=pic: annotation drawn/pic.geojson contains no areas; draw",
-        ),
-        ([], ["mask.missing=empty"], "done_empty", "mask.missing=empty: no annotations in pic.*"),
-        (None, [], "failed", "E_MASK slide=pic: annotation drawn/pic.* does not exist; draw"),
-        (None, ["mask.missing=all"], "done", "mask.missing=all: no annotations in pic.*"),
-        (b"", ["mask.missing=empty"], "failed", "annotation drawn/pic.geojson is empty"),
-        (b"{", [], "failed", "annotation drawn/pic.geojson is invalid JSON"),
-    ],
+    a_third_quick(
+        [
+            ([("t", BOW)], [], "done", "pic.geojson: polygons that cross themselves, repaired: 1"),
+            ([("t", HALF), ("u", FAR)], [], "done", "polygons outside the slide's bounds: 1 of 2"),
+            (
+                [("t", FAR)],
+                [],
+                "done_empty",
+                "pic.geojson has the classes t, outside the slide's bounds or excluded; check",
+            ),
+            (
+                [("t", HALF), ("s", HALF)],
+                ["mask.classes=[tumour]"],
+                "done_empty",
+                "pic.geojson has the classes s, t, but mask.classes is tumour",
+            ),
+            (
+                [("t", HALF)],
+                ["mask.classes=[t,x]"],
+                "done",
+                "mask.classes: pic.geojson has no class x; it has t",
+            ),
+            (
+                [("t", HALF)],
+                ["mask.exclude=[x]"],
+                "done",
+                "mask.exclude: pic.geojson has no class x",
+            ),
+            (
+                [],
+                [],
+                "failed",
+                "E_MASK slide=pic: annotation drawn/pic.geojson contains no areas; draw",
+            ),
+            (
+                [],
+                ["mask.missing=empty"],
+                "done_empty",
+                "mask.missing=empty: no annotations in pic.*",
+            ),
+            (None, [], "failed", "E_MASK slide=pic: annotation drawn/pic.* does not exist; draw"),
+            (None, ["mask.missing=all"], "done", "mask.missing=all: no annotations in pic.*"),
+            (b"", ["mask.missing=empty"], "failed", "annotation drawn/pic.geojson is empty"),
+            (b"{", [], "failed", "annotation drawn/pic.geojson is invalid JSON"),
+        ]
+    ),
 )
 def test_a_row_says_what_is_wrong_with_an_annotation(tmp_path, drawn, shapes, words, status, said):
     if isinstance(shapes, bytes):

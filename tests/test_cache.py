@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import complaint, read_csv, tiler
+from command import a_third_quick, complaint, read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -266,19 +266,21 @@ def test_bad_entries_are_replaced_and_reported(
 
 @pytest.mark.parametrize(
     ("setting", "made"),
-    [
-        ("threshold=0.9", set()),
-        ("exporter=[json]", set()),
-        ("tile.stride=100", {"grids made"}),
-        ("tile.edge=pad", {"grids made"}),
-        ("tile.size=150", {"grids made"}),
-        ("tile.size=520", {"grids made", "masks made"}),  # needs no refined mask
-        ("resolution=mpp", {"grids made", "masks made"}),  # the same
-        ("mask.saturation=[10,200]", {"grids made", "masks made"}),
-        ("mask.close=9", {"grids made", "masks made"}),
-        ("reader.mpp=0.3", {"grids made", "masks made"}),
-        ("mask=none", {"grids made", "masks made"}),
-    ],
+    a_third_quick(
+        [
+            ("threshold=0.9", set()),
+            ("exporter=[json]", set()),
+            ("tile.stride=100", {"grids made"}),
+            ("tile.edge=pad", {"grids made"}),
+            ("tile.size=150", {"grids made"}),
+            ("tile.size=520", {"grids made", "masks made"}),  # needs no refined mask
+            ("resolution=mpp", {"grids made", "masks made"}),  # the same
+            ("mask.saturation=[10,200]", {"grids made", "masks made"}),
+            ("mask.close=9", {"grids made", "masks made"}),
+            ("reader.mpp=0.3", {"grids made", "masks made"}),
+            ("mask=none", {"grids made", "masks made"}),
+        ]
+    ),
 )
 def test_a_setting_recomputes_only_what_depends_on_it(
     slides: list[str], run_of_200: Path, tmp_path: Path, setting: str, made: set[str]
@@ -526,15 +528,17 @@ CRAFTED_LINKS = {
 
 @pytest.mark.parametrize(
     "what",
-    [
-        "nothing",
-        *CRAFTED_LINKS,
-        "a link",
-        "a FIFO",
-        "another user's",
-        "no record",
-        "another slide's",
-    ],
+    a_third_quick(
+        [
+            "nothing",
+            *CRAFTED_LINKS,
+            "a link",
+            "a FIFO",
+            "another user's",
+            "no record",
+            "another slide's",
+        ]
+    ),
 )
 def test_a_file_without_a_valid_record_is_never_linked(
     slides: list[str], tmp_path: Path, what: str

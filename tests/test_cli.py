@@ -338,10 +338,12 @@ MISTAKES_IN_FILES = [
 
 @pytest.mark.parametrize(
     ("text", "words", "sweep"),
-    [
-        *((*mistake, []) for mistake in MISTAKES_IN_FILES),
-        *((*mistake, ["-m", "verify=size,hash"]) for mistake in MISTAKES_IN_FILES[::4]),
-    ],
+    a_third_quick(
+        [
+            *((*mistake, []) for mistake in MISTAKES_IN_FILES),
+            *((*mistake, ["-m", "verify=size,hash"]) for mistake in MISTAKES_IN_FILES[::4]),
+        ]
+    ),
 )
 def test_a_mistake_in_a_users_file_is_named(
     tmp_path: Path, text: str, words: list[str], sweep: list[str]

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from command import tiler
+from command import a_third_quick, tiler
 from tracked import COMMON, picture
 
 STAMPS = r"\d\d:\d\d:\d\d(,\d+)?|\d+\.\d s"
@@ -86,7 +86,7 @@ SHORT_RUNS = [
 
 @pytest.mark.parametrize(
     "words",
-    [*(pytest.param(words, marks=pytest.mark.slow) for words in RUNS), *SHORT_RUNS],
+    [*(pytest.param(words, marks=pytest.mark.slow) for words in RUNS), *a_third_quick(SHORT_RUNS)],
 )
 def test_a_run_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
     composed = seen(tmp_path / "composed", words)
@@ -112,7 +112,10 @@ SHORT_SWEEPS = [
 
 @pytest.mark.parametrize(
     "words",
-    [*(pytest.param(words, marks=pytest.mark.slow) for words in SWEEPS), *SHORT_SWEEPS],
+    [
+        *(pytest.param(words, marks=pytest.mark.slow) for words in SWEEPS),
+        *a_third_quick(SHORT_SWEEPS),
+    ],
 )
 def test_a_sweep_equals_the_one_that_hydra_launches(tmp_path: Path, words: list[str]) -> None:
     words = ["-m", "out=out", *words]

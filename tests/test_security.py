@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command import complaint, read_csv, tiler
+from command import a_third_quick, complaint, read_csv, tiler
 from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,6 +129,7 @@ ESCAPED = "\\${oc.create:{_target_:os.mkdir,path:pwned}}"
 
 @pytest.mark.parametrize(
     "words",
+    a_third_quick(
     [
         [f"mask.path='{ESCAPED}'", "mask=file"],
         [f"mask.path='{ESCAPED.replace(chr(92), chr(92) * 5)}'", "mask=file"],
@@ -148,7 +149,8 @@ ESCAPED = "\\${oc.create:{_target_:os.mkdir,path:pwned}}"
         ["tile._target_=tiler.spec.open"],
         ["engine._target_=tiler.runner.engines.processes.os.mkdir"],
         ["tracker._target_=${oc.decode:os.mkdir}"],
-    ],
+    ]
+    ),
 )  # fmt: skip
 def test_a_configuration_runs_no_other_code(tmp_path: Path, words: list[str]) -> None:
     write_demo_slide(tmp_path / "a.tiff", Size(300, 260))
