@@ -244,11 +244,11 @@ def test_a_slide_without_tiles_has_the_files_that_each_tool_has(tmp_path):
 
 def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
     exporter = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=Level(0)))
-    unsaid = "which the slide does not say"
+    unsaid = "which the slide does not state"
     assert exporter.notes(slide()) == [
-        "hdf5 layout trident, atlaspatch: without level0_magnification and target_magnification,"
-        f" {unsaid}",
-        f"hdf5 layout mussel: without mpp and native_mpp, {unsaid}",
+        "exporter.hdf5.layout=trident,atlaspatch: without level0_magnification and"
+        f" target_magnification, {unsaid}",
+        f"exporter.hdf5.layout=mussel: without mpp and native_mpp, {unsaid}",
     ]
     assert exporter.notes(slide(mpp=0.5)) == []
     (note,) = exporter.notes(slide(magnification=20.0))
@@ -258,10 +258,12 @@ def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
 def test_an_area_that_differs_from_the_tiles_is_said():
     source = slide(mpp=0.3, levels=(1.0, 4.0))
     (note,) = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=MPP(0.5))).notes(source)
-    names = ", ".join(LAYOUTS)
-    assert note == f"hdf5 layout {names}: the tool reads 53 level-0 pixels for 53.333333"
+    area = "53 x 53 level-0 pixels for tiles of 53.333333 x 53.333333"
+    assert note == f"exporter.hdf5.layout={','.join(LAYOUTS)}: the tool reads {area}"
     (note,) = Hdf5Exporter("trident", spec=TileSpec(30, resolution=MPP(1.5))).notes(source)
-    assert "reads 152 level-0 pixels for 150" in note, "TRIDENT reads 38 pixels of level 1"
+    assert "reads 152 x 152 level-0 pixels for tiles of 150 x 150" in note, (
+        "TRIDENT reads 38 pixels of level 1"
+    )
 
 
 @pytest.mark.parametrize("why", ["an image is not used", "the sizes give another downsample"])
@@ -391,9 +393,9 @@ def test_the_log_and_the_table_say_what_the_files_leave_out(tmp_path):
     done = tiler(*job(tmp_path),
                  f"exporter.hdf5.layout=[{','.join(LAYOUTS)}]", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "layout" in line]
-    assert "slide=a hdf5 layout trident, atlaspatch: without level0_magnification" in line
-    assert "hdf5 layout mussel: without mpp" in line
+    (line,) = [line for line in done.stderr.splitlines() if "hdf5.layout=" in line]
+    assert "slide=a exporter.hdf5.layout=trident,atlaspatch: without level0_magnification" in line
+    assert "exporter.hdf5.layout=mussel: without mpp" in line
     (row,) = read_csv(tmp_path / "out/slides.csv")
     assert row["notes"] in line
     names = sorted(path.name for path in (tmp_path / "out/slides/a").glob("*.h5"))

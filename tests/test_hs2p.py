@@ -137,7 +137,7 @@ def test_another_area_than_that_of_the_tiles_is_said():
     spec = TileSpec(32, resolution=MPP(0.5))
     assert Hs2pExporter(spec).notes(slide(mpp=0.25)) == []
     (note,) = Hs2pExporter(spec).notes(slide(mpp=0.3))
-    assert note == "hs2p reads 53 level-0 pixels for 53.333333"
+    assert note == "hs2p reads 53 x 53 level-0 pixels for tiles of 53.333333 x 53.333333"
 
 
 def test_a_slide_without_mpp_is_refused():

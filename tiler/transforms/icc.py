@@ -121,10 +121,10 @@ def _facts(profile: bytes) -> tuple[str, str]:
     opened = _opened(profile)
     space = opened.profile.xcolor_space.strip()
     if space != "RGB":
-        raise ValueError(f"it is one for {space}, and the pixels are RGB")
+        raise ValueError(f"it is for {space}, but the pixels are RGB")
     intent = ImageCms.getDefaultIntent(opened)
     if intent not in range(len(_INTENTS)):
-        raise ValueError(f"its rendering intent is {intent}, and profiles for images have 0 to 3")
+        raise ValueError(f"its rendering intent is {intent}, not one of 0 to 3")
     return _description(opened.profile), _INTENTS[intent]
 
 

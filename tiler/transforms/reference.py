@@ -121,7 +121,7 @@ def reference_of(
 def _cached(path: Path, state: tuple[int, ...], make: Callable[[Any], Any]) -> Any:
     """Return what a file contains; ``state`` changes with it."""
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if path.suffix.lower() != _JSON:
         pixels = _picture(path)
         check_bright(pixels)

@@ -22,7 +22,7 @@ from tiler.exporters.tables.hdf5_file import (
 )
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS, ONE_STRIDE, Layout, LayoutName
 from tiler.exporters.tables.tool_trees import layout_file, layout_links, layout_tables
-from tiler.exporters.tables.tool_values import check_square, for_tool, plain_text
+from tiler.exporters.tables.tool_values import another_area, check_square, for_tool, plain_text
 from tiler.protocols import Exported, FinishedSlide, Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.spec import TileSpec
@@ -99,12 +99,11 @@ class Hdf5Exporter:
         remarks: dict[str, list[str]] = {}
         for name, layout in layouts.items():
             if layout.left_out:
-                what = f"without {' and '.join(layout.left_out)}, which the slide does not say"
+                what = f"without {' and '.join(layout.left_out)}, which the slide does not state"
                 remarks.setdefault(what, []).append(name)
-            if abs(layout.read.side0 - wanted) > 1e-6:
-                what = f"the tool reads {layout.read.side0:.8g} level-0 pixels for {wanted:.8g}"
-                remarks.setdefault(what, []).append(name)
-        return [f"hdf5 layout {', '.join(names)}: {what}" for what, names in remarks.items()]
+            if what := another_area(layout.read.side0, wanted):
+                remarks.setdefault(f"the tool reads {what}", []).append(name)
+        return [f"exporter.hdf5.layout={','.join(some)}: {what}" for what, some in remarks.items()]
 
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path

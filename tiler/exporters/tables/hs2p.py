@@ -13,7 +13,7 @@ import numpy as np
 
 from tiler.errors import ResolutionError
 from tiler.exporters.tables.footprints import Footprint, coarsest_read, footprint
-from tiler.exporters.tables.tool_values import check_square, for_tool, path_as_given
+from tiler.exporters.tables.tool_values import another_area, check_square, for_tool, path_as_given
 from tiler.files import write_whole
 from tiler.protocols import Exported, FinishedSlide, Mask, WSIReader
 from tiler.regions import RegionSpec, packed
@@ -77,9 +77,8 @@ class Hs2pExporter:
         """
         found = self._footprint(source)
         wanted, read = found.size.width * found.downsample, coarsest_read(found, source)
-        if abs(read.side0 - wanted) <= 1e-6:
-            return []
-        return [f"hs2p reads {read.side0:.8g} level-0 pixels for {wanted:.8g}"]
+        what = another_area(read.side0, wanted)
+        return [f"hs2p reads {what}"] if what else []
 
     def export(
         self, source: WSIReader, regions: Sequence[RegionSpec], mask: Mask, folder: Path

@@ -12,6 +12,13 @@ def path_as_given(source: WSIReader) -> str:
     return getattr(source, "given", "") or str(source.path)
 
 
+def another_area(read: float, wanted: float) -> str:
+    """Return how a tool's square of level-0 pixels differs from a tile; empty if it does not."""
+    if abs(read - wanted) <= 1e-6:
+        return ""
+    return f"{read:.8g} x {read:.8g} level-0 pixels for tiles of {wanted:.8g} x {wanted:.8g}"
+
+
 def check_square(spec: TileSpec, where: str, stride: bool = True) -> None:
     """Refuse tiles that a format with one size, and one stride, cannot express.
 

@@ -77,7 +77,7 @@ class ImagesExporter:
         if self.passthrough and self.extension not in ("jpg", "jpeg"):
             raise ConfigError(
                 f"exporter.images.passthrough=true with extension={self.extension}: the slide's own"
-                " tiles are JPEG: set exporter.images.extension=jpg"
+                " tiles are JPEG; set exporter.images.extension=jpg"
             )
         if not 0 <= self.shard <= 65536:
             raise ConfigError(f"exporter.images.shard={self.shard} is invalid; use 0 to 65536")

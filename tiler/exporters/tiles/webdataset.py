@@ -78,7 +78,7 @@ class WebdatasetExporter:
         if self.passthrough and self._suffix != "jpg":
             raise ConfigError(
                 f"{_KEY}.passthrough=true with extension={self.extension}: the slide's own tiles"
-                f" are JPEG: set {_KEY}.extension=jpg"
+                f" are JPEG; set {_KEY}.extension=jpg"
             )
         for name in ("tiles_per_shard", "bytes_per_shard"):
             limit = getattr(self, name)
