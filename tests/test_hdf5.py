@@ -409,7 +409,7 @@ def test_two_exporters_of_one_file_are_refused_in_one_line(tmp_path):
                  "+exporter.more._target_=tiler.exporters.Hdf5Exporter", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("E_")]
-    assert "exporter.more: 'trident' is a name of exporter=hdf5 in the run's folder" in line
+    assert "exporter.more: exporter.hdf5 writes 'trident' in the run's folder, too" in line
     assert not list((tmp_path / "out/slides").rglob("*.h5"))
 
 

@@ -312,13 +312,13 @@ def test_a_name_that_is_taken_is_refused_before_any_slide(
 
 @pytest.mark.parametrize("name", ["slides/", "slides.csv", ".cache/", "../x", "a/b", "run.json"])
 def test_a_name_of_every_run_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"exporter\.tree: .* is a name of every run"):
+    with pytest.raises(ConfigError, match=r"exporter\.tree: every run writes .*; use another name"):
         done(jobs_of(tree=Tree(names=(name,))))
 
 
 def test_two_exporters_do_not_share_a_name(folder: Path) -> None:
     jobs = [replace(it, exporters={**it.exporters, "other": Tree()}) for it in jobs_of()]
-    with pytest.raises(ConfigError, match=r"exporter\.other: 'tree' is a name of exporter=tree"):
+    with pytest.raises(ConfigError, match=r"exporter\.other: exporter\.tree writes 'tree'"):
         done(jobs)
 
 

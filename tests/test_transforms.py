@@ -220,7 +220,7 @@ NOTHING = np.empty((1, 0, 3), np.uint8)
         (Macenko(), ONE_STAIN, "it has one stain: all colours are within 0."),
         (Macenko(), DARK, r"the tissue is dark \(median grey 2. of 255\), as in fluorescence"),
         (Reinhard(), DARK, "the tissue is dark"),
-        (Macenko(), FEW, "only 999 of 999 pixels are stained, and a fit needs 1000"),
+        (Macenko(), FEW, "only 999 of 999 pixels are stained, but a fit needs 1000"),
         (Reinhard(), FEW, "a fit needs 1000"),
         (Reinhard(), GREY, "its colours are too uniform"),
         (Macenko(), GREY, "it has one stain"),
@@ -383,7 +383,7 @@ def test_a_picture_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match=reason) as caught:
                 kind(reference=str(path))
             assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="it is no regular file"):
+    with pytest.raises(ConfigError, match="it is not a regular file"):
         Macenko(reference=str(tmp_path))
     for value in ("", None, 3):
         with pytest.raises(ConfigError, match=r"transform\.reinhard\.reference"):

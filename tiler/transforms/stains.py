@@ -111,7 +111,7 @@ def stained(pixels: Pixels) -> Floats:
     found = density[(density >= BETA).all(axis=1)]
     if len(found) < LEAST_PIXELS:
         raise FitError(
-            f"only {len(found)} of {len(density)} pixels are stained, and a fit needs"
+            f"only {len(found)} of {len(density)} pixels are stained, but a fit needs"
             f" {LEAST_PIXELS}"
         )
     return found

@@ -62,10 +62,10 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
             top = place.removesuffix("/")
             other = used.setdefault(top, name)
             if other != name or "/" in top or not is_product(top):
-                why = "every run" if other == name else f"exporter={other}"
+                who = "every run" if other == name else f"exporter.{other}"
                 raise ConfigError(
-                    f"exporter.{name}: {top!r} is a name of {why} in the run's folder; use another"
-                    " name, or leave out this exporter"
+                    f"exporter.{name}: {who} writes {top!r} in the run's folder, too; use another"
+                    f" name, or leave out exporter.{name}"
                 )
             _refuse_in_the_way(out, top, name, is_folder=place.endswith("/"))
 
@@ -84,7 +84,7 @@ def _refuse_in_the_way(out: Path, top: str, name: str, *, is_folder: bool) -> No
         if os.path.lexists(out / LIST) and not is_sound(out):
             kind = f"not known as a file that tiler wrote, because {LIST} is damaged"
     raise ConfigError(
-        f"{path} is {kind}, and exporter={name} would write there; move it away, or use another out"
+        f"{path} is {kind}, but exporter={name} writes there; move it away, or use another out"
     )
 
 

@@ -146,7 +146,7 @@ def _native_reader(source: WSIReader, exporter: str) -> NativeTiles:
     if not isinstance(source, NativeTiles):
         raise SlideError(
             source.name,
-            f"exporter.{exporter}.passthrough needs a tiled TIFF that reader=tiff can read;"
-            f" {type(source).__name__} read this one: set exporter.{exporter}.passthrough=false",
+            f"exporter.{exporter}.passthrough=true needs a tiled TIFF that reader=tiff reads, but"
+            f" {type(source).__name__} reads this slide; set exporter.{exporter}.passthrough=false",
         )
     return source
