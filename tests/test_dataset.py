@@ -30,6 +30,7 @@ from tiler.errors import (
     ReadError,
     TransformError,
 )
+from tiler.storage.stored import sealed
 
 REAL = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "boxes.tiff", "small.svs",
         "boxes_0.dcm", "test3-DAPI-2-(387).ndpi")  # fmt: skip
@@ -455,3 +456,58 @@ def test_a_copy_by_pickle_has_the_same_tiles(dataset: TileDataset) -> None:
     dataset[0]
     copy = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(copy[7]["image"], dataset[7]["image"])
+
+
+def reseal(out: Path, slide: str, change: Any) -> None:
+    """Change the content of a record as a person does who may write it."""
+    path = out / f"slides/{slide}/record.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    change(content)
+    path.write_bytes(b"".join(sealed(iter([json.dumps(content).encode()[:-1]]))))
+
+
+@pytest.mark.parametrize(
+    ("group", "node", "what"),
+    [
+        ("reader", {"_target_": "os.system"}, "os.system|reader has"),
+        ("reader", {"_target_": "tiler.readers.open_slide", "x": 1}, "no parameter 'x'"),
+        ("reader", {"_target_": "tiler.readers.open_slide", "mpp": "a"}, "reader.mpp='a'"),
+        ("reader", {"_target_": "tiler.readers.open_slide", "mpp": {"_target_": "os.abort"}},
+         "nested component"),
+        ("resolution", {"_target_": "tiler.readers.open_slide"}, "resolution has"),
+        ("reader", 3, "no settings of reader"),
+    ],
+)  # fmt: skip
+def test_another_persons_record_runs_no_code(moved: Path, group: str, node: Any, what: str) -> None:
+    reseal(moved / "out", "s0", lambda content: content["settings"].update({group: node}))
+    with pytest.raises(OpenError, match=what):
+        TileDataset(moved / "out", slide_root=moved / "a")[0]
+
+
+def test_a_transform_whose_fit_cannot_be_built_is_named(tmp_path: Path) -> None:
+    write_slide(tmp_path / "s.tiff", 3)
+    out = run(tmp_path, "slides.paths=[s.tiff]", "reader.mpp=1", "resolution=mpp",
+              "resolution.value=1", "tile.size=64", "transform=[macenko]")  # fmt: skip
+    facts = {"macenko": {"stains": [[1, 2], [3]], "reference": {}, "pixels": 1}}
+    reseal(out, "s", lambda content: content["transforms"].update(images=facts))
+    with inside(tmp_path), pytest.raises(TransformError, match="raw=True"):
+        TileDataset(out)[0]
+
+
+def test_the_memory_of_a_process_is_flat(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each slide of several runs counts for itself, so that one run stands for many."""
+    monkeypatch.setattr("tiler.dataset.tiles._TABLE_BYTES", 1 << 17)
+    slides = 3 * 24
+    found = TileDataset([made / "out"] * 24, slide_root=made, max_open=3, columns=())
+    each = len(found) // slides
+    used = []
+    tracemalloc.start()
+    try:
+        for part in range(3):
+            for number in range(part * slides // 3, (part + 1) * slides // 3):
+                found[number * each]
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert used[2] < used[0] + (1 << 17)

@@ -29,8 +29,10 @@ class FittedTransform(Protocol):
 class Transform(Protocol):
     """Changes the pixels of tiles before they are encoded.
 
-    Two more methods are optional. ``inputs()``: the other files that it reads, whose change is
+    Three more methods are optional. ``inputs()``: the other files that it reads, whose change is
     detected. ``notes(source)`` of the fitted transform: a sequence of texts for the slide's row.
+    ``from_facts(source, facts)``, a class method: the fitted transform that has these facts, for
+    ``TileDataset``.
     """
 
     def fit(self, source: WSIReader, tissue: Tissue) -> FittedTransform:

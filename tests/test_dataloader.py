@@ -1,0 +1,85 @@
+"""Datasets in torch's ``DataLoader``; ``test_stream.py`` tests processes without torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_stream import key, keys, made  # noqa: F401  the fixture
+
+from tiler import TileDataset, TileStream
+
+torch = pytest.importorskip(
+    "torch", reason="DataLoader is NOT tested, because torch is missing: pip install torch"
+)
+from torch.utils.data import DataLoader  # noqa: E402  it is there from here on
+
+METHODS = [(0, None, False), (2, "fork", False), (2, "fork", True)] + [
+    pytest.param(2, "spawn", kept, marks=pytest.mark.slow) for kept in (False, True)
+]
+"""Numbers of workers, how they start, and whether they persist."""
+
+
+def loader(found: Any, workers: int, method: str | None, persistent: bool, **more: Any) -> Any:
+    return DataLoader(found, num_workers=workers, multiprocessing_context=method,
+                      persistent_workers=persistent, **more)  # fmt: skip
+
+
+@pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
+def test_a_dataset_is_shuffled_by_the_seed_alone(
+    made: Path,  # noqa: F811
+    workers: int,
+    method: str | None,
+    persistent: bool,
+) -> None:
+    found = TileDataset(made / "out", slide_root=made)
+    every = [found[number] for number in range(len(found))]
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(5)).tolist()
+    sampler = [order[start : start + 7] for start in range(0, len(order), 7)]
+    batches = loader(found, workers, method, persistent, batch_sampler=sampler)
+    for _ in range(2):
+        got = list(batches)
+        assert keys(got) == [key(every[number]) for number in order]
+        np.testing.assert_array_equal(got[0]["image"][3], every[order[3]]["image"])
+
+
+@pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
+@pytest.mark.parametrize("batch", [None, 6])
+def test_a_stream_has_each_tile_once_in_each_epoch(
+    made: Path,  # noqa: F811
+    workers: int,
+    method: str | None,
+    persistent: bool,
+    batch: int | None,
+) -> None:
+    found = TileStream(made / "out", slide_root=made, shuffle=9, batch=batch)
+    every = sorted(keys(TileStream(made / "out", slide_root=made)))
+    batches = loader(found, workers, method, persistent, batch_size=None if batch else 6)
+    epochs = []
+    for epoch in range(2):
+        found.set_epoch(epoch)
+        got = list(batches)
+        if batch:
+            assert len(got) == len(batches)
+        epochs.append(keys(got))
+        assert sorted(epochs[-1]) == every
+    assert epochs[0] != epochs[1]
+
+
+def kill_worker(pixels: np.ndarray) -> np.ndarray:
+    if torch.utils.data.get_worker_info().id == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pixels
+
+
+@pytest.mark.parametrize("kind", [TileDataset, TileStream])
+def test_a_killed_worker_ends_in_the_loaders_own_error(made: Path, kind: Any) -> None:  # noqa: F811
+    before = sorted(made.rglob("*"))
+    found = kind(made / "out", slide_root=made, transform=kill_worker)
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(loader(found, 2, "fork", False, batch_size=4))
+    assert sorted(made.rglob("*")) == before

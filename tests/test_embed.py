@@ -1,0 +1,33 @@
+"""examples/embed.py, with a model that is a function of NumPy."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import h5py
+import numpy as np
+from test_stream import key, made  # noqa: F401  the fixture
+
+from tiler import TileDataset, TileStream
+
+EXAMPLE = Path(__file__).parent.parent / "examples/embed.py"
+
+
+def test_each_slide_has_features_and_coordinates(made: Path, tmp_path: Path) -> None:  # noqa: F811
+    example = runpy.run_path(str(EXAMPLE))
+    batches = TileStream(made / "out", slide_root=made, batch=7, columns=example["COLUMNS"])
+    example["embed"](batches, lambda images: images.mean((1, 2)), tmp_path / "features")
+    found = TileDataset(made / "out", slide_root=made, columns=("width", "width0"))
+    expected = {key(item): item for item in map(found.__getitem__, range(len(found)))}
+    seen = 0
+    for path in sorted((tmp_path / "features").iterdir()):
+        with h5py.File(path) as file:
+            assert file["coords"].attrs["patch_size"] == 64
+            assert file["coords"].attrs["patch_size_level0"] == 64
+            assert file["features"].dtype == np.float32
+            for corner, feature in zip(file["coords"][()], file["features"][()], strict=True):
+                item = expected[path.stem, *corner.tolist()]  # the tiles are level-0 pixels
+                np.testing.assert_allclose(feature, item["image"].mean((0, 1)), rtol=1e-6)
+                seen += 1
+    assert seen == len(expected)
