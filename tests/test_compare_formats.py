@@ -142,7 +142,7 @@ def test_runs_in_other_formats_are_compared_by_the_command(
     assert f"{kept} kept, {lost - kept} gained, 0 lost" in less.stdout
 
 
-def test_names_of_gigapath_have_no_ratio_and_that_is_said(folder: Path, run: Path) -> None:
+def test_names_of_gigapath_have_no_ratio_which_is_reported(folder: Path, run: Path) -> None:
     named = job(folder, "exporter=[images]", "exporter.images.naming=gigapath", out="gigapath")
     same = tiler(str(named), str(run), cwd=folder, module="tiler.compare")
     assert same.returncode == 0, same.stdout + same.stderr

@@ -242,7 +242,7 @@ def test_a_slide_without_tiles_has_the_files_that_each_tool_has(tmp_path):
     assert files["trident"]["coords"].attrs["patch_size"] == 2000
 
 
-def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
+def test_what_a_slide_does_not_state_is_left_out_and_reported(tmp_path):
     exporter = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=Level(0)))
     unsaid = "which the slide does not state"
     assert exporter.notes(slide()) == [
@@ -255,7 +255,7 @@ def test_what_a_slide_does_not_say_is_left_out_and_said(tmp_path):
     assert "mussel: without mpp" in note, "a magnification is no mpp"
 
 
-def test_an_area_that_differs_from_the_tiles_is_said():
+def test_an_area_that_differs_from_the_tiles_is_reported():
     source = slide(mpp=0.3, levels=(1.0, 4.0))
     (note,) = Hdf5Exporter(LAYOUTS, spec=TileSpec(32, resolution=MPP(0.5))).notes(source)
     area = "53 x 53 level-0 pixels for tiles of 53.333333 x 53.333333"
@@ -389,7 +389,7 @@ def job(folder: Path) -> tuple[str, ...]:
             "tile.size=64", "mask=none", "exporter=[hdf5]", "out=out")  # fmt: skip
 
 
-def test_the_log_and_the_table_say_what_the_files_leave_out(tmp_path):
+def test_the_log_and_the_table_report_what_the_files_leave_out(tmp_path):
     done = tiler(*job(tmp_path),
                  f"exporter.hdf5.layout=[{','.join(LAYOUTS)}]", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -529,7 +529,7 @@ for limit in (0, 500, 3000, 100_000):
 """
 
 
-def test_a_full_disk_is_said_and_leaves_no_file(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True
     )

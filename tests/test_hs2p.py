@@ -133,7 +133,7 @@ def test_the_same_tiles_give_the_same_bytes(tmp_path):
     assert b"\x00\x00\x21\x00" in (tmp_path / "a/fake.coordinates.npz").read_bytes(), "1980-01-01"
 
 
-def test_another_area_than_that_of_the_tiles_is_said():
+def test_an_area_that_differs_from_the_tiles_is_noted():
     spec = TileSpec(32, resolution=MPP(0.5))
     assert Hs2pExporter(spec).notes(slide(mpp=0.25)) == []
     (note,) = Hs2pExporter(spec).notes(slide(mpp=0.3))

@@ -519,7 +519,7 @@ class Changing(StackExporter):
         (Changing(), "ValueError: assignment destination is read-only (test_pipeline.py:"),
     ],
 )
-def test_what_an_exporter_of_tiles_gets_wrong_is_named(
+def test_errors_of_an_exporter_of_tiles_are_named(
     slide: Path, tmp_path: Path, exporter: object, said: str
 ) -> None:
     job = job_of(slide, exporters={"own": exporter}, settings={"exporter": {"own": {}}})

@@ -468,7 +468,9 @@ def profiled(path: Path, profile: bytes | None, kind: str = "tiff") -> Pixels:
 
 @pytest.mark.parametrize("opener", [open_slide, TiffReader, OpenSlideReader, ImageReader])
 @pytest.mark.parametrize("intent", [0, 1, 3])
-def test_icc_is_what_imagecms_makes(tmp_path: Path, opener: type, intent: int) -> None:
+def test_icc_gives_the_pixels_that_imagecms_gives(
+    tmp_path: Path, opener: type, intent: int
+) -> None:
     kind = "png" if opener is ImageReader else "tiff"
     path, profile = tmp_path / f"s.{kind}", scanner_profile(intent=intent)
     pixels = profiled(path, profile, kind)

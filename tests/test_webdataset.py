@@ -248,7 +248,7 @@ def test_a_number_that_is_missing_is_null() -> None:
         ({"passthrough": True, "extension": "jxl"}, "passthrough=true with extension=jxl"),
     ],
 )
-def test_what_cannot_be_is_refused(settings: dict, problem: str) -> None:
+def test_settings_that_cannot_be_are_refused(settings: dict, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         WebdatasetExporter(**settings)
     assert f"exporter.webdataset.{problem}" in str(caught.value)

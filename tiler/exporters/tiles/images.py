@@ -33,15 +33,15 @@ class ImagesExporter:
     quality
         1 to 100, for jpeg, webp and jxl; None is 90, and for jxl lossless.
     lossless
-        Whether webp and jxl keep every pixel; None is lossy for webp, and for jxl lossless unless
-        there is a quality.
+        Whether webp and jxl keep every pixel. None: webp is lossy, and jxl is lossless without a
+        quality.
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
         Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     passthrough
-        Write the slide's native JPEG tiles without decoding, if tiles coincide with them. This is
-        the only lossless export as JPEG. Damage inside them is not detected.
+        Write the slide's native JPEG tiles without decoding; any other tile is an error. This is the
+        only lossless export as JPEG. Damage inside them is not detected.
     naming
         Names of the files: ``tiler``, or ``gigapath`` for those that Prov-GigaPath reads.
     shard
