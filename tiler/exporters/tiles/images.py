@@ -40,8 +40,8 @@ class ImagesExporter:
     compression
         Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     passthrough
-        Write the slide's native JPEG tiles without decoding; any other tile is an error. This is the
-        only lossless export as JPEG. Damage inside them is not detected.
+        Write the slide's native JPEG tiles without decoding; any other tile is an error. This is
+        the only lossless export as JPEG. Damage inside them is not detected.
     naming
         Names of the files: ``tiler``, or ``gigapath`` for those that Prov-GigaPath reads.
     shard
