@@ -87,7 +87,7 @@ def polygons(draw):
     return shapely.Polygon(ring * radii[:, None] + (x, y), holes)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=3 * settings().max_examples // 20)
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b"]), polygons()), min_size=1, max_size=4),
     st.sampled_from([None, (31, 17, 311, 240)]),

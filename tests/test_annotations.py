@@ -410,7 +410,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=5 * settings().max_examples // 8)
 @given(TREES)
 def test_any_json_is_read_or_refused(tmp_path_factory, tree):
     path = tmp_path_factory.getbasetemp() / "any.geojson"

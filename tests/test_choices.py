@@ -76,6 +76,7 @@ def test_a_list_for_a_group_that_takes_many_is_taken(loader: ConfigLoader, group
     check(loader, f"{group}=[{','.join(OPTIONS[group])}]")
 
 
+@pytest.mark.slow
 def test_a_list_that_is_swept_is_refused(loader: ConfigLoader) -> None:
     with pytest.raises(ConfigError, match=r"resolution=\[mpp,level\]: the group takes one"):
         check(loader, "resolution=mpp,[mpp,level]")

@@ -57,7 +57,7 @@ def drawn(path, box, name="t"):
     return str(path)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=5 * settings().max_examples // 16)
 @given(masks(*[(3, 4)] * 5))
 def test_masks_of_one_size_combine_as_arrays_do(fake_reader, made):
     slide = fake_reader(np.zeros((30, 40, 3), np.uint8))
@@ -74,7 +74,7 @@ def test_masks_of_one_size_combine_as_arrays_do(fake_reader, made):
     assert (found == (expected if expected.any() else np.zeros((1, 1), bool))).all()
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=5 * settings().max_examples // 16)
 @given(masks((2, 3), (4, 5), (3, 6)), st.integers(3, 11), st.integers(2, 9))
 def test_masks_of_other_sizes_and_polygons_combine_exactly(
     fake_reader, tmp_path_factory, made, size, stride

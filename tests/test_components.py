@@ -233,7 +233,9 @@ def test_a_component_that_returns_something_else_is_named(
          "exporter.csv: lab.OnlyEncodes made a OnlyEncodes without file_name; see tiler."),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])
+@pytest.mark.parametrize(
+    "sweep", [(), pytest.param(("-m", "threshold=0.1,0.2"), marks=pytest.mark.slow)]
+)
 def test_a_component_that_cannot_be_built_is_a_configuration_error(
     tmp_path: Path, lab: dict[str, str], words: list[str], said: str, sweep: tuple[str, ...]
 ) -> None:
@@ -317,7 +319,9 @@ def test_a_mask_that_cannot_list_its_files_fails_its_slide_on_a_rerun_too(
         assert f"KeyError: 'no table' (lab.py:{line_of('no table')}, in inputs)" in row["reason"]
 
 
-@pytest.mark.parametrize("sweep", [(), ("-m", "threshold=0.1,0.2")])
+@pytest.mark.parametrize(
+    "sweep", [(), pytest.param(("-m", "threshold=0.1,0.2"), marks=pytest.mark.slow)]
+)
 def test_a_failing_engine_of_the_user_is_named(
     tmp_path: Path, lab: dict[str, str], sweep: tuple[str, ...]
 ) -> None:

@@ -19,6 +19,7 @@ from tiler.checks.targets import ANY, allowed_target, parameters, required, trus
 from tiler.config.build import build
 from tiler.config.checks.validate import problems_in
 from tiler.config.command.folder import conf_folder
+from tiler.config.components import SHAPES_OUTPUT
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import job_folder, register_resolvers
 from tiler.errors import ConfigError
@@ -68,7 +69,15 @@ def test_groups_are_all_there() -> None:
     assert {"slides", "reader", "resolution", "tile", "mask", "exporter", "experiment"} <= groups
 
 
-@pytest.mark.parametrize(("group", "option"), a_third_quick(OPTIONS))
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        *a_third_quick(one for one in OPTIONS if one[0] not in SHAPES_OUTPUT),
+        *(  # test_contract.py, too, composes these
+            pytest.param(*one, marks=pytest.mark.slow) for one in OPTIONS if one[0] in SHAPES_OUTPUT
+        ),
+    ],
+)
 def test_every_option_composes_and_builds(
     group: str, option: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

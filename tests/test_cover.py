@@ -79,7 +79,7 @@ def expected(geometry, columns, rows):
     ).reshape(len(rows), len(columns))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=3 * settings().max_examples // 8)
 @given(polygons(), st.lists(st.floats(-50, 700), min_size=2, max_size=9, unique=True))
 def test_areas_of_polygons_equal_shapelys(drawn, lines):
     x = np.sort(np.array(lines))
@@ -92,7 +92,7 @@ def test_areas_of_polygons_equal_shapelys(drawn, lines):
         assert found[j, i] == pytest.approx(drawn.intersection(cell).area, abs=1e-9 * cell.area)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 4)
 @given(polygons(), grids())
 def test_the_coverage_of_polygons_equals_shapelys(drawn, grid):
     columns, rows = grid
@@ -125,7 +125,7 @@ def test_on_a_large_slide_coverage_is_shapelys_and_cells_beside_polygons_have_no
         assert found[row, column] == pytest.approx(share, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 4)
 @given(masks(), masks(), polygons(), polygons(), grids(), st.integers(0, 5))
 def test_combinations_are_exact(mask, other, one, two, grid, which):
     columns, rows = grid
@@ -146,7 +146,7 @@ def test_combinations_are_exact(mask, other, one, two, grid, which):
     np.testing.assert_allclose(found, expected(geometry, columns, rows), atol=1e-9)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 4)
 @given(masks(), polygons())
 def test_terms_never_overlap_and_a_cover_and_its_complement_fill_the_slide(mask, drawn):
     both = of_mask(mask, EXTENT) | of_polygons(drawn, EXTENT)
@@ -154,7 +154,7 @@ def test_terms_never_overlap_and_a_cover_and_its_complement_fill_the_slide(mask,
     assert (both & ~both).fraction == pytest.approx(0, abs=1e-12)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 4)
 @given(st.lists(polygons(), max_size=4))
 def test_the_union_of_polygons_equals_shapelys(drawn):
     found, expected = united(drawn), shapely.union_all(drawn)
@@ -235,7 +235,7 @@ def test_a_cover_of_something_else_is_refused(fake_reader, returned, problem):
         TileExtractor(TileSpec(33, resolution=Level(0)), mask_provider=Drawn(returned)).fit(slide)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 4)
 @given(masks(), polygons(), grids())
 def test_a_mask_is_the_same_from_the_cache(mask, drawn, grid):
     covers = of_mask(mask, EXTENT), of_polygons(drawn, EXTENT)

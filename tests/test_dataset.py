@@ -399,6 +399,7 @@ def test_a_tile_that_cannot_be_read_is_never_white(torn: Path) -> None:
 # --- cost
 
 
+@pytest.mark.slow
 def test_ten_thousand_slides_cost_no_slide(made: Path, tmp_path: Path, monkeypatch) -> None:
     (row, *_) = read_csv(made / "out/slides.csv")
     out = tmp_path / "big"

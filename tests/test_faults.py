@@ -506,6 +506,7 @@ def test_i30_a_decompression_bomb_as_mask_is_refused(folder: Path, shared_slides
     assert "E_LIMIT" in rows(folder)["a"]["reason"] or "not an image" in rows(folder)["a"]["reason"]
 
 
+@pytest.mark.slow
 def test_i31_masks_that_do_not_fit(folder: Path, shared_slides: Path) -> None:
     shutil.copy(shared_slides / "boxes.tiff", folder / "in/a.tiff")
     Image.new("L", (300, 400), 255).save(folder / "wrong.png")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import read_csv, tiler
+from command import a_third_quick, read_csv, tiler
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ TABLE = ["slides=table", "mask=file"]
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize(
     ("words", "left", "kept"),
-    [
+    a_third_quick([
         ([*FILES, "out=run"], [], TILES),
         ([*FILES, "out={q}~/run{q}"], ["run"], TILES),
         ([*FILES, "out={q}~/a b/run{q}"], ["a b"], TILES),
@@ -55,7 +55,7 @@ TABLE = ["slides=table", "mask=file"]
         ([*FILES, "tracker=jsonl", "tracker.path={q}~/t/track.jsonl{q}", "out=run"], ["t"], TILES),
         ([*FILES, "tracker=jsonl", "out={q}~/run{q}"], ["run"], TILES),
         ([*FILES, "dry_run=true", "out={q}~/run{q}"], ["run"], None),
-    ],
+    ]),
     ids=["paths", "out", "blank", "cache", "mask", "table", "cells", "list", "tracker", "jsonl",
          "dry"],
 )  # fmt: skip
@@ -81,6 +81,7 @@ def test_tilde_is_the_home_folder_in_every_path(
         assert json.loads(run)["config"]["out"] == given[-1][4:].strip("\"'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_sweep_expands_the_home_folder(home: Path, quote: str) -> None:
     cwd = home.parent / "cwd"

@@ -974,6 +974,7 @@ def test_refine_is_a_power_of_two(value) -> None:
         OtsuMask(refine=value)
 
 
+@pytest.mark.slow
 def test_refine_can_be_set_and_is_less_where_the_mask_would_be_too_large(monkeypatch) -> None:
     source = levelled(
         paint(glass(1100, 1500), 310, 250, 800, 500, EOSIN), Box(0, 0, 1500, 1100), (1,)

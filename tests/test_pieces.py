@@ -160,6 +160,7 @@ def whole_scales(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return tree(out)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3 * TILES + 20), max_size=3))
 def test_other_scales_are_the_same_after_any_number_of_interruptions(

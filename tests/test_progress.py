@@ -70,7 +70,9 @@ TALKING = {"TILER_TARGETS": "faulty", "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
         ["engine=serial"],
         ["engine=processes", "engine.workers=2"],
         pytest.param(["engine=dask", "engine.workers=2"], marks=pytest.mark.slow),
-        ["-m", "threshold=0", "engine=processes", "engine.workers=2"],
+        pytest.param(
+            ["-m", "threshold=0", "engine=processes", "engine.workers=2"], marks=pytest.mark.slow
+        ),
         pytest.param(
             ["-m", "threshold=0", "hydra/launcher=submitit_local"], marks=pytest.mark.slow
         ),

@@ -32,7 +32,7 @@ from tiler.slides.demo import Size, write_demo_slide
 NOISE = np.random.default_rng(5).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=3 * settings().max_examples // 4)
 @given(
     size=st.tuples(*[st.integers(1, 40)] * 2),
     stride=st.tuples(*[st.integers(3, 50)] * 2),

@@ -97,10 +97,18 @@ def test_a_second_run_does_nothing(tmp_path: Path, slide: Path) -> None:
     ("setting", "words"),
     [
         ("threshold=0.3", "threshold was 0.5, now 0.3"),
-        ("tile.size=50", "tile.size was 64, now 50"),
-        ("reader.mpp=0.5", "reader.mpp was not set, now 0.5"),
-        ("exporter.images.extension=jpg", "exporter.images.extension was png, now jpg"),
-        ("mask=none", "mask._target_ was tiler.masks.OtsuMask, now tiler.masks.AllTissue"),
+        pytest.param(*("tile.size=50", "tile.size was 64, now 50"), marks=pytest.mark.slow),
+        pytest.param(
+            *("reader.mpp=0.5", "reader.mpp was not set, now 0.5"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *("exporter.images.extension=jpg", "exporter.images.extension was png, now jpg"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("mask=none", "mask._target_ was tiler.masks.OtsuMask, now tiler.masks.AllTissue"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_setting_that_shapes_output_redoes_and_reports_the_reason(
@@ -273,6 +281,7 @@ def test_a_changed_mask_file_is_noticed(tmp_path: Path, slide: Path) -> None:
     assert "mask file differs" in run(tmp_path, *arguments)[0]
 
 
+@pytest.mark.slow
 def test_a_missing_mask_file_is_named(tmp_path: Path, slide: Path) -> None:
     mask = tmp_path / f"{NAME}.png"
     Image.new("1", (222, 297), 1).save(mask)

@@ -261,6 +261,7 @@ def test_cells_that_are_more_than_data_are_refused(name: str) -> None:
         cell_value(CELLS[name])
 
 
+@pytest.mark.slow
 def test_another_persons_table_runs_no_code_and_reads_no_file(tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open("w", newline="") as file:
         table = csv.writer(file)

@@ -129,7 +129,7 @@ def test_an_invalid_result_of_a_sampler_is_named():
 
 
 @given(st.integers(0, 2**32), st.integers(3, 40), st.integers(3, 30), st.floats(1.5, 9))
-@settings(max_examples=60)
+@settings(max_examples=3 * settings().max_examples // 4)
 def test_a_cell_belongs_to_the_piece_that_covers_most_of_it(seed, width, height, side):
     mask = np.random.default_rng(seed).random((height, width)) < 0.35
     x = np.arange(0, width, side)[:, None] + [[0, side]]
@@ -390,6 +390,7 @@ def test_mistakes_are_one_line_each(tmp_path, word, text):
     assert text in line
 
 
+@pytest.mark.slow
 def test_parquet_has_the_same_candidates(slides, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     for kind in ("csv", "parquet"):

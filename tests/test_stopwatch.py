@@ -116,6 +116,7 @@ def test_seconds_follow_from_what_was_measured(
     assert found.seconds - watch.waited == pytest.approx(max(work, *alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_time_of_packing_grows_with_the_tiles(
     tmp_path: Path, shared_slides: Path, workers: int

@@ -374,6 +374,7 @@ def test_an_override_that_only_a_job_can_resolve(slides: list[str], tmp_path: Pa
     assert "E_CONFIG: Interpolation key 'nowhere' not found" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["threshold_sweep", "resolution_sweep"])
 def test_presets_that_sweep(slides: list[str], tmp_path: Path, preset: str) -> None:
     done = tiler(*slides, f"experiment={preset}", cwd=tmp_path)

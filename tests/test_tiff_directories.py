@@ -189,7 +189,7 @@ def test_faults_of_other_tags_are_ignored(tmp_path):
 
 
 @pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
-@settings(max_examples=60)
+@settings(max_examples=3 * settings().max_examples // 4)
 @given(body=st.binary(max_size=80), first=st.integers(0, 90))
 def test_any_bytes_are_directories_or_refused(head, body, first, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.tif"

@@ -98,6 +98,7 @@ def test_hs2p_finds_both_files_under_its_own_names(folder: Path) -> None:
     assert links(folder / "out") == tree
 
 
+@pytest.mark.slow
 def test_a_tools_folder_that_is_a_link_is_refused_and_not_followed(folder: Path) -> None:
     pytest.importorskip("h5py")
     (folder / "out").mkdir()
@@ -111,6 +112,7 @@ def test_a_tools_folder_that_is_a_link_is_refused_and_not_followed(folder: Path)
     assert (folder / "out/clam").is_symlink()
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8_are_in_all_products(folder: Path) -> None:
     pytest.importorskip("h5py")
     try:
@@ -156,6 +158,7 @@ def test_layouts_and_tiles_may_differ_between_slides(folder: Path) -> None:
     assert (folder / "out/clam/slides.csv").read_text() == "slide_id\nc.1\n"
 
 
+@pytest.mark.slow
 def test_gigapath_finds_folders_of_tiles_and_their_table(folder: Path) -> None:
     words = ["exporter=[images]", "exporter.images.naming=gigapath"]
     done(folder, *words)

@@ -76,9 +76,9 @@ def serial(place: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "engine",
     [
-        ["engine=processes", "engine.workers=1"],
+        pytest.param(["engine=processes", "engine.workers=1"], marks=pytest.mark.slow),
         ["engine=processes", "engine.workers=2"],
-        ["engine=processes", "engine.workers=3"],
+        pytest.param(["engine=processes", "engine.workers=3"], marks=pytest.mark.slow),
         pytest.param(["engine=dask", "engine.workers=2"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
@@ -87,6 +87,7 @@ def test_engines_and_workers_change_no_byte(place, serial, engine) -> None:
     assert run(place, "-".join(engine).replace("=", "-"), *SMALL, *engine) == serial
 
 
+@pytest.mark.slow
 def test_other_limits_and_a_flipped_byte_redo_all_shards_of_a_slide(place, serial) -> None:
     larger = run(place, "redone", *SMALL, "exporter.webdataset.bytes_per_shard=null")
     assert len(larger) == 6, "a shard and an index per slide"

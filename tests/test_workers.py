@@ -139,6 +139,7 @@ def test_a_dead_worker_fails_only_its_slide(folder: Path) -> None:
     assert not (folder / "out/.partial").exists()
 
 
+@pytest.mark.slow
 def test_a_single_death_of_a_worker_fails_no_slide(folder: Path) -> None:
     slides(folder, "a", "b")
     result = tiler(
@@ -375,6 +376,7 @@ def test_an_error_of_the_users_reader_is_no_bug_of_tiler(folder: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_errors_in_workers_are_reported_as_in_a_serial_run(erring) -> None:
     seen = []
     for engine in ("serial", "processes"):

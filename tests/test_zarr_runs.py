@@ -46,6 +46,7 @@ def same_as_images(slide: Path, name: str) -> int:
     return len(rows)
 
 
+@pytest.mark.slow
 def test_the_array_is_the_images_of_a_real_slide(tmp_path, shared_slides):
     (tmp_path / "in").symlink_to(shared_slides)
     words = ["slides.paths=in/CMU-1-Small-Region.svs", "resolution=mpp", "resolution.value=0.7",
@@ -77,6 +78,7 @@ def test_a_slide_without_tiles_has_an_array_of_length_0(made):
     assert group["x0"].shape == (0,)
 
 
+@pytest.mark.slow
 def test_other_shards_replace_all_files_and_damage_is_repaired(made):
     words = [*WORDS, "tile.size=50", "exporter=[csv,zarr]", "verify=hash"]
     slide = made / "out/slides/a"
