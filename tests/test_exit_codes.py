@@ -86,4 +86,5 @@ def test_only_lists_of_problems_have_codes_in_their_texts() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and re.match("E_[A-Z]+: ", str(node.value))
     }
-    assert {place.split("/")[0] for place in found} <= {"config"}  # a line for each component
+    others = {place for place in found if not place.startswith("config/")}
+    assert others <= {"checks/targets.py"}  # a line for each component
