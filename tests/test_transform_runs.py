@@ -320,6 +320,14 @@ def test_a_slide_without_mpp_says_which_setting_helps(tmp_path: Path) -> None:
     assert run(tmp_path, *words, "transform.macenko.mpp=null").returncode == 0
 
 
+def test_a_resolution_at_which_no_tissue_is_left_says_so(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    for out, chosen in ("one", "reinhard"), ("two", "macenko,reinhard"):
+        failed = run(tmp_path, f"transform=[{chosen}]", "transform.reinhard.mpp=1e9", out=out)
+        assert failed.returncode == 3
+        assert "reinhard cannot be fitted: there is no tissue" in row(tmp_path, out)["reason"]
+
+
 @pytest.mark.slow
 def test_a_sweep_reads_the_tissue_once(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import struct
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -282,6 +283,22 @@ def test_the_largest_numbers_of_a_reference_give_black_and_white() -> None:
         assert (FittedReinhard(Colours((0, 0, 0), (1, 1, 1)), target, 0)(pixels) == value).all()
     wide = FittedReinhard(Colours((0, 0, 0), (1e-3,) * 3), Colours((0, 0, 0), (1000,) * 3), 0)
     assert wide(np.full((1, 1, 3), 20, np.uint8)).tolist() == [[[0, 0, 0]]]
+
+
+@pytest.mark.parametrize("shape", [(1100, 1301), (3, 70_000), (1, 70_000), (40_000, 1)])
+def test_a_large_tile_is_transformed_in_strips(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (*shape, 3), np.uint8)
+    at = rng.integers(0, shape[0] * shape[1], 1000)
+    for one in (*fitted_ones(), FittedIcc(scanner_profile())):
+        single = one(pixels.reshape(-1, 3)[at][np.newaxis])
+        tracemalloc.start()
+        found = one(pixels)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        np.testing.assert_array_equal(found.reshape(-1, 3)[at], single[0])
+        if pixels.size > 1_000_000:
+            assert peak < 1.5 * pixels.nbytes, "whole planes take ten times the tile"
 
 
 def test_a_slide_with_the_reference_stains_stays_as_it_is() -> None:

@@ -43,7 +43,7 @@ def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTr
     ComponentError
         If a transform returns anything except uint8 of the same shape.
     """
-    for transform in transforms:
+    for transform in transforms if pixels.size else ():  # a sample of no tissue
         made: object = transform(read_only(pixels))
         if not isinstance(made, np.ndarray) or (made.dtype, made.shape) != (np.uint8, pixels.shape):
             raise _broken(source, _kind(transform), made, pixels.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from tiler.errors import SlideError, TransformError
 from tiler.protocols import Pixels, Tissue, WSIReader
+from tiler.transforms.planes import in_strips
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -97,11 +98,15 @@ class FittedIcc:
         """Return pixels in sRGB."""
         if self.profile is None:
             return pixels
-        from PIL import Image, ImageCms
+        return in_strips(partial(_converted, _built(self.profile)), pixels)
 
-        found = ImageCms.applyTransform(Image.fromarray(pixels), _built(self.profile))
-        assert found is not None, "the transform does not work in place"
-        return np.asarray(found)
+
+def _converted(transform: ImageCmsTransform, pixels: Pixels) -> Pixels:
+    from PIL import Image, ImageCms
+
+    found = ImageCms.applyTransform(Image.fromarray(pixels), transform)
+    assert found is not None, "the transform does not work in place"
+    return np.asarray(found)
 
 
 def _no_tissue(mpp: float | None) -> Pixels:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tiler.errors import TransformError
 from tiler.protocols import Pixels, Tissue, WSIReader
-from tiler.transforms.planes import Plane, combined, looked_up, merged, planes_of
+from tiler.transforms.planes import Plane, combined, in_strips, looked_up, merged, planes_of
 from tiler.transforms.reference import (
     BUILTIN,
     check_mpp,
@@ -133,6 +133,9 @@ class FittedMacenko:
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Return pixels with the stains of the reference."""
+        return in_strips(self._changed, pixels)
+
+    def _changed(self, pixels: Pixels) -> Pixels:
         matrix, levels = _tables(self.stains, self.target)
         density = planes_of(pixels, _DENSITY)
         return merged([looked_up(levels, combined(row, _START, density)) for row in matrix])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tiler.errors import TransformError
 from tiler.protocols import Pixels, Tissue, WSIReader
-from tiler.transforms.planes import Plane, combined, looked_up, merged, planes_of
+from tiler.transforms.planes import Plane, combined, in_strips, looked_up, merged, planes_of
 from tiler.transforms.reference import (
     BUILTIN,
     check_mpp,
@@ -121,6 +121,9 @@ class FittedReinhard:
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Return pixels with the colours of the reference."""
+        return in_strips(self._changed, pixels)
+
+    def _changed(self, pixels: Pixels) -> Pixels:
         logs, powers = _tables()
         light = planes_of(pixels, _LIGHT)
         cones = [looked_up(logs, combined(row * _LINEAR, 0.5, light)) for row in TO_LMS]
