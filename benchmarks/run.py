@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from budget import accuracy
 from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
+from dataset import dataset
 from filters import filters
 from PIL import Image
 from pipeline import pipeline
@@ -314,6 +315,7 @@ def main() -> None:
         "sweep": lambda: sweep(folder, rounds),
         "selections": lambda: selections(yardstick(folder, big), folder, rounds),
         "webdataset": lambda: webdataset(folder, rounds),
+        "dataset": lambda: dataset(yardstick(folder, half), folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }
