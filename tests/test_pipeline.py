@@ -29,7 +29,7 @@ from tiler.exporters import (
     WebdatasetExporter,
     ZarrExporter,
 )
-from tiler.protocols import Exporter, WSIReader
+from tiler.protocols import Exported, Exporter, WSIReader
 from tiler.runner.budget import estimate
 from tiler.runner.engines import DaskEngine, ProcessEngine, SerialEngine
 from tiler.runner.ledger import RunResult
@@ -474,6 +474,12 @@ class Nothing(StackExporter):
         return None
 
 
+class Miscounted(StackExporter):
+    def pack(self, source, regions, tiles, folder):
+        (file,) = super().pack(source, regions, tiles, folder).files
+        return Exported((file._replace(size=file.size + 1),))
+
+
 class Outside(ImagesExporter):
     def file_names(self, slide, regions):
         return [f"../../{number}.png" for number in range(len(regions))]
@@ -516,6 +522,7 @@ class Changing(StackExporter):
         (Named(None), "test_pipeline.Named.file_name returned None (NoneType); return a path"),
         (Named("raw/{x}"), "tiles; return a different path for each"),
         (Short(threads=1), "tiles; return one for each"),
+        (Miscounted(), "E_SLIDE slide=a: an exporter lists a.stack with "),
         (Changing(), "ValueError: assignment destination is read-only (test_pipeline.py:"),
     ],
 )

@@ -197,14 +197,17 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
     _check_names(job, files)
     if (bad := files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
-    below = f"{folder}/"
+    below, ours = f"{folder}/", all(map(is_ours, job.exporters.values()))
     for name, expected in files.named_sizes():
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
-            if folder.is_dir() and not all(map(is_ours, job.exporters.values())):
+            if folder.is_dir() and not ours:
                 raise SlideError(job.slide_id, f"an exporter lists {name}: {error}") from error
             raise destination_error(error, folder / name) from error
+        if size != expected and not ours:
+            what = f"an exporter lists {name} with {expected:,} bytes, and it has {size:,}"
+            raise SlideError(job.slide_id, f"{what}; list what write_whole returns")
         if size != expected:
             raise DestinationError(
                 f"{folder / name} has {size} bytes after {expected} were written"
