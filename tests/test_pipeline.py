@@ -33,6 +33,7 @@ from tiler.protocols import Exported, Exporter, WSIReader
 from tiler.runner.budget import estimate
 from tiler.runner.engines import DaskEngine, ProcessEngine, SerialEngine
 from tiler.runner.ledger import RunResult
+from tiler.runner.reporting.progress import Progress
 from tiler.runner.run import run
 from tiler.runner.signals import Interrupted
 from tiler.runner.stock import Policy
@@ -148,6 +149,17 @@ def test_all_exporters_get_the_pixels_of_each_tile(slide: Path, tmp_path: Path) 
         np.testing.assert_array_equal(second[x, y], tile)
         (image,) = folder.glob(f"tiles/a_x{x}_y{y}_*.png")
         np.testing.assert_array_equal(np.asarray(Image.open(image)), tile)
+
+
+def test_the_progress_counts_each_tile_once_for_all_exporters(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[str, list[int]] = {"planned": [], "tiles": []}
+    for name, found in counts.items():
+        monkeypatch.setattr(Progress, name, lambda _, slide_id, n, found=found: found.append(n))
+    run_of(in_scales(job_of(slide)), tmp_path)
+    assert counts["planned"] == [TILES]
+    assert sum(counts["tiles"]) == TILES
 
 
 def test_each_tile_is_read_once_for_each_resolution(slide: Path, tmp_path: Path) -> None:

@@ -181,8 +181,7 @@ class Schedule:
                 for needed, regions in result.unfinished(names)
                 for piece in self._cut(readable(job, regions))
             ]
-            tiles = sum(len(task.regions) * len(task.exporters) for task in tasks)
-            self._bar.planned(job.slide_id, tiles)
+            self._bar.planned(job.slide_id, sum(len(task.regions) for task in tasks))
             slide.pieces_left = len(tasks)
             self._ready.extendleft(reversed(tasks))
         elif isinstance(task, TilesTask):
@@ -194,7 +193,7 @@ class Schedule:
                 x, y = tile.region.location
                 self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
             slide.pieces_left -= 1
-            self._bar.tiles(job.slide_id, len(task.regions) * len(task.exporters))
+            self._bar.tiles(job.slide_id, len(task.regions))
         else:
             assert isinstance(result, SlideRow)
             slide.row = result
