@@ -150,7 +150,7 @@ def _picture(path: Path) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(str(error)) from error
     except UnidentifiedImageError as error:
-        raise ValueError("its format is unknown") from error
+        raise ValueError(f"its format is none of {', '.join(_PICTURES)}") from error
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     pixels = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
     step = max(1, math.isqrt(width * height // _ENOUGH))
