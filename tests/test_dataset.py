@@ -246,6 +246,39 @@ def test_several_runs_follow_each_other(made: Path) -> None:
     assert len(found) == first + len(TileDataset(made / "out"))
 
 
+def test_a_job_of_a_sweep_is_a_run(tmp_path: Path) -> None:
+    write_slide(tmp_path / "s.tiff", 1)
+    words = ["-m", *BASE, "slides.paths=[s.tiff]", "resolution=level", "resolution.value=0",
+             "tile.size=32,64", "out=sweep"]  # fmt: skip
+    done = tiler(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    jobs = sorted(path.parent for path in tmp_path.glob("sweep/**/slides.csv"))
+    with inside(tmp_path):
+        for job, size in zip(jobs, (32, 64), strict=True):
+            item = TileDataset(job, columns=["file"])[0]
+            assert item["image"].shape == (size, size, 3)
+            np.testing.assert_array_equal(item["image"], image(job, item))
+        (sweep,) = (path.parent for path in tmp_path.glob("sweep/**/sweep.csv"))
+        with pytest.raises(ConfigError, match="give one of its jobs"):
+            TileDataset(sweep)
+
+
+def test_a_run_without_tables_is_named(moved: Path) -> None:
+    for name in ("s0.csv", "s0.parquet"):
+        (moved / "out/slides/s0" / name).unlink()
+    with pytest.raises(ConfigError, match="exporter="):
+        TileDataset(moved / "out", slide_root=moved)[0]
+
+
+def test_a_table_that_was_cut_is_not_the_runs(moved: Path) -> None:
+    path = moved / "out/slides/s1/s1.csv"
+    path.with_suffix(".parquet").unlink()
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    found = TileDataset(moved / "out", slide_root=moved, slides=["s1"])
+    with pytest.raises(ConfigError, match=r"slides\.csv counts"):
+        found[0]
+
+
 def test_slides_and_where_select(dataset: TileDataset, made: Path) -> None:
     items = [dataset[number] for number in range(len(dataset))]
     middle = float(np.median([item["score_blur"] for item in items]))
@@ -349,6 +382,15 @@ def test_a_slide_that_changed_is_an_error(moved: Path, verify: str, refused: boo
         if verify != "none":
             with pytest.raises(ChangedError, match="bytes, and had"):
                 TileDataset("out", verify=verify)[0]
+
+
+@pytest.mark.parametrize("given", ["nowhere/s0.tiff", "s0.tiff/x", "a", "s0.tiff\0"])
+def test_a_path_that_is_no_slide_is_one_line(moved: Path, given: str) -> None:
+    shutil.copy(moved / "a/deep/s0.tiff", moved / "s0.tiff")
+    table = moved / "out/slides.csv"
+    table.write_text(table.read_text().replace(",s0.tiff,", f",{given},"))
+    with inside(moved), pytest.raises(OpenError, match="slide=s0"):
+        TileDataset("out")[0]
 
 
 def test_a_table_of_another_scale_is_refused(moved: Path) -> None:

@@ -171,6 +171,18 @@ def test_the_order_is_the_same_with_any_number_of_threads(made: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_one_open_slide_is_enough_for_many_threads(made: Path, every: dict[Any, Any]) -> None:
+    found = stream(made, max_open=1, workers=5, batch=3)
+    assert sorted(keys(found)) == sorted(every)
+
+
+def test_nothing_selected_is_an_empty_stream(made: Path) -> None:
+    for batch in (None, 4):
+        found = stream(made, where="ratio > 1", batch=batch, shuffle=3)
+        assert len(found) == len(list(found)) == 0
+    assert len(TileDataset(made / "out", where="ratio > 1")) == 0
+
+
 def test_a_selection_and_a_table_are_streamed_once(made: Path, every: dict[Any, Any]) -> None:
     found = stream(made, where="y > 40 and x != 64", slides=["s2", "s0"], shuffle=5)
     expected = [one for one in every if one[2] > 40 and one[1] != 64 and one[0] in ("s0", "s2")]

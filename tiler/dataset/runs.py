@@ -6,6 +6,7 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,10 @@ class Slide:
         ConfigError
             If there is none.
         """
-        for suffix in (".parquet", ".csv"):
-            path = inside(self.folder, self.slide_id + suffix)
+        paths = [inside(self.folder, self.slide_id + end) for end in (".parquet", ".csv")]
+        if find_spec("pyarrow") is None:
+            paths.reverse()
+        for path in paths:
             if path.is_file():
                 return path
         raise ConfigError(

@@ -143,7 +143,8 @@ def _contexts(
 def _path(slide: Slide, facts: SlideFacts, verify: str, found: Found | None) -> Path:
     """Return the file of a slide, after its check."""
     given = Path(expanded(slide.run.base)) / expanded(slide.given)
-    if given.exists():
+    if _is_there(given):
+        look(given, slide.slide_id)
         if problem := _difference(given, facts.source, verify):
             raise ChangedError(
                 slide.slide_id,
@@ -171,6 +172,17 @@ def _path(slide: Slide, facts: SlideFacts, verify: str, found: Found | None) -> 
     others = "; ".join(f"{one}: {problem}" for one, problem in problems.items())
     what = f"{missing}, and slide_root={found.root} has none that the run read"
     raise OpenError(slide.slide_id, f"{what} ({others or 'no file of this name'}); check it")
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a path exists, or cannot be looked at for another reason."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in a table
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _difference(path: Path, source: Fingerprint | None, verify: str) -> str:
