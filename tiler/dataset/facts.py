@@ -31,6 +31,9 @@ from tiler.storage.stored import StoredError
 
 _HOW = ("_target_", "_partial_")
 
+_GIVEN = ("path", "name")
+"""Arguments of a reader that no setting may have."""
+
 
 @dataclass(frozen=True)
 class SlideFacts:
@@ -121,6 +124,8 @@ def _called(node: Any, group: str, cache_bytes: int | None = None) -> Callable[.
     if any(True for _ in nodes(values, group)):
         raise ValueError(f"{group} has a nested component")
     known = parameters(made)
+    if group == "reader" and (key := next((one for one in _GIVEN if one in values), None)):
+        raise ValueError(f"reader.{key} is not a setting")
     for key, value in values.items() if not is_trusted(name) else ():
         if key not in known and ANY not in known:
             raise ValueError(f"{name} has no parameter {key!r}")
@@ -164,6 +169,8 @@ def _transforms(
     if any("raw" in one for one in facts.values()):  # on_bad_fit=raw
         return {}
     order: Sequence[str] = given["order"]
+    if sorted(order) != sorted(facts):
+        raise ValueError(f"it has transforms {order!r} and facts of {', '.join(facts)}")
     return {name: (_target(given["with"][name]["_target_"], "transform"), facts[name])
             for name in order}  # fmt: skip
 

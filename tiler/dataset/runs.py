@@ -59,7 +59,7 @@ class Slide:
     tiles
         The number of its tiles.
     downsample
-        Level-0 pixels per pixel of its tiles, as text.
+        Level-0 pixels per pixel of its tiles; NaN if it is not known.
     table
         Its tiles; None if they are in its folder.
     """
@@ -68,7 +68,7 @@ class Slide:
     slide_id: str
     given: str
     tiles: int
-    downsample: str
+    downsample: float
     table: Table | None = None
 
     @property
@@ -205,12 +205,24 @@ def _finished(run: Run, rows: Sequence[Mapping[str, str]]) -> list[Slide]:
 
 
 def _count(run: Run, row: Mapping[str, str]) -> int:
-    if row["kept"].isdigit() and len(row["kept"]) < 12 and int(row["kept"]):
-        return int(row["kept"])
-    what = f"slide {row['slide_id']} has kept={row['kept']!r}"
-    raise ConfigError(f"{run.folder / 'slides.csv'} is damaged: {what}; run tiler again")
+    text = row["kept"]
+    if text.isascii() and text.isdigit() and len(text) < 12 and int(text):
+        return int(text)
+    raise _damaged(run, row, "kept")
+
+
+def _downsample(run: Run, row: Mapping[str, str]) -> float:
+    try:
+        return float(row.get("downsample") or "nan")
+    except ValueError:
+        raise _damaged(run, row, "downsample") from None
+
+
+def _damaged(run: Run, row: Mapping[str, str], name: str) -> ConfigError:
+    what = f"slide {row['slide_id']} has {name}={row[name]!r}"
+    return ConfigError(f"{run.folder / 'slides.csv'} is damaged: {what}; run tiler again")
 
 
 def _slide(run: Run, row: Mapping[str, str], tiles: int, table: Table | None = None) -> Slide:
-    given, downsample = row.get("path") or "", row.get("downsample") or ""
-    return Slide(run, row["slide_id"], given, tiles, downsample, table)
+    given = row.get("path") or ""
+    return Slide(run, row["slide_id"], given, tiles, _downsample(run, row), table)

@@ -106,6 +106,7 @@ def _opened(
     resolution = facts.resolution
     downsample = resolution.downsample(source)
     _check_scale(slide, table, resolution, downsample)
+    _check_inside(slide, table, source)
     contexts = _contexts(slide, resolution, opening.context)
     check_available(source, resolution, contexts)
     return OpenSlide(source, resolution, downsample, facts.fitted(source), contexts)
@@ -116,7 +117,7 @@ def _check_scale(slide: Slide, table: Table, resolution: Resolution, downsample:
     if table.token != resolution.token:
         what = f"the table has tiles at {table.token}, and its record has {resolution.token}"
         raise ChangedError(slide.slide_id, f"{what}; give the table of the same run")
-    recorded = float(slide.downsample or "nan")
+    recorded = slide.downsample
     if not math.isclose(recorded, downsample, rel_tol=1e-9) and not math.isnan(recorded):
         what = f"its tiles have the downsample {downsample:g} here, and {recorded:g} in slides.csv"
         raise ChangedError(slide.slide_id, f"{what}; run tiler again")
@@ -124,6 +125,17 @@ def _check_scale(slide: Slide, table: Table, resolution: Resolution, downsample:
         if (np.rint(table.columns[own] * downsample) != table.columns[level0]).any():
             what = f"{level0} of its table is not {own} times the downsample {downsample:g}"
             raise ChangedError(slide.slide_id, f"{what}; run tiler again")
+
+
+def _check_inside(slide: Slide, table: Table, source: WSIReader) -> None:
+    """Refuse tiles without a pixel of the slide: they would be white."""
+    for name, extent, size in zip(("x0", "y0"), ("width0", "height0"), source.dimensions,
+                                  strict=True):  # fmt: skip
+        starts = table.columns[name]
+        outside = (starts > size) | (starts + table.columns[extent] <= 0)
+        if outside.any():
+            what = f"{name}={starts[outside][0]} of its table is outside the slide ({size} pixels)"
+            raise ChangedError(slide.slide_id, f"{what}; write the table again, or run tiler again")
 
 
 def _contexts(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.dataset.columns import SHARES, of_arrow, of_cells
 from tiler.errors import ConfigError
 from tiler.exporters.tables.csv_json import COLUMNS, FILE
 from tiler.exporters.tables.parquet import as_text, require_pyarrow
@@ -27,11 +28,6 @@ PLACE = ("x", "y", "x0", "y0", "ratio")
 
 UNASKED = frozenset({*COLUMNS, FILE})
 """Columns that an item has only if the user names them, ``PLACE`` apart."""
-
-_WHOLE = ("x", "y", "width", "height", "x0", "y0", "width0", "height0")
-_TEXTS = ("slide", "resolution", "label", "decision", FILE)
-_SHARES = ("score_", "label_")
-"""Numbers of tiler's own that a slide may lack: they are NaN there, as in ``tiles.parquet``."""
 
 _TEXT_BYTES = 100
 """An estimate for a text and its object."""
@@ -77,7 +73,7 @@ class Table:
             return self.columns[name]
         if name in same:
             return np.full(len(self), same[name], object if name == "resolution" else np.int64)
-        if name.startswith(_SHARES):
+        if name.startswith(SHARES):
             return np.full(len(self), np.nan)
         if name == "label":
             return np.full(len(self), "", object)
@@ -107,7 +103,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, np
         raise ConfigError(f"{path} is missing; check the path") from None
     except StoredError as error:
         raise ConfigError(f"{path} {error}; write it again") from error
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OverflowError, OSError, KeyError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(f"{path} is damaged: {why}; write it again") from error
     return columns
@@ -180,7 +176,7 @@ def _csv_columns(path: Path, names: Sequence[str] | None) -> Iterator[tuple[str,
             data = file.readline(1 << 20)
     else:
         data = read_regular(path, MAX_TABLE)
-    text = data.decode(errors="surrogateescape")
+    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")  # that Excel writes
     if not text.endswith("\n"):
         raise ValueError("its last line is incomplete")
     try:
@@ -192,27 +188,7 @@ def _csv_columns(path: Path, names: Sequence[str] | None) -> Iterator[tuple[str,
     cells = list(zip(*rows, strict=True)) or [()] * len(header)
     for name, column in zip(header, cells, strict=True):
         if not names or name in names:
-            yield name, _parsed(name, column)
-
-
-def _parsed(name: str, cells: Sequence[str]) -> npt.NDArray[Any]:
-    """Return a column of a CSV table; its type depends on its name, else on its cells."""
-    if name in _WHOLE:
-        return np.array([int(cell) for cell in cells], np.int64)
-    if name not in _TEXTS:
-        if {*cells} <= {"True", "False"} and cells:
-            return np.array([cell == "True" for cell in cells], bool)
-        if not name.startswith(_SHARES) and name != "ratio":
-            try:
-                return np.array([int(cell) for cell in cells], np.int64)
-            except (ValueError, OverflowError):
-                pass
-        try:
-            return np.array([float(cell or "nan") for cell in cells], np.float64)
-        except ValueError:
-            if name == "ratio" or name.startswith("score_"):
-                raise
-    return np.array(cells, object)
+            yield name, of_cells(name, column)
 
 
 def _parquet_columns(path: Path, names: Sequence[str] | None) -> dict[str, npt.NDArray[Any]]:
@@ -230,20 +206,4 @@ def _parquet_columns(path: Path, names: Sequence[str] | None) -> dict[str, npt.N
                 read = table.read(columns=chosen, use_threads=False)
         except pyarrow.ArrowException as error:
             raise ValueError(str(error)) from error
-        return {name: _of_arrow(read.column(name)) for name in chosen}
-
-
-def _of_arrow(column: Any) -> npt.NDArray[Any]:
-    import pyarrow
-
-    kind = column.type
-    if pyarrow.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pyarrow.types.is_boolean(kind) and not column.null_count:
-        return np.asarray(column.to_numpy(), bool)
-    if pyarrow.types.is_integer(kind) and not column.null_count:
-        return np.asarray(column.to_numpy(), np.int64)
-    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
-        return np.asarray(column.to_numpy(), np.float64)
-    return np.array(["" if value is None else str(value) for value in column.to_pylist()], object)
+        return {name: of_arrow(name, read.column(name)) for name in chosen}

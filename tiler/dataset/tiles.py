@@ -160,7 +160,8 @@ class RunTiles:
         item: Item = {key: made(_owned(pixels)) for key, pixels in images.items()}
         item["slide_id"] = slide.slide_id
         for name in (*PLACE, *self._names(table)):
-            item[name] = self._value(slide, table, name, row)
+            if name not in item:  # a user's column may have the name of an image
+                item[name] = self._value(slide, table, name, row)
         if self.look.on_bad_tile == "mark":
             item[ERROR] = problem
         return item
