@@ -359,8 +359,13 @@ def test_missing_slides_are_found_by_name_and_fingerprint(
         found = TileDataset("out", slide_root="a")
         for index in (0, len(found) - 1):
             np.testing.assert_array_equal(found[index]["image"], dataset[index]["image"])
+        (moved / "a/broken").mkdir()
+        (moved / "a/broken/s0.tiff").symlink_to("nowhere")
+        (moved / "a/link").mkdir()
+        (moved / "a/link/s0.tiff").symlink_to("s0.tiff")
+        TileDataset("out", slide_root="a")[0]  # broken links of this name hide no other file
         (moved / "a/deep/s0.tiff").unlink()
-        with pytest.raises(OpenError, match=r"a/s0\.tiff: it"):
+        with pytest.raises(OpenError, match=r"a/s0\.tiff: it.*broken/s0\.tiff: No such file"):
             TileDataset("out", slide_root="a")[0]
 
 

@@ -175,7 +175,7 @@ def _path(slide: Slide, facts: SlideFacts, verify: str, found: Found | None) -> 
     problems: Mapping[Path, str] = {
         one: "no record to compare with"
         if facts.source is None
-        else _difference(one, facts.source, strictly)
+        else _problem(one, facts.source, strictly)
         for one in candidates
     }
     for one, problem in problems.items():
@@ -195,6 +195,14 @@ def _is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def _problem(path: Path, source: Fingerprint, verify: str) -> str:
+    """Return why a file is not the one of a fingerprint, also if it cannot be read."""
+    try:
+        return _difference(path, source, verify)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _difference(path: Path, source: Fingerprint | None, verify: str) -> str:
