@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -378,7 +381,7 @@ def test_a_slide_that_changed_is_an_error(moved: Path, verify: str, refused: boo
     with inside(moved):
         found = TileDataset("out", verify=verify)
         if refused:
-            with pytest.raises(ChangedError, match=r"slide=s0: s0\.tiff is not the file"):
+            with pytest.raises(ChangedError, match=r"slide=s0: .*s0\.tiff is not the file"):
                 found[0]
         else:
             assert found[0]["image"].shape == (32, 48, 3)
@@ -559,3 +562,36 @@ def test_the_memory_of_a_process_is_flat(made: Path, monkeypatch: pytest.MonkeyP
     finally:
         tracemalloc.stop()
     assert used[2] < used[0] + (1 << 17)
+
+
+def test_a_change_of_the_working_folder_changes_no_path(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(made)
+    tiles = TileDataset("out", slide_root=".")
+    monkeypatch.chdir(tmp_path)
+    assert tiles[0]["image"].shape == (32, 48, 3)
+
+
+def test_slides_are_closed_as_soon_as_a_dataset_is_gone(made, monkeypatch):
+    monkeypatch.chdir(made)
+    closed: list[object] = []
+    tiles = TileDataset(made / "out")
+    tiles[0]
+    monkeypatch.setattr("tiler.readers.tiff.reader.TiffReader.close", lambda it: closed.append(it))
+    gc.disable()
+    try:
+        del tiles
+        assert len(closed) == 1
+    finally:
+        gc.enable()
+
+
+def test_readers_are_loaded_before_a_process_can_fork(made):
+    """A child that is forked while a thread loads a module would wait for that module for ever."""
+    code = (
+        "import sys; from tiler import TileDataset; tiles = TileDataset('out')\n"
+        "before = {*sys.modules}; tiles[0]\n"
+        "print(*(name for name in {*sys.modules} - before if name.startswith('tiler.')))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=made)
+    assert done.stdout.split() == []

@@ -55,7 +55,7 @@ def run_tiles(
     index = index_of(run, slides, where)
     if names:
         check_columns(index, names)
-    opening = Opening(root, verify, bool(raw), _context(context), cache_bytes)
+    opening = Opening(root and root.absolute(), verify, bool(raw), _context(context), cache_bytes)
     return RunTiles(index, opening, Look(names, transform, on_bad_tile), max_open)
 
 

@@ -36,16 +36,14 @@ class Handles(Generic[_T]):
 
     Parameters
     ----------
-    open_one, close_one
-        Open a value by its key, and close it.
+    close_one
+        Closes a value.
     most
         How many are open at most. A thread waits until one can be closed.
     """
 
-    def __init__(
-        self, open_one: Callable[[int], _T], close_one: Callable[[_T], None], most: int
-    ) -> None:
-        self._open, self._close, self._most = open_one, close_one, most
+    def __init__(self, close_one: Callable[[_T], None], most: int) -> None:
+        self._close, self._most = close_one, most
         self._begin()
         renew_after_fork(self)
 
@@ -61,13 +59,13 @@ class Handles(Generic[_T]):
         self._begin()
 
     @contextmanager
-    def lease(self, key: int) -> Iterator[_T]:
-        """Open a value, or find it open; it stays open inside the ``with``."""
+    def lease(self, key: int, open_one: Callable[[int], _T]) -> Iterator[_T]:
+        """Open a value by its key, or find it open; it stays open inside the ``with``."""
         entry = self._taken(key)
         try:
             with entry.lock:
                 if entry.value is None:
-                    entry.value = self._open(key)
+                    entry.value = open_one(key)
             yield entry.value
         finally:
             with self._free:

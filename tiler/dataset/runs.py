@@ -18,7 +18,7 @@ from tiler.dataset.tables import Table, is_of, read_columns, table_of, tables_by
 from tiler.errors import ConfigError
 from tiler.exporters.tables.parquet import as_text
 from tiler.runner.reporting.tables import read_slides
-from tiler.storage.destinations import inside
+from tiler.storage.destinations import expanded, inside
 from tiler.storage.safe_text import listed
 from tiler.storage.stored import StoredError, read_json
 
@@ -27,16 +27,21 @@ log = logging.getLogger("tiler")
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and the content of its ``run.json``; empty if there is none."""
+    """A run's folder, and the content of its ``run.json``; empty if there is none.
+
+    ``start`` is the working folder when the run was found: later changes of it matter to no path.
+    """
 
     folder: Path
     facts: Mapping[str, Any]
+    start: Path
 
     @property
     def base(self) -> str:
-        """The folder that relative paths of slides count from, as the user wrote it."""
+        """The folder that relative paths of slides count from."""
         slides = self.facts.get("slides")
-        return str(slides.get("base", ".")) if isinstance(slides, Mapping) else "."
+        base = str(slides.get("base", ".")) if isinstance(slides, Mapping) else "."
+        return str(self.start / expanded(base))
 
     def setting(self, name: str) -> Any:
         """Return a setting of the run; None if it is not known."""
@@ -134,7 +139,7 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
     ConfigError
         If there is no run.
     """
-    path = as_path(source, "run")
+    path = as_path(source, "run").absolute()
     if path.is_dir():
         if not (path / "slides.csv").is_file() and (path / "sweep.csv").is_file():
             raise ConfigError(f"{path} contains a sweep; give one of its jobs")
@@ -192,7 +197,7 @@ def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
         raise ConfigError(f"{folder}: slides.csv or run.json {error}; run tiler again") from error
     if not rows:
         raise ConfigError(f"{folder} contains no slides.csv with slides; give the folder of a run")
-    return Run(folder, facts), rows
+    return Run(folder, facts, Path.cwd()), rows
 
 
 def _finished(run: Run, rows: Sequence[Mapping[str, str]]) -> list[Slide]:

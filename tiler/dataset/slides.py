@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from tiler.scales.context import check_available, resolutions_like
 from tiler.storage.destinations import expanded
 
 VERIFY = ("full", "size", "none")
+
+_READING = ("cv2", "simplejpeg", "imagecodecs", "tiler.readers.auto", "tiler.readers.image",
+            "tiler.readers.openslide.reader", "tiler.readers.tiff.reader")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,15 @@ class Found:
                     files.setdefault(one, []).append(Path(folder, one))
             self._files = files
         return self._files.get(name, [])
+
+
+def load_readers() -> None:
+    """Load the modules that slides are read with.
+
+    A process that is forked while a thread loads a module would wait for that module for ever.
+    """
+    for name in _READING:
+        import_module(name)
 
 
 def open_slide(slide: Slide, table: Table, opening: Opening, found: Found | None) -> OpenSlide:
@@ -154,7 +167,7 @@ def _contexts(
 
 def _path(slide: Slide, facts: SlideFacts, verify: str, found: Found | None) -> Path:
     """Return the file of a slide, after its check."""
-    given = Path(expanded(slide.run.base)) / expanded(slide.given)
+    given = Path(slide.run.base) / expanded(slide.given)
     if _is_there(given):
         look(given, slide.slide_id)
         if problem := _difference(given, facts.source, verify):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tiler.dataset.handles import Handles, renew_after_fork
 from tiler.dataset.index import Index
 from tiler.dataset.runs import Slide
-from tiler.dataset.slides import Found, Opening, OpenSlide, open_slide
+from tiler.dataset.slides import Found, Opening, OpenSlide, load_readers, open_slide
 from tiler.dataset.tables import PLACE, UNASKED, Table
 from tiler.dataset.where_tokens import unknown_column
 from tiler.errors import ReadError
@@ -78,15 +78,11 @@ class RunTiles:
     def _begin(self) -> None:
         self._tables: OrderedDict[int, Table] = OrderedDict()
         self._tables_bytes = 0
-        slides, opening = self.index.slides, self.opening
-        root = opening.slide_root
-        found = None if root is None else Found(root, slides)
+        load_readers()
+        root = self.opening.slide_root
+        self._found = None if root is None else Found(root, self.index.slides)
         self.after_fork()
-
-        def open_one(number: int) -> OpenSlide:
-            return open_slide(slides[number], self.table(number), opening, found)
-
-        self._handles = Handles(open_one, _close, self.max_open)
+        self._handles = Handles(_close, self.max_open)
         renew_after_fork(self)
 
     def after_fork(self) -> None:
@@ -125,9 +121,13 @@ class RunTiles:
                 self._tables_bytes -= self._tables.popitem(last=False)[1].nbytes
         return table
 
+    def _open(self, number: int) -> OpenSlide:
+        slide = self.index.slides[number]
+        return open_slide(slide, self.table(number), self.opening, self._found)
+
     def items(self, number: int, rows: npt.NDArray[np.int64]) -> list[Item | None]:
         """Return the items of some tiles of a slide, in the order of ``rows``."""
-        with self._handles.lease(number) as opened:
+        with self._handles.lease(number, self._open) as opened:
             table, slide = self.table(number), self.index.slides[number]
             return [self._item(slide, opened, table, row) for row in rows.tolist()]
 
