@@ -96,6 +96,7 @@ class FinishTask:
         candidates, kept = row.candidates, len(regions)
         left_out = candidates - len(plan.regions) - len(plan.unreadable)
         facts = plan.shared.known.facts
+        changed = transformed_exporters(job) if job.transforms else ()
         record = Record(
             slide_id=job.slide_id,
             path=job.given,
@@ -110,7 +111,7 @@ class FinishTask:
             counts=Counts(candidates, kept, left_out, len(dropped)),
             dropped=dropped,
             exporters=exporters,
-            transforms=dict.fromkeys(transformed_exporters(job), plan.fits.facts),
+            transforms=dict.fromkeys(changed, plan.fits.facts),
         )
         _check_whole(job, folder, record.files)
         _check_listed(job, folder, record.files)

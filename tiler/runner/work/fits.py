@@ -44,6 +44,10 @@ class Fits:
     raw: str = ""
 
 
+NO_FITS = Fits()
+"""For a slide without tiles, or a job without transforms."""
+
+
 def transformed_exporters(job: SlideJob) -> list[str]:
     """Return the names of a job's exporters that write transformed pixels."""
     return [name for name in job.exporters if of_exporter(job.settings, name).get(TRANSFORM)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from tiler.readers.deferred import DeferredReader, Known
 from tiler.regions import Regions
 from tiler.resolution import plan_read
 from tiler.runner.work.cached import Shared, shared_work
-from tiler.runner.work.fits import Fits, fit_transforms
+from tiler.runner.work.fits import NO_FITS, Fits, fit_transforms
 from tiler.runner.work.job import DroppedTile, SlideJob, SlideRow
 from tiler.runner.work.shelf import Shelf
 from tiler.selection import (
@@ -69,7 +69,7 @@ class SlidePlan:
     unreadable: tuple[DroppedTile, ...] = ()
     candidates: Candidates | None = None
     transforms: tuple[FittedTransform, ...] = ()
-    fits: Fits = field(default_factory=Fits)
+    fits: Fits = NO_FITS
 
 
 def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
@@ -90,7 +90,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
     regions = as_regions(cells, candidates.decision.kept, resolution)
     unreadable = tuple(_unreadable(candidates, shared.unreadable))
     shelf = Shelf(job, (shared.source, shared.inputs))
-    fits = fit_transforms(job, shared, reader, shelf) if regions else Fits()
+    fits = fit_transforms(job, shared, reader, shelf) if regions and job.transforms else NO_FITS
     notes = [text for key, text in sorted(reader.provenance.items()) if key not in _OWN_COLUMNS]
     for exporter in job.exporters.values():
         notes += checked_notes(exporter, reader, job.slide_id)
