@@ -55,7 +55,7 @@ class Look:
 
 @dataclass(eq=False)
 class RunTiles:
-    """The tiles of runs. It pickles without what is open; a forked process opens slides anew.
+    """The tiles of runs. It pickles without what is open; a forked process opens slides again.
 
     Attributes
     ----------
