@@ -177,6 +177,13 @@ class Regions(Sequence[RegionSpec]):
         )
         return np.concatenate([first, last - first], axis=1)
 
+    @property
+    def varying(self) -> dict[str, npt.NDArray[Any]]:
+        """All columns of tables in which tiles may differ, (N,) each, in their order."""
+        x, y = self.locations.T
+        boxes0 = dict(zip(("x0", "y0", "width0", "height0"), self.boxes0().T, strict=True))
+        return {"x": x, "y": y, "ratio": self.ratios, **boxes0, **self.columns}
+
     def _region(
         self, location: Sequence[int], ratio: float, columns: Mapping[str, Any]
     ) -> RegionSpec:

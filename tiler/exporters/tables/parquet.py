@@ -124,15 +124,7 @@ def _part_table(slide: str, part: Regions, tiles: NamesTiles | None) -> pyarrow.
         "height": part.shape.height,
         "resolution": part.resolution.token,
     }
-    boxes0 = part.boxes0()
-    made: dict[str, npt.NDArray[Any]] = {
-        "x": part.locations[:, 0],
-        "y": part.locations[:, 1],
-        "ratio": part.ratios,
-        **{name: boxes0[:, at] for at, name in enumerate(COLUMNS[7:])},
-        **part.columns,
-    }
-    columns = {name: _array(values) for name, values in made.items()}
+    columns = {name: _array(values) for name, values in part.varying.items()}
     columns |= {name: pyarrow.repeat(value, len(part)) for name, value in same.items()}
     more = list(part.columns)
     if tiles is not None:

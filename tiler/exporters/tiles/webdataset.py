@@ -165,15 +165,7 @@ def json_rows(slide: str, some: Regions) -> Iterator[str]:
     """
     same = {"slide": slide, "width": some.shape.width, "height": some.shape.height}
     same["resolution"] = some.resolution.token
-    boxes0 = some.boxes0()
-    columns = {
-        "x": some.locations[:, 0],
-        "y": some.locations[:, 1],
-        "ratio": some.ratios,
-        **{name: boxes0[:, at] for at, name in enumerate(COLUMNS[7:])},
-        **some.columns,
-    }
-    names = (*COLUMNS, *some.columns)
+    columns, names = some.varying, (*COLUMNS, *some.columns)
     fields = (
         f"{_json(name)}:{_json(same[name])}".replace("%", "%%")
         if name in same

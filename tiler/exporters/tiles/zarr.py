@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from tiler.errors import ConfigError
 from tiler.exporters.tiles.zarr_store import (
@@ -95,7 +92,7 @@ class ZarrExporter:
         for number, start in enumerate(range(0, len(regions), slots)):
             count = min(slots, len(regions) - start)
             write(f"{IMAGES}/{chunk_name(number, 4)}", shard(chunks, count, slots))
-        columns = _columns(regions)
+        columns = regions.varying
         names = array_names([IMAGES, *columns])
         for column, values in columns.items():
             name = names[column]
@@ -118,18 +115,6 @@ def _tiles_per_shard(shape: Size) -> int:
     """Return the default number of tiles in a shard: a power of two."""
     fitting: int = _SHARD_BYTES // (shape.width * shape.height * 3)
     return min(_DEFAULT_MOST, 1 << max(1, fitting).bit_length() - 1)
-
-
-def _columns(regions: Regions) -> dict[str, npt.NDArray[Any]]:
-    """Return all columns that differ between tiles, in the order of the CSV table."""
-    boxes0 = regions.boxes0()
-    return {
-        "x": regions.locations[:, 0],
-        "y": regions.locations[:, 1],
-        "ratio": regions.ratios,
-        **{name: boxes0[:, at] for at, name in enumerate(("x0", "y0", "width0", "height0"))},
-        **regions.columns,
-    }
 
 
 def _attributes(source: WSIReader, regions: Regions, columns: dict[str, str]) -> dict[str, object]:
