@@ -16,10 +16,9 @@ import numpy.typing as npt
 from tiler.checks.arguments import as_path
 from tiler.dataset.tables import Table, is_of, read_columns, table_of, tables_by_slide
 from tiler.errors import ConfigError
-from tiler.exporters.tables.parquet import as_text
 from tiler.runner.reporting.tables import read_slides
 from tiler.storage.destinations import expanded, inside
-from tiler.storage.safe_text import listed
+from tiler.storage.safe_text import listed, plain_text
 from tiler.storage.stored import StoredError, read_json
 
 log = logging.getLogger("tiler")
@@ -152,11 +151,11 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
     columns = read_columns(path)
     own = path.parent.parent.name == "slides" and not (path.parent / "slides.csv").is_file()
     run, rows = _run(path.parents[2] if own else path.parent)  # a slide's own table
-    known = {as_text(row["slide_id"]): row for row in rows}
+    known = {plain_text(row["slide_id"]): row for row in rows}
     slides: list[Slide] = []
     places: list[npt.NDArray[np.int64]] = []
     for name, table, positions in tables_by_slide(columns, path):
-        row = known.get(as_text(name))
+        row = known.get(plain_text(name))
         if row is None:
             raise ConfigError(f"{path}: slide {name!r} is not in {run.folder / 'slides.csv'}")
         slides.append(_slide(run, row, len(table), table))

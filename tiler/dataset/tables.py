@@ -15,10 +15,11 @@ import numpy.typing as npt
 from tiler.dataset.columns import SHARES, of_arrow, of_cells
 from tiler.errors import ConfigError
 from tiler.exporters.tables.csv_json import COLUMNS, FILE
-from tiler.exporters.tables.parquet import as_text, require_pyarrow
+from tiler.exporters.tables.parquet import require_pyarrow
 from tiler.geometry import Size
 from tiler.regions import Regions
 from tiler.resolution import Level
+from tiler.storage.safe_text import plain_text
 from tiler.storage.stored import MAX_TABLE, StoredError, opened, read_regular
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -167,7 +168,7 @@ def table_of(columns: Columns, path: Path) -> Table:
 
 def is_of(columns: Columns, slide: str) -> bool:
     """Return whether all rows of a table are of a slide."""
-    return {*columns["slide"].tolist()} <= {slide, as_text(slide)}
+    return {*columns["slide"].tolist()} <= {slide, plain_text(slide)}
 
 
 def _csv_columns(path: Path, names: Sequence[str] | None) -> Iterator[tuple[str, npt.NDArray[Any]]]:

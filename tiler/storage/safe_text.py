@@ -110,3 +110,8 @@ def listed(names: Sequence[str]) -> str:
     """Return names in one line; the first 20 of them if there are more."""
     more = f", … ({len(names)} of them)" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
+
+
+def plain_text(text: str) -> str:
+    """Return a text that is valid UTF-8: bytes of a name that are not become escapes."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -22,11 +22,12 @@ from tiler.exporters.tables.hdf5_file import (
 )
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS, ONE_STRIDE, Layout, LayoutName
 from tiler.exporters.tables.tool_trees import layout_file, layout_links, layout_tables
-from tiler.exporters.tables.tool_values import another_area, check_square, for_tool, plain_text
+from tiler.exporters.tables.tool_values import another_area, check_square, for_tool
 from tiler.protocols import Exported, FinishedSlide, Mask, Pixels, WSIReader
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.spec import TileSpec
 from tiler.storage.destinations import inside, make_folder
+from tiler.storage.safe_text import plain_text
 from tiler.written import WrittenFile
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.exporters.tables.hdf5_layouts import Layout
-from tiler.exporters.tables.tool_values import plain_text
 from tiler.files import partial_file, put_in_place
 from tiler.regions import Regions
 from tiler.storage.destinations import destination_error
+from tiler.storage.safe_text import plain_text
 
 if TYPE_CHECKING:
     import h5py

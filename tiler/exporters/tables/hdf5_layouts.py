@@ -20,10 +20,11 @@ from tiler.exporters.tables.footprints import (
     numbered_alike,
     shared_level,
 )
-from tiler.exporters.tables.tool_values import path_as_given, plain_text
+from tiler.exporters.tables.tool_values import path_as_given
 from tiler.protocols import WSIReader
 from tiler.regions import Regions
 from tiler.resolution import level_at
+from tiler.storage.safe_text import plain_text
 
 LayoutName = Literal["trident", "clam", "mussel", "atlaspatch"]
 

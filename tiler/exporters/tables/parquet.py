@@ -19,6 +19,7 @@ from tiler.files import write_whole
 from tiler.protocols import NamesTiles
 from tiler.regions import Regions, RegionSpec, batches, packed
 from tiler.storage.destinations import inside, make_folder
+from tiler.storage.safe_text import plain_text
 from tiler.written import WrittenFile
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write_parquet(
 def metadata(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return plain values as the metadata of a schema: one JSON object."""
     text = json.dumps(facts, ensure_ascii=False, default=str)
-    return {META: as_text(text)}
+    return {META: plain_text(text)}
 
 
 def base_schema() -> pyarrow.Schema:
@@ -88,11 +89,6 @@ def base_schema() -> pyarrow.Schema:
     kinds = {name: pyarrow.string() for name in _TEXTS}
     kinds |= {name: pyarrow.float64() for name in _FLOATS}
     return pyarrow.schema([(name, kinds.get(name, pyarrow.int64())) for name in COLUMNS])
-
-
-def as_text(value: str) -> str:
-    """Return text that UTF-8 can encode; bytes that are none become escapes."""
-    return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def regions_table(
@@ -119,7 +115,7 @@ def _part_table(slide: str, part: Regions, tiles: NamesTiles | None) -> pyarrow.
     import pyarrow
 
     same: Mapping[str, Any] = {
-        "slide": as_text(slide),
+        "slide": plain_text(slide),
         "width": part.shape.width,
         "height": part.shape.height,
         "resolution": part.resolution.token,
@@ -129,7 +125,7 @@ def _part_table(slide: str, part: Regions, tiles: NamesTiles | None) -> pyarrow.
     more = list(part.columns)
     if tiles is not None:
         files = (file_names(tiles, slide, some) for some in batches(part))
-        names = [as_text(name) for some in files for name in some]
+        names = [plain_text(name) for some in files for name in some]
         columns[FILE] = pyarrow.array(names, pyarrow.string())
         more.append(FILE)
     return pyarrow.table({name: columns[name] for name in (*COLUMNS, *more)})
@@ -146,5 +142,5 @@ def _array(values: npt.NDArray[Any]) -> pyarrow.Array:
         return pyarrow.array(values.astype(np.float64), pyarrow.float64(), from_pandas=True)
     if kind == "b":
         return pyarrow.array(values, pyarrow.bool_())
-    texts = [None if value is None else as_text(str(value)) for value in values.tolist()]
+    texts = [None if value is None else plain_text(str(value)) for value in values.tolist()]
     return pyarrow.array(texts, pyarrow.string())

@@ -47,8 +47,3 @@ def for_tool(spec: TileSpec | None, exporter: str) -> TileSpec:
     if spec is None:
         raise ConfigError(f"exporter.{exporter}.spec=None; give the TileSpec of the regions")
     return spec
-
-
-def plain_text(text: str) -> str:
-    """Return a text that is valid UTF-8: bytes of a name that are not become escapes."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
