@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import TransformError
 from tiler.protocols import Pixels, Tissue, WSIReader
 from tiler.transforms.planes import Plane, combined, in_strips, looked_up, merged, planes_of
 from tiler.transforms.reference import (
@@ -20,16 +19,15 @@ from tiler.transforms.reference import (
     check_mpp,
     check_reference,
     files_of,
+    measured,
     numbers,
     reference_of,
 )
 from tiler.transforms.stains import (
     LEAST_ANGLE,
     LIGHT,
-    FitError,
     Stains,
     angle_between,
-    check_bright,
     density_of,
     macenko,
     solution,
@@ -102,11 +100,8 @@ class Macenko:
             If the slide does not have two stains in bright field.
         """
         pixels = tissue(self.mpp)
-        try:
-            check_bright(pixels)
-            return FittedMacenko(macenko(pixels), self.target(), pixels.shape[1])
-        except FitError as error:
-            raise TransformError(source.name, f"macenko cannot be fitted: {error}") from error
+        found = measured("macenko", macenko, source, pixels)
+        return FittedMacenko(found, self.target(), pixels.shape[1])
 
     @classmethod
     def from_facts(cls, source: WSIReader, facts: Mapping[str, Any]) -> FittedMacenko:

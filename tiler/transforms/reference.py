@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tiler.checks.pictures import check_damage, opened, upright
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, TransformError
 from tiler.geometry import is_number
-from tiler.protocols import Pixels
+from tiler.protocols import Pixels, WSIReader
 from tiler.transforms.stains import FitError, check_bright
 
 BUILTIN = "builtin"
@@ -68,6 +68,23 @@ def check_mpp(name: str, mpp: object) -> None:
 def files_of(reference: str) -> tuple[Path, ...]:
     """Return the file of a reference."""
     return () if reference == BUILTIN else (Path(reference),)
+
+
+def measured(
+    name: str, measure: Callable[[Pixels], _Found], source: WSIReader, tissue: Pixels
+) -> _Found:
+    """Return what ``measure`` finds in a slide's tissue.
+
+    Raises
+    ------
+    TransformError
+        If the tissue is dark, or nothing can be fitted to it; the error begins with ``name``.
+    """
+    try:
+        check_bright(tissue)
+        return measure(tissue)
+    except FitError as error:
+        raise TransformError(source.name, f"{name} cannot be fitted: {error}") from error
 
 
 def reference_of(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiler.errors import TransformError
 from tiler.protocols import Pixels, Tissue, WSIReader
 from tiler.transforms.planes import Plane, combined, in_strips, looked_up, merged, planes_of
 from tiler.transforms.reference import (
@@ -19,10 +18,11 @@ from tiler.transforms.reference import (
     check_mpp,
     check_reference,
     files_of,
+    measured,
     numbers,
     reference_of,
 )
-from tiler.transforms.stains import TO_LAB, TO_LMS, Colours, FitError, check_bright, reinhard
+from tiler.transforms.stains import TO_LAB, TO_LMS, Colours, reinhard
 
 HE = Colours(
     (-0.57418549, -0.057755731, 0.023024108),
@@ -90,11 +90,8 @@ class Reinhard:
             If the slide has no stained tissue in bright field.
         """
         pixels = tissue(self.mpp)
-        try:
-            check_bright(pixels)
-            return FittedReinhard(reinhard(pixels), self.target(), pixels.shape[1])
-        except FitError as error:
-            raise TransformError(source.name, f"reinhard cannot be fitted: {error}") from error
+        found = measured("reinhard", reinhard, source, pixels)
+        return FittedReinhard(found, self.target(), pixels.shape[1])
 
     @classmethod
     def from_facts(cls, source: WSIReader, facts: Mapping[str, Any]) -> FittedReinhard:
