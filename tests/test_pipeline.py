@@ -65,7 +65,7 @@ def listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Counting:
-    """Opens a slide, counts reads by place and resolution, and fails where it is told to."""
+    """Opens a slide, counts reads by place and resolution, and fails at given places."""
 
     stop_after: int = 10**9
     broken: frozenset[tuple[str, float, float]] = frozenset()
