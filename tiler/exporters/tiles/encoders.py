@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -136,6 +136,25 @@ def _is_lossy(extension: str, quality: int | None, lossless: bool | None, settin
     if lossless is None:
         return always or extension == "webp" or (extension == "jxl" and quality is not None)
     return not lossless
+
+
+cached_encoder = lru_cache(64, typed=True)(make_encoder)
+"""``make_encoder`` for exporters, which choose theirs for each tile."""
+
+
+def check_passthrough(key: str, extension: str) -> None:
+    """Refuse to store native JPEG tiles under another extension.
+
+    Raises
+    ------
+    ConfigError
+        The error names ``key``, the exporter's.
+    """
+    if extension not in ("jpg", "jpeg"):
+        raise ConfigError(
+            f"{key}.passthrough=true with extension={extension}: the slide's own tiles are JPEG;"
+            f" set {key}.extension=jpg"
+        )
 
 
 def _check(key: str, value: object, choices: tuple[object, ...]) -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
 from tiler.errors import ConfigError
 from tiler.exporters.names import Naming, check_naming, context_names, gigapath_names, tile_names
-from tiler.exporters.tiles.encoders import make_encoder
+from tiler.exporters.tiles.encoders import cached_encoder, check_passthrough, make_encoder
 from tiler.exporters.tiles.gigapath import DATASET, TREE, dataset_csv, folder_links
 from tiler.protocols import FinishedSlide, Pixels
 from tiler.regions import Regions, RegionSpec, packed
 from tiler.resolution import Resolution
 
 FOLDER = "tiles"
-
-_encoder = lru_cache(64, typed=True)(make_encoder)
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,8 @@ class ImagesExporter:
             raise ConfigError(
                 f"exporter.images.threads={self.threads} is too small; use at least 1"
             )
-        if self.passthrough and self.extension not in ("jpg", "jpeg"):
-            raise ConfigError(
-                f"exporter.images.passthrough=true with extension={self.extension}: the slide's own"
-                " tiles are JPEG; set exporter.images.extension=jpg"
-            )
+        if self.passthrough:
+            check_passthrough("exporter.images", self.extension)
         if not 0 <= self.shard <= 65536:
             raise ConfigError(f"exporter.images.shard={self.shard} is invalid; use 0 to 65536")
         check_naming(self.naming, self.extension, self.shard, self.context)
@@ -95,7 +89,7 @@ class ImagesExporter:
 
     def encoded(self, pixels: Pixels) -> bytes:
         """Return the file of a tile with these pixels."""
-        return _encoder(*self._encoding)(pixels)
+        return cached_encoder(*self._encoding)(pixels)
 
     @property
     def encoding(self) -> dict[str, object]:

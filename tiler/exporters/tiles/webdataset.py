@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tiler.errors import ConfigError
 from tiler.exporters.tables.csv_json import COLUMNS
-from tiler.exporters.tiles.encoders import Encoder, make_encoder
+from tiler.exporters.tiles.encoders import cached_encoder, check_passthrough, make_encoder
 from tiler.exporters.tiles.run_shards import RUN_SHARDS, index_name, run_shards
 from tiler.exporters.tiles.shards import Sample, index_parts, written_shards
 from tiler.files import write_chunks
@@ -75,18 +75,15 @@ class WebdatasetExporter:
                 f"{_KEY}.extension={self.extension!r} is invalid; use one of"
                 f" {', '.join(_EXTENSIONS)}"
             )
-        if self.passthrough and self._suffix != "jpg":
-            raise ConfigError(
-                f"{_KEY}.passthrough=true with extension={self.extension}: the slide's own tiles"
-                f" are JPEG; set {_KEY}.extension=jpg"
-            )
+        if self.passthrough:
+            check_passthrough(_KEY, self.extension)
         for name in ("tiles_per_shard", "bytes_per_shard"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise ConfigError(
                     f"{_KEY}.{name}={limit} is too small; use at least 1, or null for no limit"
                 )
-        self._encoder  # noqa: B018  it checks the other values
+        make_encoder(*self._encoding)
 
     @property
     def per_tile(self) -> bool:
@@ -95,7 +92,7 @@ class WebdatasetExporter:
 
     def encoded(self, pixels: Pixels) -> bytes:
         """Return the image of a tile."""
-        return self._encoder(pixels)
+        return cached_encoder(*self._encoding)(pixels)
 
     def pack(
         self, source: WSIReader, regions: Regions, tiles: Iterable[bytes], folder: Path
@@ -130,9 +127,10 @@ class WebdatasetExporter:
     def _suffix(self) -> str:
         return "jpg" if self.extension == "jpeg" else self.extension
 
-    @cached_property
-    def _encoder(self) -> Encoder:
-        return make_encoder(
+    @property
+    def _encoding(self) -> tuple[Any, ...]:
+        """The arguments of ``make_encoder``."""
+        return (
             self.extension,
             self.quality,
             self.subsampling,
