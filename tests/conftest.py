@@ -171,3 +171,22 @@ def coordinates(width: int, height: int) -> np.ndarray:
 def coded_slide():
     """``coded_slide(width, height)``: pixel (x, y) is (x & 255, y & 255, x >> 8 | y >> 8)."""
     return coordinates
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of lopsided slides, one of them with several blocks, and their run."""
+    from command import tiler
+    from test_dataset import BASE, write_slide
+
+    folder = tmp_path_factory.mktemp("streamed")
+    sizes = [(1000, 150), (70, 200), (260, 700), (100, 90)]
+    for number, size in enumerate(sizes):
+        write_slide(folder / f"s{number}.tiff", number, *size)
+    paths = ",".join(f"s{number}.tiff" for number in range(len(sizes)))
+    words = [*BASE, f"slides.paths=[{paths}]", "reader.mpp=1", "resolution=mpp",
+             "resolution.value=1", "tile.size=[64,48]", "threshold=0", "out=out",
+             "exporter=[csv]", "exporter.csv.file=null"]  # fmt: skip
+    done = tiler(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_stream import key, keys, made  # noqa: F401  the fixture
+from test_stream import key, keys
 
 from tiler import TileDataset, TileStream
 
@@ -31,12 +31,12 @@ def loader(found: Any, workers: int, method: str | None, persistent: bool, **mor
 
 @pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
 def test_a_dataset_is_shuffled_by_the_seed_alone(
-    made: Path,  # noqa: F811
+    streamed: Path,
     workers: int,
     method: str | None,
     persistent: bool,
 ) -> None:
-    found = TileDataset(made / "out", slide_root=made)
+    found = TileDataset(streamed / "out", slide_root=streamed)
     every = [found[number] for number in range(len(found))]
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(5)).tolist()
     sampler = [order[start : start + 7] for start in range(0, len(order), 7)]
@@ -50,14 +50,14 @@ def test_a_dataset_is_shuffled_by_the_seed_alone(
 @pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
 @pytest.mark.parametrize("batch", [None, 6])
 def test_a_stream_has_each_tile_once_in_each_epoch(
-    made: Path,  # noqa: F811
+    streamed: Path,
     workers: int,
     method: str | None,
     persistent: bool,
     batch: int | None,
 ) -> None:
-    found = TileStream(made / "out", slide_root=made, shuffle=9, batch=batch)
-    every = sorted(keys(TileStream(made / "out", slide_root=made)))
+    found = TileStream(streamed / "out", slide_root=streamed, shuffle=9, batch=batch)
+    every = sorted(keys(TileStream(streamed / "out", slide_root=streamed)))
     batches = loader(found, workers, method, persistent, batch_size=None if batch else 6)
     epochs = []
     for epoch in range(2):
@@ -77,9 +77,9 @@ def kill_worker(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", [TileDataset, TileStream])
-def test_a_killed_worker_ends_in_the_loaders_own_error(made: Path, kind: Any) -> None:  # noqa: F811
-    before = sorted(made.rglob("*"))
-    found = kind(made / "out", slide_root=made, transform=kill_worker)
+def test_a_killed_worker_ends_in_the_loaders_own_error(streamed: Path, kind: Any) -> None:
+    before = sorted(streamed.rglob("*"))
+    found = kind(streamed / "out", slide_root=streamed, transform=kill_worker)
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
         list(loader(found, 2, "fork", False, batch_size=4))
-    assert sorted(made.rglob("*")) == before
+    assert sorted(streamed.rglob("*")) == before

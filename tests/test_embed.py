@@ -7,18 +7,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from test_stream import key, made  # noqa: F401  the fixture
+from test_stream import key
 
 from tiler import TileDataset, TileStream
 
 EXAMPLE = Path(__file__).parent.parent / "examples/embed.py"
 
 
-def test_each_slide_has_features_and_coordinates(made: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_each_slide_has_features_and_coordinates(streamed: Path, tmp_path: Path) -> None:
     example = runpy.run_path(str(EXAMPLE))
-    batches = TileStream(made / "out", slide_root=made, batch=7, columns=example["COLUMNS"])
+    batches = TileStream(streamed / "out", slide_root=streamed, batch=7, columns=example["COLUMNS"])
     example["embed"](batches, lambda images: images.mean((1, 2)), tmp_path / "features")
-    found = TileDataset(made / "out", slide_root=made, columns=("width", "width0"))
+    found = TileDataset(streamed / "out", slide_root=streamed, columns=("width", "width0"))
     expected = {key(item): item for item in map(found.__getitem__, range(len(found)))}
     seen = 0
     for path in sorted((tmp_path / "features").iterdir()):

@@ -22,26 +22,9 @@ from tiler import TileDataset, TileStream
 from tiler.dataset.order import batched, segments, share, share_in_batches, shuffled
 from tiler.errors import ConfigError
 
-SIZES = [(1000, 150), (70, 200), (260, 700), (100, 90)]
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of lopsided slides, one of them with several blocks, and their run."""
-    folder = tmp_path_factory.mktemp("made")
-    for number, size in enumerate(SIZES):
-        write_slide(folder / f"s{number}.tiff", number, *size)
-    paths = ",".join(f"s{number}.tiff" for number in range(len(SIZES)))
-    words = [*BASE, f"slides.paths=[{paths}]", "reader.mpp=1", "resolution=mpp",
-             "resolution.value=1", "tile.size=[64,48]", "threshold=0", "out=out",
-             "exporter=[csv]", "exporter.csv.file=null"]  # fmt: skip
-    done = tiler(*words, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def stream(made: Path, **more: Any) -> TileStream:
-    return TileStream(made / "out", slide_root=made, **more)
+def stream(streamed: Path, **more: Any) -> TileStream:
+    return TileStream(streamed / "out", slide_root=streamed, **more)
 
 
 def key(item: dict[str, Any]) -> tuple[str, int, int]:
@@ -60,9 +43,9 @@ def keys(found: Any) -> list[tuple[str, int, int]]:
 
 
 @pytest.fixture(scope="module")
-def every(made: Path) -> dict[tuple[str, int, int], np.ndarray]:
+def every(streamed: Path) -> dict[tuple[str, int, int], np.ndarray]:
     """Return the pixels of all tiles, as ``TileDataset`` reads them."""
-    found = TileDataset(made / "out", slide_root=made)
+    found = TileDataset(streamed / "out", slide_root=streamed)
     return {key(item): item["image"] for item in found.__getitems__(range(len(found)))}
 
 
@@ -90,13 +73,13 @@ class _Abc:
     epoch=st.integers(0, 9),
 )
 def test_ranks_and_workers_read_each_tile_once(
-    made: Path, every: dict[Any, Any], **settings: int
+    streamed: Path, every: dict[Any, Any], **settings: int
 ) -> None:
     world, workers, batch = (settings[name] for name in ("world", "workers", "batch"))
     order = {name: settings[name] for name in ("shuffle", "seed", "epoch")}
     found: list[tuple[str, int, int]] = []
     for rank in range(world):
-        one = stream(made, batch=batch, rank=rank, world=world, workers=2, **order)
+        one = stream(streamed, batch=batch, rank=rank, world=world, workers=2, **order)
         sizes = []
         for worker in range(workers):
             with pytest.MonkeyPatch.context() as patch:
@@ -145,19 +128,19 @@ def test_a_buffer_loses_and_repeats_nothing(size: int, count: int, seed: int) ->
 # --- order
 
 
-def test_epochs_and_seeds_differ_and_cover_the_same(made: Path, every: dict[Any, Any]) -> None:
-    one = stream(made, shuffle=50, seed=1)
+def test_epochs_and_seeds_differ_and_cover_the_same(streamed: Path, every: dict[Any, Any]) -> None:
+    one = stream(streamed, shuffle=50, seed=1)
     first, second = keys(one), keys(one)
     one.set_epoch(0)
     assert keys(one) == first
-    assert keys(stream(made, shuffle=50, seed=1, epoch=1)) == second
-    other = keys(stream(made, shuffle=50, seed=2))
+    assert keys(stream(streamed, shuffle=50, seed=1, epoch=1)) == second
+    other = keys(stream(streamed, shuffle=50, seed=2))
     assert len({tuple(first), tuple(second), tuple(other)}) == 3
     assert sorted(first) == sorted(second) == sorted(other) == sorted(every)
 
 
-def test_without_shuffle_slides_follow_each_other(made: Path, every: dict[Any, Any]) -> None:
-    one = stream(made)
+def test_without_shuffle_slides_follow_each_other(streamed: Path, every: dict[Any, Any]) -> None:
+    one = stream(streamed)
     found = keys(one)
     assert keys(one) == found
     names = [name for name, _, _ in found]
@@ -166,33 +149,33 @@ def test_without_shuffle_slides_follow_each_other(made: Path, every: dict[Any, A
     assert len(found) == len(one)
 
 
-def test_the_order_is_the_same_with_any_number_of_threads(made: Path) -> None:
-    found = [keys(stream(made, shuffle=20, workers=workers)) for workers in (1, 2, 5)]
+def test_the_order_is_the_same_with_any_number_of_threads(streamed: Path) -> None:
+    found = [keys(stream(streamed, shuffle=20, workers=workers)) for workers in (1, 2, 5)]
     assert found[0] == found[1] == found[2]
 
 
-def test_one_open_slide_is_enough_for_many_threads(made: Path, every: dict[Any, Any]) -> None:
-    found = stream(made, max_open=1, workers=5, batch=3)
+def test_one_open_slide_is_enough_for_many_threads(streamed: Path, every: dict[Any, Any]) -> None:
+    found = stream(streamed, max_open=1, workers=5, batch=3)
     assert sorted(keys(found)) == sorted(every)
 
 
-def test_nothing_selected_is_an_empty_stream(made: Path) -> None:
+def test_nothing_selected_is_an_empty_stream(streamed: Path) -> None:
     for batch in (None, 4):
-        found = stream(made, where="ratio > 1", batch=batch, shuffle=3)
+        found = stream(streamed, where="ratio > 1", batch=batch, shuffle=3)
         assert len(found) == len(list(found)) == 0
-    assert len(TileDataset(made / "out", where="ratio > 1")) == 0
+    assert len(TileDataset(streamed / "out", where="ratio > 1")) == 0
 
 
-def test_a_selection_and_a_table_are_streamed_once(made: Path, every: dict[Any, Any]) -> None:
-    found = stream(made, where="y > 40 and x != 64", slides=["s2", "s0"], shuffle=5)
+def test_a_selection_and_a_table_are_streamed_once(streamed: Path, every: dict[Any, Any]) -> None:
+    found = stream(streamed, where="y > 40 and x != 64", slides=["s2", "s0"], shuffle=5)
     expected = [one for one in every if one[2] > 40 and one[1] != 64 and one[0] in ("s0", "s2")]
     assert sorted(keys(found)) == sorted(expected)
-    table = TileStream(made / "out/slides/s2/s2.csv", slide_root=made, where="y <= 40")
+    table = TileStream(streamed / "out/slides/s2/s2.csv", slide_root=streamed, where="y <= 40")
     assert sorted(keys(table)) == sorted(one for one in every if one[0] == "s2" and one[2] <= 40)
 
 
-def test_a_batch_has_arrays_and_lists_of_texts(made: Path, every: dict[Any, Any]) -> None:
-    first = next(iter(stream(made, batch=5)))
+def test_a_batch_has_arrays_and_lists_of_texts(streamed: Path, every: dict[Any, Any]) -> None:
+    first = next(iter(stream(streamed, batch=5)))
     assert first["image"].shape == (5, 48, 64, 3)
     assert first["image"].dtype == np.uint8
     assert first["slide_id"] == ["s0"] * 5
@@ -200,14 +183,14 @@ def test_a_batch_has_arrays_and_lists_of_texts(made: Path, every: dict[Any, Any]
     assert first["ratio"].dtype == np.float64
 
 
-def test_tiles_of_several_shapes_are_no_batch(made: Path, tmp_path: Path) -> None:
+def test_tiles_of_several_shapes_are_no_batch(streamed: Path, tmp_path: Path) -> None:
     write_slide(tmp_path / "t.tiff", 5)
     done = tiler(*BASE, "slides.paths=[t.tiff]", "resolution=level", "resolution.value=0",
                  "tile.size=32", "out=out", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    runs = [made / "out/slides/s3/s3.csv", tmp_path / "out"]
+    runs = [streamed / "out/slides/s3/s3.csv", tmp_path / "out"]
     with inside(tmp_path), pytest.raises(ConfigError, match="several shapes"):
-        list(TileStream(runs, slide_root=made, batch=50, columns=()))
+        list(TileStream(runs, slide_root=streamed, batch=50, columns=()))
 
 
 @pytest.mark.parametrize(
@@ -222,10 +205,10 @@ def test_tiles_of_several_shapes_are_no_batch(made: Path, tmp_path: Path) -> Non
     ],
 )
 def test_invalid_arguments_of_a_stream_are_named(
-    made: Path, arguments: dict[str, Any], what: str
+    streamed: Path, arguments: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(ConfigError, match=what):
-        stream(made, **arguments)
+        stream(streamed, **arguments)
 
 
 # --- processes, as DataLoader uses them
@@ -239,12 +222,12 @@ def read_into(found: TileDataset | TileStream, indices: list[int], queue: Any) -
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_a_dataset_in_use_goes_to_other_processes(made: Path, method: str) -> None:
+def test_a_dataset_in_use_goes_to_other_processes(streamed: Path, method: str) -> None:
     """The parent has open slides, and threads that read, when a worker starts."""
-    found = TileDataset(made / "out", slide_root=made)
+    found = TileDataset(streamed / "out", slide_root=streamed)
     indices = [3, len(found) - 1, 0]
     expected = [item["image"].sum() for item in found.__getitems__(indices)]
-    one = stream(made, shuffle=10, slides=["s1", "s3"])
+    one = stream(streamed, shuffle=10, slides=["s1", "s3"])
     reading = iter(one)
     next(reading)
     context = multiprocessing.get_context(method)
@@ -261,18 +244,18 @@ def test_a_dataset_in_use_goes_to_other_processes(made: Path, method: str) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are killed like this here")
-def test_a_killed_worker_leaves_nothing(made: Path) -> None:
-    before = sorted(made.rglob("*"))
+def test_a_killed_worker_leaves_nothing(streamed: Path) -> None:
+    before = sorted(streamed.rglob("*"))
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=read_until_killed, args=(stream(made, shuffle=5), queue))
+    child = context.Process(target=read_until_killed, args=(stream(streamed, shuffle=5), queue))
     child.start()
     queue.get(timeout=60)
     os.kill(child.pid, signal.SIGKILL)
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
-    assert sorted(made.rglob("*")) == before
-    assert len(keys(stream(made, slides=["s3"]))) > 1
+    assert sorted(streamed.rglob("*")) == before
+    assert len(keys(stream(streamed, slides=["s3"]))) > 1
 
 
 def read_until_killed(found: TileStream, queue: Any) -> None:
