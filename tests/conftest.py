@@ -10,12 +10,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import gc
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hydra
 import numpy as np
 import pytest
+from browser import Opener, chromium
 from forks import parse_once
 from hypothesis import settings
 
@@ -190,3 +191,22 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = tiler(*words, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Return a running Chromium; skip the test if it is missing.
+
+    Not of the whole session: Playwright runs an event loop, in which other tests would be.
+    """
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser: object) -> Iterator[Opener]:
+    """Return a function that opens a file in the browser; no page may do what the guard forbids."""
+    opener = Opener(browser)
+    yield opener
+    opener.close()
+    assert opener.faults == []
