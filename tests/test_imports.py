@@ -50,6 +50,7 @@ ROOMS = [
     {"runner"},
     {"dataset"},
     {"sweep"},
+    {"report"},
     {"compare"},
     {"config"},
     {"cli"},
