@@ -1,9 +1,10 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Nothing but Python 3.11+ is needed.
+# Two commands on a fresh machine: `make demo` and `make test`. Nothing but Python 3.11+ is needed:
+# without Node.js the install takes it from PyPI to build the report's pages.
 PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # commands start in two thirds of the time when they are compiled once
 
-.PHONY: demo test test-all check format bench fuzz clean
+.PHONY: demo test test-all check pages format bench fuzz clean
 
 demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
@@ -18,6 +19,10 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python pages/build.py check
+
+pages:  # build the report's pages after a change in pages/
+	$(PYTHON) pages/build.py
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
@@ -31,7 +36,7 @@ fuzz: .venv/.test  # damaged files at random, as long as one likes: make fuzz SE
 	$(BIN)/python tests/fuzzing.py --seconds $(SECONDS)
 
 clean:
-	rm -rf .venv outputs multirun build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv outputs multirun build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis pages/node_modules tiler/report/assets
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
