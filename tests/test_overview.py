@@ -16,27 +16,32 @@ from PIL import Image
 from tracked import COMMON, picture
 
 from tiler import Level, TileExtractor, TileSpec, open_slide
-from tiler.exporters.pictures.drawing import Line, crosses, frames, is_dark, outline, union
-from tiler.exporters.pictures.legend import Entry, scale_bar, with_legend
-from tiler.exporters.pictures.overview import (
-    _BELOW,
-    _DROPPED,
-    _KEPT,
-    _MASK,
-    _UNREADABLE,
-    draw_overview,
+from tiler.exporters.pictures.drawing import (
+    BELOW,
+    DROPPED,
+    KEPT,
+    MASK,
+    UNREADABLE,
+    Line,
+    crosses,
+    frames,
+    is_dark,
+    outline,
+    union,
 )
+from tiler.exporters.pictures.legend import Entry, scale_bar, with_legend
+from tiler.exporters.pictures.overview import draw_overview
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.stages import as_regions
 
 ROOT = Path(__file__).parent.parent
 KINDS = {
-    "kept": _KEPT,
-    "below": _BELOW,
-    "unreadable": _UNREADABLE,
-    "dropped": _DROPPED,
-    "mask": _MASK,
+    "kept": KEPT,
+    "below": BELOW,
+    "unreadable": UNREADABLE,
+    "dropped": DROPPED,
+    "mask": MASK,
 }
 SIDES = st.tuples(st.integers(1, 30), st.integers(1, 40)).map(lambda s: Size(*s))
 BOXES = st.lists(st.tuples(*[st.integers(-10, 45)] * 2, *[st.integers(0, 25)] * 2), max_size=6).map(
@@ -72,10 +77,10 @@ def test_lines_transpose(size: Size, boxes, width: int, dashed: bool) -> None:
 
 def test_dashes_leave_half_of_a_line() -> None:
     where = frames(np.array([[10, 10, 200, 100]]), Size(300, 200))
-    dashes = _BELOW.drawn(where)
+    dashes = BELOW.drawn(where)
     assert not (dashes & ~where).any()
     assert 0.45 < dashes.sum() / where.sum() < 0.55
-    assert _KEPT.drawn(where).sum() > 2.5 * where.sum()
+    assert KEPT.drawn(where).sum() > 2.5 * where.sum()
 
 
 def counted(pixels: np.ndarray, line: Line) -> tuple[int, int]:
@@ -113,16 +118,16 @@ def test_a_half_dark_slide_has_lines_of_two_colours() -> None:
     slide = ArrayReader(pixels)
     regions = TileExtractor(TileSpec(60, resolution=Level(0))).extract(slide)
     seen = draw_overview(slide, regions, {}, np.ones((1, 1), bool), 480)[:240]
-    (bright, _), (_, dark) = counted(seen[:, :238], _KEPT), counted(seen[:, 242:], _KEPT)
+    (bright, _), (_, dark) = counted(seen[:, :238], KEPT), counted(seen[:, 242:], KEPT)
     assert bright == pytest.approx(dark, rel=0.05)
-    assert counted(seen[:, :230], _KEPT)[1] == counted(seen[:, 250:], _KEPT)[0] == 0
+    assert counted(seen[:, :230], KEPT)[1] == counted(seen[:, 250:], KEPT)[0] == 0
 
 
 def test_frames_are_at_the_tiles() -> None:
     slide = ArrayReader(np.full((500, 900, 3), 230, np.uint8), bounds=(100, 60, 600, 400))
     regions = TileExtractor(TileSpec((200, 100), resolution=Level(0))).extract(slide)
     seen = draw_overview(slide, regions[4:5], {}, np.zeros((1, 1), bool), 300)  # at a half
-    where = (seen[:200, :300] == _KEPT.bright).all(axis=2)
+    where = (seen[:200, :300] == KEPT.bright).all(axis=2)
     (x, y), (x0, y0) = regions[4].location, slide.bounds[:2]
     across, down = where.any(axis=0).nonzero()[0], where.any(axis=1).nonzero()[0]
     assert (across[0] + 1, across[-1] - 1) == ((x - x0) // 2, (x - x0 + 200) // 2)
@@ -133,8 +138,8 @@ def test_tiles_smaller_than_their_frames_are_outlined_together() -> None:
     slide = ArrayReader(np.full((320, 480, 3), 230, np.uint8))
     regions = TileExtractor(TileSpec(4, resolution=Level(0))).extract(slide)
     seen = draw_overview(slide, regions, {}, np.ones((1, 1), bool), 480)
-    assert counted(seen[20:300, 20:460], _KEPT) == (0, 0)
-    assert counted(seen[:320], _KEPT)[0] > 2 * (320 + 480)
+    assert counted(seen[20:300, 20:460], KEPT) == (0, 0)
+    assert counted(seen[:320], KEPT)[0] > 2 * (320 + 480)
 
 
 # --- legend and scale
@@ -161,7 +166,7 @@ def test_a_scale_bar_has_a_round_length_and_is_drawn_to_scale(longest: int, mpp:
 @example(354, 1, [100, 100_000, 100_000], None, False)  # a row would end at the edge
 def test_no_label_is_cut_and_none_covers_the_picture(width, height, numbers, mpp, dark) -> None:
     slide = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-    entries = [Entry(_KEPT, f"kept: {n:,}") for n in numbers] + [Entry(_MASK, "tissue", "line")]
+    entries = [Entry(KEPT, f"kept: {n:,}") for n in numbers] + [Entry(MASK, "tissue", "line")]
     seen = with_legend(slide, entries, mpp, dark=dark)
     assert np.array_equal(seen[:height, :width], slide)
     strip = seen[height:]
@@ -271,11 +276,11 @@ def test_real_slides(name: str, dark: bool, shared_slides: Path) -> None:
         left_out = {"below_threshold": below, "unreadable": ()}
         seen = draw_overview(slide, regions, left_out, extractor.mask_, 600)
         assert (is_dark(slide.thumbnail(Size(60, 70))).mean() > 0.5) == dark
-    bright, light = counted(seen, _KEPT)
+    bright, light = counted(seen, KEPT)
     if regions:
         assert (light > 10 * bright) if dark else (bright > 10 * light)
-        assert sum(counted(seen, _BELOW)) > 100
-    assert not sum(counted(seen, _UNREADABLE))
+        assert sum(counted(seen, BELOW)) > 100
+    assert not sum(counted(seen, UNREADABLE))
     Image.fromarray(seen)  # RGB, complete
 
 

@@ -171,11 +171,7 @@ class Regions(Sequence[RegionSpec]):
         """``RegionSpec.box0`` of all tiles: int64 (N, 4), x, y, width, height."""
         if self.downsample is None:
             raise ConfigError("box0 needs the downsample, which these regions do not carry")
-        first, last = (
-            np.rint(corner * self.downsample).astype(np.int64)
-            for corner in (self.locations, self.locations + self.shape)
-        )
-        return np.concatenate([first, last - first], axis=1)
+        return np.concatenate(spans0(self.locations, self.shape, self.downsample), axis=1)
 
     @property
     def varying(self) -> dict[str, npt.NDArray[Any]]:
@@ -197,6 +193,24 @@ class Regions(Sequence[RegionSpec]):
             columns=columns,
         )
         return region
+
+
+def spans0(
+    begins: npt.NDArray[np.int64], lengths: int | tuple[int, int], downsample: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return begins and lengths of spans in whole level-0 pixels: see ``RegionSpec.box0``.
+
+    Parameters
+    ----------
+    begins, lengths
+        In target pixels; the spans of one axis, (N,), or of both, (N, 2).
+    downsample
+        Level-0 pixels per target pixel.
+    """
+    first, last = (
+        np.rint(place * downsample).astype(np.int64) for place in (begins, begins + lengths)
+    )
+    return first, last - first
 
 
 def batches(regions: Iterable[RegionSpec]) -> Iterator[Regions]:

@@ -55,6 +55,18 @@ def outlines(raster: Bools) -> list[Outline]:
     return [Outline(exteriors[piece], tuple(holes[piece])) for piece in sorted(exteriors)]
 
 
+def simplified(ring: Points, tolerance: float) -> Points:
+    """Return a ring with fewer points, none farther from it than a tolerance in pixels.
+
+    A ring that is not larger than the tolerance may become a line or a point.
+    """
+    import cv2
+
+    points = cv2.approxPolyDP(ring[:-1].astype(np.int32), tolerance, closed=True)
+    found = points.reshape(-1, 2).astype(np.int64)
+    return np.concatenate([found, found[:1]])
+
+
 def _rings(raster: Bools) -> Iterator[tuple[Points, tuple[int, int]]]:
     """Yield each ring with a pixel beside it that is True.
 

@@ -43,12 +43,18 @@ class Random(Amount):
 
     def choose(self, tiles: Tiles) -> npt.NDArray[np.bool_]:
         """Return which tiles are kept, bool (N,)."""
-        keys = place_keys(self.seed, tiles.slide_id, tiles.locations)
+        order = self.order(tiles)
+        ranks = np.empty(len(tiles), np.int64)
+        ranks[order] = np.arange(len(tiles))
         chosen = np.zeros(len(tiles), bool)
         for group in self._groups(tiles):
-            order = np.lexsort((tiles.locations[group, 0], tiles.locations[group, 1], keys[group]))
-            chosen[group[order[: self.of(len(group))]]] = True
+            chosen[group[np.argsort(ranks[group])[: self.of(len(group))]]] = True
         return chosen
+
+    def order(self, tiles: Tiles) -> npt.NDArray[np.intp]:
+        """Return the indices of the tiles in the order in which they are chosen, (N,)."""
+        x, y = tiles.locations.T
+        return np.lexsort((x, y, place_keys(self.seed, tiles.slide_id, tiles.locations)))
 
     def notes(self, tiles: Tiles) -> tuple[str, ...]:
         """Return a remark for each value of the column with fewer tiles than ``n``."""

@@ -26,11 +26,15 @@ class Top(Amount):
 
     def choose(self, tiles: Tiles) -> npt.NDArray[np.bool_]:
         """Return which tiles are kept, bool (N,)."""
+        chosen = np.zeros(len(tiles), bool)
+        chosen[self.order(tiles)[: self.of(len(tiles))]] = True
+        return chosen
+
+    def order(self, tiles: Tiles) -> npt.NDArray[np.intp]:
+        """Return the indices of the tiles in the order in which they are chosen, (N,)."""
         values = tiles.column(self.by)
         if values.dtype.kind not in "iuf":
             raise ColumnError(
                 f"sampler.by={self.by} is not a column of numbers; use ratio or score_…"
             )
-        chosen = np.zeros(len(tiles), bool)
-        chosen[np.argsort(-values.astype(float), kind="stable")[: self.of(len(tiles))]] = True
-        return chosen
+        return np.argsort(-values.astype(float), kind="stable")

@@ -17,6 +17,7 @@ Colour = tuple[int, int, int]
 
 _DASH = 5  # pixels
 _DARK = 90  # mean grey of a neighbourhood, 0 to 255, below which lines are light
+_SMALLEST = 8  # pixels: for smaller tiles, the common outline replaces the frames
 _NEIGHBOURHOOD = 24  # pixels: a single nucleus does not change a line's colour
 
 
@@ -36,6 +37,13 @@ class Line:
             return lines
         y, x = np.ogrid[: where.shape[0], : where.shape[1]]
         return np.asarray(lines & ((x + y) // _DASH % 2 == 0))
+
+
+KEPT = Line((0, 90, 200), (120, 190, 255), width=3)
+BELOW = Line((190, 75, 0), (255, 175, 80), dashed=True)
+DROPPED = Line((110, 50, 160), (205, 150, 255), dashed=True)
+UNREADABLE = Line((170, 0, 60), (255, 120, 170), width=3, dashed=True)
+MASK = Line((0, 130, 80), (110, 235, 160))
 
 
 def draw_line(picture: Pixels, where: Mask, line: Line, dark: Mask) -> None:
@@ -77,6 +85,16 @@ def union(boxes: Boxes, size: Size) -> Mask:
     for y, x, sign in ((y0, x0, 1), (y0, x1 + 1, -1), (y1 + 1, x0, -1), (y1 + 1, x1 + 1, 1)):
         np.add.at(changes, (y, x), sign)
     return np.asarray(changes.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
+
+
+def box_lines(boxes: Boxes, size: Size) -> Mask:
+    """Mark the frames of boxes; for small boxes, their common outline."""
+    return outline(union(boxes, size), closed=True) if are_small(boxes) else frames(boxes, size)
+
+
+def are_small(boxes: Boxes) -> bool:
+    """Return whether some boxes are too small for frames of their own."""
+    return bool(len(boxes) and boxes[:, 2:].min() < _SMALLEST)
 
 
 def crosses(boxes: Boxes, size: Size, line: int) -> Mask:

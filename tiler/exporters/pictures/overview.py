@@ -11,15 +11,20 @@ import numpy as np
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import ConfigError
 from tiler.exporters.pictures.drawing import (
+    BELOW,
+    DROPPED,
+    KEPT,
+    MASK,
+    UNREADABLE,
     Boxes,
-    Line,
+    are_small,
+    box_lines,
     crosses,
     draw_line,
     frames,
     is_dark,
     outline,
     stretched,
-    union,
 )
 from tiler.exporters.pictures.legend import Entry, with_legend
 from tiler.exporters.tiles.encoders import make_encoder
@@ -30,16 +35,10 @@ from tiler.regions import RegionSpec, packed
 from tiler.storage.destinations import inside
 from tiler.written import WrittenFile
 
-_KEPT = Line((0, 90, 200), (120, 190, 255), width=3)
-_BELOW = Line((190, 75, 0), (255, 175, 80), dashed=True)
-_DROPPED = Line((110, 50, 160), (205, 150, 255), dashed=True)
-_UNREADABLE = Line((170, 0, 60), (255, 120, 170), width=3, dashed=True)
-_MASK = Line((0, 130, 80), (110, 235, 160))
 _WITH_ENTRIES = ("below_threshold", "unreadable")
 """Decisions with lines of their own."""
 
 _GLASS_SHADE = 0.65
-_SMALLEST = 8  # pixels: for smaller tiles, the common outline replaces the frames
 
 
 @dataclass(frozen=True)
@@ -122,29 +121,29 @@ def draw_overview(
     below, unreadable = left_out.get("below_threshold", ()), left_out.get("unreadable", ())
     others = {name: some for name, some in left_out.items() if name not in _WITH_ENTRIES}
     boxes = _boxes(regions, source.bounds, scale)
-    together = " (outlined together)" if _are_small(boxes) else ""
+    together = " (outlined together)" if are_small(boxes) else ""
     entries = [
-        Entry(_MASK, "tissue mask", "line"),
-        Entry(_KEPT, f"kept: {len(regions):,}{together}"),
+        Entry(MASK, "tissue mask", "line"),
+        Entry(KEPT, f"kept: {len(regions):,}{together}"),
     ]
-    kept = _KEPT.drawn(_lines(boxes, size))
-    draw_line(picture, _MASK.drawn(outline(tissue)), _MASK, dark)
+    kept = KEPT.drawn(box_lines(boxes, size))
+    draw_line(picture, MASK.drawn(outline(tissue)), MASK, dark)
     if below:
-        where = _lines(_boxes(below, source.bounds, scale), size)
-        draw_line(picture, _BELOW.drawn(where) & ~kept, _BELOW, dark)
-        entries.append(Entry(_BELOW, f"some tissue, below the threshold: {len(below):,}"))
+        where = box_lines(_boxes(below, source.bounds, scale), size)
+        draw_line(picture, BELOW.drawn(where) & ~kept, BELOW, dark)
+        entries.append(Entry(BELOW, f"some tissue, below the threshold: {len(below):,}"))
     if others:
         cells = [region for some in others.values() for region in some]
-        where = _lines(_boxes(cells, source.bounds, scale), size)
-        draw_line(picture, _DROPPED.drawn(where) & ~kept, _DROPPED, dark)
+        where = box_lines(_boxes(cells, source.bounds, scale), size)
+        draw_line(picture, DROPPED.drawn(where) & ~kept, DROPPED, dark)
         names = (f"{name.removeprefix('filter:')} {len(some):,}" for name, some in others.items())
-        entries.append(Entry(_DROPPED, f"dropped: {', '.join(names)}"))
-    draw_line(picture, kept, _KEPT, dark)
+        entries.append(Entry(DROPPED, f"dropped: {', '.join(names)}"))
+    draw_line(picture, kept, KEPT, dark)
     if unreadable:
         boxes = _boxes(unreadable, source.bounds, scale)
-        where = _UNREADABLE.drawn(frames(boxes, size)) | crosses(boxes, size, _UNREADABLE.width)
-        draw_line(picture, where, _UNREADABLE, dark)
-        entries.append(Entry(_UNREADABLE, f"unreadable: {len(unreadable):,}", "crossed"))
+        where = UNREADABLE.drawn(frames(boxes, size)) | crosses(boxes, size, UNREADABLE.width)
+        draw_line(picture, where, UNREADABLE, dark)
+        entries.append(Entry(UNREADABLE, f"unreadable: {len(unreadable):,}", "crossed"))
     mpp = None if source.mpp is None else source.mpp / scale
     return with_legend(picture, entries, mpp, dark=bool(dark.mean() > 0.5))
 
@@ -156,12 +155,3 @@ def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
     first = np.rint((boxes0[:, :2] - bounds[:2]) * scale)
     last = np.rint((boxes0[:, :2] + boxes0[:, 2:] - bounds[:2]) * scale)
     return np.concatenate([first, last - first], axis=1).astype(np.int64)
-
-
-def _lines(boxes: Boxes, size: Size) -> Mask:
-    """Mark the frames of boxes; for small boxes, their common outline."""
-    return outline(union(boxes, size), closed=True) if _are_small(boxes) else frames(boxes, size)
-
-
-def _are_small(boxes: Boxes) -> bool:
-    return bool(len(boxes) and boxes[:, 2:].min() < _SMALLEST)

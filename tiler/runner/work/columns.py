@@ -116,7 +116,7 @@ def _scores(
         _check(scores, cells.ratios.shape)
         return scores if measured_from[0] <= floor else None
 
-    keys = {name: key_of({"grid": grid_key, "score": _score_facts(job, name)}) for name in filters}
+    keys = {name: key_of({"grid": grid_key, "score": score_facts(job, name)}) for name in filters}
     found = {name: shelf.find("score", keys[name], read) for name in filters}
     missing = {name: score for name, score in filters.items() if found[name] is None}
     if missing:
@@ -159,7 +159,7 @@ def _label_facts(job: SlideJob) -> dict[str, object]:
     }
 
 
-def _score_facts(job: SlideJob, name: str) -> dict[str, object]:
+def score_facts(job: SlideJob, name: str) -> dict[str, object]:
     """Return the facts that a score depends on, except the grid."""
     settings = (job.settings.get("filter") or {}).get(name)
     return {"settings": _without(settings, _LIMITS), "code": job.code.get(f"filter.{name}")}

@@ -56,7 +56,7 @@ class SlidePlan:
     unreadable
         Tiles that a filter could not read, in the order of ``Regions``.
     candidates
-        All cells, if an exporter shows those that are not kept.
+        All cells, if they are wanted, or an exporter shows those that are not kept.
     transforms
         Of the tiles' pixels, before they are encoded.
     fits
@@ -72,8 +72,19 @@ class SlidePlan:
     fits: Fits = NO_FITS
 
 
-def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan:
+def plan_slide(
+    job: SlideJob, open_reader: Callable[[], WSIReader], *, all_cells: bool = False
+) -> SlidePlan:
     """Find the tiles of a slide, which is opened only where the cache does not have them.
+
+    Parameters
+    ----------
+    job
+        Of the slide.
+    open_reader
+        Opens it.
+    all_cells
+        Whether the plan has all cells even if no exporter shows them.
 
     Raises
     ------
@@ -125,7 +136,7 @@ def plan_slide(job: SlideJob, open_reader: Callable[[], WSIReader]) -> SlidePlan
         notes="; ".join([*notes, *shared.remarks, *candidates.decision.notes, *fits.notes]),
         path=job.given,
     )
-    shown = candidates if job.shows_candidates else None
+    shown = candidates if all_cells or job.shows_candidates else None
     return SlidePlan(shared.extended(shelf), regions, row, unreadable, shown, fits.transforms, fits)
 
 

@@ -1,0 +1,78 @@
+"""What a run recorded of a slide, compared with what the slide is now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiler.runner.store.fingerprint import Fingerprint
+from tiler.runner.store.record import Record, mask_facts
+from tiler.runner.work.job import DroppedTile
+from tiler.runner.work.plan import SlidePlan
+from tiler.storage.safe_text import listed
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the report needs of a slide's record; small to send.
+
+    Attributes
+    ----------
+    source, inputs
+        The fingerprint of the slide, and the hashes of other files.
+    mask_sha256, mask_size
+        Of its mask: of the pixels, and (width, height).
+    planned, kept
+        The number of cells, and of those that passed all rules: written or not readable.
+    dropped
+        Tiles that could not be read.
+    """
+
+    source: Fingerprint
+    inputs: Mapping[str, str]
+    mask_sha256: str
+    mask_size: tuple[int, int]
+    planned: int
+    kept: int
+    dropped: tuple[DroppedTile, ...] = ()
+
+    @classmethod
+    def of(cls, record: Record) -> Recorded:
+        """Return what the report needs of a record."""
+        mask, counts = record.mask, record.counts
+        return cls(
+            record.source,
+            dict(record.inputs),
+            mask.sha256,
+            (mask.width, mask.height),
+            counts.planned,
+            counts.written + counts.failed,
+            tuple(record.dropped),
+        )
+
+
+def staleness(recorded: Recorded | None, plan: SlidePlan) -> str:
+    """Return why a plan differs from what the run recorded, in words; empty if it does not."""
+    if recorded is None:
+        return ""
+    shared = plan.shared
+    facts = shared.known.facts
+    reasons: list[str] = []
+    if shared.source != recorded.source:
+        reasons.append("the slide's file changed")
+    names = sorted({*shared.inputs, *recorded.inputs})
+    changed = [name for name in names if shared.inputs.get(name) != recorded.inputs.get(name)]
+    if changed:
+        reasons.append(f"other files changed: {listed(changed)}")
+    mask = mask_facts(shared.mask, *shared.keys, facts.bounds, facts.mpp)
+    if (mask.sha256, (mask.width, mask.height)) != (recorded.mask_sha256, recorded.mask_size):
+        reasons.append("the mask is another one")
+    now = plan.row.candidates, len(plan.regions) + len(plan.unreadable)
+    if now != (recorded.planned, recorded.kept):
+        reasons.append(
+            f"{now[1]:,} of {now[0]:,} cells pass all rules now, and"
+            f" {recorded.kept:,} of {recorded.planned:,} did"
+        )
+    if not reasons:
+        return ""
+    return f"since the run, {'; '.join(reasons)}; run again to see what tiler would write now"

@@ -1,0 +1,174 @@
+"""Some real tiles of a slide, with the reason why each was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.errors import SlideError
+from tiler.exporters.reading import tile_pixels
+from tiler.exporters.tiles.encoders import make_encoder
+from tiler.geometry import Point
+from tiler.grid import Floats
+from tiler.protocols import Pixels, Score, WSIReader
+from tiler.regions import RegionSpec
+from tiler.report.arrays import plain
+from tiler.report.judged import Judged
+from tiler.resolution import Resolution
+from tiler.runner.work.fits import Fits
+from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, score_column
+
+encode_tile = make_encoder("jpg", 90, "444")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tile that a page shows.
+
+    Attributes
+    ----------
+    kind
+        ``kept``, ``barely_kept``, ``barely_dropped`` or ``dropped``; several may be of one kind.
+    reason
+        Why it was chosen, in words; where it cannot be read, the cause.
+    src
+        The picture, below the report's folder; empty where the tile cannot be read.
+    row, column
+        Its cell.
+    columns
+        The values of the cell.
+    """
+
+    kind: str
+    reason: str
+    src: str
+    row: int
+    column: int
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A cell to show: its index in the grid, row by row, and why."""
+
+    kind: str
+    reason: str
+    cell: int
+
+
+def choose(found: Judged, threshold: float, filters: Mapping[str, Score]) -> list[Sample]:
+    """Choose cells to show, none of them twice; the same cells give the same choice.
+
+    They are: a kept tile with the median coverage; the kept tile closest to the threshold, and to
+    each limit of a filter; the cell closest below the threshold; for each filter that drops cells,
+    the one closest to its limits; and a cell that the label rule drops.
+
+    Returns
+    -------
+    list of Sample
+        Without pictures.
+    """
+    chosen: dict[int, Sample] = {}
+    values = {"ratio": found.cells.ratios, **found.cells.values}
+    for choice in _choices(found, threshold, filters):
+        row, column = divmod(choice.cell, len(found.cells.x))
+        columns = {name: plain(array[row, column]) for name, array in values.items()}
+        sample = Sample(choice.kind, choice.reason, "", row, column, columns)
+        chosen.setdefault(choice.cell, sample)
+    return list(chosen.values())
+
+
+def _choices(found: Judged, threshold: float, filters: Mapping[str, Score]) -> Iterator[_Choice]:
+    ratios, codes = found.cells.ratios.ravel(), found.codes.ravel()
+    kept = np.flatnonzero(codes == 0)
+    scores = {name: found.cells.values[score_column(name)].ravel() for name in filters}
+    if len(kept):
+        middle = kept[np.argsort(ratios[kept], kind="stable")[len(kept) // 2]]
+        yield _Choice("kept", f"typical: coverage {ratios[middle]:.4g}", int(middle))
+        yield _at_threshold("barely_kept", kept[ratios[kept].argmin()], ratios, threshold)
+    for name, score in filters.items():
+        for limit, text in _limits(score):
+            if len(kept):
+                cell = kept[np.abs(scores[name][kept] - limit).argmin()]
+                yield _Choice("barely_kept", f"{name} {scores[name][cell]:.4g}, {text}", int(cell))
+    for code, reason in enumerate(found.reasons):
+        cells = np.flatnonzero((codes == code) & (ratios > 0))
+        if not len(cells):
+            continue
+        if reason == BELOW_THRESHOLD:
+            cell = cells[ratios[cells].argmax()]
+            yield _at_threshold("barely_dropped", cell, ratios, threshold)
+        elif reason == LABEL:
+            label = found.cells.values.get("label", np.full(found.codes.shape, "")).ravel()
+            cell = cells[ratios[cells].argmax()]
+            yield _Choice("dropped", f"label {str(label[cell]) or '(none)'} is not kept", int(cell))
+        elif reason.startswith(FILTER):
+            name = reason.removeprefix(FILTER)
+            missed = {text: scores[name][cells] - limit for limit, text in _limits(filters[name])}
+            text, cell = _closest(cells, missed)
+            yield _Choice("dropped", f"{name} {scores[name][cell]:.4g}, {text}", cell)
+
+
+def _at_threshold(kind: str, cell: int, ratios: Floats, threshold: float) -> _Choice:
+    return _Choice(kind, f"coverage {ratios[cell]:.4g}, threshold {threshold:g}", int(cell))
+
+
+def _limits(score: Score) -> list[tuple[float, str]]:
+    pairs = ("min", score.min), ("max", score.max)
+    return [(value, f"{name} {value:g}") for name, value in pairs if value is not None]
+
+
+def _closest(cells: npt.NDArray[np.intp], missed: Mapping[str, Floats]) -> tuple[str, int]:
+    """Return the limit that one of the cells misses by least, and that cell.
+
+    ``missed`` are the distances of the cells' scores from each limit, below it negative.
+    """
+    best: list[tuple[float, str, int]] = []
+    for text, distances in missed.items():
+        wrong = np.flatnonzero(distances < 0 if text.startswith("min") else distances > 0)
+        if len(wrong):
+            nearest = wrong[np.abs(distances[wrong]).argmin()]
+            best.append((abs(float(distances[nearest])), text, int(cells[nearest])))
+    _, text, cell = min(best)
+    return text, cell
+
+
+def read_samples(
+    samples: Sequence[Sample],
+    found: Judged,
+    resolution: Resolution,
+    source: WSIReader,
+    fits: Fits,
+) -> Iterator[tuple[Sample, Pixels | None]]:
+    """Yield samples with the pixels that tiler writes of them; None for those that it cannot read.
+
+    The reason of a sample says so, and also where tiles stay as they are although the run
+    transforms tiles.
+
+    Parameters
+    ----------
+    samples, found
+        The samples and the cells that they are of.
+    resolution
+        Of the tiles.
+    source
+        The slide.
+    fits
+        The transforms of its tiles.
+    """
+    cells = found.cells
+    for sample in samples:
+        place = Point(int(cells.x[sample.column]), int(cells.y[sample.row]))
+        ratio = float(cells.ratios[sample.row, sample.column])
+        region = RegionSpec(place, cells.size, resolution, ratio, cells.downsample)
+        try:
+            pixels = tile_pixels(source, region, None, fits.transforms)
+        except SlideError as error:
+            yield replace(sample, reason=f"{sample.reason}; it cannot be read: {error.what}"), None
+            continue
+        raw = f"; {fits.raw}" if fits.raw else ""
+        yield replace(sample, reason=sample.reason + raw), pixels
