@@ -46,7 +46,7 @@ def test_a_run_ends_with_its_counts_and_keeps_its_log(tmp_path: Path) -> None:
     first = tiler(*words, cwd=tmp_path)
     assert first.returncode == 3, first.stderr
     tiles = sum(int(row["kept"]) for row in read_csv(tmp_path / "out/slides.csv"))
-    last = f"3 slides: 2 done, 1 failed; {tiles} tiles; see out/slides.csv"
+    last = f"3 slides: 2 done, 1 failed; {tiles} tiles; report: tiler-report out"
     assert first.stderr.splitlines()[-1].endswith(f"INFO {last}")
     log = (tmp_path / "out/run.log").read_text()
     lines = log.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +14,20 @@ from typing import Any
 
 from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import ComponentError, DestinationError, ExitCode, TilerError, worst
+from tiler.files import write_whole
 from tiler.runner.engines.base import Engine
 from tiler.runner.products.make import Products, make_products, withdraw
+from tiler.runner.products.report_files import withdraw_page
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
-from tiler.runner.reporting.tables import write_run, write_slides
+from tiler.runner.reporting.run_report import Pages
+from tiler.runner.reporting.tables import slides_table, table_key, write_run
 from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.stock import Stock
 from tiler.runner.store.cache_folder import cache_facts, prune_caches
 from tiler.runner.work.folders import make_room
 from tiler.runner.work.job import SlideJob, SlideRow
-from tiler.storage.destinations import is_full
+from tiler.storage.destinations import inside, is_full
 
 log = logging.getLogger("tiler")
 
@@ -94,6 +98,7 @@ class Ledger:
         self.begun = True
         self._write_table()
         withdraw(self._out, self._redo)
+        withdraw_page(self._out)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
         """Enter slides that have ended, and report them."""
@@ -127,17 +132,30 @@ class Ledger:
                     self.close(code)
                     return
 
-    def close(self, code: int) -> RunResult:
-        """Write the final tables; ``code`` is the exit code as far as slides do not decide it."""
-        rows = self._write_table()
+    def close(self, code: int, pages: Pages | None = None) -> RunResult:
+        """Write the final tables, and the pages of a report.
+
+        Parameters
+        ----------
+        code
+            The exit code as far as slides do not decide it.
+        pages
+            The report; None if there is none, or the run did not get that far.
+        """
+        rows = self._all_rows()
+        withdraw_page(self._out, table_key(self.table()))
+        table = self._write_table()
         code = worst([code, self._products.exit_code, *(row.exit_code for row in rows)])
         prune_caches(self._jobs)
         cache = cache_facts(self._out, self._jobs, self.shared)
-        write_run(self._out, {**self._facts, "reused": self._reused, "cache": cache}, rows, code)
+        facts = {**self._facts, "reused": self._reused, "cache": cache}
+        run = write_run(self._out, facts, rows, code)
+        page = pages.write(table, run) if pages else None
+        if pages and pages.problems and not code:
+            code = ExitCode.SLIDE_FAILED
+            write_run(self._out, facts, rows, code)
         self._events.add("ended", exit_code=code)
-        table, here = self._out / "slides.csv", Path.cwd()
-        shown = table.relative_to(here) if table.is_relative_to(here) else table
-        log.info("%s; see %s", summary(rows), shown)
+        log.info("%s; report: %s", summary(rows), where_report(page, self._out))
         return RunResult(tuple(rows), code)
 
     def make_products(self, verify: str) -> None:
@@ -148,11 +166,15 @@ class Ledger:
             self._facts = {**self._facts, "products": made}
             self._events.add("products", **made, problems=list(found.problems))
 
-    def _write_table(self) -> list[SlideRow]:
-        rows = self._all_rows()
-        write_slides(self._out, rows, [job.columns for job in self._jobs])
+    def table(self) -> bytes:
+        """Return ``slides.csv`` as it is now."""
+        return slides_table(self._all_rows(), [job.columns for job in self._jobs])
+
+    def _write_table(self) -> bytes:
+        data = self.table()
+        write_whole(inside(self._out, "slides.csv"), data)
         self._table_written = time.monotonic()
-        return rows
+        return data
 
     def _all_rows(self) -> list[SlideRow]:
         """The slides' rows in the order they were asked for; of those not done yet, too."""
@@ -179,6 +201,13 @@ def summary(rows: Sequence[SlideRow]) -> str:
     ]
     tiles = sum(row.kept for row in rows)
     return f"{counted(len(rows), 'slide')}: {', '.join(ended)}; {counted(tiles, 'tile')}"
+
+
+def where_report(page: Path | None, out: Path) -> str:
+    """Return the path of a report's page, or the command that makes one."""
+    place, here = page or out, Path.cwd()
+    shown = str(place.relative_to(here) if place.is_relative_to(here) else place)
+    return shown if page else f"tiler-report {shlex.quote(shown)}"
 
 
 def counted(number: int, what: str) -> str:

@@ -18,6 +18,7 @@ from tiler.runner.products.make import refuse_products
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.log_file import log_kept
 from tiler.runner.reporting.progress import progress
+from tiler.runner.reporting.run_report import Pages, RunReport, report_slides
 from tiler.runner.reporting.tracking import Tracking
 from tiler.runner.schedule import Schedule
 from tiler.runner.signals import Interrupted, interruptible
@@ -43,6 +44,7 @@ def run(
     policy: Policy = DEFAULT_POLICY,
     limits: Limits = NO_LIMITS,
     tracking: AbstractContextManager[Tracking] | None = None,
+    report: RunReport | None = None,
 ) -> RunResult:
     """Tile slides into ``out``; slides that are done already stay as they are.
 
@@ -60,8 +62,8 @@ def run(
         The policy for output that is already there.
     limits
         The limits of what it may write; they are checked before anything is written.
-    tracking
-        See ``tracked``; it begins when the folder has been checked. None for no tracking.
+    tracking, report
+        See ``tracked``, which begins when the folder has been checked, and ``RunReport``; or None.
 
     Raises
     ------
@@ -74,8 +76,11 @@ def run(
     """
     refuse_folder(jobs, out)
     refuse_products(jobs, out)
+    if report:
+        report.check(out)
     with tracking or nullcontext(Tracking(NoTracker())) as tracked, held(out), log_kept(out):
-        result = _Run(jobs, out, engine, facts, policy, Events(out), tracked).go(limits)
+        pages = report.begin(jobs, out) if report else None
+        result = _Run(jobs, out, engine, facts, policy, Events(out), tracked, pages).go(limits)
         tracked.exit_code = result.exit_code
         return result
 
@@ -106,8 +111,7 @@ def dry_run(
     refuse_folder(jobs, out)
     refuse_products(jobs, out)
     with held(out):
-        untracked = Tracking(NoTracker())
-        run = _Run(jobs, out, engine, facts, policy, Events(None), untracked)
+        run = _Run(jobs, out, engine, facts, policy, Events(None), Tracking(NoTracker()))
         return run.estimate(limits, startup)
 
 
@@ -123,10 +127,11 @@ class _Run:
         policy: Policy,
         events: Events,
         tracking: Tracking,
+        pages: Pages | None = None,
     ) -> None:
         self._jobs, self._out, self._engine = jobs, out, engine
         self._facts, self._policy, self._events = facts, policy, events
-        self._tracking = tracking
+        self._tracking, self._pages = tracking, pages
         self._ledger = Ledger(jobs, out, facts, events, tracking)
 
     def go(self, limits: Limits) -> RunResult:
@@ -140,11 +145,9 @@ class _Run:
                 self._ledger.make_products(self._policy.verify)
         except Interrupted as stop:
             code = stop.exit_code
-            pending = len(self._jobs) - len(self._ledger.rows)
-            log.warning(
-                "interrupted; %d done, %d pending; re-run to resume (out=%s)",
-                *(len(self._ledger.rows), pending, self._out),
-            )
+            done = len(self._ledger.rows)
+            counts = f"{done} done, {len(self._jobs) - done} pending"
+            log.warning("interrupted; %s; re-run to resume (out=%s)", counts, self._out)
         except BaseException as error:
             if self._ledger.begun:
                 self._ledger.close_failed(error, self._engine)
@@ -152,7 +155,7 @@ class _Run:
         else:
             failed = {row.slide_id for row in self._ledger.rows.values() if row.status == "failed"}
             clear(self._out, keep_pieces=True, slides=failed)  # others are done
-        return self._ledger.close(code)
+        return self._ledger.close(code, None if code else self._pages)
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
         """Predict the cost of ``go``."""
@@ -204,6 +207,9 @@ class _Run:
                 self._ledger.begin()
                 with progress(len(stock.left)) as bar:
                     self._ledger.add(stock.left, bar)
+            if self._pages and (tasks := self._pages.tasks(self._ledger.table())):
+                with self._engine as engine:
+                    report_slides(self._pages, tasks, engine)
             return
         with self._engine as engine:
             if limits.need_estimate:
@@ -213,6 +219,8 @@ class _Run:
                 if refusal := limits.refusal(budget.tiles, budget.bytes):
                     self._refuse(refusal)
             self._work(stock, engine)
+            if self._pages:
+                report_slides(self._pages, self._pages.tasks(self._ledger.table()), engine)
 
     def _refuse(self, why: str) -> None:
         self._events.add("refused", why=why)

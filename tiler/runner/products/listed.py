@@ -22,6 +22,9 @@ from tiler.written import encoded
 
 LIST = "products.json"
 
+REPORT = "report"
+"""The folder of a report; its files have a list of their own."""
+
 _MAX_BYTES = 1 << 30
 
 SLIDES = "slides"
@@ -97,19 +100,19 @@ class _Stored:
     files: Mapping[str, Mapping[str, Any]]
 
 
-def read_listed(out: Path) -> Listed:
-    """Return the list of a run's folder; an empty one if it is missing or cannot be trusted."""
-    return _trusted(out) or Listed()
+def read_listed(out: Path, name: str = LIST) -> Listed:
+    """Return the list of a folder; an empty one if it is missing or cannot be trusted."""
+    return _trusted(out, name) or Listed()
 
 
-def is_sound(out: Path) -> bool:
-    """Return whether there is a list in a run's folder that can be trusted."""
-    return _trusted(out) is not None
+def is_sound(out: Path, name: str = LIST) -> bool:
+    """Return whether there is a list in a folder that can be trusted."""
+    return _trusted(out, name) is not None
 
 
-def _trusted(out: Path) -> Listed | None:
+def _trusted(out: Path, name: str) -> Listed | None:
     try:
-        stored = made_of(_Stored, read_sealed(out / LIST, _MAX_BYTES))
+        stored = made_of(_Stored, read_sealed(out / name, _MAX_BYTES))
         files = {path: _file(content) for path, content in stored.files.items()}
     except (FileNotFoundError, StoredError, ValueError, TypeError):
         return None
@@ -125,9 +128,9 @@ def _file(content: Mapping[str, Any]) -> ListedFile:
     return ListedFile(stored.exporter, tuple(versions), stored.key)
 
 
-def write_listed(out: Path, listed: Listed) -> None:
-    """Write the list of a run's folder, flushed to the disk; remove it if nothing is listed."""
-    path = inside(out, LIST)
+def write_listed(out: Path, listed: Listed, name: str = LIST) -> None:
+    """Write the list of a folder, flushed to the disk; remove it if nothing is listed."""
+    path = inside(out, name)
     check_writable(path)
     if not listed.links and not listed.files:
         path.unlink(missing_ok=True)
@@ -162,7 +165,7 @@ def is_product(path: str) -> bool:
 
 def is_reserved(name: str) -> bool:
     """Return whether a name in a run's folder is used by every run."""
-    return name.startswith(".") or name in (SLIDES, *NAMES)
+    return name.startswith(".") or name in (SLIDES, REPORT, *NAMES)
 
 
 def target_of(out: Path, path: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,6 +124,38 @@ def progress(slides: int, every_s: float = LINE_EVERY_S) -> Iterator[Progress]:
         logging_redirect_tqdm(),
     ):
         yield Progress(slides, (slide_bar, tile_bar))
+
+
+@contextmanager
+def counted_slides(
+    slides: int, what: str, every_s: float = LINE_EVERY_S
+) -> Iterator[Callable[[], object]]:
+    """Show how many slides are done, without their tiles; yield a function that counts one.
+
+    Parameters
+    ----------
+    slides, what
+        How many there are, and what is made of them.
+    every_s
+        Without a terminal, seconds between two lines.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        with tqdm(total=slides, unit="slide", desc=what) as bar, logging_redirect_tqdm():
+            yield bar.update
+        return
+    done, said = 0, time.monotonic()
+
+    def count() -> None:
+        nonlocal done, said
+        done += 1
+        if time.monotonic() - said >= every_s:
+            said = time.monotonic()
+            log.info("%s: %d of %d slides", what, done, slides)
+
+    yield count
 
 
 def _log_regularly(counts: Progress, ended: threading.Event, every_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import Any
 
 import tiler
 from tiler.errors import STOPPED
-from tiler.files import write_whole
+from tiler.files import digest, write_whole
 from tiler.runner.store.versions import versions
 from tiler.runner.work.job import DROPPED, STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
@@ -47,13 +48,11 @@ def column_names(filtered: Iterable[str]) -> list[str]:
     return [*names[:at], *dict.fromkeys(DROPPED + name for name in filtered), *names[at:]]
 
 
-def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> None:
-    """Write ``slides.csv``: one row per slide, in the order of the configuration.
+def slides_table(rows: Sequence[SlideRow], own: Sequence[Mapping[str, str]]) -> bytes:
+    """Return ``slides.csv``: one row per slide, in the order of the configuration.
 
     Parameters
     ----------
-    out
-        The run's folder.
     rows
         One per slide.
     own
@@ -62,7 +61,7 @@ def write_slides(out: Path, rows: Sequence[SlideRow], own: Sequence[Mapping[str,
     columns = column_names(name for row in rows for name in row.filtered)
     columns += dict.fromkeys(name for some in own for name in some)
     text = csv_text(columns, ({**row.cells(), **some} for row, some in zip(rows, own, strict=True)))
-    write_whole(inside(out, "slides.csv"), text.encode(errors="surrogateescape"))
+    return text.encode(errors="surrogateescape")
 
 
 def read_slides(out: Path) -> list[dict[str, str]]:
@@ -101,10 +100,24 @@ def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def table_key(data: bytes) -> str:
+    """Return a digest of ``slides.csv`` without the seconds, which another run may change.
+
+    Raises
+    ------
+    StoredError
+        When the table is damaged.
+    """
+    rows = table_rows(data, ())
+    for row in rows:
+        row.pop("seconds", None)
+    return digest(json.dumps(rows).encode())
+
+
 def write_run(
     out: Path, facts: Mapping[str, Any], rows: Sequence[SlideRow], code: int | None
-) -> None:
-    """Write ``run.json``: status, versions, configuration, counts and exit code.
+) -> dict[str, Any]:
+    """Write ``run.json``: status, versions, configuration, counts and exit code; return these.
 
     ``code`` is the exit code; None for a run that has just begun.
     """
@@ -126,6 +139,7 @@ def write_run(
     text = json_text(record, indent=2)
     write_whole(inside(out, "run.json"), text.encode(errors="surrogateescape") + b"\n")
     (out / REFUSED).unlink(missing_ok=True)
+    return record
 
 
 def _status(code: int | None) -> str:
