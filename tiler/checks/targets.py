@@ -28,6 +28,7 @@ _PACKAGES = {
     "exporter": "tiler.exporters",
     "engine": "tiler.runner.engines",
     "tracker": "tiler.trackers",
+    "report": "tiler.report",
 }
 """Packages of the components of each group: those that ``__all__`` lists, and no others."""
 

@@ -21,6 +21,7 @@ from tiler.protocols import SlideEntry, Tracker
 from tiler.runner.engines.base import Engine
 from tiler.runner.identity import assign_ids
 from tiler.runner.limits import Limits
+from tiler.runner.reporting.run_report import RunReport
 from tiler.runner.stock import Policy
 from tiler.runner.work.job import SlideJob
 from tiler.storage.companions import one_per_series
@@ -37,6 +38,7 @@ class Plan:
     engine: Engine
     policy: Policy
     tracker: Tracker
+    report: RunReport | None
     limits: Limits
     plain: dict[str, Any]
     base: str | None
@@ -80,6 +82,7 @@ def build(
     common = {} if given else job_parts(plain)  # what is left open can only be made slide by slide
     engine: Engine = made_again(plain, "engine")
     tracker: Tracker = made_again(plain, "tracker")
+    report: RunReport | None = made_again(plain, "report")
     entries = early or _found(plain)
     ids = assign_ids(entries)
     parts = components_of(entries, common, config, plain, swept)
@@ -99,7 +102,7 @@ def build(
         for entry, slide_id, own in zip(entries, ids, parts, strict=True)
     ]
     policy = Policy(plain["verify"], plain["on_change"])
-    return Plan(jobs, engine, policy, tracker, limits, plain, _base(entries))
+    return Plan(jobs, engine, policy, tracker, report, limits, plain, _base(entries))
 
 
 def _base(entries: Sequence[SlideEntry]) -> str | None:

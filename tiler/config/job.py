@@ -154,12 +154,16 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)
     facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
+    report = None if sweep else plan.report  # the sweep has one of all its jobs
     if config.dry_run:
+        if report:
+            report.check(out)
         return _estimate(plan, out, facts, time.perf_counter() - started)
     log.info("%d slide%s", len(plan.jobs), "" if len(plan.jobs) == 1 else "s")
     name, parent = (out.name, sweep.parent_run) if sweep else (config.name, None)
     tracking = tracked(plan.tracker, name, parameters(plan.plain), parent, out)
-    return run(plan.jobs, out, plan.engine, facts, plan.policy, plan.limits, tracking).exit_code
+    run_parts = plan.jobs, out, plan.engine, facts, plan.policy, plan.limits
+    return run(*run_parts, tracking, report).exit_code
 
 
 def _folder(command: Command) -> Path:

@@ -64,6 +64,7 @@ class Config:
     exporter: dict[str, Any] = field(default_factory=dict)
     engine: Any = MISSING
     tracker: Any = MISSING
+    report: Any = MISSING
     name: str = "run"
     out: str = "outputs/run"
     threshold: float = 0.5

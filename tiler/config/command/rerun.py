@@ -18,6 +18,9 @@ from tiler.storage.stored import StoredError, read_json
 
 NAME = "rerun"
 
+_ADDED = ("report",)
+"""Groups that runs of tiler 0.2 do not have: they take today's option."""
+
 _OTHER = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 """Options of Hydra that choose another configuration than that of the earlier run."""
 
@@ -70,11 +73,13 @@ def write_rerun(old: Path, others: Sequence[str], folder: Path) -> list[str]:
     standing = yaml.safe_load((conf_folder() / "config.yaml").read_text(encoding="utf-8"))
     defaults = [entry for entry in standing["defaults"] if isinstance(entry, dict)]
     chosen = [group for entry in defaults for group in entry if _is_chosen(group, others)]
+    newer = [entry for entry in defaults if _is_newer(entry, config)]
     document = {
         "defaults": [
             "tiler_schema",
             "_self_",
             *({group: None} for group in chosen),
+            *(entry for entry in newer if not entry.keys() & {*chosen}),
             *(entry for entry in defaults if any(key.startswith("override ") for key in entry)),
         ],
         **{key: literal(value) for key, value in config.items() if key not in chosen},
@@ -114,6 +119,11 @@ def _check_secrets(config: dict[str, Any], overrides: Sequence[str]) -> None:
             raise ConfigError(
                 f"{key}={value}: run.json does not contain the secret; give it again: {key}=…"
             )
+
+
+def _is_newer(entry: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Return whether an entry of the defaults is a group that the earlier run did not have."""
+    return entry.keys() <= {*_ADDED} - config.keys()
 
 
 def _is_set(key: str, override: str) -> bool:

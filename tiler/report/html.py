@@ -1,0 +1,230 @@
+"""The report of a run: data of its slides, made by tasks, and its pages, made at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import tiler
+from tiler.errors import ConfigError, TilerError
+from tiler.files import digest
+from tiler.report.assets import check_assets
+from tiler.report.pages import write_run_pages
+from tiler.report.recorded import Recorded
+from tiler.report.rows import Row, typed_rows
+from tiler.report.run_data import Card, run_data
+from tiler.report.slide_task import SlideReport, SlideReportTask
+from tiler.runner.products.listed import SLIDES, Written
+from tiler.runner.products.report_files import INDEX, PAGES, ReportFiles
+from tiler.runner.reporting.tables import table_key
+from tiler.runner.store.record import Record
+from tiler.runner.store.record_file import read_record
+from tiler.runner.work.folders import Work, new_work
+from tiler.runner.work.job import SlideJob
+from tiler.runner.work.tasks import Task
+from tiler.storage.destinations import inside
+
+log = logging.getLogger("tiler")
+
+FORMATS = ("svg", "png")
+
+_PUT_EVERY_S = 5.0
+_PUT_SHARE = 0.05
+"""Putting files into place writes their whole list; it may take this share of the time."""
+
+
+@dataclass(frozen=True)
+class HtmlReport:
+    """Make ``report/index.html`` of a run.
+
+    Parameters
+    ----------
+    charts
+        The formats in which its charts are written as files: any of ``svg`` and ``png``.
+
+    Raises
+    ------
+    ConfigError
+        If a format is unknown.
+    """
+
+    charts: Sequence[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.charts if name not in FORMATS]
+        if unknown:
+            raise ConfigError(
+                f"report.charts={[*self.charts]} contains {unknown[0]!r}; use svg, png or both"
+            )
+
+    def check(self, out: Path) -> None:
+        """Refuse a folder in which the report cannot be made: see ``RunReport``."""
+        check_assets()
+        ReportFiles(out).check()
+
+    def begin(self, jobs: Sequence[SlideJob], out: Path) -> HtmlPages:
+        """Begin the report of a run."""
+        return HtmlPages(jobs, out, self.charts)
+
+
+class HtmlPages:
+    """The report of one run: see ``Pages``.
+
+    Parameters
+    ----------
+    jobs, out
+        The run's slides and folder.
+    charts
+        The formats of charts.
+    unread
+        By number, why a slide cannot be read at all.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[SlideJob],
+        out: Path,
+        charts: Sequence[str] = (),
+        unread: Mapping[int, str] | None = None,
+    ) -> None:
+        self._jobs, self._out, self._charts = jobs, out, charts
+        self._files = ReportFiles(out)
+        self._without = dict(unread or {})
+        self._waiting: dict[str, tuple[Mapping[str, Written], str]] = {}
+        self._keys: dict[int, str] = {}
+        self._work: Work | None = None
+        self._put_at = time.monotonic()
+        self._put_took = 0.0
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """A line for each file that something else is in the way of."""
+        return self._files.problems
+
+    @property
+    def without(self) -> Mapping[int, str]:
+        """Return why slides have no data, by their numbers."""
+        return self._without
+
+    def tasks(self, table: bytes) -> Sequence[Task]:
+        """Return the work on slides whose data are missing or out of date."""
+        there = self._files.keys()
+        tasks: list[Task] = []
+        for n, (job, row) in enumerate(zip(self._jobs, typed_rows(table), strict=True)):
+            if n in self._without or row.get("output") != "current":
+                continue
+            record = read_record(inside(self._out / SLIDES, job.slide_id))
+            own = {name: value for name, value in row.items() if name != "seconds"}
+            self._keys[n] = key_of(job, n, own, record)
+            if there.get(_owner(n), "").partition(" ")[0] != self._keys[n]:
+                folder = self._folder()
+                recorded = Recorded.of(record) if record else None
+                tasks.append(SlideReportTask(job, folder, n, own, recorded))
+        if tasks:
+            self._files.remove(INDEX)  # until the end, it would be about other data
+        return tasks
+
+    def took(self, task: Task, result: object) -> None:
+        """Keep the files of a slide, or the reason why it has none."""
+        assert isinstance(task, SlideReportTask)
+        n, slide_id = task.n, task.job.slide_id
+        if isinstance(result, SlideReport):
+            files = {file.name: Written(file.size, file.sha256) for file in result.files}
+            card = {"doubt": result.doubt, "stale": result.stale, "problems": result.problems}
+            self._waiting[_owner(n)] = files, f"{self._keys[n]} {json.dumps(card)}"
+            for problem in result.problems:
+                log.warning("report: slide=%s: %s", slide_id, problem)
+        else:
+            assert isinstance(result, TilerError)
+            self._without[n] = result.in_config()
+            self._waiting[_owner(n)] = {}, ""
+            log.warning("report: slide=%s has no page: %s", slide_id, self._without[n])
+        since = time.monotonic() - self._put_at
+        if since > max(_PUT_EVERY_S, self._put_took / _PUT_SHARE):
+            self._put()
+
+    def settle(self) -> None:
+        """Put into place what the tasks made."""
+        self._put()
+        self._files.write_list()
+        if self._work:
+            self._work.remove()
+            self._work = None
+
+    def _put(self) -> None:
+        if self._waiting:
+            began = time.monotonic()
+            self._files.put(self._waiting, self._folder())
+            self._waiting = {}
+            self._put_at = time.monotonic()
+            self._put_took = self._put_at - began
+
+    def write(self, table: bytes, run: Mapping[str, Any]) -> Path | None:
+        """Write the pages; None if something is in the way of the first one."""
+        rows = typed_rows(table)
+        current = {n for n, row in enumerate(rows) if row.get("output") == "current"}
+        current -= self._without.keys()
+        self._files.remove(INDEX)
+        self._files.keep({PAGES, *map(_owner, current)})
+        paths, keys = self._files.paths(), self._files.keys()
+        cards = [
+            _card(paths.get(owner, []), keys.get(owner, ""), self._without.get(n, ""))
+            for n, owner in enumerate(map(_owner, range(len(rows))))
+        ]
+        data = run_data(self._jobs, rows, cards, run)
+        folder = self._folder()
+        pages = write_run_pages(folder, data, rows, sum(bool(card.stale) for card in cards))
+        index = {INDEX: pages.pop(INDEX)}
+        self._files.put({PAGES: (pages, "")}, folder)
+        self._files.put({INDEX: (index, table_key(table))}, folder)
+        self.settle()
+        for line in self.problems:
+            log.error("report: %s", line)
+        return self._files.folder / INDEX if INDEX in self._files.paths() else None
+
+    def _folder(self) -> Path:
+        """Return the folder for unfinished files."""
+        if self._work is None:
+            self._work = new_work(self._out, "report")
+        return self._work.slide
+
+
+def _owner(n: int) -> str:
+    return f"{n:06d}"
+
+
+def _card(paths: Sequence[str], key: str, without: str) -> Card:
+    """Return the card of a slide from its files, and the facts that are kept with them."""
+    picture = next((path for path in paths if path.startswith("pictures/")), None)
+    data = next((path for path in paths if path.startswith("data/")), None)
+    facts = json.loads(key.partition(" ")[2] or "{}")
+    problems = [*facts.pop("problems", ()), *([without] if without else [])]
+    return Card(picture, data, problems=problems, **facts)
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code that makes reports."""
+    total = sha256(tiler.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def key_of(job: SlideJob, n: int, row: Row, record: Record | None) -> str:
+    """Return a digest of everything that a slide's part of the report is made from."""
+    made_from = [code_digest(), job.tiler_code, n, dict(row), record and _facts(record)]
+    text = json.dumps(made_from, sort_keys=True, default=str)
+    return digest(text.encode(errors="surrogatepass"))
+
+
+def _facts(record: Record) -> list[Any]:
+    parts = record.source, record.mask, record.counts, [*record.dropped]
+    return [dict(record.settings), dict(record.inputs), dict(record.code), *map(repr, parts)]

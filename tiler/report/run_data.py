@@ -1,0 +1,110 @@
+"""``data/run.js``: the run, and a row for each of its slides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import tiler
+from tiler.report.funnel import funnel
+from tiler.report.rows import Row, text_of
+from tiler.report.slide_data import rules
+from tiler.report.words import rule_labels, settings_in_words
+from tiler.runner.work.job import SlideJob
+
+VERSION = 1
+
+_CODE = re.compile(r"E_[A-Z]+")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the run page shows of a slide beside its row.
+
+    Attributes
+    ----------
+    picture, data
+        The paths of its card's picture and of its data, below the report's folder; None if there
+        are none.
+    doubt
+        A warning about its mask.
+    stale
+        Why its data may differ from what the run wrote.
+    problems
+        What the report lacks of it, and why.
+    """
+
+    picture: str | None = None
+    data: str | None = None
+    doubt: str = ""
+    stale: str = ""
+    problems: Sequence[str] = ()
+
+
+def run_data(
+    jobs: Sequence[SlideJob], rows: Sequence[Row], cards: Sequence[Card], run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the data of a run's page; ``pages/src/data.ts`` describes it.
+
+    Parameters
+    ----------
+    jobs
+        Of the slides; none if they could not be built.
+    rows, cards
+        One per slide.
+    run
+        The content of ``run.json``.
+    """
+    config = run.get("config")
+    plain: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+    counts = run.get("counts")
+    return {
+        "version": VERSION,
+        "name": str(plain.get("name") or ""),
+        "words": settings_in_words(plain),
+        "tiler": str(run.get("tiler") or tiler.__version__),
+        "status": str(run.get("status") or ""),
+        "exit_code": run.get("exit_code"),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": dict(counts) if isinstance(counts, Mapping) else {},
+        "rules": _common_rules(jobs),
+        "funnel": funnel(rows, rule_labels(plain)),
+        "slides": _columns(rows, cards),
+    }
+
+
+def _common_rules(jobs: Sequence[SlideJob]) -> dict[str, Any] | None:
+    """Return the rules that all slides share; None if they differ, or are not known."""
+    found: list[dict[str, Any]] = []
+    for job in {id(job.extractor): job for job in jobs}.values():
+        own = rules(job, 0.0)
+        if own not in found:
+            found.append(own)
+    return found[0] if len(found) == 1 else None
+
+
+def _columns(rows: Sequence[Row], cards: Sequence[Card]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in names}
+    return {
+        **columns,
+        "picture": [card.picture for card in cards],
+        "data": [card.data for card in cards],
+        "code": [code_of(row) for row in rows],
+        "warnings": [_warnings(row, card) for row, card in zip(rows, cards, strict=True)],
+        "doubt": [card.doubt for card in cards],
+    }
+
+
+def code_of(row: Row) -> str:
+    """Return the code of the error that a slide failed with; empty for other slides."""
+    found = _CODE.match(text_of(row, "reason"))
+    return found[0] if found and row.get("status") == "failed" else ""
+
+
+def _warnings(row: Row, card: Card) -> str:
+    parts = (text_of(row, "notes"), card.stale, *card.problems)
+    return "; ".join(part for part in parts if part)
