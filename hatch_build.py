@@ -21,7 +21,7 @@ class PagesHook(BuildHookInterface[Any]):
     def dependencies(self) -> list[str]:
         """Return the package that contains Node.js if the build needs it and none is on PATH."""
         pages = _pages(self.root)
-        return [] if pages.is_built() or pages.node_folder() else [pages.WHEEL]
+        return [] if pages.is_built() or pages.programs() else [pages.WHEEL]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the files; the option ``artifacts`` of pyproject.toml includes them."""

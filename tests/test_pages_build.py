@@ -28,7 +28,7 @@ BUILT = [f"tiler/report/assets/{name}" for name in build.NAMES]
 
 
 def test_the_built_files_are_of_the_present_sources():
-    if not build.is_built() and build.node_folder() is None and not os.environ.get("CI"):
+    if not build.is_built() and build.programs() is None and not os.environ.get("CI"):
         pytest.skip("Node.js is missing, and the front end is not built")
     assert build.is_built(), "run `make pages`"
 

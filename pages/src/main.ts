@@ -1,6 +1,6 @@
 /** Starts the page that the body names: run, slide or sweep. */
 
-import { byId, element, fill } from "./dom.ts";
+import { byId, element } from "./dom.ts";
 import { acceptData } from "./load.ts";
 import { runPage } from "./run_page.ts";
 import { slidePage } from "./slide_page.ts";
@@ -17,7 +17,7 @@ async function start(): Promise<void> {
     await PAGES[document.body.dataset.page ?? ""]?.();
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
-    fill(byId("page"), element("p", { class: "problem", role: "alert" }, problem));
+    byId("main").prepend(element("p", { class: "problem", role: "alert" }, problem));
   }
 }
 

@@ -7,5 +7,5 @@ import { load } from "./load.ts";
 /** Show a run. */
 export async function runPage(): Promise<void> {
   const run = await load<RunData>("data/run.js", "run");
-  fill(byId("page"), element("h1", {}, run.name), element("p", {}, run.words));
+  fill(byId("main"), element("h1", {}, run.name), element("p", {}, run.words));
 }

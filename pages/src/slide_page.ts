@@ -11,6 +11,6 @@ export async function slidePage(): Promise<void> {
   const slide = await load<SlideData>(`data/slides/${String(n).padStart(6, "0")}.js`, `slide/${n}`);
   document.title = `${slide.slide_id} · tiler`;
   const view = element("div", { class: "view" });
-  fill(byId("page"), element("h1", {}, slide.slide_id), element("p", {}, slide.resolution), view);
+  fill(byId("main"), element("h1", {}, slide.slide_id), element("p", {}, slide.resolution), view);
   if (slide.view !== null) openViewer(view, slide.view.src);
 }

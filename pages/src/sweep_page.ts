@@ -11,5 +11,5 @@ interface SweepData {
 /** Show a sweep. */
 export async function sweepPage(): Promise<void> {
   const sweep = await load<SweepData>("data/sweep.js", "sweep");
-  fill(byId("page"), element("h1", {}, sweep.name));
+  fill(byId("main"), element("h1", {}, sweep.name));
 }

@@ -1,0 +1,138 @@
+/** What other rules change: the overrides to give to tiler, and tables as tiler writes them. */
+
+import type { Cell, Column, Filter, Rules, SlideData } from "./data.ts";
+import { type Cells, type Decision, KEPT, LEFT, NOT_SAMPLED } from "./decide.ts";
+
+const BOX = ["slide", "x", "y", "width", "height", "resolution", "ratio", "x0", "y0", "width0", "height0"];
+const CONTROL =
+  /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)/g;
+
+/** Return the overrides that turn a run's rules into others: `threshold=0.35 filter.blur.min=40`. */
+export function overrides(run: Rules, chosen: Rules): string {
+  const words: string[] = [];
+  if (chosen.threshold !== run.threshold) words.push(`threshold=${chosen.threshold}`);
+  for (const filter of chosen.filters) {
+    const before = run.filters.find((found) => found.name === filter.name);
+    for (const key of ["min", "max"] as const) {
+      if (before?.[key] === filter[key]) continue;
+      words.push(quoted(`filter.${filter.name}.${key}=${filter[key] ?? "null"}`));
+    }
+  }
+  return words.join(" ");
+}
+
+/** Return whether rules decide alike: their threshold and limits are the same. */
+export function sameRules(one: Rules, other: Rules): boolean {
+  const limits = (filter: Filter): string => JSON.stringify([filter.name, filter.min, filter.max]);
+  return (
+    one.threshold === other.threshold &&
+    one.filters.map(limits).join() === other.filters.map(limits).join()
+  );
+}
+
+/** Quote a word for a shell where it has other characters than names and numbers have. */
+function quoted(word: string): string {
+  return /^[\w.=+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Return a float as Python writes it: 1.0, 1e-05, nan is empty. */
+export function pythonFloat(value: number): string {
+  if (Number.isNaN(value)) return "";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  if (Object.is(value, -0)) return "-0.0";
+  const [digits = "", power = "0"] = value.toExponential().split("e");
+  const exponent = Number(power);
+  if (value !== 0 && (exponent < -4 || exponent >= 16)) {
+    return `${digits}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+  }
+  const text = String(value).includes("e") ? value.toFixed(20).replace(/0+$/, "") : String(value);
+  return text.includes(".") ? text : `${text}.0`;
+}
+
+/** Return a text as a field of a CSV table, as tiler/storage/csv_text.py does. */
+export function csvField(text: string): string {
+  const safe = text.replace(CONTROL, escaped);
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0);
+  const hex = code.toString(16);
+  return code < 256 ? `\\x${hex.padStart(2, "0")}` : `\\u${hex.padStart(4, "0")}`;
+}
+
+/** Return a cell's value of a column as text; empty where there is none. */
+export function fieldOf(column: Column, cell: number): string {
+  const value = column.numbers[cell]!;
+  if (column.values !== null) return column.values[value] ?? "";
+  return column.numbers instanceof Float64Array ? pythonFloat(value) : String(value);
+}
+
+/** Return the columns of a slide's tables beside those of `BOX`, in their order. */
+function furtherColumns(cells: Cells): [string, Column][] {
+  return [...cells.columns].filter(([name]) => name !== "ratio" && name !== "sampler_rank");
+}
+
+function boxOf(slide: SlideData, cells: Cells, cell: number): (string | number)[] {
+  const row = Math.floor(cell / cells.nx);
+  const column = cell % cells.nx;
+  return [
+    csvField(slide.slide_id),
+    slide.x[column]!,
+    slide.y[row]!,
+    slide.size[0],
+    slide.size[1],
+    slide.resolution,
+    pythonFloat(cells.ratio[cell]!),
+    slide.x0[column]!,
+    slide.y0[row]!,
+    slide.width0[column]!,
+    slide.height0[row]!,
+    row,
+    column,
+  ];
+}
+
+/** Return the table of the tiles that are kept, with the columns and rows of tiler's CSV. */
+export function keptCsv(slide: SlideData, cells: Cells, decision: Decision): string {
+  const further = furtherColumns(cells);
+  const names = [...BOX, "row", "column", ...further.map(([name]) => csvField(name))];
+  const lines = [names.join(",")];
+  decision.codes.forEach((code, cell) => {
+    if (decision.reasons[code] !== KEPT) return;
+    const more = further.map(([, column]) => csvField(fieldOf(column, cell)));
+    lines.push([...boxOf(slide, cells, cell), ...more].join(","));
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+/** Return the cells that two decisions treat differently: gained or lost tiles. */
+export function changedCells(before: Decision, after: Decision): number[] {
+  const open = after.reasons.includes(LEFT); // then compare what is left to the sampler
+  const passes = (reason: string): boolean =>
+    reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));
+  const was = before.reasons.map(passes);
+  const is = after.reasons.map(passes);
+  const changed: number[] = [];
+  for (let cell = 0; cell < after.codes.length; cell++) {
+    if (was[before.codes[cell]!] !== is[after.codes[cell]!]) changed.push(cell);
+  }
+  return changed;
+}
+
+/** Return the table of the cells that become tiles or stop to be tiles. */
+export function changesCsv(slide: SlideData, cells: Cells, before: Decision, after: Decision): string {
+  const lines = [[...BOX, "row", "column", "before", "after"].join(",")];
+  for (const cell of changedCells(before, after)) {
+    const reasons = [before.reasons[before.codes[cell]!]!, after.reasons[after.codes[cell]!]!];
+    lines.push([...boxOf(slide, cells, cell), ...reasons.map(csvField)].join(","));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Return a cell's columns by name, for reading. */
+export function columnsOf(cells: Cells, cell: number): [string, Cell][] {
+  return [...cells.columns]
+    .filter(([name]) => name !== "sampler_rank")
+    .map(([name, column]) => [name, column.values === null ? column.numbers[cell]! : fieldOf(column, cell)]);
+}

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { csvField, overrides, pythonFloat, sameRules } from "../src/changes.ts";
+import type { Rules } from "../src/data.ts";
+
+const RULES: Rules = {
+  threshold: 0.5,
+  filters: [{ name: "blur", min: 40, max: null, mpp: 1 }],
+  keep: null,
+  sampler: null,
+  measured_from: 0,
+};
+const limits = (min: number | null, max: number | null) => [{ name: "blur", min, max, mpp: 1 }];
+
+test("overrides name only what differs", () => {
+  assert.equal(overrides(RULES, RULES), "");
+  const chosen = { ...RULES, threshold: 0.35, filters: limits(null, 1e-7) };
+  assert.equal(overrides(RULES, chosen), "threshold=0.35 filter.blur.min=null filter.blur.max=1e-7");
+  assert.ok(sameRules(RULES, { ...RULES, keep: [] }));
+  assert.ok(!sameRules(RULES, { ...RULES, filters: limits(41, null) }));
+});
+
+test("an unusual name is quoted for a shell", () => {
+  const filters = [{ name: "it's $x", min: 1, max: null, mpp: null }];
+  const before = [{ ...filters[0]!, min: null }];
+  const words = overrides({ ...RULES, filters: before }, { ...RULES, filters });
+  assert.equal(words, `'filter.it'\\''s $x.min=1'`);
+});
+
+test("floats are written as by Python", () => {
+  const cases: [number, string][] = [
+    [1, "1.0"],
+    [0.1, "0.1"],
+    [1e-5, "1e-05"],
+    [1.5e-7, "1.5e-07"],
+    [0.0001, "0.0001"],
+    [1e16, "1e+16"],
+    [123456789012345680, "1.2345678901234568e+17"],
+    [1e15, "1000000000000000.0"],
+    [5e-324, "5e-324"],
+    [-0, "-0.0"],
+    [NaN, ""],
+  ];
+  for (const [value, text] of cases) assert.equal(pythonFloat(value), text);
+});
+
+test("fields are quoted, and control characters are visible", () => {
+  assert.equal(csvField('a "b", c'), '"a ""b"", c"');
+  assert.equal(csvField("a\u001bb\u202ec"), "a\\x1bb\\u202ec");
+});
