@@ -1,0 +1,1 @@
+"""Charts of runs and sweeps for papers, with the extra ``tiler[charts]``."""
