@@ -66,6 +66,12 @@ def test_reasons_that_differ_in_names_and_numbers_are_one_group() -> None:
     assert [line.text for line in second.lines] == [""]
 
 
+def test_a_slide_whose_name_is_in_a_word_of_the_reason_is_in_the_group() -> None:
+    reason = "the slide is smaller than one tile"
+    (group,) = grouped(enumerate([row("small", reason), row("other", reason)]))
+    assert (group.title, group.text) == ("The slide is smaller than one tile", "")
+
+
 @given(st.lists(st.sampled_from(["", "E_READ slide=x: bad", "no tissue", "1 tile"]), max_size=9))
 def test_each_slide_is_in_one_group(reasons: list[str]) -> None:
     groups = grouped(enumerate(row(f"s{n}", reason) for n, reason in enumerate(reasons)))

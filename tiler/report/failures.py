@@ -111,7 +111,8 @@ def split_reason(reason: str, slide_id: str) -> tuple[str, str]:
 
 def _shape(text: str, slide_id: str) -> str:
     """Return a text without the slide's name and without numbers."""
-    return _NUMBER.sub("…", text.replace(slide_id, "…") if slide_id else text)
+    name = rf"(?<!\w){re.escape(slide_id)}(?!\w)"  # whole: "small" is not in "smaller"
+    return _NUMBER.sub("…", re.sub(name, "…", text) if slide_id else text)
 
 
 def _group(code: str, shape: str, lines: list[Line]) -> Group:
