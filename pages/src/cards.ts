@@ -65,9 +65,7 @@ function facts(row: Row): HTMLElement | null {
 function notes(row: Row, outlier: Outlier | undefined): HTMLElement[] {
   const marked: [string, string][] = (outlier?.reasons ?? []).map((text) => ["outlier", text]);
   if (row.reason) marked.unshift([row.status === "failed" ? "failed" : "note", reason(row)]);
-  if (row.warnings) marked.push(["warn", row.warnings]);
-  if (row.doubt && !outlier) marked.push(["warn", row.doubt]);
-  if (row.notes) marked.push(["note", row.notes]);
+  if (row.warnings) marked.push(["note", row.warnings]); // with the notes of slides.csv
   return marked.map(([kind, text]) => element("p", { class: `remark remark-${kind}`, title: text }, text));
 }
 

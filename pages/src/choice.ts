@@ -22,7 +22,7 @@ export const STATUSES = {
   done_empty: "empty",
   failed: "failed",
   interrupted: "not reached",
-  warned: "with warnings",
+  warned: "with notes or warnings",
   outlier: "outliers",
 } as const;
 

@@ -20,7 +20,6 @@ export interface Row {
   effective: number | null;
   mpp: number | null;
   mppSource: string;
-  notes: string;
   warnings: string;
   doubt: string;
   output: string;
@@ -53,7 +52,6 @@ export function rowsOf(run: RunData): Row[] {
       effective: value("effective_mpp"),
       mpp: value("mpp"),
       mppSource: text("mpp_source"),
-      notes: text("notes"),
       warnings: text("warnings"),
       doubt: text("doubt"),
       output: text("output"),

@@ -19,7 +19,6 @@ export function row(n: number, changes: Partial<Row> = {}): Row {
     effective: 0.5,
     mpp: 0.25 + (n % 3) / 1000,
     mppSource: "openslide.mpp-x",
-    notes: "",
     warnings: "",
     doubt: "",
     output: "current",
