@@ -576,6 +576,11 @@ def test_samples_are_what_they_say(slide: Path, tmp_path: Path) -> None:
     assert values[src]["ratio"] == ratio[below].max()
     dropped = {one.decision[place]: values[src] for src, (kind, place) in cells.items()
                if kind == "dropped"}  # fmt: skip
+    reasons = " / ".join(sample["reason"] for sample in one.data["samples"])
+    assert ", closest to its min of 5 /" in reasons
+    assert ", below its min of 5 /" in reasons
+    assert ", above its max of 0.3" in reasons
+    assert ", threshold 0.4 /" in reasons
     assert dropped["filter:blur"]["blur"] == blur[one.decision == "filter:blur"].max()
     assert dropped["filter:white"]["white"] == white[one.decision == "filter:white"].min()
     for src, (_, (row, column)) in cells.items():

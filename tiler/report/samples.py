@@ -21,6 +21,7 @@ from tiler.report.judged import Judged
 from tiler.resolution import Resolution
 from tiler.runner.work.fits import Fits
 from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, score_column
+from tiler.storage.safe_text import masked
 
 encode_tile = make_encoder("jpg", 90, "444")
 
@@ -91,10 +92,11 @@ def _choices(found: Judged, threshold: float, filters: Mapping[str, Score]) -> I
         yield _Choice("kept", f"typical: coverage {ratios[middle]:.4g}", int(middle))
         yield _at_threshold("barely_kept", kept[ratios[kept].argmin()], ratios, threshold)
     for name, score in filters.items():
-        for limit, text in _limits(score):
+        for side, limit in _limits(score).items():
             if len(kept):
-                cell = kept[np.abs(scores[name][kept] - limit).argmin()]
-                yield _Choice("barely_kept", f"{name} {scores[name][cell]:.4g}, {text}", int(cell))
+                cell = int(kept[np.abs(scores[name][kept] - limit).argmin()])
+                text = f"{name} {scores[name][cell]:.4g}, closest to its {side} of {limit:g}"
+                yield _Choice("barely_kept", text, cell)
     for code, reason in enumerate(found.reasons):
         cells = np.flatnonzero((codes == code) & (ratios > 0))
         if not len(cells):
@@ -108,33 +110,35 @@ def _choices(found: Judged, threshold: float, filters: Mapping[str, Score]) -> I
             yield _Choice("dropped", f"label {str(label[cell]) or '(none)'} is not kept", int(cell))
         elif reason.startswith(FILTER):
             name = reason.removeprefix(FILTER)
-            missed = {text: scores[name][cells] - limit for limit, text in _limits(filters[name])}
-            text, cell = _closest(cells, missed)
-            yield _Choice("dropped", f"{name} {scores[name][cell]:.4g}, {text}", cell)
+            limits = _limits(filters[name])
+            side, cell = _closest(cells, scores[name][cells], limits)
+            beyond = "below its min" if side == "min" else "above its max"
+            text = f"{name} {scores[name][cell]:.4g}, {beyond} of {limits[side]:g}"
+            yield _Choice("dropped", text, cell)
 
 
 def _at_threshold(kind: str, cell: int, ratios: Floats, threshold: float) -> _Choice:
     return _Choice(kind, f"coverage {ratios[cell]:.4g}, threshold {threshold:g}", int(cell))
 
 
-def _limits(score: Score) -> list[tuple[float, str]]:
+def _limits(score: Score) -> dict[str, float]:
     pairs = ("min", score.min), ("max", score.max)
-    return [(value, f"{name} {value:g}") for name, value in pairs if value is not None]
+    return {name: value for name, value in pairs if value is not None}
 
 
-def _closest(cells: npt.NDArray[np.intp], missed: Mapping[str, Floats]) -> tuple[str, int]:
-    """Return the limit that one of the cells misses by least, and that cell.
-
-    ``missed`` are the distances of the cells' scores from each limit, below it negative.
-    """
-    best: list[tuple[float, str, int]] = []
-    for text, distances in missed.items():
-        wrong = np.flatnonzero(distances < 0 if text.startswith("min") else distances > 0)
+def _closest(
+    cells: npt.NDArray[np.intp], scores: Floats, limits: Mapping[str, float]
+) -> tuple[str, int]:
+    """Return the limit that one of some dropped cells misses by least, and that cell."""
+    found: list[tuple[float, str, int]] = []
+    for side, limit in limits.items():
+        beyond = limit - scores if side == "min" else scores - limit
+        wrong = np.flatnonzero(beyond > 0)
         if len(wrong):
-            nearest = wrong[np.abs(distances[wrong]).argmin()]
-            best.append((abs(float(distances[nearest])), text, int(cells[nearest])))
-    _, text, cell = min(best)
-    return text, cell
+            nearest = wrong[beyond[wrong].argmin()]
+            found.append((float(beyond[nearest]), side, int(cells[nearest])))
+    _, side, cell = min(found)
+    return side, cell
 
 
 def read_samples(
@@ -168,7 +172,8 @@ def read_samples(
         try:
             pixels = tile_pixels(source, region, None, fits.transforms)
         except SlideError as error:
-            yield replace(sample, reason=f"{sample.reason}; it cannot be read: {error.what}"), None
+            why = masked(f"{sample.reason}; it cannot be read: {error.what}")
+            yield replace(sample, reason=why), None
             continue
-        raw = f"; {fits.raw}" if fits.raw else ""
+        raw = f"; {masked(fits.raw)}" if fits.raw else ""
         yield replace(sample, reason=sample.reason + raw), pixels
