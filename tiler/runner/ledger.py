@@ -94,11 +94,11 @@ class Ledger:
 
     def begin(self) -> None:
         """Replace the tables of an earlier run, and remove products of slides to be redone."""
+        withdraw_page(self._out)  # first: it is about the tables that are replaced
         write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
         self.begun = True
         self._write_table()
         withdraw(self._out, self._redo)
-        withdraw_page(self._out)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
         """Enter slides that have ended, and report them."""
