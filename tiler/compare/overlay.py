@@ -141,7 +141,7 @@ def slide_picture(slide_id: str, record: Facts, candidates: Sequence[Path]) -> t
     SlideError
         If no candidate is the slide, or it cannot be read.
     """
-    path = next(_matching(record.get("source") or {}, candidates), None)
+    path = next(matching(record.get("source") or {}, candidates), None)
     if path is None:
         raise SlideError(slide_id, "the slide's file is missing; give its folder with --slides")
     with _open(path, slide_id, record["settings"].get("reader")) as slide:
@@ -166,7 +166,8 @@ def _slides_of(config: Facts) -> list[Path]:
     return []
 
 
-def _matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
+def matching(source: Facts, candidates: Sequence[Path]) -> Iterator[Path]:
+    """Yield the candidates with a slide's content, from its fingerprint in a record."""
     for path in candidates:
         try:
             same_size = path.stat().st_size == source.get("size")

@@ -50,6 +50,7 @@ def build(
     swept: Collection[str] = (),
     typed: Collection[str] = (),
     measure_from: float | None = None,
+    entries: Sequence[SlideEntry] | None = None,
 ) -> Plan:
     """Validate a configuration, find its slides and make a job for each.
 
@@ -65,6 +66,8 @@ def build(
         The dotted keys that the command itself sets: only it may name commands to run.
     measure_from
         The lowest threshold of that sweep: see ``SlideJob``.
+    entries
+        The slides; None to find them as the configuration says.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def build(
         With a line for every mistake.
     """
     plain = resolved(config)
-    early, given = _said_by_table(plain)
+    early, given = _said_by_table(plain, entries)
     problems = problems_in(plain, [field.name for field in fields(Config)], given)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -83,7 +86,7 @@ def build(
     engine: Engine = made_again(plain, "engine")
     tracker: Tracker = made_again(plain, "tracker")
     report: RunReport | None = made_again(plain, "report")
-    entries = early or _found(plain)
+    entries = (early or _found(plain)) if entries is None else entries
     ids = assign_ids(entries)
     parts = components_of(entries, common, config, plain, swept)
     cache = cache_folder(plain["cache"], root)
@@ -111,16 +114,21 @@ def _base(entries: Sequence[SlideEntry]) -> str | None:
     return bases.pop() if len(bases) == 1 else None
 
 
-def _said_by_table(plain: Mapping[str, Any]) -> tuple[list[SlideEntry], set[str]]:
+def _said_by_table(
+    plain: Mapping[str, Any], entries: Sequence[SlideEntry] | None
+) -> tuple[Sequence[SlideEntry], set[str]]:
     """Return the slides of a table that sets open keys, and the keys that all of its rows set.
 
     Return neither if the configuration leaves no key open: slides are searched last.
     """
     unset = {key for key, value in settable(plain).items() if value == "???"}
     slides = {"slides": plain.get("slides")}
-    if not unset or problems_in(slides, slides) or "table" not in plain["slides"]:
+    if not unset:
         return [], set()
-    entries = _found(plain)
+    if entries is None:
+        if problems_in(slides, slides) or "table" not in plain["slides"]:
+            return [], set()
+        entries = _found(plain)
     return entries, unset.intersection(*(entry.overrides for entry in entries))
 
 

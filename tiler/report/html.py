@@ -118,12 +118,14 @@ class HtmlPages:
         there = self._files.keys()
         tasks: list[Task] = []
         for n, (job, row) in enumerate(zip(self._jobs, typed_rows(table), strict=True)):
-            if n in self._without or row.get("output") != "current":
+            if row.get("output") != "current":
                 continue
             record = read_record(inside(self._out / SLIDES, job.slide_id))
             own = {name: value for name, value in row.items() if name != "seconds"}
             self._keys[n] = key_of(job, n, own, record)
-            if there.get(_owner(n), "").partition(" ")[0] != self._keys[n]:
+            if there.get(_owner(n), "").partition(" ")[0] == self._keys[n]:
+                self._without.pop(n, None)  # its data are still right
+            elif n not in self._without:
                 folder = self._folder()
                 recorded = Recorded.of(record) if record else None
                 tasks.append(SlideReportTask(job, folder, n, own, recorded))

@@ -58,7 +58,7 @@ def write_run_pages(
     files = {
         **dict(assets()),
         "data/run.js": script("run", data),
-        "slide.html": html("slide.html", values),
+        "slide.html": html("slide.html", {**values, "made": ""}),
         INDEX: html("run.html", values),
     }
     return {path: write_file(folder, path, content) for path, content in files.items()}

@@ -1,0 +1,141 @@
+"""The ``tiler-report`` command: make the report of a run or a sweep afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tiler.config.job import complain
+from tiler.errors import ConfigError, ExitCode, TilerError
+from tiler.process.startup import prepare_process
+from tiler.process.streams import end_streams, open_streams
+from tiler.report.html import FORMATS
+from tiler.runner.reporting.log_records import clean_log_records
+from tiler.runner.signals import Interrupted, interruptible
+from tiler.storage.safe_text import shown
+from tiler.storage.stored import MAX_TABLE, StoredError, read_json, read_regular
+
+_STATES = {"running": "died"}
+"""The status of a run that did not write its end, once its lock is free."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the report; return 0, 3 if a slide could not be read, else an exit code of ``tiler``."""
+    open_streams()
+    prepare_process()
+    options = _options(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S",
+                        level=logging.INFO)  # fmt: skip
+    clean_log_records()
+    try:
+        with interruptible():
+            return end_streams(_made(options))
+    except TilerError as error:
+        return complain(error)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return stop.exit_code if isinstance(stop, Interrupted) else ExitCode.INTERRUPTED
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tiler-report",
+        description="Make report/index.html of a run or a sweep. Slides are read again where the"
+        " cache lacks something; no other output changes.",
+        epilog="Exit code: 0 done, 2 wrong use or no run, 3 a slide could not be read, 4 the"
+        " destination cannot be written, 5 the folder is in use.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of a run or a sweep")
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="worker processes; default: one per core"
+    )
+    parser.add_argument(
+        "--slides",
+        metavar="WHERE",
+        help="file, folder or glob of slides that moved; default: the paths of the run",
+    )
+    parser.add_argument(
+        "--charts", metavar="FORMAT", nargs="+", choices=FORMATS, default=[],
+        help="write the charts as files, too: svg, png or both",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.workers is not None and options.workers < 1:
+        parser.error(f"--workers {options.workers} is out of range; use 1 or more")
+    return options
+
+
+def _made(options: argparse.Namespace) -> int:
+    folder: Path = options.folder
+    if (folder / "run.json").exists():
+        return _of_run(folder, options)
+    if (folder / "sweep.json").exists():
+        return _of_sweep(folder, options)
+    what = "there is no such folder" if not folder.exists() else "it has no run.json or sweep.json"
+    raise ConfigError(f"{folder} is no run and no sweep ({what}); give a folder that tiler wrote")
+
+
+def _of_sweep(folder: Path, options: argparse.Namespace) -> int:
+    """Make the report of a sweep."""
+    raise ConfigError(f"{folder} is a sweep; give the folder of one of its jobs")
+
+
+def components(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the nodes of the engine and the report that the command asks for."""
+    workers = options.workers or os.cpu_count() or 1
+    return {
+        "engine": {"_target_": "tiler.runner.engines.ProcessEngine", "workers": workers},
+        "report": {"_target_": "tiler.report.HtmlReport", "charts": options.charts},
+    }
+
+
+def _of_run(out: Path, options: argparse.Namespace) -> int:
+    """Make the report of a run under its lock."""
+    from tiler.config.rebuilt import rebuilt
+    from tiler.report.html import HtmlPages, HtmlReport
+    from tiler.runner.ledger import where_report
+    from tiler.runner.reporting.run_report import report_slides
+    from tiler.runner.reporting.tables import table_rows
+    from tiler.runner.store.lock import held
+
+    HtmlReport(options.charts).check(out)
+    with held(out):
+        run, table = _facts(out), _table(out)
+        rows = table_rows(table, ("slide_id", "status", "candidates", "kept"))
+        found = rebuilt(out, run, rows, components(options), options.slides)
+        pages = HtmlPages(found.plan.jobs, out, options.charts, found.unread)
+        if tasks := pages.tasks(table):
+            with found.plan.engine as engine:
+                report_slides(pages, tasks, engine)
+        page = pages.write(table, {**run, "status": _STATES.get(run["status"], run["status"])})
+    for n, why in sorted(pages.without.items()):
+        print(shown(f"{rows[n]['slide_id']}: {why}"), file=sys.stderr)
+    if page is None:
+        return ExitCode.SLIDE_FAILED
+    print(shown(where_report(page, out)))
+    return ExitCode.SLIDE_FAILED if pages.without or pages.problems else ExitCode.DONE
+
+
+def _facts(out: Path) -> dict[str, Any]:
+    try:
+        run = read_json(out / "run.json")
+    except (FileNotFoundError, StoredError) as error:
+        raise ConfigError(f"{out / 'run.json'} {error}; give the folder of a run") from error
+    return {**run, "status": str(run.get("status"))}
+
+
+def _table(out: Path) -> bytes:
+    """Return ``slides.csv``; only the header of one if the run did not get that far."""
+    try:
+        return read_regular(out / "slides.csv", MAX_TABLE)
+    except FileNotFoundError:
+        return b""
+    except StoredError as error:
+        raise ConfigError(f"{out / 'slides.csv'} {error}; run tiler again") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
