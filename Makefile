@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE  # commands start in two thirds of the time whe
 .PHONY: demo test test-all check pages format bench fuzz clean
 
 demo: .venv/.installed
-	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true out=outputs/demo
+	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true report=html out=outputs/demo
 
 test: .venv/.test  # for each change: all but the slow tests
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not slurm' --hypothesis-profile=quick
