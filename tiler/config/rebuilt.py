@@ -175,7 +175,8 @@ def _moved(entry: SlideEntry, record: Record | None, candidates: Sequence[Path])
     """Return a slide at its place of now: its file, or a candidate with the same content."""
     if record is None or _is_same(entry.path, record):
         return entry
-    path = next(matching(vars(record.source), candidates), entry.path)
+    source = {"size": record.source.size, "content": record.source.content}
+    path = next(matching(source, candidates), entry.path)
     return replace(entry, path=path)
 
 
