@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,15 +16,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from command import read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tracked import COMMON, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.errors import ConfigError
+from tiler.report.charts.bins import read_bins
 from tiler.report.charts.figure import FORMATS, check_charts, label, length
 from tiler.report.charts.histograms import added, bar_edges, bars, binned
+from tiler.report.charts.of_run import chart_files
 from tiler.report.charts.run import ChartSlide, Limits, RunCharts, Stage, run_charts
 from tiler.report.charts.sweep import ChartJob, SweepCharts, sweep_charts
+from tiler.runner.reporting.tracking import artifacts, charts_of
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -230,6 +236,93 @@ def test_many_jobs_fit_on_a_page() -> None:
     assert set(made) == {f"{name}.{s}" for name in ("heat_map", "lines_a", "lines_b")
                          for s in FORMATS}  # fmt: skip
     assert Image.open(io.BytesIO(made["heat_map.png"])).height <= 225 / 25.4 * 300
+
+
+# --- in a run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three slides with charts in both formats, then the same again with another tracker."""
+    folder = tmp_path_factory.mktemp("charts")
+    for name in ("a.png", "$b$.png", "c.png"):
+        picture(folder, name)
+    (folder / "d.png").write_bytes(b"no slide")
+    words = [*COMMON, 'slides.paths="*.png"', "filter=[white]", "filter.white.mpp=null",
+             "out=out", "exporter=[csv,candidates]", "report=html"]  # fmt: skip
+    for more in (["report.charts=[svg,png]", "tracker=mlflow"], ["report.charts=[svg]"], []):
+        done = tiler(*words, *more, cwd=folder)
+        assert done.returncode == 3, done.stderr
+        shutil.copytree(folder / "out/report", folder / f"report{len(more)}")
+    return folder
+
+
+def test_a_run_draws_the_cells_of_all_its_slides(runs: Path) -> None:
+    charts = runs / "report2/charts"
+    names = {"funnel", "coverage", "score_white", "tiles"}
+    assert {path.name for path in charts.iterdir()} == {f"{n}.{s}" for n in names for s in FORMATS}
+    rows = read_csv(runs / "out/slides.csv")
+    cells = sum(int(row["candidates"] or 0) for row in rows)
+    kept = sum(int(row["kept"] or 0) for row in rows)
+    assert f"{cells:,} cells" in texts((charts / "coverage.svg").read_bytes())
+    assert f"{cells:,}" in texts((charts / "funnel.svg").read_bytes())
+    seen = texts((charts / "tiles.svg").read_bytes())
+    assert f"{kept:,} tiles of 3 slides; 1 without result left out" in seen
+    assert any("$b$" in text or "_b_" in text for text in seen)
+
+
+def test_trackers_get_the_charts(runs: Path) -> None:
+    client = mlflow_client(runs / "out/mlflow.db")
+    (run,) = mlflow_runs(client)
+    files = files_of(client, run.info.run_id)
+    assert {f"report/charts/{path.name}" for path in (runs / "report2/charts").iterdir()} <= files
+    assert not (runs / "report0/charts").exists()
+    assert charts_of(runs / "out") == {}
+
+
+def test_a_tracker_gets_no_charts_of_other_results(tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    (report / "charts").mkdir(parents=True)
+    (report / "charts/funnel.svg").write_bytes(b"old")
+    assert charts_of(tmp_path) == {}
+    (report / "index.html").write_bytes(b"")
+    assert charts_of(tmp_path) == {"report/charts/funnel.svg": report / "charts/funnel.svg"}
+    assert charts_of(tmp_path).items() <= artifacts(tmp_path).items()
+
+
+def test_charts_of_another_run_are_the_same_bytes_and_formats_can_change(runs: Path) -> None:
+    (first, second) = runs / "report2/charts", runs / "report1/charts"
+    assert {path.suffix for path in second.iterdir()} == {".svg"}
+    for path in second.iterdir():
+        assert path.read_bytes() == (first / path.name).read_bytes()
+    assert "charts/funnel.svg" in (runs / "report1/index.html").read_text()
+    assert "charts/funnel.svg" not in (runs / "report0/index.html").read_text()
+
+
+def test_the_histograms_of_a_slide_count_the_cells_of_its_table(runs: Path) -> None:
+    rows = read_csv(runs / "out/slides/a/a_candidates.csv")
+    number = [row["slide_id"] for row in read_csv(runs / "out/slides.csv")].index("a")
+    found = read_bins((runs / f"report2/bins/{number:06d}.json").read_bytes())
+    assert set(found) == {"ratio", "score_white"}
+    assert found["ratio"].total == len(rows)
+    scores = np.array([float(row["score_white"]) for row in rows if row["score_white"]])
+    same = binned(scores)
+    assert np.array_equal(found["score_white"].codes, same.codes)
+    assert np.array_equal(found["score_white"].counts, same.counts)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b'{"ratio": 1}', b'{"ratio": {"codes": {"type": "i4", "z": "eA=="}}}',
+     b'{"ratio": {"codes": {"type": "zz", "z": ""}, "counts": {"type": "i4", "z": ""}}}'],
+)  # fmt: skip
+def test_a_damaged_histogram_is_left_out_with_a_warning(data, tmp_path, caplog) -> None:
+    (tmp_path / "000000.json").write_bytes(data)
+    page = {"slides": {"slide_id": ["a"], "status": ["done"], "kept": [5]}, "rules": None,
+            "funnel": [{"label": "Grid cells", "left": 5, "dropped": 0}]}  # fmt: skip
+    made = chart_files(page, [tmp_path / "000000.json", tmp_path / "gone.json"], ["svg"])
+    assert set(made) <= {"charts/funnel.svg"}
+    assert caplog.text.count("the charts of all slides lack it") == 2
 
 
 # --- without matplotlib, and unknown formats

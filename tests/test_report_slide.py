@@ -412,7 +412,7 @@ def test_hostile_names_stay_text(slide: Path, tmp_path: Path, name: str) -> None
     assert one.data["slide_id"] == name
     assert one.data["row"] == {**row, "bad": None}
     assert all(
-        re.fullmatch(r"\w+(/\w+)?/000012\w*\.(js|jpg)", file.name) for file in one.report.files
+        re.fullmatch(r"\w+(/\w+)?/000012\w*\.(js|json|jpg)", file.name) for file in one.report.files
     )
 
 

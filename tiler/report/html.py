@@ -16,6 +16,8 @@ import tiler
 from tiler.errors import ConfigError, TilerError
 from tiler.files import digest
 from tiler.report.assets import check_assets
+from tiler.report.charts.figure import FORMATS, check_charts
+from tiler.report.charts.of_run import chart_files
 from tiler.report.pages import write_run_pages
 from tiler.report.recorded import Recorded
 from tiler.report.rows import Row, typed_rows
@@ -32,8 +34,6 @@ from tiler.runner.work.tasks import Task
 from tiler.storage.destinations import inside
 
 log = logging.getLogger("tiler")
-
-FORMATS = ("svg", "png")
 
 _PUT_EVERY_S = 5.0
 _PUT_SHARE = 0.05
@@ -67,6 +67,7 @@ class HtmlReport:
     def check(self, out: Path) -> None:
         """Refuse a folder in which the report cannot be made: see ``RunReport``."""
         check_assets()
+        check_charts(self.charts)
         ReportFiles(out).check()
 
     def begin(self, jobs: Sequence[SlideJob], out: Path) -> HtmlPages:
@@ -182,7 +183,11 @@ class HtmlPages:
         ]
         data = run_data(self._jobs, rows, cards, run)
         folder = self._folder()
-        pages = write_run_pages(folder, data, rows, sum(bool(card.stale) for card in cards))
+        bins = [self._files.folder / path for n in sorted(current)
+                for path in paths.get(_owner(n), []) if path.startswith("bins/")]  # fmt: skip
+        charts = chart_files(data, bins, self._charts)
+        stale = sum(bool(card.stale) for card in cards)
+        pages = write_run_pages(folder, data, rows, stale, charts)
         index = {INDEX: pages.pop(INDEX)}
         self._files.put({PAGES: (pages, "")}, folder)
         self._files.put({INDEX: (index, table_key(table))}, folder)
@@ -215,7 +220,7 @@ def _card(paths: Sequence[str], key: str, without: str) -> Card:
 def code_digest() -> str:
     """Return a digest of the code that makes reports."""
     total = sha256(tiler.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tiler.files import write_whole
 from tiler.report.arrays import script
 from tiler.report.assets import assets
+from tiler.report.charts.of_run import shown
 from tiler.report.failures import grouped
 from tiler.runner.products.listed import Written
 from tiler.runner.products.report_files import INDEX
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def write_run_pages(
-    folder: Path, data: Mapping[str, Any], rows: Sequence[Row], stale: int
+    folder: Path,
+    data: Mapping[str, Any],
+    rows: Sequence[Row],
+    stale: int,
+    charts: Mapping[str, bytes],
 ) -> dict[str, Written]:
     """Write all files of a report but those of slides; return them by their paths.
 
@@ -38,6 +43,8 @@ def write_run_pages(
         Of the slides.
     stale
         How many slides have data that may differ from what the run wrote.
+    charts
+        Its charts by their paths.
     """
     numbered = [*enumerate(rows)]
     values = {
@@ -45,7 +52,7 @@ def write_run_pages(
         "tiler": data["tiler"],
         "made": data["made"].replace("T", " ").replace("+00:00", " UTC"),
         "stale": stale,
-        "charts": [],
+        "charts": shown([*charts]),
         **{
             name: grouped((n, row) for n, row in numbered if row["status"] == status)
             for name, status in (
@@ -57,6 +64,7 @@ def write_run_pages(
     }
     files = {
         **dict(assets()),
+        **charts,
         "data/run.js": script("run", data),
         "slide.html": html("slide.html", {**values, "made": ""}),
         INDEX: html("run.html", values),

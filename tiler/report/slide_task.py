@@ -16,6 +16,7 @@ from tiler.protocols import Pixels, WSIReader
 from tiler.readers.deferred import DeferredReader
 from tiler.readers.preflight import look
 from tiler.report.arrays import script
+from tiler.report.charts.bins import bins_file
 from tiler.report.judged import Judged, judged
 from tiler.report.low_scores import low_scores
 from tiler.report.pictures import draw_card, encode_card, encode_view, view_size
@@ -123,6 +124,7 @@ class SlideReportTask:
         row = plan.row.cells() if self.row is None else self.row
         data = slide_data(job, self.n, plan, low, found, row, shown, samples, stale)
         name = files.write("data/slides", ".js", script(f"slide/{self.n}", data))
+        files.write("bins", ".json", bins_file(candidates.cells))
         doubt = mask_doubt(job, plan)
         return SlideReport(self.n, tuple(files.written), name, card, stale, doubt, tuple(problems))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiler.runner.reporting.tracking import Guarded, status_of
+from tiler.runner.reporting.tracking import Guarded, charts_of, status_of
 from tiler.sweep.table import JobRecord
 
 
@@ -21,4 +21,4 @@ def end_tracked_sweep(
         "tiles": sum(count.get("kept", 0) for count in counts),
     }
     files = {name: folder / name for name in ("sweep.csv", "sweep.json", "sweep.png")}
-    tracker.end(status_of(exit_code), metrics, files)
+    tracker.end(status_of(exit_code), metrics, files | charts_of(folder))

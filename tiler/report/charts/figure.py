@@ -191,4 +191,4 @@ def _short(count: float) -> str:
 def spans_orders(counts: Sequence[float]) -> bool:
     """Return whether counts differ so much that a linear axis would hide some of them."""
     some = sorted(count for count in counts if count > 0)
-    return len(some) > 1 and some[-1] >= 100 * some[len(some) // 4]
+    return len(some) > 1 and some[-1] >= 50 * some[len(some) // 4]

@@ -7,7 +7,7 @@ of its values wide: much less than a bar of a chart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,7 @@ def _below(data: Binned, edge: float) -> float:
     return float(np.clip(share, 0, 1) @ data.counts)
 
 
-def bar_edges(data: Binned, limits: Iterable[float] = ()) -> tuple[Floats, bool]:
+def bar_edges(data: Binned, limits: Sequence[float] = ()) -> tuple[Floats, bool]:
     """Return the edges of about 40 bars over all values, and whether they grow by a factor.
 
     They are round numbers. Limits lie on the axis as well, unless they are far from all values.
@@ -103,7 +103,9 @@ def bar_edges(data: Binned, limits: Iterable[float] = ()) -> tuple[Floats, bool]
     for limit in limits:
         if low - 2 * (high - low) <= limit <= high + 2 * (high - low):
             low, high = min(low, limit), max(high, limit)
-    if low > 0 and high / low > 20 and _is_skewed(data):
+    near = low + (high - low) / _BARS  # a limit in the first bar would not be seen
+    hidden = any(low < limit < near for limit in limits)
+    if low > 0 and high / low > 20 and (hidden or _is_skewed(data)):
         return np.geomspace(low, high, _BARS + 1), True
     if low >= 0 and 0.5 < high <= 1:
         low, high = 0.0, 1.0

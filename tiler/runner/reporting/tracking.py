@@ -13,9 +13,13 @@ from typing import TypeVar
 from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import STOPPED
 from tiler.protocols import RunStatus, Tracker
+from tiler.runner.products.listed import REPORT
+from tiler.runner.products.report_files import INDEX
 from tiler.runner.work.job import SlideRow
 
 log = logging.getLogger("tiler")
+
+_CHARTS = (".svg", ".png")
 
 _T = TypeVar("_T")
 
@@ -157,7 +161,19 @@ def artifacts(out: Path) -> dict[str, Path]:
     """Return the tables and pictures of a run, by their names in its folder."""
     pictures = sorted(out.glob("slides/*/*_overview.jpg"))
     paths = [out / "run.json", out / "slides.csv", *pictures]
-    return {path.relative_to(out).as_posix(): path for path in paths}
+    return {path.relative_to(out).as_posix(): path for path in paths} | charts_of(out)
+
+
+def charts_of(out: Path) -> dict[str, Path]:
+    """Return the charts of a folder's report; none if the report is about other results.
+
+    A run that changes slides withdraws the page, and a report is finished by writing it.
+    """
+    folder = out / REPORT
+    if folder.is_symlink() or not (folder / INDEX).is_file():
+        return {}
+    paths = sorted(folder.glob("charts/*"))
+    return {f"{REPORT}/charts/{path.name}": path for path in paths if path.suffix in _CHARTS}
 
 
 def status_of(exit_code: int | None) -> RunStatus:
