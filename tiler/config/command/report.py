@@ -14,7 +14,7 @@ from tiler.config.job import complain
 from tiler.errors import ConfigError, ExitCode, TilerError
 from tiler.process.startup import prepare_process
 from tiler.process.streams import end_streams, open_streams
-from tiler.report.html import FORMATS
+from tiler.report.charts.figure import FORMATS
 from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.signals import Interrupted, interruptible
 from tiler.storage.safe_text import shown
