@@ -29,10 +29,12 @@ from tiler.errors import OpenError, ReadError
 from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.exporters.pictures.drawing import KEPT
 from tiler.exporters.tables.candidates import CandidatesExporter
+from tiler.geometry import Box, Size
 from tiler.labels import AnnotationLabels
 from tiler.masks import FileMask, OtsuMask
 from tiler.protocols import Pixels, Sampler, WSIReader
 from tiler.report.arrays import packed, script
+from tiler.report.outline import outline0
 from tiler.report.recorded import Recorded
 from tiler.report.slide_task import SlideReport, SlideReportTask
 from tiler.runner.engines import SerialEngine
@@ -626,6 +628,12 @@ def test_the_outline_is_that_of_the_mask(slide: Path, tmp_path: Path, side: int)
     expected = np.asarray(Image.fromarray(mask).resize((900, 620), 0))
     assert (drawn != expected).mean() < 0.02
     assert sum(map(len, one.data["outline"])) < 4000
+
+
+def test_the_outline_of_noise_stays_small() -> None:
+    noise = np.random.default_rng(0).random((1600, 1600)) < 0.5
+    rings = outline0(noise, Box(0, 0, 16000, 16000), Size(1600, 1600))
+    assert 1000 < sum(map(len, rings)) < 400_000
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -9,12 +9,15 @@ from tiler.exporters.pictures.drawing import stretched
 from tiler.geometry import Box, Size
 from tiler.protocols import Mask
 
+_MAX_EDGES = 100_000
+"""A mask with more edges between pixels is noise: its outline is that of a coarser mask."""
+
 
 def outline0(mask: Mask, bounds: Box, view: Size) -> list[list[int]]:
     """Return the rings of a mask's tissue in level-0 pixels: x, y, x, y, ….
 
     Holes are rings, too: fill them by the even-odd rule. A ring differs from the mask by about one
-    pixel of the view at most; pieces smaller than that are left out.
+    pixel of the view; pieces smaller than that are left out. That of noise is coarser.
 
     Parameters
     ----------
@@ -28,7 +31,10 @@ def outline0(mask: Mask, bounds: Box, view: Size) -> list[list[int]]:
     height, width = mask.shape
     if width > view.width or height > view.height:
         mask = stretched(mask, Size(min(width, view.width), min(height, view.height)))
+    while _edges(mask) > _MAX_EDGES:
         height, width = mask.shape
+        mask = stretched(mask, Size(-(-width // 2), -(-height // 2)))
+    height, width = mask.shape
     tolerance = min(width / view.width, height / view.height)
     per_pixel = np.array([bounds.width / width, bounds.height / height])
     corner = np.array([bounds.x, bounds.y])
@@ -42,3 +48,8 @@ def outline0(mask: Mask, bounds: Box, view: Size) -> list[list[int]]:
 
 def _rings(piece: Outline) -> list[np.ndarray]:
     return [piece.exterior, *piece.holes]
+
+
+def _edges(mask: Mask) -> int:
+    pairs = (mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])
+    return sum(int(np.count_nonzero(one != other)) for one, other in pairs)
