@@ -24,6 +24,8 @@ export interface Cells {
   nx: number;
   ratio: Numbers;
   columns: Map<string, Column>;
+  /** Which cells the run could not read, if there are any: they are never kept. */
+  lost?: Uint8Array;
 }
 
 export interface Decision {
@@ -50,7 +52,11 @@ export async function cellsOf(slide: SlideData): Promise<Cells> {
   const columns = await unpackAll(slide.columns);
   const ratio = columns.get("ratio");
   if (ratio === undefined) throw new Error(`${slide.slide_id}: the data have no column ratio`);
-  return { count: ratio.numbers.length, nx: slide.x.length, ratio: ratio.numbers, columns };
+  const cells: Cells = { count: ratio.numbers.length, nx: slide.x.length, ratio: ratio.numbers, columns };
+  const unreadable = slide.reasons.indexOf(UNREADABLE);
+  if (unreadable < 0) return cells;
+  const run = await unpack(slide.decision);
+  return { ...cells, lost: Uint8Array.from(run.numbers, (code) => Number(code === unreadable)) };
 }
 
 /** Return how many of `count` tiles a sampler keeps, as Amount.of in tiler/samplers/base.py. */
@@ -68,6 +74,7 @@ export function decide(cells: Cells, rules: Rules): Decision {
   if (rules.filters.length) dropByScores(cells, rules, codes, reasons);
   if (rules.keep !== null) dropByLabel(cells, rules.keep, codes, reasons);
   if (rules.sampler !== null) dropBySampler(cells, rules.sampler, codes, reasons);
+  if (cells.lost !== undefined) dropLost(cells.lost, codes, reasons);
   const counts = tally(codes, reasons.length);
   return { reasons, codes, counts, kept: keptOf(rules.sampler, reasons, counts) };
 }
@@ -146,6 +153,13 @@ function dropBySampler(cells: Cells, sampler: Sampler, codes: Uint8Array, reason
     if (left[group]! > 0) left[group]!--;
     else codes[cell] = code;
   }
+}
+
+/** Drop the tiles that passed all rules and that the run could not read. */
+function dropLost(lost: Uint8Array, codes: Uint8Array, reasons: string[]): void {
+  if (!reasons.includes(UNREADABLE)) reasons.push(UNREADABLE);
+  const code = reasons.indexOf(UNREADABLE);
+  for (let cell = 0; cell < codes.length; cell++) if (codes[cell] === 0 && lost[cell]) codes[cell] = code;
 }
 
 function orderOf(cells: Cells, sampler: Sampler): Order {

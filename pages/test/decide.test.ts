@@ -39,6 +39,16 @@ test("cells without a score are unknown, but only where there are filters", () =
   assert.deepEqual(reasonsOf(found, rules), ["kept", "kept", "kept"]);
 });
 
+test("a tile that the run could not read is never kept, and counts in the sample", () => {
+  const found = {
+    ...cells({ ratio: numbers(1, 1, 0.2, 1), sampler_rank: numbers(0, 1, 2, 3) }),
+    lost: Uint8Array.of(0, 1, 1, 0),
+  };
+  assert.deepEqual(reasonsOf(found, {}), ["kept", "unreadable", "below_threshold", "kept"]);
+  const expected = ["kept", "unreadable", "below_threshold", "not_sampled"];
+  assert.deepEqual(reasonsOf(found, { sampler: { ...RANDOM, n: 2 } }), expected);
+});
+
 test("a slide without labels keeps a cell only where no label is kept", () => {
   const found = cells({ ratio: numbers(1) });
   assert.deepEqual(reasonsOf(found, { keep: ["tumour"] }), ["label"]);
