@@ -670,6 +670,26 @@ def test_a_tile_that_the_run_lost_is_unreadable(slide: Path, tmp_path: Path) -> 
     assert (row, column) not in [(a["row"], a["column"]) for a in one.data["samples"]]
 
 
+@pytest.mark.parametrize("filters", [FILTERS, {}])
+def test_tiles_that_a_run_drops_are_unreadable_on_the_page(
+    slide: Path, tmp_path: Path, filters: Any
+) -> None:
+    """A filter cannot read them, or an exporter of tiles."""
+    whole = made(job_of(slide, filters=filters), tmp_path / "whole")
+    row, column = np.argwhere(whole.decision == "kept")[1].tolist()
+    exporters = {"csv": CsvExporter(), "images": ImagesExporter()}
+    job = job_of(slide, Broken([centre(whole, row, column)]), filters=filters, exporters=exporters,
+                 on_bad_tile="drop", max_bad_fraction=0.5)  # fmt: skip
+    assert run([job], tmp_path / "out", SerialEngine(), {}).exit_code == 0
+    record = load_record(tmp_path / "out/slides/a")
+    one = made(job, tmp_path / "report", recorded=Recorded.of(record))
+    assert one.data["stale"] == ""
+    assert one.decision[row, column] == "unreadable"
+    counts = [(one.decision == reason).sum() for reason in ("kept", "unreadable")]
+    assert counts == [record.counts.written, record.counts.failed]
+    assert counts[1] == 1
+
+
 def test_a_report_says_what_changed_since_the_run(slide: Path, tmp_path: Path) -> None:
     path, mask = tmp_path / "a.tiff", tmp_path / "mask.png"
     path.write_bytes(slide.read_bytes())
