@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tiler.report.rows import Row, count_of, text_of
+from tiler.report.rows import Row, count_of
 from tiler.runner.work.job import DROPPED
 from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, NOT_SAMPLED, UNREADABLE
 
@@ -54,11 +54,3 @@ _LABELS = {
     NOT_SAMPLED: "Chosen by the sampler",
     UNREADABLE: "Readable",
 }
-
-
-def is_whole(row: Row) -> bool:
-    """Return whether a row's counts account for every grid cell."""
-    lost = ("below_threshold", "not_sampled", "dropped")
-    names = (*lost, *(name for name in row if name.startswith(DROPPED)))
-    left = count_of(row, "candidates") - sum(count_of(row, name) for name in names)
-    return text_of(row, "status") in DONE and left == count_of(row, "kept")
