@@ -160,9 +160,25 @@ def build_tracker(config: DictConfig) -> Tracker:
     ConfigError
         With a line for every mistake in it.
     """
-    plain = {"tracker": resolved(config.tracker)}
+    tracker: Tracker = _alone(config, "tracker")
+    return tracker
+
+
+def build_report(config: DictConfig) -> RunReport | None:
+    """Build the report alone, for a sweep; None if there is none.
+
+    Raises
+    ------
+    ConfigError
+        With a line for every mistake in it.
+    """
+    report: RunReport | None = _alone(config, "report")
+    return report
+
+
+def _alone(config: DictConfig, key: str) -> Any:
+    plain = {key: resolved(config[key])}
     problems = problems_in(plain, list(plain))
     if problems:
         raise ConfigError("\n".join(problems))
-    tracker: Tracker = made_again(plain, "tracker")
-    return tracker
+    return made_again(plain, key)

@@ -171,6 +171,7 @@ def write_definition(
         "shared": dict(shared),
         "jobs": [
             {
+                "number": job.run["sweep"]["number"],
                 "name": job.name,
                 "settings": job.run["sweep"]["settings"],
                 "exit_code": job.run["exit_code"],

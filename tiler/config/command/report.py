@@ -79,8 +79,20 @@ def _made(options: argparse.Namespace) -> int:
 
 
 def _of_sweep(folder: Path, options: argparse.Namespace) -> int:
-    """Make the report of a sweep."""
-    raise ConfigError(f"{folder} is a sweep; give the folder of one of its jobs")
+    """Make the report of a sweep under its lock."""
+    from tiler.config.sweeps.report import report_sweep
+    from tiler.report.html import HtmlReport
+    from tiler.runner.engines import ProcessEngine
+    from tiler.runner.ledger import where_report
+    from tiler.runner.store.lock import locked
+
+    HtmlReport(options.charts).check(folder)
+    with locked(folder):
+        page, lacks = report_sweep(folder, ProcessEngine(options.workers), options.slides)
+    if page is None:
+        return ExitCode.SLIDE_FAILED
+    print(shown(where_report(page, folder)))
+    return ExitCode.SLIDE_FAILED if lacks else ExitCode.DONE
 
 
 def components(options: argparse.Namespace) -> dict[str, Any]:

@@ -28,7 +28,9 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     DestinationError
         When they cannot be written.
     """
+    from tiler.config.sweeps.report import report_jobs
     from tiler.config.sweeps.thumbnails import thumbnail
+    from tiler.runner.ledger import where_report
     from tiler.runner.reporting.tables import REFUSED
     from tiler.sweep.contact_sheet import write_contact_sheet
     from tiler.sweep.parquet import write_parquet
@@ -49,7 +51,10 @@ def end_sweep(sweep: Sweep, code: int) -> int:
             if job.run["exit_code"]:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-        say(f"{count}; wrote {', '.join(str(p) for p in written if p)}")
+        made = sweep.reported and code not in STOPPED
+        page = report_jobs(folder, sweep.context.keys, jobs)[0] if made else None
+        wrote = ", ".join(str(path) for path in written if path)
+        say(f"{count}; wrote {wrote}; report: {where_report(page, folder)}")
     if not jobs and not budgets and not code:
         what = f"No job wrote a record below {folder}; check hydra.sweep.subdir"
         say(f"{ConfigError.code}: {what}")

@@ -72,6 +72,8 @@ class Sweep:
         The overrides that define the sweep.
     jobs
         The swept values of each job, in the order of their numbers; None if a sweeper chooses them.
+    reported
+        True if it ends with a report.
     """
 
     context: SweepContext
@@ -79,6 +81,7 @@ class Sweep:
     tracker: Guarded
     overrides: tuple[str, ...]
     jobs: tuple[dict[str, str], ...] | None
+    reported: bool = False
 
 
 def swept_values(sweep: SweepContext, overrides: list[str]) -> dict[str, str]:
@@ -123,6 +126,8 @@ def job_folder(overrides: str) -> str:
 def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> Sweep:
     """Begin a sweep and its own run, so that its jobs find the tracker's database and parent.
 
+    The page of an earlier sweep in its folder is removed.
+
     Parameters
     ----------
     config
@@ -135,14 +140,18 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     Raises
     ------
     ConfigError
-        When its tracker cannot be created.
+        When its tracker cannot be created, or something is in the way of its report.
     """
-    from tiler.config.build import build_tracker
+    from tiler.config.build import build_report, build_tracker
     from tiler.config.groups.tracking import parameters
     from tiler.config.literal import resolved
+    from tiler.runner.products.report_files import withdraw_page
     from tiler.runner.reporting.tracking import Guarded
 
     swept = swept_by(lines)
+    place = Path(config.hydra.sweep.dir)
+    if report := build_report(config):
+        report.check(place)
     tracker = Guarded(build_tracker(config))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
@@ -150,8 +159,9 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     except ConfigError:  # values that only a job can resolve stay as written
         plain = cast("dict[str, Any]", OmegaConf.to_container(own, enum_to_str=True))
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
-    place = Path(config.hydra.sweep.dir)
     jobs = expected_jobs(config, lines)
+    if not config.dry_run:
+        withdraw_page(place)  # until the end, it would be about other jobs
     context = SweepContext(
         uuid.uuid4().hex[:12],
         tuple(swept),
@@ -160,7 +170,7 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
         _lowest([job["threshold"] for job in jobs or () if "threshold" in job]),
     )
     overrides = tuple(str(line.input_line) for line in lines)
-    return Sweep(context, place, tracker, overrides, jobs)
+    return Sweep(context, place, tracker, overrides, jobs, report is not None)
 
 
 def named_after_swept_keys(lines: Sequence[Override]) -> str:

@@ -14,7 +14,17 @@ from tiler.runner.work.job import SlideJob
 from tiler.runner.work.tasks import Task
 
 
-class Pages(Protocol):
+class TakesResults(Protocol):
+    """Uses the results of a report's tasks."""
+
+    def took(self, task: Task, result: object) -> None:
+        """Use the result of a task, or its error."""
+
+    def settle(self) -> None:
+        """Put into place what the tasks made; called after the last one."""
+
+
+class Pages(TakesResults, Protocol):
     """The report of one run while it is being made."""
 
     @property
@@ -29,12 +39,6 @@ class Pages(Protocol):
         table
             ``slides.csv`` as it would be now.
         """
-
-    def took(self, task: Task, result: object) -> None:
-        """Use the result of a task, or its error."""
-
-    def settle(self) -> None:
-        """Put into place what the tasks made; called after the last one."""
 
     def write(self, table: bytes, run: Mapping[str, Any]) -> Path | None:
         """Write the pages and return the first one; None if it could not be written.
@@ -62,7 +66,7 @@ class RunReport(Protocol):
         """Begin the report of a run."""
 
 
-def report_slides(pages: Pages, tasks: Sequence[Task], engine: Engine) -> None:
+def report_slides(pages: TakesResults, tasks: Sequence[Task], engine: Engine) -> None:
     """Do the tasks of a report. An error of one of them affects only the report.
 
     Raises

@@ -1,0 +1,86 @@
+"""The HTML page of a sweep, and the data and assets that it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tiler.report.arrays import script
+from tiler.report.assets import assets
+from tiler.report.pages import html, write_file
+from tiler.runner.ledger import counted
+from tiler.runner.products.listed import Written
+from tiler.runner.products.report_files import INDEX
+from tiler.storage.safe_text import listed
+from tiler.sweep.table import JobRecord
+
+_WHY = {
+    "died": "The job was killed before it could write its end.",
+    "interrupted": "The job was interrupted. Start the same command again to resume.",
+}
+
+
+def write_sweep_pages(
+    folder: Path, content: Mapping[str, Any], jobs: Sequence[JobRecord]
+) -> dict[str, Written]:
+    """Write the page of a sweep with its data and assets; return the files by their paths.
+
+    Parameters
+    ----------
+    folder
+        Where.
+    content
+        Of ``data/sweep.js``.
+    jobs
+        The jobs in the order of the content.
+    """
+    pairs = zip(content["jobs"], jobs, strict=True)
+    values = {
+        "sweep": content,
+        "words": words(content),
+        "problems": [
+            {**facts, "text": text} for facts, job in pairs if (text := trouble(facts, job))
+        ],
+        "tiler": content["tiler"],
+        "made": content["made"].replace("T", " ").replace("+00:00", " UTC"),
+    }
+    files = {
+        **dict(assets()),
+        "data/sweep.js": script("sweep", content),
+        INDEX: html("sweep.html", values),
+    }
+    return {path: write_file(folder, path, data) for path, data in files.items()}
+
+
+def words(content: Mapping[str, Any]) -> str:
+    """Return what a sweep compares, in words."""
+    keys = [
+        f"{key} ({counted(len({job['settings'].get(key) for job in content['jobs']}), 'value')})"
+        for key in content["keys"]
+    ]
+    count = counted(len(content["jobs"]), "setting")
+    swept = f" of {', '.join(keys)}" if keys else ""
+    return f"{count}{swept} on {counted(len(content['slides']), 'slide')}"
+
+
+def trouble(facts: Mapping[str, Any], job: JobRecord) -> str:
+    """Return why a job did not do all of its slides; empty if it did.
+
+    Parameters
+    ----------
+    facts
+        The job in ``data/sweep.js``.
+    job
+        Its records.
+    """
+    failed = [row["slide_id"] for row in job.rows if row["status"] == "failed"]
+    left = sum(row["status"] == "interrupted" for row in job.rows)
+    texts = [facts["error"], _WHY.get(facts["status"], "")]
+    if failed:
+        texts.append(f"{counted(len(failed), 'slide')} failed: {listed(failed)}.")
+    if left:
+        texts.append(f"{counted(left, 'slide')} not reached.")
+    if not any(texts) and facts["exit_code"]:
+        texts.append(f"The job ended with exit code {facts['exit_code']}.")
+    return " ".join(text for text in texts if text)
