@@ -3,6 +3,7 @@
 import { card } from "./cards.ts";
 import { choose, hasStatus, PAGE, readChoice, SORTS, START, STATUSES, writeChoice } from "./choice.ts";
 import type { Choice, Sort, Status } from "./choice.ts";
+import { showCohort } from "./cohort_panel.ts";
 import type { RunData } from "./data.ts";
 import { element, fill, whole } from "./dom.ts";
 import { moveFocus } from "./grid_keys.ts";
@@ -18,6 +19,8 @@ export async function runPage(): Promise<void> {
   const run = await load<RunData>("data/run.js", "run");
   const rows = rowsOf(run);
   showCards(place, rows, outliers(rows));
+  const cohort = document.getElementById("cohort");
+  if (cohort !== null) showCohort(cohort, run, rows);
 }
 
 function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>): void {

@@ -1,0 +1,179 @@
+/** Sliders on the run page: what other limits would keep, counted over all slides. */
+
+import { csvField, overrides } from "./changes.ts";
+import { type Change, cohortOf, type Count } from "./cohort.ts";
+import type { Rules, RunData } from "./data.ts";
+import { download, element, fill, whole } from "./dom.ts";
+import { overridesBox } from "./overrides_box.ts";
+import type { Row } from "./rows.ts";
+import { type Range, slidersOf } from "./sliders.ts";
+
+/** Slides that the panel lists as those that change most. */
+const LISTED = 10;
+
+/** Show the panel in its place, if there is a slide with data. */
+export function showCohort(place: HTMLElement, run: RunData, rows: readonly Row[]): void {
+  const slides = rows.filter((row) => row.data !== null).length;
+  if (!slides) return;
+  place.hidden = false;
+  if (run.rules === null) {
+    const why = "The slides have different rules. Open a slide to try other limits on it.";
+    place.append(element("p", {}, why));
+    return;
+  }
+  const rules = run.rules;
+  const begin = element(
+    "button",
+    { type: "button", class: "main" },
+    slides === 1 ? "Count with the slide's candidates" : `Count with the candidates of ${whole(slides)} slides`,
+  );
+  const intro = element(
+    "p",
+    {},
+    "Move a limit to see what tiler would keep on all slides. Nothing is written, and no slide is read again.",
+  );
+  begin.addEventListener("click", () => {
+    begin.remove();
+    const panel = panelOf(rules, rows);
+    place.append(panel);
+    panel.focus();
+  });
+  place.append(intro, begin);
+}
+
+function panelOf(run: Rules, rows: readonly Row[]): HTMLElement {
+  const cohort = cohortOf(rows);
+  let running = new AbortController();
+  const bar = element("progress", { "aria-label": "Slides counted" });
+  const progress = element("p", { class: "result" });
+  const said = element("p", { class: "unseen", role: "status", "aria-live": "polite" });
+  const facts = element("dl", { class: "facts" });
+  const most = element("div", { class: "most" });
+  const box = overridesBox();
+  let done: Count | null = null;
+  const save = element("button", { type: "button", disabled: true }, "Save what changes per slide (CSV)");
+  save.addEventListener("click", () => {
+    if (done !== null) download("changes_per_slide.csv", changesCsv(done.changes));
+  });
+
+  let widened = 0; // slides whose values the sliders have the ends of
+  const draw = (count: Count): void => {
+    bar.max = count.total;
+    bar.value = count.counted;
+    fill(progress, progressText(count));
+    fillFacts(facts, count);
+    if (widened === 0 || (count.counted === count.total && widened < count.total)) {
+      sliders.widen(rangesOf(count));
+      widened = count.counted;
+    }
+  };
+  const recount = async (rules: Rules): Promise<void> => {
+    running.abort();
+    const own = (running = new AbortController());
+    done = null;
+    save.disabled = true;
+    box.set(overrides(run, rules));
+    const count = await cohort.count(rules, own.signal, draw);
+    if (count === null) return;
+    done = count;
+    save.disabled = false;
+    fill(said, resultText(count));
+    fillMost(most, count.changes);
+  };
+  const sliders = slidersOf(run, new Map(), (rules) => void recount(rules));
+  void recount(run);
+  return element(
+    "div",
+    { class: "panel cohort", tabindex: -1 },
+    sliders.element,
+    element("div", { class: "cohort-result" }, bar, progress, said, facts, note(run), box.element, save, most),
+  );
+}
+
+/** Return the range of each score: from the lowest value to that which 2 % exceed. */
+export function rangesOf({ scores }: Pick<Count, "scores">): Map<string, Range> {
+  const found = new Map<string, Range>();
+  for (const [name, values] of scores) {
+    const sorted = Float64Array.from(values).sort();
+    if (!sorted.length) continue;
+    found.set(name, { low: sorted[0]!, high: sorted[Math.floor(0.98 * (sorted.length - 1))]! });
+  }
+  return found;
+}
+
+function note(run: Rules): HTMLElement | null {
+  if (run.sampler === null || run.sampler.exact) return null;
+  const text = `The page cannot choose as the sampler ${run.sampler.name} does: gained and lost are before it.`;
+  return element("p", { class: "hint" }, text);
+}
+
+/** Return how far a count is: "312 of 1,000 slides counted". */
+export function progressText({ counted, total, missing }: Count): string {
+  const without = missing ? `; ${whole(missing)} without data are left out` : "";
+  return `${whole(counted)} of ${whole(total)} slides counted${without}`;
+}
+
+function resultText(count: Count): string {
+  const then = count.then === null ? "" : `${whole(count.then)} tiles, `;
+  return `${then}${whole(count.gained)} gained, ${whole(count.lost)} lost`;
+}
+
+function fillFacts(facts: HTMLElement, count: Count): void {
+  const pairs: [string, string][] = [
+    ["Tiles now", whole(count.now)],
+    ["Tiles then", count.then === null ? "not known" : whole(count.then)],
+    ["Gained", `+${whole(count.gained)}`],
+    ["Lost", `−${whole(count.lost)}`],
+  ];
+  if (count.unknown) pairs.push(["Unknown", whole(count.unknown)]);
+  fill(
+    facts,
+    ...pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
+}
+
+/** Return the slides that change most, those with the most gained and lost cells first. */
+export function mostChanged(changes: readonly Change[], count: number): Change[] {
+  return changes
+    .filter((change) => change.gained + change.lost > 0)
+    .sort((a, b) => b.gained + b.lost - (a.gained + a.lost) || a.n - b.n)
+    .slice(0, count);
+}
+
+function fillMost(place: HTMLElement, changes: readonly Change[]): void {
+  const found = mostChanged(changes, LISTED);
+  if (!found.length) {
+    fill(place);
+    return;
+  }
+  const head = ["Slide", "Now", "Then", "Gained", "Lost"].map((name, index) =>
+    element("th", { scope: "col", class: index ? "num" : null }, name),
+  );
+  const lines = found.map(({ n, id, now, then, gained, lost }) => {
+    const numbers = [whole(now), then === null ? "–" : whole(then), `+${whole(gained)}`, `−${whole(lost)}`];
+    const link = element("a", { href: `slide.html?n=${n}` }, id);
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, link),
+      ...numbers.map((text) => element("td", { class: "num" }, text)),
+    );
+  });
+  const table = element(
+    "table",
+    {},
+    element("caption", {}, "Slides that change most"),
+    element("thead", {}, element("tr", {}, ...head)),
+    element("tbody", {}, ...lines),
+  );
+  fill(place, element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Slides that change most" }, table));
+}
+
+/** Return the table of what changes on each slide; `kept_then` is empty where it is not known. */
+export function changesCsv(changes: readonly Change[]): string {
+  const lines = ["slide_id,kept_now,kept_then,gained,lost,unknown"];
+  for (const { id, now, then, gained, lost, unknown } of changes) {
+    lines.push([csvField(id), now, then ?? "", gained, lost, unknown].join(","));
+  }
+  return `${lines.join("\n")}\n`;
+}
