@@ -43,6 +43,8 @@ IMPORTED = (
     "tiler.config.build",
     "tiler.config.command.explain",
     "tiler.config.command.rerun",
+    "tiler.config.rebuilt",
+    "tiler.config.sweeps.decided",
     "tiler.config.sweeps.end",
     "tiler.config.sweeps.submitit_jobs",
     "tiler.config.sweeps.submitted",

@@ -24,7 +24,8 @@ from tiler.geometry import Size
 from tiler.grid import Cells, coverage
 from tiler.runner.reporting.tracking import Guarded
 from tiler.slides.demo import write_demo_slide
-from tiler.sweep.contact_sheet import FRAME, draw, drawing
+from tiler.sweep.contact_sheet import FRAME, Drawing, _kept, draw, drawing
+from tiler.sweep.lettering import LINE, SIDE, letters, wrapped
 from tiler.sweep.table import JobRecord, read_jobs
 from tiler.trackers import NoTracker
 
@@ -126,12 +127,12 @@ def test_the_picture_shows_mask_and_kept_cells() -> None:
     cells = Cells(
         np.arange(4), np.arange(2), edges, rows, Size(1, 1), 1.0, coverage(mask, edges, rows)
     )
-    picture = draw(drawing(mask, cells, 0.8, Size(200, 100)), None)
+    picture = draw(drawing(mask, cells, cells.ratios >= 0.8, Size(200, 100)), None)
     assert picture.shape == (110, 220, 3)
     glass, tissue, kept = (picture[50, x].tolist() for x in (30, 140, 200))
     assert glass == [255, 255, 255]
     assert tissue != kept
-    everything = draw(drawing(mask, cells, 0.0, Size(200, 100)), None)
+    everything = draw(drawing(mask, cells, cells.ratios >= 0.0, Size(200, 100)), None)
     assert everything[50, 200].tolist() == kept
     assert everything[50, 30].tolist() not in (glass, tissue, kept)
 
@@ -168,7 +169,7 @@ def test_the_slide_is_read_once_more_for_its_picture(
 def test_empty_bounds_give_a_picture_of_one_pixel() -> None:
     nothing = np.zeros((0, 2))
     cells = Cells(np.arange(0), np.arange(0), nothing, nothing, Size(1, 1), 1.0, np.zeros((0, 0)))
-    point = drawing(np.ones((1, 1), bool), cells, 0.5, Size(0, 0))
+    point = drawing(np.ones((1, 1), bool), cells, cells.ratios >= 0.5, Size(0, 0))
     assert draw(point, None).shape == draw(point, np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
 
 
@@ -215,11 +216,11 @@ def test_the_picture_shows_every_kept_cell_also_with_overlap(data: st.DataObject
             last = max(round(end * pixels / side), first + 1)  # one line is visible, even if thin
             place.append(slice(max(0, first), max(0, last)))
         expected[*place] = True
-    drawn = drawing(np.zeros(shape, bool), cells, 0.5, Size(*shape[::-1]))
+    drawn = drawing(np.zeros(shape, bool), cells, cells.ratios >= 0.5, Size(*shape[::-1]))
     assert np.array_equal(drawn.kept, expected)
     beneath = np.full((*size, 3), 40, np.uint8)
     on_slide = draw(drawn, beneath)
-    assert (on_slide[~expected] == round(255 * 0.6 + 40 * 0.4)).all()
+    assert (on_slide[~expected] == round(40 * 0.4)).all(), "dark slides are darker outside"
     framed = (on_slide == FRAME.dark).all(axis=2)
     assert (framed | (on_slide == 40).all(axis=2))[expected].all(), "the slide, or its frame"
     assert not framed[~expected].any()
@@ -554,3 +555,57 @@ def test_a_signal_that_an_error_hides_still_ends_the_sweep(
     assert done.returncode == 143, done.stderr
     assert "hides it" not in done.stderr
     assert not (tmp_path / "res/mask.stop=false").exists()
+
+
+def test_the_picture_shows_only_tiles_that_filters_and_samplers_keep(
+    slides: list[str], tmp_path: Path
+) -> None:
+    words = ["-m", *slides, "resolution=level", "tile.size=90", "threshold=0.2", "out=res",
+             "filter=[white]", "filter.white.mpp=null", "filter.white.max=1,-1",
+             "sampler=random", "sampler.n=3"]  # fmt: skip
+    done = tiler(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = [int(row["kept"]) for row in read_csv(tmp_path / "res/sweep.csv")]
+    assert kept == [3, 3, 0, 0]
+    with Image.open(tmp_path / "res/sweep.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))[:400]  # without the legend
+    framed = (pixels == FRAME.bright).all(axis=2) | (pixels == FRAME.dark).all(axis=2)
+    left, right = np.array_split(framed, 2, axis=1)
+    assert left.sum() > 100
+    assert not right.any(), "no tile is kept, so none is drawn"
+
+
+def test_tiles_that_are_not_known_are_not_drawn() -> None:
+    row = {"kept": "3", "dropped": "1"}
+    grid = SimpleNamespace(ratios=np.array([[0.2, 0.6, 0.7], [0.8, 0.9, 1.0]]))
+    record = SimpleNamespace(settings={"threshold": 0.7})
+    reached = grid.ratios >= 0.7
+    assert np.array_equal(_kept(grid, record, row, None), reached)
+    other = SimpleNamespace(settings={"threshold": 0.5})
+    assert _kept(grid, other, row, None) is None
+    assert _kept(grid, other, row, lambda: None) is None
+    assert _kept(grid, other, row, lambda: grid.ratios > 0.1) is None
+    assert _kept(grid, other, row, lambda: reached.ravel()) is None
+    assert np.array_equal(_kept(grid, other, row, lambda: reached), reached)
+    assert _kept(grid, record, {"kept": ""}, None) is None
+
+
+def test_a_dark_slide_is_darker_outside_its_kept_tiles() -> None:
+    for grey, darker in ((20, True), (230, False)):
+        beneath = np.full((80, 100, 3), grey, np.uint8)
+        kept = np.zeros((80, 100), bool)
+        kept[20:60, 20:60] = True
+        seen = draw(Drawing(np.zeros((80, 100), bool), kept), beneath).astype(int)
+        assert (seen[40, 40] == grey).all()
+        assert (seen[5, 5].mean() < seen[40, 40].mean()) == darker
+        assert tuple(seen[20, 40]) == (FRAME.dark if darker else FRAME.bright)
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_settings_are_wrapped_to_the_width_of_a_picture(text: str) -> None:
+    lines = wrapped(text)
+    plain = text.encode("ascii", "backslashreplace").decode()
+    assert 1 <= len(lines) <= 3
+    assert lines[0] + "".join(line[2:] for line in lines[1:]) == plain
+    for line in lines:
+        assert letters(line).shape == (LINE, SIDE, 3)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tiler.exporters.pictures.drawing import Line, draw_line, is_dark, outline, stretched
+from tiler.exporters.pictures.legend import Entry, with_legend
 from tiler.exporters.tiles.png import png_bytes
 from tiler.files import write_whole
 from tiler.geometry import Size
@@ -24,15 +24,12 @@ from tiler.runner.store.record import Record
 from tiler.runner.store.record_file import read_record
 from tiler.runner.work.cached import Grid, grid_of, mask_of
 from tiler.storage.destinations import inside
+from tiler.sweep.lettering import LINE, SIDE, letters, wrapped
 from tiler.sweep.table import JobRecord
 
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
 _MAX_SLIDES, _MAX_JOBS = 4, 16
-_SIDE, _GAP, _LINE = 220, 12, 14  # pixels
-_LETTERS = 36  # in a line as wide as a picture
-_FADED = 0.6  # share of white in pixels outside kept tiles
+_GAP = 12  # pixels
+_FADED = 0.6  # share of white in pixels outside kept tiles; of a dark slide, of black
 _MAX_CELLS = 1 << 16  # along an axis: more are far below a pixel and fill the memory
 
 GLASS, TISSUE, KEPT, KEPT_GLASS = (255, 255, 255), (240, 205, 215), (105, 130, 225), (205, 220, 250)
@@ -46,36 +43,54 @@ Thumbnail = Callable[[JobRecord, Mapping[str, str], Record, Size], Pixels | None
 
 The arguments are a job, the slide's row in it, the slide's record and the size."""
 
+Decided = Callable[[JobRecord, Mapping[str, str]], Mask | None]
+"""Returns the kept cells of a slide's grid in a job, bool (ny, nx); None if they are not known.
+
+The arguments are a job and the slide's row in it."""
+
 
 def write_contact_sheet(
-    folder: Path, jobs: Sequence[JobRecord], thumbnail: Thumbnail | None = None
+    folder: Path,
+    jobs: Sequence[JobRecord],
+    thumbnail: Thumbnail | None = None,
+    decided: Decided | None = None,
 ) -> Path | None:
     """Draw the sheet from the sweep's cache; None if the cache has none of the slides.
 
     Rows are the slides that a job could read, columns the jobs. Kept tiles are in full colour and
     outlined blue, the rest is faded, tissue is outlined pink. Without a picture from ``thumbnail``
     these are flat areas. The sheet has the first four slides and the first sixteen jobs.
+
+    ``decided`` is asked where another rule than the threshold drops cells. If the kept cells are
+    not known, none is drawn, and the line above the picture says so.
     """
     shown = jobs[:_MAX_JOBS]
     read = (row["slide_id"] for job in shown for row in job.rows if row["status"] != "failed")
     slides = list(dict.fromkeys(read))[:_MAX_SLIDES]
-    rows = [_row(folder, shown, slide, thumbnail) for slide in slides]
+    rows = [_row(folder, shown, slide, thumbnail, decided) for slide in slides]
     path = inside(folder, "sweep.png")
     if not any(picture is not None for row in rows for picture, _ in row):
         path.unlink(missing_ok=True)  # drawn by an earlier sweep
         return None
     keys = list(dict.fromkeys(key for job in shown for key in job.run["sweep"]["settings"]))
     heads = [_settings(job.run["sweep"]["settings"], keys) for job in shown]
-    write_whole(path, png_bytes(_sheet(heads, slides, rows), 1, MARK))
+    entries = [Entry(FRAME, "kept tiles, in full colour"), Entry(RIM, "tissue mask", "line")]
+    sheet = with_legend(_sheet(heads, slides, rows), entries, None)
+    write_whole(path, png_bytes(sheet, 1, MARK))
     return path
 
 
 def _settings(settings: Mapping[str, str], keys: Sequence[str]) -> list[str]:
-    return [f"{key}={settings[key]}" for key in keys if key in settings]
+    named = [f"{key}={settings[key]}" for key in keys if key in settings]
+    return [line for text in named for line in wrapped(text)]
 
 
 def _row(
-    folder: Path, jobs: Sequence[JobRecord], slide: str, thumbnail: Thumbnail | None
+    folder: Path,
+    jobs: Sequence[JobRecord],
+    slide: str,
+    thumbnail: Thumbnail | None,
+    decided: Decided | None,
 ) -> list[tuple[Pixels | None, str]]:
     """Return a picture of a slide in each job, if the cache has it, and the line below it."""
     cells: list[tuple[Pixels | None, str]] = []
@@ -85,17 +100,57 @@ def _row(
         if found is None or found["status"] == "failed":
             cells.append((None, "failed" if found else "not there"))
             continue
-        picture = None
+        picture, note = None, ""
         record = read_record(folder / job.name / "slides" / slide)
         cache = (job.run.get("cache") or {}).get("folder")
         if record is not None and isinstance(cache, str):
             kept_in = Path(os.path.normpath(folder / job.name / cache))
-            if drawing := _drawing(kept_in, record):
+            if cached := _cached(kept_in, record):
+                mask, grid = cached
+                again = partial(decided, job, found) if decided else None
+                kept = _kept(grid, record, found, again)
+                chosen = np.zeros(grid.ratios.shape, bool) if kept is None else kept
+                shape = Size(max(0, grid.bounds.width), max(0, grid.bounds.height))
+                drawn = drawing(mask, grid, chosen, shape)
                 if beneath is None and thumbnail:
-                    beneath = thumbnail(job, found, record, drawing.size)
-                picture = draw(drawing, beneath)
-        cells.append((picture, f"{found['kept']} of {found['candidates']} tiles"))
+                    beneath = thumbnail(job, found, record, drawn.size)
+                picture, note = draw(drawn, beneath), "" if kept is not None else ", not drawn"
+        cells.append((picture, f"{found['kept']} of {found['candidates']} tiles{note}"))
     return cells
+
+
+def _cached(kept_in: Path, record: Record) -> tuple[Mask, Grid] | None:
+    """Return mask and grid of a record; None if the cache has lost them."""
+    try:
+        mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
+        if mask is None or grid is None:
+            return None
+        found = grid_of(grid)
+        return None if max(found.ratios.shape) > _MAX_CELLS else (mask_of(mask), found)
+    except ValueError:
+        return None
+
+
+def _kept(
+    grid: Grid, record: Record, row: Mapping[str, str], decided: Callable[[], Mask | None] | None
+) -> Mask | None:
+    """Return the kept cells of a slide; None if they are not known.
+
+    Tiles that could not be read are among them. If the threshold alone leaves as many cells as
+    the row has tiles, they are the same: no rule adds one.
+    """
+    threshold = record.settings.get("threshold")
+    try:
+        count = int(row["kept"]) + int(row.get("dropped") or 0)
+    except ValueError:
+        return None
+    if isinstance(threshold, int | float):
+        reached: Mask = grid.ratios >= threshold
+        if int(reached.sum()) == count:
+            return reached
+    kept = decided() if decided else None
+    same = kept is not None and kept.shape == grid.ratios.shape and int(kept.sum()) == count
+    return kept if same else None
 
 
 @dataclass(frozen=True)
@@ -112,30 +167,15 @@ class Drawing:
         return Size(width, height)
 
 
-def _drawing(kept_in: Path, record: Record) -> Drawing | None:
-    """Return mask and kept tiles of a record; None if the cache has lost them."""
-    try:
-        mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
-        if mask is None or grid is None:
-            return None
-        found, threshold = grid_of(grid), record.settings.get("threshold")
-        if max(found.ratios.shape) > _MAX_CELLS or not isinstance(threshold, (int, float)):
-            return None
-        shape = Size(max(0, found.bounds.width), max(0, found.bounds.height))
-        return drawing(mask_of(mask), found, threshold, shape)
-    except ValueError:
-        return None
-
-
-def drawing(mask: Mask, cells: Grid | Cells, threshold: float, shape: Size) -> Drawing:
-    """Scale a mask and the cells that reach a threshold to at most 220 pixels a side.
+def drawing(mask: Mask, cells: Grid | Cells, chosen: Mask, shape: Size) -> Drawing:
+    """Scale a mask and chosen cells, (ny, nx), to at most 220 pixels a side.
 
     ``shape`` is that of the slide's bounded area in any unit; the mask is stretched over it.
     """
-    scale = _SIDE / max(*shape, 1)
+    scale = SIDE / max(*shape, 1)
     size = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
     down, across = (n / m for n, m in zip(size, mask.shape, strict=True))
-    kept = _union(cells.rows * down, cells.columns * across, cells.ratios >= threshold, size)
+    kept = _union(cells.rows * down, cells.columns * across, chosen, size)
     return Drawing(stretched(mask, Size(size[1], size[0])), kept)
 
 
@@ -145,9 +185,12 @@ def draw(drawn: Drawing, beneath: Pixels | None) -> Pixels:
     if beneath is None:
         colours = np.array([GLASS, TISSUE, KEPT_GLASS, KEPT], np.uint8)
         return np.asarray(colours[tissue.view(np.uint8) + 2 * kept.view(np.uint8)])
-    picture, dark = beneath.copy(), is_dark(beneath) & kept  # faded pixels are never dark
-    faded = 255 * _FADED + picture[~kept] * np.float32(1 - _FADED)
+    picture, dark = beneath.copy(), is_dark(beneath)
+    night = bool(dark.mean() > 0.5)
+    faded = (0 if night else 255) * _FADED + picture[~kept] * np.float32(1 - _FADED)
     picture[~kept] = np.rint(faded).astype(np.uint8)
+    if not night:
+        dark &= kept  # faded pixels are light
     draw_line(picture, outline(tissue), RIM, dark)
     draw_line(picture, outline(kept, closed=True), FRAME, dark)
     return picture
@@ -178,48 +221,24 @@ def _sheet(
     slides: Sequence[str],
     rows: Sequence[Sequence[tuple[Pixels | None, str]]],
 ) -> Pixels:
-    top = _GAP + _LINE * max(map(len, heads))
-    step = _SIDE + 2 * _LINE + _GAP
-    size = top + len(rows) * step + _GAP, _GAP + len(heads) * (_SIDE + _GAP)
+    top = _GAP + LINE * max(map(len, heads))
+    step = SIDE + 2 * LINE + _GAP
+    size = top + len(rows) * step + _GAP, _GAP + len(heads) * (SIDE + _GAP)
     sheet = np.full((*size, 3), GLASS, np.uint8)
     for column, head in enumerate(heads):
-        x = _GAP + column * (_SIDE + _GAP)
+        x = _GAP + column * (SIDE + _GAP)
         for line, text in enumerate(head):
-            _put(sheet, x, _GAP // 2 + line * _LINE, _letters(text))
+            _put(sheet, x, _GAP // 2 + line * LINE, letters(text))
         for number, row in enumerate(rows):
             y = top + number * step
             picture, below = row[column]
             for line, text in enumerate((slides[number], below)):
-                _put(sheet, x, y + line * _LINE, _letters(text))
+                _put(sheet, x, y + line * LINE, letters(text))
             if picture is not None:
-                _put(sheet, x, y + 2 * _LINE, picture)
+                _put(sheet, x, y + 2 * LINE, picture)
     return sheet
 
 
 def _put(sheet: Pixels, x: int, y: int, picture: Pixels) -> None:
     height, width = picture.shape[:2]
     sheet[y : y + height, x : x + width] = picture
-
-
-@cache
-def _letters(text: str) -> Pixels:
-    """Draw a line of text; most lines repeat."""
-    from PIL import Image, ImageDraw
-
-    picture = Image.new("RGB", (_SIDE, _LINE), GLASS)
-    ImageDraw.Draw(picture).text((0, 0), _fitting(text), fill="black", font=_font())
-    return np.asarray(picture)
-
-
-@cache
-def _font() -> FreeTypeFont | ImageFont:
-    """Load Pillow's own font, which takes as long as drawing a line."""
-    from PIL.ImageFont import load_default
-
-    return load_default()
-
-
-def _fitting(text: str) -> str:
-    """Shorten a text to the width of a picture and the letters of Pillow's own font."""
-    plain = text.encode("ascii", "backslashreplace").decode()
-    return plain if len(plain) <= _LETTERS else f"{plain[: _LETTERS - 3]}..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tiler.config.job import say
@@ -28,6 +29,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     DestinationError
         When they cannot be written.
     """
+    from tiler.config.sweeps.decided import decided
     from tiler.config.sweeps.report import report_jobs
     from tiler.config.sweeps.thumbnails import thumbnail
     from tiler.runner.ledger import where_report
@@ -46,7 +48,8 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     if jobs:
         table = write_sweep(folder, jobs, sweep.context.keys)
         write_definition(folder, sweep_id, sweep.overrides, jobs)
-        written = [table, write_parquet(table), write_contact_sheet(folder, jobs, thumbnail)]
+        sheet = write_contact_sheet(folder, jobs, thumbnail, partial(decided, folder))
+        written = [table, write_parquet(table), sheet]
         for job in jobs:
             if job.run["exit_code"]:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")
