@@ -30,12 +30,15 @@ from tiler.exporters import CsvExporter, ImagesExporter
 from tiler.exporters.pictures.drawing import KEPT
 from tiler.exporters.tables.candidates import CandidatesExporter
 from tiler.geometry import Box, Size
+from tiler.grid import Cells
 from tiler.labels import AnnotationLabels
 from tiler.masks import FileMask, OtsuMask
 from tiler.protocols import Pixels, Sampler, WSIReader
 from tiler.report.arrays import packed, script
+from tiler.report.judged import Judged
 from tiler.report.outline import outline0
 from tiler.report.recorded import Recorded
+from tiler.report.samples import choose
 from tiler.report.slide_task import SlideReport, SlideReportTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.run import run
@@ -47,6 +50,7 @@ from tiler.runner.work.worker_state import WorkerState
 from tiler.samplers import All, Random, Spread, Top
 from tiler.scores import Blur, White
 from tiler.scores.limits import Limits
+from tiler.selection import Rules, decide
 from tiler.spec import Edge
 from tiler.transforms import Macenko
 
@@ -69,7 +73,7 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FILTERS = {"blur": Blur(min=5, mpp=None), "white": White(max=0.3, mpp=None)}
-RULES = ("filters", "sampler", "labels", "mask_provider", "mask_threshold")
+RULES = ("context", "filters", "sampler", "labels", "mask_provider", "mask_threshold")
 
 
 def job_of(path: Path, reader: Any = open_slide, **changed: Any) -> SlideJob:
@@ -521,6 +525,16 @@ def test_bounds_and_a_fractional_downsample(file: Path, tmp_path: Path, coded_sl
     assert one.data["outline"] == [[101, 53, 434, 53, 434, 343, 101, 343]]
 
 
+def test_context_changes_nothing(slide: Path, tmp_path: Path) -> None:
+    plain, in_context = (
+        made(job_of(slide, lambda path, name: open_slide(path, name=name, mpp=0.5),
+                    spec=TileSpec(SIDE, resolution=MPP(0.5)), context=context), tmp_path / name)
+        for name, context in (("plain", ()), ("context", (MPP(1), MPP(2))))
+    )  # fmt: skip
+    assert tree(plain.folder) == tree(in_context.folder)
+    assert plain.data["mpp"] == 0.5
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -592,6 +606,36 @@ def test_samples_are_what_they_say(slide: Path, tmp_path: Path) -> None:
         assert (
             abs(np.asarray(Image.open(tmp_path / src), int) - expected).mean() < 9
         )  # JPEG of noise
+
+
+@given(data=st.data())
+def test_any_cells_have_the_samples_that_there_can_be(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    few = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+
+    def draw() -> np.ndarray:
+        return data.draw(hnp.arrays("f8", shape, elements=few))
+
+    values = {"score_a": draw(), "score_b": draw()}
+    y, x = (np.arange(length) * 8 for length in shape)
+    edges = [np.stack([one, one + 8.0], axis=1) for one in (x, y)]
+    cells = Cells(x, y, *edges, Size(8, 8), 1.0, draw(), values)
+    limits = st.tuples(few, few).map(sorted)
+    filters = {name: Limits(min=low, max=high) for name, (low, high) in
+               data.draw(st.fixed_dictionaries({"a": limits, "b": limits})).items()}  # fmt: skip
+    decision = decide(cells, Rules(0.5, filters), "a")
+    samples = choose(Judged(cells, decision.reasons, decision.codes), 0.5, filters)
+    text = decision.text()
+    found = {(sample.row, sample.column): sample.kind for sample in samples}
+    assert len(found) == len(samples)
+    for place, kind in found.items():
+        expected = {"barely_dropped": "below_threshold"}.get(kind, "kept")
+        assert kind == "dropped" or text[place] == expected
+    shown = set(text[cells.ratios > 0])
+    assert ("kept" in shown) == ("kept" in found.values())
+    assert ("below_threshold" in shown) == ("barely_dropped" in found.values())
+    dropped = [text[place] for place, kind in found.items() if kind == "dropped"]
+    assert sorted(dropped) == sorted(one for one in shown if one.startswith("filter:"))
 
 
 @pytest.mark.parametrize("raw", [False, True])
