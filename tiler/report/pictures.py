@@ -34,7 +34,7 @@ VIEW_SIDE = 1600
 CARD_SIDE = 320
 """Maximum pixels of the longer side of a view, and of a card."""
 
-_TINT = np.float32(0.25)
+_TINT = np.float32(0.18)
 """The share of the colour of kept tiles in their pixels: frames of small tiles are thin."""
 
 encode_view = make_encoder("jpg", 85)
