@@ -38,7 +38,7 @@ _TINT = np.float32(0.18)
 """The share of the colour of kept tiles in their pixels: frames of small tiles are thin."""
 
 encode_view = make_encoder("jpg", 85)
-encode_card = make_encoder("jpg", 85, "444")  # thin lines of colour stay sharp
+encode_card = make_encoder("jpg", 70, "444")  # thin lines stay coloured; 60 cards stay below 3 MB
 
 
 def view_size(bounds: Box, side: int = VIEW_SIDE) -> tuple[Size, float]:
