@@ -18,7 +18,7 @@ from tiler.exporters.tables.csv_json import COLUMNS, FILE
 from tiler.exporters.tables.parquet import require_pyarrow
 from tiler.geometry import Size
 from tiler.regions import Regions
-from tiler.resolution import Level
+from tiler.resolution import Level, Resolution
 from tiler.storage.safe_text import plain_text
 from tiler.storage.stored import MAX_TABLE, StoredError, opened, read_regular
 
@@ -69,22 +69,29 @@ class Table:
         KeyError
             If there is no such column.
         """
-        same = {"width": self.shape.width, "height": self.shape.height, "resolution": self.token}
         if name in self.columns:
             return self.columns[name]
-        if name in same:
-            return np.full(len(self), same[name], object if name == "resolution" else np.int64)
+        same: dict[str, Any] = {"width": self.shape.width, "height": self.shape.height}
+        same["resolution"] = self.token
         if name.startswith(SHARES):
-            return np.full(len(self), np.nan)
-        if name == "label":
-            return np.full(len(self), "", object)
-        raise KeyError(name)
+            same[name] = np.nan
+        elif name == "label":
+            same[name] = ""
+        value = same[name]
+        kind = object if isinstance(value, str) else np.dtype(type(value))
+        return np.broadcast_to(np.array(value, kind), len(self))  # takes no memory
 
-    def regions(self, rows: npt.NDArray[np.int64]) -> Regions:
-        """Return the places of some tiles, without a slide; the column ``at`` is 0, 1, 2, …."""
+    def regions(
+        self,
+        rows: npt.NDArray[np.int64],
+        resolution: Resolution | None = None,
+        downsample: float | None = None,
+    ) -> Regions:
+        """Return some tiles; the column ``at`` is 0, 1, 2, …. Places alone need no resolution."""
         locations = np.stack([self.columns["x"][rows], self.columns["y"][rows]], axis=1)
         at = {"at": np.arange(len(rows))}
-        return Regions(locations, self.columns["ratio"][rows], self.shape, Level(0), None, at)
+        ratios = self.columns["ratio"][rows]
+        return Regions(locations, ratios, self.shape, resolution or Level(0), downsample, at)
 
 
 def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:

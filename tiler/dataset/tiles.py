@@ -19,7 +19,6 @@ from tiler.dataset.tables import PLACE, UNASKED, Table
 from tiler.dataset.where_tokens import unknown_column
 from tiler.errors import ReadError
 from tiler.exporters.reading import tile_pixels
-from tiler.geometry import Point
 from tiler.protocols import Pixels
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
@@ -126,26 +125,27 @@ class RunTiles:
         return open_slide(slide, self.table(number), self.opening, self._found)
 
     def items(self, number: int, rows: npt.NDArray[np.int64]) -> list[Item | None]:
-        """Return the items of some tiles of a slide, in the order of ``rows``."""
+        """Return the items of some tiles of a slide, in the order of ``rows``.
+
+        What tiles share is computed once for all of them. None stands for a tile that cannot be
+        read and is skipped.
+        """
         with self._handles.lease(number, self._open) as opened:
             table, slide = self.table(number), self.index.slides[number]
-            return [self._item(slide, opened, table, row) for row in rows.tolist()]
+            regions = table.regions(rows, opened.resolution, opened.downsample)
+            values = self._values(slide, table, rows)
+            return [
+                self._item(opened, region, dict(zip(values, of_tile, strict=True)))
+                for region, *of_tile in zip(regions, *values.values(), strict=True)
+            ]
 
-    def _item(self, slide: Slide, opened: OpenSlide, table: Table, row: int) -> Item | None:
-        """Return the item of a tile; None if it cannot be read and is skipped."""
-        columns = table.columns
-        region = RegionSpec(
-            Point(columns["x"][row].item(), columns["y"][row].item()),
-            table.shape,
-            opened.resolution,
-            columns["ratio"][row].item(),
-            opened.downsample,
-        )
+    def _item(self, opened: OpenSlide, region: RegionSpec, values: Item) -> Item | None:
         problem = ""
+        keys = {image_key(context): context for context in (None, *opened.contexts)}
         try:
             images = {
-                image_key(context): tile_pixels(opened.source, region, context, opened.transforms)
-                for context in (None, *opened.contexts)
+                key: tile_pixels(opened.source, region, context, opened.transforms)
+                for key, context in keys.items()
             }
         except ReadError as error:
             if self.look.on_bad_tile == "raise":
@@ -153,37 +153,36 @@ class RunTiles:
             if self.look.on_bad_tile == "skip":
                 return None
             problem = str(error)
-            width, height = table.shape
-            black = np.zeros((height, width, 3), np.uint8)
-            images = {image_key(context): black for context in (None, *opened.contexts)}
+            width, height = region.shape
+            images = {key: np.zeros((height, width, 3), np.uint8) for key in keys}
         made = self.look.transform or _same
         item: Item = {key: made(_owned(pixels)) for key, pixels in images.items()}
-        item["slide_id"] = slide.slide_id
-        for name in (*PLACE, *self._names(table)):
-            if name not in item:  # a user's column may have the name of an image
-                item[name] = self._value(slide, table, name, row)
+        for name, value in values.items():
+            item.setdefault(name, value)  # a user's column may have the name of an image
         if self.look.on_bad_tile == "mark":
             item[ERROR] = problem
         return item
 
-    def _names(self, table: Table) -> Sequence[str]:
-        if self.look.columns is not None:
-            return self.look.columns
-        return [name for name in table.columns if name not in UNASKED]
-
-    def _value(self, slide: Slide, table: Table, name: str, row: int) -> Any:
-        if name in table.columns:
-            value = table.columns[name][row]
-        elif name == "slide":
-            value = slide.slide_id
+    def _values(
+        self, slide: Slide, table: Table, rows: npt.NDArray[np.int64]
+    ) -> dict[str, list[Any]]:
+        """Return what items contain beside images, as plain values of each tile by name."""
+        if self.look.columns is None:
+            names: Sequence[str] = [name for name in table.columns if name not in UNASKED]
         else:
+            names = self.look.columns
+        ids = [slide.slide_id] * len(rows)
+        found: dict[str, list[Any]] = {"slide_id": ids}
+        for name in (*PLACE, *names):
+            if name == "slide":
+                found[name] = ids
+                continue
             try:
-                value = table.column(name)[row]
+                found.setdefault(name, table.column(name)[rows].tolist())
             except KeyError:
-                raise unknown_column(
-                    f"slide={slide.slide_id}: columns", name, table.columns
-                ) from None
-        return value.item() if isinstance(value, np.generic) else value
+                what = f"slide={slide.slide_id}: columns"
+                raise unknown_column(what, name, table.columns) from None
+        return found
 
 
 def image_key(context: Resolution | None) -> str:
