@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from test_dataset import BASE, inside, write_slide
 
 from tiler import TileDataset, TileStream
-from tiler.dataset.order import batched, segments, share, share_in_batches, shuffled
+from tiler.dataset.batches import batches
+from tiler.dataset.order import segments, share, share_in_batches, shuffled
 from tiler.errors import ConfigError
 
 
@@ -122,7 +123,12 @@ def test_a_buffer_loses_and_repeats_nothing(size: int, count: int, seed: int) ->
     found = list(shuffled(range(count), size, np.random.default_rng(seed)))
     assert sorted(found) == list(range(count))
     assert all(item <= place + size for place, item in enumerate(found))
-    assert [one for some in batched(found, size) for one in some] == found
+    items = [{"image": np.full((2, 1), one), "x": one, "slide_id": str(one)} for one in found]
+    some = list(batches(items, size))
+    assert [len(one["x"]) for one in some[:-1]] == [size] * (len(some) - 1)
+    assert [number for one in some for number in one["x"].tolist()] == found
+    assert [number for one in some for number in one["image"][:, 1, 0].tolist()] == found
+    assert [name for one in some for name in one["slide_id"]] == [str(one) for one in found]
 
 
 # --- order
@@ -191,6 +197,13 @@ def test_tiles_of_several_shapes_are_no_batch(streamed: Path, tmp_path: Path) ->
     runs = [streamed / "out/slides/s3/s3.csv", tmp_path / "out"]
     with inside(tmp_path), pytest.raises(ConfigError, match="several shapes"):
         list(TileStream(runs, slide_root=streamed, batch=50, columns=()))
+
+
+def test_pixels_of_several_types_are_no_batch() -> None:
+    """Whole numbers would cut off what is behind the point."""
+    items = [{"image": np.zeros((1, 1), kind)} for kind in (np.uint8, np.float32)]
+    with pytest.raises(ConfigError, match="several dtypes"):
+        list(batches(items, 2))
 
 
 @pytest.mark.parametrize(

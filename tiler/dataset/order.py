@@ -79,15 +79,3 @@ def shuffled(items: Iterable[_T], size: int, random: np.random.Generator) -> Ite
         yield picked
     for place in random.permutation(len(buffer)).tolist():
         yield buffer[place]
-
-
-def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yield lists of some items; the last one may be shorter."""
-    some: list[_T] = []
-    for item in items:
-        some.append(item)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some

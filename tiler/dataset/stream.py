@@ -10,10 +10,10 @@ import numpy as np
 
 from tiler.dataset import torch_info
 from tiler.dataset.arguments import check_whole, run_tiles
+from tiler.dataset.batches import batches
 from tiler.dataset.index import Source
 from tiler.dataset.order import (
     Ints,
-    batched,
     in_order_of_blocks,
     segments,
     share,
@@ -141,7 +141,9 @@ class TileStream:
         if self._shuffle:
             random = self._random(epoch, 1, self._rank, worker)
             items = shuffled(items, self._shuffle, random)
-        return iter(items) if self._batch is None else map(stacked, batched(items, self._batch))
+        if self._batch is None:
+            return iter(items)
+        return batches(items, min(self._batch, max(1, stop - start)))
 
     def close(self) -> None:
         """Close all slides; they are opened again when they are needed."""
@@ -168,29 +170,6 @@ class TileStream:
 
     def _random(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *numbers])
-
-
-def stacked(items: Sequence[Item]) -> Item:
-    """Return items as one: arrays and numbers as arrays, everything else as lists.
-
-    Raises
-    ------
-    ConfigError
-        If items have different keys or shapes.
-    """
-    if any(item.keys() != items[0].keys() for item in items):
-        raise ConfigError("tiles of a batch have different columns; choose some with columns=[…]")
-    return {key: _stack(key, [item[key] for item in items]) for key in items[0]}
-
-
-def _stack(key: str, values: list[Any]) -> Any:
-    if not all(isinstance(value, np.ndarray | np.generic | int | float) for value in values):
-        return values
-    shapes = {np.shape(value) for value in values}
-    if len(shapes) > 1:
-        what = ", ".join(map(str, sorted(shapes)))
-        raise ConfigError(f"{key} has several shapes in a batch ({what}); use batch=None")
-    return np.stack(values)
 
 
 def _place(rank: int | None, world: int | None) -> tuple[int, int]:
