@@ -325,6 +325,28 @@ def test_a_damaged_histogram_is_left_out_with_a_warning(data, tmp_path, caplog) 
     assert caplog.text.count("the charts of all slides lack it") == 2
 
 
+def test_a_sweep_draws_the_numbers_of_its_table(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path, name)
+    words = [*COMMON, "slides.paths=[a.png,b.png]", "threshold=0.1,0.9", "tile.size=16,32"]
+    more = ["out=out", "report=html", "report.charts=[svg]", "tracker=jsonl"]
+    done = tiler("-m", *[word for word in words if word != "tile.size=16"], *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    charts = tmp_path / "out/report/charts"
+    names = {"heat_map.svg", "lines_threshold.svg", "lines_tile_size.svg"}
+    assert {path.name for path in charts.iterdir()} == names
+    rows = read_csv(tmp_path / "out/sweep.csv")
+    seen = texts((charts / "heat_map.svg").read_bytes())
+    numbers = [text for text in seen if text.replace(",", "").isdigit()]
+    for kept in {row["kept"] for row in rows}:
+        assert numbers.count(kept) >= sum(row["kept"] == kept for row in rows)
+    assert "kept tiles by threshold, tile.size" in seen
+    page = (tmp_path / "out/report/index.html").read_text()
+    assert all(f"charts/{name}" in page for name in names)
+    last = json.loads((tmp_path / "out/tracking.jsonl").read_text().splitlines()[-1])
+    assert {f"report/charts/{name}" for name in names} <= set(last["files"])
+
+
 # --- without matplotlib, and unknown formats
 
 

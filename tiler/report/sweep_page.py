@@ -8,6 +8,7 @@ from typing import Any
 
 from tiler.report.arrays import script
 from tiler.report.assets import assets
+from tiler.report.charts.of_run import shown
 from tiler.report.pages import html, write_file
 from tiler.runner.ledger import counted
 from tiler.runner.products.listed import Written
@@ -22,7 +23,10 @@ _WHY = {
 
 
 def write_sweep_pages(
-    folder: Path, content: Mapping[str, Any], jobs: Sequence[JobRecord]
+    folder: Path,
+    content: Mapping[str, Any],
+    jobs: Sequence[JobRecord],
+    charts: Mapping[str, bytes],
 ) -> dict[str, Written]:
     """Write the page of a sweep with its data and assets; return the files by their paths.
 
@@ -34,6 +38,8 @@ def write_sweep_pages(
         Of ``data/sweep.js``.
     jobs
         The jobs in the order of the content.
+    charts
+        Its charts by their paths.
     """
     pairs = zip(content["jobs"], jobs, strict=True)
     values = {
@@ -42,11 +48,13 @@ def write_sweep_pages(
         "problems": [
             {**facts, "text": text} for facts, job in pairs if (text := trouble(facts, job))
         ],
+        "charts": shown([*charts]),
         "tiler": content["tiler"],
         "made": content["made"].replace("T", " ").replace("+00:00", " UTC"),
     }
     files = {
         **dict(assets()),
+        **charts,
         "data/sweep.js": script("sweep", content),
         INDEX: html("sweep.html", values),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tiler.errors import TilerError
 from tiler.files import digest
+from tiler.report.charts.of_sweep import sweep_chart_files
 from tiler.report.html import code_digest
 from tiler.report.sweep_data import number_of, slide_ids, sweep_content
 from tiler.report.sweep_page import write_sweep_pages
@@ -33,7 +34,12 @@ It also returns, by the number of the row, why a slide cannot be read as the swe
 
 
 def make_sweep_report(
-    folder: Path, keys: Sequence[str], jobs: Sequence[JobRecord], again: SlideJobs, engine: Engine
+    folder: Path,
+    keys: Sequence[str],
+    jobs: Sequence[JobRecord],
+    again: SlideJobs,
+    engine: Engine,
+    charts: Sequence[str] = (),
 ) -> tuple[Path | None, list[str]]:
     """Make ``report/index.html`` of a sweep.
 
@@ -49,6 +55,8 @@ def make_sweep_report(
         Builds the jobs of slides again.
     engine
         Plans slides.
+    charts
+        The formats in which its charts are written as files.
 
     Returns
     -------
@@ -74,7 +82,8 @@ def make_sweep_report(
         made = datetime.now(UTC).isoformat(timespec="seconds")
         name = folder.resolve().name
         content = sweep_content(name, keys, jobs, tiles.slides, tiles.missing, views, made)
-        pages = write_sweep_pages(work.slide, content, jobs)
+        drawn = sweep_chart_files(keys, jobs, charts)
+        pages = write_sweep_pages(work.slide, content, jobs, drawn)
         index = {INDEX: pages.pop(INDEX)}
         files.put({PAGES: (pages, "")}, work.slide)
         files.put({INDEX: (index, made)}, work.slide)

@@ -88,7 +88,8 @@ def _of_sweep(folder: Path, options: argparse.Namespace) -> int:
 
     HtmlReport(options.charts).check(folder)
     with locked(folder):
-        page, lacks = report_sweep(folder, ProcessEngine(options.workers), options.slides)
+        engine = ProcessEngine(options.workers)
+        page, lacks = report_sweep(folder, engine, options.slides, options.charts)
     if page is None:
         return ExitCode.SLIDE_FAILED
     print(shown(where_report(page, folder)))

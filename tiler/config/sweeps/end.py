@@ -54,8 +54,9 @@ def end_sweep(sweep: Sweep, code: int) -> int:
             if job.run["exit_code"]:
                 say(f"job {job.name} ended with exit code {job.run['exit_code']}")
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-        made = sweep.reported and code not in STOPPED
-        page = report_jobs(folder, sweep.context.keys, jobs)[0] if made else None
+        page = None
+        if sweep.reported and code not in STOPPED:
+            page, _ = report_jobs(folder, sweep.context.keys, jobs, charts=sweep.charts)
         wrote = ", ".join(str(path) for path in written if path)
         say(f"{count}; wrote {wrote}; report: {where_report(page, folder)}")
     if not jobs and not budgets and not code:

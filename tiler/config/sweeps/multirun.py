@@ -74,6 +74,8 @@ class Sweep:
         The swept values of each job, in the order of their numbers; None if a sweeper chooses them.
     reported
         True if it ends with a report.
+    charts
+        The formats in which the charts of the report are written as files.
     """
 
     context: SweepContext
@@ -82,6 +84,7 @@ class Sweep:
     overrides: tuple[str, ...]
     jobs: tuple[dict[str, str], ...] | None
     reported: bool = False
+    charts: tuple[str, ...] = ()
 
 
 def swept_values(sweep: SweepContext, overrides: list[str]) -> dict[str, str]:
@@ -170,7 +173,8 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
         _lowest([job["threshold"] for job in jobs or () if "threshold" in job]),
     )
     overrides = tuple(str(line.input_line) for line in lines)
-    return Sweep(context, place, tracker, overrides, jobs, report is not None)
+    charts = tuple(getattr(report, "charts", ()))
+    return Sweep(context, place, tracker, overrides, jobs, report is not None, charts)
 
 
 def named_after_swept_keys(lines: Sequence[Override]) -> str:

@@ -32,6 +32,7 @@ def report_jobs(
     jobs: Sequence[JobRecord],
     engine: Engine | None = None,
     where: str | None = None,
+    charts: Sequence[str] = (),
 ) -> tuple[Path | None, bool]:
     """Make the report of a sweep whose jobs have ended; print the problems.
 
@@ -47,6 +48,8 @@ def report_jobs(
         Plans slides; None for worker processes if the jobs had them, else for this process.
     where
         A file, folder or glob of slides that moved since.
+    charts
+        The formats in which its charts are written as files.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def report_jobs(
         found = rebuilt(folder / job.name, job.run, job.rows, _COMPONENTS, where)
         return found.plan.jobs, found.unread
 
-    page, problems = make_sweep_report(folder, keys, jobs, again, engine or _engine(jobs))
+    page, problems = make_sweep_report(folder, keys, jobs, again, engine or _engine(jobs), charts)
     for line in problems:
         say(f"report: {line}")
     return page, bool(problems)
@@ -94,7 +97,9 @@ class _Definition:
     jobs: Sequence[_Job] = field(default_factory=list)
 
 
-def report_sweep(folder: Path, engine: Engine, where: str | None) -> tuple[Path | None, bool]:
+def report_sweep(
+    folder: Path, engine: Engine, where: str | None, charts: Sequence[str] = ()
+) -> tuple[Path | None, bool]:
     """Make the report of a sweep afterwards: see ``report_jobs``.
 
     Raises
@@ -114,7 +119,7 @@ def report_sweep(folder: Path, engine: Engine, where: str | None) -> tuple[Path 
                       if job.name not in there)]  # fmt: skip
     jobs.sort(key=lambda job: int(job.run["sweep"]["number"]))
     keys = list(dict.fromkeys(key for job in jobs for key in job.run["sweep"]["settings"]))
-    return report_jobs(folder, keys, jobs, engine, where)
+    return report_jobs(folder, keys, jobs, engine, where, charts)
 
 
 def _gone(n: int, job: _Job, sweep_id: str) -> JobRecord:

@@ -18,11 +18,13 @@ FOLDER = "charts"
 _DONE = ("done", "done_empty")
 _MAX_FILE = 64 << 20
 _AT_ONCE = 200  # histograms that are added together
+_LINES = "lines_"
 _TITLES = {
     "funnel": "Cells that each rule leaves",
     "coverage": "Coverage of all grid cells",
     "tiles": "Kept tiles of each slide",
     "mpp": "Effective mpp of the slides",
+    "heat_map": "Kept tiles by setting and slide",
 }
 
 
@@ -57,6 +59,8 @@ def shown(paths: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _title(name: str) -> str:
+    if name.startswith(_LINES):
+        return f"Kept tiles of all slides against {name.removeprefix(_LINES)}"
     return _TITLES.get(name) or f"Score {name.removeprefix(SCORE)} of cells with enough tissue"
 
 
