@@ -1,7 +1,4 @@
-"""Embed the tiles of a run: an HDF5 file of features and coordinates per slide, as TRIDENT has it.
-
-usage: python examples/embed.py RUN MODEL.pt OUTPUT_FOLDER   (a TorchScript model)
-"""
+"""Write features and coordinates of each slide as TRIDENT does: embed.py RUN MODEL.pt FOLDER."""
 
 import sys
 from pathlib import Path
@@ -9,44 +6,33 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-COLUMNS = ["width", "width0"]
+from tiler import TileStream
 
 
 def embed(batches, model, out):
     Path(out).mkdir(parents=True)
     for batch in batches:
-        slides, features = np.array(batch["slide_id"]), np.asarray(model(batch["image"]))
-        coords = np.stack([batch["x0"], batch["y0"]], axis=1)
-        for slide in np.unique(slides):
-            rows = slides == slide
+        found = {"features": np.asarray(model(batch["image"]), np.float32)}
+        found["coords"] = np.stack([batch["x0"], batch["y0"]], axis=1)
+        for slide in set(batch["slide_id"]):
+            rows = [number for number, name in enumerate(batch["slide_id"]) if name == slide]
             with h5py.File(Path(out, f"{slide}.h5"), "a") as file:
-                append(file, "features", features[rows].astype(np.float32))
-                names = {"patch_size": "width", "patch_size_level0": "width0"}
-                attributes = {name: int(batch[column][0]) for name, column in names.items()}
-                append(file, "coords", coords[rows]).attrs.update(attributes)
-
-
-def append(file, name, values):
-    if name not in file:
-        return file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
-    file[name].resize(len(file[name]) + len(values), axis=0)
-    file[name][-len(values) :] = values
-    return file[name]
-
-
-def main(run, weights, out):
-    import torch  # before the stream is made, so that DataLoader knows it
-
-    from tiler import TileStream
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = torch.jit.load(weights, map_location=device).eval()
-    batches = torch.utils.data.DataLoader(
-        TileStream(run, batch=256, columns=COLUMNS), batch_size=None, num_workers=4
-    )
-    with torch.inference_mode():
-        embed(batches, lambda image: model(image.to(device).permute(0, 3, 1, 2) / 255).cpu(), out)
+                for name, values in found.items():
+                    most = (None, values.shape[1])
+                    data = file.require_dataset(name, (0, most[1]), values.dtype, maxshape=most)
+                    data.resize(len(data) + len(rows), axis=0)
+                    data[-len(rows) :] = values[rows]
+                data.attrs["patch_size"] = int(batch["width"][0])  # of coords
+                data.attrs["patch_size_level0"] = int(batch["width0"][0])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    import torch  # before the stream is made, so that DataLoader knows that it is iterated
+
+    run, weights, out = sys.argv[1:]  # weights: a TorchScript file
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = torch.jit.load(weights, map_location=device).eval()
+    stream = TileStream(run, batch=256, columns=["width", "width0"])
+    batches = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=4)
+    with torch.inference_mode():
+        embed(batches, lambda image: model(image.to(device).permute(0, 3, 1, 2) / 255).cpu(), out)
