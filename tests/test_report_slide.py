@@ -748,6 +748,12 @@ def test_a_report_says_what_changed_since_the_run(slide: Path, tmp_path: Path) -
         return one.report.stale
 
     assert stale(0) == ""
+    job = replace(job, code={"mask": "new"})
+    recorded = replace(recorded, code={"mask": "old", "exporter.other": "old"})
+    assert stale(3) == (
+        "since the run, your own code changed: mask; run again to see what tiler would write now"
+    )
+    job = replace(job, code={})
     Image.new("L", (90, 62), 0).save(mask)
     assert stale(1) == (
         "since the run, other files changed: mask.png; the mask is another one; 0 of 126 cells pass"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.store.record import Record, mask_facts
@@ -26,6 +26,8 @@ class Recorded:
         The number of cells, and of those that passed all rules: written or not readable.
     dropped
         Tiles that could not be read.
+    code
+        Versions of the user's own components.
     """
 
     source: Fingerprint
@@ -35,6 +37,7 @@ class Recorded:
     planned: int
     kept: int
     dropped: tuple[DroppedTile, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Record) -> Recorded:
@@ -48,11 +51,22 @@ class Recorded:
             counts.planned,
             counts.written + counts.failed,
             tuple(record.dropped),
+            dict(record.code),
         )
 
 
-def staleness(recorded: Recorded | None, plan: SlidePlan) -> str:
-    """Return why a plan differs from what the run recorded, in words; empty if it does not."""
+def staleness(recorded: Recorded | None, plan: SlidePlan, code: Mapping[str, str]) -> str:
+    """Return why a plan may differ from what the run recorded, in words; empty if it does not.
+
+    Parameters
+    ----------
+    recorded
+        The slide's record; None for none.
+    plan
+        The plan of now.
+    code
+        Versions of the user's own components: see ``SlideJob``.
+    """
     if recorded is None:
         return ""
     shared = plan.shared
@@ -64,6 +78,9 @@ def staleness(recorded: Recorded | None, plan: SlidePlan) -> str:
     changed = [name for name in names if shared.inputs.get(name) != recorded.inputs.get(name)]
     if changed:
         reasons.append(f"other files changed: {listed(changed)}")
+    both = sorted(code.keys() & recorded.code.keys())
+    if own := [name for name in both if code[name] != recorded.code[name]]:
+        reasons.append(f"your own code changed: {listed(own)}")
     mask = mask_facts(shared.mask, *shared.keys, facts.bounds, facts.mpp)
     if (mask.sha256, (mask.width, mask.height)) != (recorded.mask_sha256, recorded.mask_size):
         reasons.append("the mask is another one")

@@ -120,7 +120,7 @@ class SlideReportTask:
             problems.append(f"no scores below the threshold: {low.problem}")
         shown, card = self._pictures(view, plan, found, files)
         samples = self._samples(plan, found, source, files)
-        stale = staleness(self.recorded, plan)
+        stale = staleness(self.recorded, plan, job.code)
         row = plan.row.cells() if self.row is None else self.row
         data = slide_data(job, self.n, plan, low, found, row, shown, samples, stale)
         name = files.write("data/slides", ".js", script(f"slide/{self.n}", data))

@@ -96,7 +96,7 @@ class KeptTask:
             "version": VERSION,
             "bounds": facts.bounds,
             "mpp": facts.mpp,
-            "stale": staleness(self.recorded, plan),
+            "stale": staleness(self.recorded, plan, self.job.code),
             **tiles_data(found.cells, found.codes == 0),
         }
         return script(f"jobs/{self.number}/{self.n}", content)
