@@ -2,11 +2,7 @@
 
 import base64
 import csv
-import importlib.util
 import io
-import json
-import os
-import subprocess
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from judge import make_judge
 
 from tiler.exporters.tables.csv_json import csv_parts
 from tiler.geometry import Size
@@ -169,16 +166,7 @@ def slide_of(case, decision):
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     """Each case with Python's decision about the chosen rules, and what the page finds."""
-    spec = importlib.util.spec_from_file_location("pages_build", PAGES / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    if build.programs() is None and not os.environ.get("CI"):
-        pytest.skip("Node.js is missing")
-    build.install()
-    [node] = build.programs()["node"]
-    program = tmp_path_factory.mktemp("judge") / "judge.mjs"
-    bundle = [node, "test/bundle.mjs", "test/judge.ts", str(program)]
-    subprocess.run(bundle, cwd=PAGES, check=True)
+    judge = make_judge(tmp_path_factory.mktemp("judge"))
     cases = [random_case(seed) for seed in range(CASES)]
     before = [decide(case.cells, case.run, SLIDE) for case in cases]
     after = [decide(case.cells, case.chosen, SLIDE) for case in cases]
@@ -186,10 +174,7 @@ def judged(tmp_path_factory):
         {"slide": slide_of(case, decision), "rules": rules_of(case, case.chosen)}
         for case, decision in zip(cases, before, strict=True)
     ]
-    done = subprocess.run(
-        [node, str(program)], input=json.dumps(sent), capture_output=True, text=True, check=True
-    )
-    return [*zip(cases, before, after, json.loads(done.stdout), strict=True)]
+    return [*zip(cases, before, after, judge(sent), strict=True)]
 
 
 def reasons(found):

@@ -22,6 +22,7 @@ from conftest import ArrayReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from judge import make_judge
 from PIL import Image, ImageDraw
 
 from tiler import MPP, Level, TileExtractor, TileSpec, open_slide
@@ -779,3 +780,38 @@ def test_task_and_result_travel(slide: Path, tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(result)) == result
     for file in result.files:
         assert (tmp_path / file.name).stat().st_size == file.size
+
+
+MOVED = {
+    "lower": (0.15, {"blur": Blur(min=30), "white": White(max=0.95)}, None),
+    "stricter": (0.62, {"blur": Blur(min=900), "white": White(max=0.5)}, None),
+    "without limits": (0.4, {"blur": Blur(min=None), "white": White(max=None)}, None),
+    "sampled": (0.05, {"blur": Blur(min=100), "white": White(max=0.7)}, Random(n=11, seed=2)),
+    "best": (0.3, {"blur": Blur(max=2500), "white": White(max=0.8)}, Top(n=7, by="score_white")),
+}
+
+
+def test_the_pages_own_code_writes_the_tables_of_runs_with_moved_sliders(
+    shared_slides: Path, tmp_path: Path
+) -> None:
+    judge = make_judge(tmp_path)
+    cases, tables = [], []
+    for name, (threshold, filters, sampler) in MOVED.items():
+        own: dict[str, Any] = {
+            "spec": TileSpec(200, resolution=MPP(0.5)), "sampler": sampler,
+            "slide_id": "a<b>, é", "cache": tmp_path / "cache",
+        }  # fmt: skip
+        path = shared_slides / "CMU-1-Small-Region.svs"
+        one = made(job_of(path, filters={"blur": Blur(), "white": White()}, **own), tmp_path / name)
+        moved = job_of(path, mask_threshold=threshold, filters=filters, **own)
+        assert run([moved], tmp_path / f"out {name}", SerialEngine(), {}).exit_code == 0
+        (table,) = (tmp_path / f"out {name}/slides").rglob("*.csv")
+        rules = {**one.data["rules"], "threshold": threshold, "filters": [
+            {"name": key, "min": limits.min, "max": limits.max, "mpp": limits.mpp}
+            for key, limits in filters.items()
+        ]}  # fmt: skip
+        cases.append({"slide": one.data, "rules": rules})
+        tables.append(table.read_text())
+    assert len(set(tables)) == len(tables)
+    for found, table in zip(judge(cases), tables, strict=True):
+        assert found["kept_csv"] == table
