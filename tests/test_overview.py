@@ -19,6 +19,7 @@ from tiler import Level, TileExtractor, TileSpec, open_slide
 from tiler.exporters.pictures.drawing import (
     BELOW,
     DROPPED,
+    HATCHES,
     KEPT,
     MASK,
     UNREADABLE,
@@ -30,7 +31,7 @@ from tiler.exporters.pictures.drawing import (
     union,
 )
 from tiler.exporters.pictures.legend import Entry, scale_bar, with_legend
-from tiler.exporters.pictures.overview import draw_overview
+from tiler.exporters.pictures.overview import _by_pattern, draw_overview
 from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.stages import as_regions
@@ -140,6 +141,56 @@ def test_tiles_smaller_than_their_frames_are_outlined_together() -> None:
     seen = draw_overview(slide, regions, {}, np.ones((1, 1), bool), 480)
     assert counted(seen[20:300, 20:460], KEPT) == (0, 0)
     assert counted(seen[:320], KEPT)[0] > 2 * (320 + 480)
+
+
+@pytest.mark.parametrize("grey", [20, 230])
+@pytest.mark.parametrize("side", [12, 60])
+def test_each_reason_has_a_pattern_of_its_own(grey: int, side: int) -> None:
+    slide = ArrayReader(np.full((4 * side, 5 * side, 3), grey, np.uint8))
+    regions = TileExtractor(TileSpec(side, resolution=Level(0)), mask_threshold=0).extract(slide)
+    names = [*(f"filter:{n}" for n in range(7)), "label", "not_sampled"]
+    left_out = {name: regions[n : n + 1] for n, name in enumerate(names)}
+    seen = draw_overview(slide, regions[19:], left_out, np.ones((1, 1), bool), 5 * side)
+    times = max(1, min(256, 5 * side) // (5 * side))
+    lit = [(seen == colour).all(axis=2) for colour in (DROPPED.bright, DROPPED.dark)][grey < 90]
+    inner = []
+    for n in range(len(names)):
+        y, x = n // 5 * side * times, n % 5 * side * times
+        inner.append(lit[y + 2 : y + side * times - 2, x + 2 : x + side * times - 2])
+    shares = [cell.mean() for cell in inner]
+    assert all(0.02 < share < 0.6 for share in shares), "the slide is seen between the lines"
+    spectra = [np.abs(np.fft.fft2(cell)).ravel()[1:] for cell in inner]
+    for one in range(5):
+        for other in range(one):
+            alike = np.corrcoef(spectra[one], spectra[other])[0, 1]
+            assert alike < 0.9, (one, other)
+    kept = lit[3 * side + 3 : 4 * side - 3, 4 * side + 3 : 5 * side - 3]
+    assert not kept.any(), "no pattern covers a kept tile"
+
+
+def test_the_legend_lists_every_reason_with_its_count() -> None:
+    regions = TileExtractor(TileSpec(10, resolution=Level(0)), mask_threshold=0).extract(
+        ArrayReader(np.zeros((50, 50, 3), np.uint8))
+    )
+    others = {f"filter:f{n}": regions[: n + 1] for n in range(6)} | {"label": regions[:9]}
+    texts = list(_by_pattern({**others, "not_sampled": []}))
+    assert texts[0] == "dropped by f0: 1"
+    assert texts[-1] == "dropped by others: f5 6, label 9"
+    assert len(texts) == HATCHES
+    assert list(_by_pattern({"not_sampled": regions[:3]})) == ["not sampled: 3"]
+
+
+@pytest.mark.parametrize("side", [1, 2, 16, 100, 255])
+def test_a_very_small_slide_is_enlarged_and_its_scale_stays_true(side: int) -> None:
+    pixels = np.random.default_rng(0).integers(100, 255, (side, side, 3), np.uint8)
+    slide = ArrayReader(pixels, mpp=0.5)
+    seen = draw_overview(slide, [], {}, np.ones((1, 1), bool), 1600)
+    times = 256 // side
+    big = pixels.repeat(times, axis=0).repeat(times, axis=1)
+    inside = seen[2 : side * times - 2, 2 : side * times - 2]
+    assert np.array_equal(inside, big[2:-2, 2:-2])
+    small = draw_overview(slide, [], {}, np.ones((1, 1), bool), max(16, side))
+    assert small[: side * (max(16, side) // side)].shape[0] <= max(16, side)
 
 
 # --- legend and scale

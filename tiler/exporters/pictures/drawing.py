@@ -97,6 +97,36 @@ def are_small(boxes: Boxes) -> bool:
     return bool(len(boxes) and boxes[:, 2:].min() < _SMALLEST)
 
 
+HATCHES = 6
+"""The number of patterns of ``hatched``."""
+
+
+def hatched(size: Size, pattern: int, period: int) -> Mask:
+    """Mark the lines of a pattern: bool (h, w).
+
+    Parameters
+    ----------
+    size
+        Of the picture.
+    pattern
+        0 to 5: rising, falling, lying and standing lines, dots, and crossed lines.
+    period
+        The distance of lines in pixels.
+    """
+    y, x = np.ogrid[: size.height, : size.width]
+    rising, falling = (x + y) % period == 0, (x - y) % period == 0
+    everywhere = np.ones((size.height, size.width), bool)
+    patterns = (
+        rising,
+        falling,
+        (y % period == 0) & everywhere,
+        (x % period == 0) & everywhere,
+        (x % period < 2) & (y % period < 2),
+        rising | falling,
+    )
+    return np.asarray(patterns[pattern])
+
+
 def crosses(boxes: Boxes, size: Size, line: int) -> Mask:
     """Mark the diagonals of boxes, as wide as a line: bool (h, w)."""
     from PIL import Image, ImageDraw

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiler.exporters.pictures.drawing import Boxes, Line, crosses, draw_line, frames
+from tiler.exporters.pictures.drawing import (
+    Boxes,
+    Line,
+    crosses,
+    draw_line,
+    frames,
+    hatched,
+    union,
+)
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 
@@ -22,11 +30,15 @@ _BRIGHT, _DARK = (30, 255), (235, 20)
 
 @dataclass(frozen=True)
 class Entry:
-    """The meaning of a line style; ``form`` is ``frame``, ``crossed`` or ``line``."""
+    """The meaning of a line style; ``form`` is ``frame``, ``crossed`` or ``line``.
+
+    ``hatch`` is the pattern in its frame, and the distance of the pattern's lines.
+    """
 
     line: Line
     text: str
     form: str = "frame"
+    hatch: tuple[int, int] | None = None
 
 
 def with_legend(
@@ -114,6 +126,8 @@ def _swatch(strip: Pixels, x: int, y: int, entry: Entry, text: int, dark: bool) 
     where = entry.line.drawn(where)
     if entry.form == "crossed":
         where |= crosses(box, size, entry.line.width)
+    if entry.hatch:
+        where |= hatched(size, *entry.hatch) & union(box, size)
     part = strip[y : y + size.height, x : x + size.width]
     draw_line(part, where, entry.line, np.full_like(where, dark))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from tiler.errors import ConfigError
 from tiler.exporters.pictures.drawing import (
     BELOW,
     DROPPED,
+    HATCHES,
     KEPT,
     MASK,
     UNREADABLE,
@@ -22,9 +23,11 @@ from tiler.exporters.pictures.drawing import (
     crosses,
     draw_line,
     frames,
+    hatched,
     is_dark,
     outline,
     stretched,
+    union,
 )
 from tiler.exporters.pictures.legend import Entry, with_legend
 from tiler.exporters.tiles.encoders import make_encoder
@@ -38,7 +41,10 @@ from tiler.written import WrittenFile
 _WITH_ENTRIES = ("below_threshold", "unreadable")
 """Decisions with lines of their own."""
 
+_FILTER = "filter:"
 _GLASS_SHADE = 0.65
+_ENLARGED = 256  # pixels: a smaller picture is enlarged to about so many
+_FINE, _COARSE, _COARSE_FROM = 4, 9, 24  # pixels between lines of patterns, for sizes of tiles
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,14 @@ class OverviewExporter:
 
     Solid frames are kept tiles. Dashed frames are cells with some tissue below the
     threshold, and in another colour cells that a filter, a label rule or the sampler
-    drops; a cross marks a tile that could not be read. A legend and, where the
-    slide's mpp is known, a scale bar lie below the picture.
+    drops, with a pattern for each reason; a cross marks a tile that could not be read.
+    A legend and, where the slide's mpp is known, a scale bar lie below the picture.
 
     Parameters
     ----------
     max_side
-        Pixels of the slide's longer side in the picture.
+        Pixels of the slide's longer side in the picture, at most. Very small slides are
+        enlarged.
     """
 
     max_side: int = 1600
@@ -115,6 +122,9 @@ def draw_overview(
     scale = min(1.0, max_side / max(*source.bounds[2:], 1))
     size = Size(*(max(1, round(side * scale)) for side in source.bounds[2:]))
     picture = checked_pixels(source, "thumbnail", source.thumbnail(size), size).copy()
+    times = max(1, min(max_side, _ENLARGED) // max(size))
+    picture, scale = picture.repeat(times, axis=0).repeat(times, axis=1), scale * times
+    size = Size(size.width * times, size.height * times)
     dark = is_dark(picture)
     tissue = stretched(mask, size)
     picture[~tissue] = (picture[~tissue] * np.float32(_GLASS_SHADE)).astype(np.uint8)
@@ -122,22 +132,20 @@ def draw_overview(
     others = {name: some for name, some in left_out.items() if name not in _WITH_ENTRIES}
     boxes = _boxes(regions, source.bounds, scale)
     together = " (outlined together)" if are_small(boxes) else ""
+    fine = len(boxes) and boxes[:, 2:].min() < _COARSE_FROM
+    thin = fine and not are_small(boxes)  # wide frames would hide the tissue
+    line = replace(KEPT, width=1) if thin else KEPT
     entries = [
         Entry(MASK, "tissue mask", "line"),
-        Entry(KEPT, f"kept: {len(regions):,}{together}"),
+        Entry(line, f"kept: {len(regions):,}{together}"),
     ]
-    kept = KEPT.drawn(box_lines(boxes, size))
+    kept = line.drawn(box_lines(boxes, size))
     draw_line(picture, MASK.drawn(outline(tissue)), MASK, dark)
     if below:
         where = box_lines(_boxes(below, source.bounds, scale), size)
         draw_line(picture, BELOW.drawn(where) & ~kept, BELOW, dark)
         entries.append(Entry(BELOW, f"some tissue, below the threshold: {len(below):,}"))
-    if others:
-        cells = [region for some in others.values() for region in some]
-        where = box_lines(_boxes(cells, source.bounds, scale), size)
-        draw_line(picture, DROPPED.drawn(where) & ~kept, DROPPED, dark)
-        names = (f"{name.removeprefix('filter:')} {len(some):,}" for name, some in others.items())
-        entries.append(Entry(DROPPED, f"dropped: {', '.join(names)}"))
+    entries += _draw_dropped(picture, _by_pattern(others), boxes, kept, dark, source.bounds, scale)
     draw_line(picture, kept, KEPT, dark)
     if unreadable:
         boxes = _boxes(unreadable, source.bounds, scale)
@@ -146,6 +154,47 @@ def draw_overview(
         entries.append(Entry(UNREADABLE, f"unreadable: {len(unreadable):,}", "crossed"))
     mpp = None if source.mpp is None else source.mpp / scale
     return with_legend(picture, entries, mpp, dark=bool(dark.mean() > 0.5))
+
+
+def _draw_dropped(
+    picture: Pixels,
+    dropped: Mapping[str, Sequence[RegionSpec]],
+    kept_boxes: Boxes,
+    kept: Mask,
+    dark: Mask,
+    bounds: Box,
+    scale: float,
+) -> list[Entry]:
+    """Draw cells that a rule drops, with a pattern for each reason; return their meaning."""
+    size = Size(picture.shape[1], picture.shape[0])
+    free = ~union(kept_boxes, size)
+    entries = []
+    for pattern, (text, cells) in enumerate(dropped.items()):
+        boxes = _boxes(cells, bounds, scale)
+        period = _FINE if boxes[:, 2:].min() < _COARSE_FROM else _COARSE
+        hatch = hatched(size, pattern, period) & union(boxes, size) & free
+        where = DROPPED.drawn(box_lines(boxes, size)) & ~kept | hatch
+        draw_line(picture, where, DROPPED, dark)
+        entries.append(Entry(DROPPED, text, hatch=(pattern, period)))
+    return entries
+
+
+def _by_pattern(
+    others: Mapping[str, Sequence[RegionSpec]],
+) -> dict[str, Sequence[RegionSpec]]:
+    """Return dropped cells by the text of the legend, at most as many as there are patterns."""
+    some = {name: cells for name, cells in others.items() if cells}
+    names = [*some]
+    own = names if len(names) <= HATCHES else names[: HATCHES - 1]
+    found = {f"{_why(name)}: {len(some[name]):,}": some[name] for name in own}
+    if rest := names[len(own) :]:
+        counts = ", ".join(f"{name.removeprefix(_FILTER)} {len(some[name]):,}" for name in rest)
+        found[f"dropped by others: {counts}"] = [cell for name in rest for cell in some[name]]
+    return found
+
+
+def _why(name: str) -> str:
+    return "not sampled" if name == "not_sampled" else f"dropped by {name.removeprefix(_FILTER)}"
 
 
 def _boxes(regions: Iterable[RegionSpec], bounds: Box, scale: float) -> Boxes:
