@@ -14,7 +14,7 @@ Start:  tiler                                   (a demo slide, into outputs/demo
           threshold=0.5 'exporter=[csv,images]' out=/data/tiles
 Sweep:  tiler -m threshold=0.1,0.5 resolution.value=0.5,1.0 slides=files slides.paths=/data/slides
 Again:  tiler --rerun /data/tiles threshold=0.3     an old run's own configuration, changed or not
-Report: tiler-report /data/tiles     pages about a run, into /data/tiles/report (or report=html in the run)
+Report: tiler-report /data/tiles     pages about a run, as report=html makes them at its end
 Look:   tiler --cfg job    the configuration as it would run;  tiler --hydra-help    Hydra's flags
 
 Groups, chosen as group=option; each option is a file of {folder}, which explains its keys:
