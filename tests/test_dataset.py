@@ -150,9 +150,11 @@ def test_fits_come_from_the_record(tmp_path: Path) -> None:
 
 def test_transforms_that_no_exporter_fitted_are_refused(tmp_path: Path) -> None:
     write_slide(tmp_path / "s.tiff", 3)
-    out = run(tmp_path, "slides.paths=[s.tiff]", "exporter=[csv]", "transform=[icc]",
-              "exporter.csv.file=null", "tile.size=64", "resolution=level",
-              "resolution.value=0")  # fmt: skip
+    words = ("slides.paths=[s.tiff]", "tile.size=64", "resolution=level", "resolution.value=0",
+             "transform=[icc]")  # fmt: skip
+    out = run(tmp_path, *words, "exporter.csv.file=null", "exporter=[csv]", "transform=[]")
+    done = tiler("slides=files", "mask=none", "exporter=[geojson]", "out=out", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     with inside(tmp_path):
         with pytest.raises(TransformError, match="raw=True"):
             TileDataset(out)[0]

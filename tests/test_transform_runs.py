@@ -14,6 +14,7 @@ from command import read_csv, tiler
 from PIL import Image
 from profiles import scanner_profile
 
+from tiler import TileDataset
 from tiler.transforms.icc import FittedIcc
 from tiler.transforms.macenko import FittedMacenko
 from tiler.transforms.reinhard import FittedReinhard
@@ -370,10 +371,32 @@ def test_a_mistake_is_one_line_before_any_slide(
 
 def test_a_transform_without_pixels_warns(tmp_path: Path) -> None:
     slide(tmp_path / "s.tiff", stained())
-    done = run(tmp_path, "transform=[icc]", "exporter=[csv]")
+    done = run(tmp_path, "transform=[icc]", "exporter=[geojson]")
     assert done.returncode == 0
     assert "transform=[icc] changes no file" in done.stderr
+    assert "TileDataset" not in done.stderr
     assert record(tmp_path)["transforms"] == {}
+
+
+def test_a_table_without_pixels_has_the_fit_for_datasets(tmp_path: Path) -> None:
+    slide(tmp_path / "s.tiff", stained())
+    done = run(tmp_path, "transform=[macenko]", "exporter=[csv]")
+    assert done.returncode == 0
+    assert "changes no file" in done.stderr
+    assert "TileDataset applies it" in done.stderr
+    alone = record(tmp_path)["transforms"]["csv"]
+    assert alone["macenko"]["stains"]
+    before = TileDataset(tmp_path / "out", slide_root=tmp_path)[-1]["image"]
+    assert run(tmp_path, "transform=[macenko]", "exporter=[csv,images]").returncode == 0
+    assert record(tmp_path)["transforms"] == {"images": alone}
+    found = TileDataset(tmp_path / "out", slide_root=tmp_path, columns=["file"])
+    for item in found.__getitems__(range(len(found))):
+        written = np.asarray(Image.open(tmp_path / "out/slides/s" / item["file"]))
+        np.testing.assert_array_equal(item["image"], written)
+    np.testing.assert_array_equal(found[-1]["image"], before)
+    assert (
+        TileDataset(tmp_path / "out", slide_root=tmp_path, raw=True)[-1]["image"] != before
+    ).any()
 
 
 LAB = '''"""Transforms of a laboratory, one per way to fail."""

@@ -154,8 +154,8 @@ def _transforms(
         if wanted:
             raise TransformError(
                 slide.slide_id,
-                f"transform=[{','.join(wanted)}] was not fitted, because no exporter wrote pixels;"
-                " run tiler again with exporter=[csv,images], or set raw=True",
+                f"transform=[{','.join(wanted)}] was not fitted, because the run wrote neither"
+                " pixels nor a table; run tiler again with exporter=[csv], or set raw=True",
             )
         return {}
     fits_of = [(of_exporter(settings, name)[TRANSFORM], facts) for name, facts in recorded.items()]

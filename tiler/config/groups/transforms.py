@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tiler.config.cache import is_off
-from tiler.protocols import Exporter, Transform
+from tiler.protocols import Exporter, ListsTiles, Transform
 from tiler.runner.store.fingerprint import settled_hash
 from tiler.runner.store.settings import TRANSFORM
 
@@ -45,7 +45,8 @@ def with_transforms(
 ) -> dict[str, Any]:
     """Return the settings of all exporters, with the transforms for those that write pixels.
 
-    They are not settings that all exporters share: another transform redoes no table.
+    They are not settings that all exporters share: another transform redoes no table. If no
+    exporter writes pixels, tables have them, because ``TileDataset`` applies the recorded fits.
 
     Parameters
     ----------
@@ -68,18 +69,20 @@ def with_transforms(
         "files": {name: files for name, one in transforms.items() if (files := _hashes(one))},
         "on_bad_fit": plain["on_bad_fit"],
     }
-    found: dict[str, Any] = dict(own)
-    changed = 0
-    for name, exporter in exporters.items():
-        if exporter.per_tile or (name == FOLDER and own[name]["images"]):
-            found[name] = {**own.get(name, {}), TRANSFORM: settings}
-            changed += 1
-    if not changed:
+    pixels = [
+        name
+        for name, exporter in exporters.items()
+        if exporter.per_tile or (name == FOLDER and own[name]["images"])
+    ]
+    tables = [name for name, exporter in exporters.items() if isinstance(exporter, ListsTiles)]
+    if not pixels:
         log.warning(
-            "transform=%s changes no file, because no exporter writes the pixels of tiles",
+            "transform=%s changes no file, because no exporter writes the pixels of tiles%s",
             _listed(transforms),
+            "; TileDataset applies it" if tables else "",
         )
-    return found
+    chosen = {name: {**own.get(name, {}), TRANSFORM: settings} for name in pixels or tables}
+    return {**own, **chosen}
 
 
 def _hashes(transform: Transform) -> dict[str, str]:

@@ -49,7 +49,7 @@ NO_FITS = Fits()
 
 
 def transformed_exporters(job: SlideJob) -> list[str]:
-    """Return the names of a job's exporters that write transformed pixels."""
+    """Return the names of a job's exporters that have transforms in their settings."""
     return [name for name in job.exporters if of_exporter(job.settings, name).get(TRANSFORM)]
 
 
