@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracked import COMMON, picture
 
-from tiler.runner.reporting.tables import read_slides, write_slides
+from tiler.runner.reporting.tables import read_slides, slides_table
 from tiler.runner.work.job import SlideRow
 from tiler.storage.csv_text import csv_text
 from tiler.sweep.parquet import _kind, write_parquet
@@ -83,8 +83,9 @@ def test_a_table_of_slides_is_read_back_with_any_cells(
     rows = [
         SlideRow(f"s{n}", "done", reason, path=path) for n, (reason, path, _) in enumerate(cells)
     ]
-    write_slides(out, rows, [{"_note": note} for _, _, note in cells])
-    data = (out / "slides.csv").read_bytes()
+    table = slides_table(rows, [{"_note": note} for _, _, note in cells])
+    (out / "slides.csv").write_bytes(table)
+    data = table
     assert not CONTROL.search(data.decode(errors="surrogateescape"))
     found = read_slides(out)
     assert [(row["reason"], row["path"], row["_note"]) for row in found] == [

@@ -78,7 +78,7 @@ def test_slides_that_moved_are_found(folder: Path) -> None:
     lost = report("out", cwd=folder)
     assert lost.returncode == 3
     assert lost.stdout == "out/report/index.html\n"
-    assert "b: there is no file b.tiff; give the folder of the slides with --slides" in lost.stderr
+    assert "b: there is no file b.tiff here; start where the run was started" in lost.stderr
     data = loaded(folder / "out/report/data/run.js")["slides"]
     assert [name is None for name in data["data"]] == [False, True, True]
     assert "there is no file c.tiff" in data["warnings"][2]

@@ -35,6 +35,8 @@ from tiler.storage.stored import StoredError, read_json
 _NO_SLIDES = {"_target_": "tiler.slides.find_slides", "paths": []}
 """Never called: the slides are those of ``slides.csv``."""
 
+_FIX = "start where the run was started, or give the folder of the slides with --slides"
+
 _LEVELS_UP = 3
 """How many folders above a job's the sweep's folder is, at most."""
 
@@ -201,7 +203,7 @@ def _unread(
         if record is None:
             continue
         if not os.path.lexists(job.path):
-            yield n, f"there is no file {job.given}; give the folder of the slides with --slides"
+            yield n, f"there is no file {job.given} here; {_FIX}"
             continue
         changed = [*differences(shared(record.settings), shared(job.settings))]
         if changed:
