@@ -13,11 +13,13 @@ const MIB = 2 ** 20;
 /** Bytes of decoded slides that stay in memory. */
 const BUDGET = 384 * MIB;
 /** Slides that are loaded ahead of the count. */
-const AHEAD = 4;
+const AHEAD = 8;
 /** Values of each score that a slide adds to the sample of all slides. */
 const SAMPLED = 20;
-/** Milliseconds of counting after which the page may draw and answer. */
+/** Milliseconds of counting without a pause after which the page may draw and answer. */
 const TURN = 12;
+/** Milliseconds between two reports of a count. */
+const REPORT = 30;
 
 /** A slide of the run: its number, name and data file; null for a slide without data. */
 export interface Source {
@@ -116,17 +118,25 @@ export function cohortOf(sources: readonly Source[], open = openSlide, budget = 
 
   const count: Cohort["count"] = async (rules, signal, report) => {
     const sums = start(sources.length, withData.length, scores);
-    let turn = performance.now();
+    let [turn, reported] = [performance.now(), performance.now()];
     for (const [place, source] of withData.entries()) {
       for (let next = place; next < place + AHEAD; next++) begin(withData[next]);
       // A slide in memory is counted at once: to wait for it would cost more than to count it.
-      const opened = kept.get(source.n) ?? (await take(source));
-      if (cancelled(signal)) return null;
+      let opened = kept.get(source.n) ?? null;
+      if (opened === null) {
+        opened = await take(source);
+        turn = performance.now(); // the page could answer while the slide was loaded
+        if (cancelled(signal)) return null;
+      }
       if (opened === null) sums.missing++;
       else add(sums, compare(source, opened, rules));
       sums.counted++;
-      if (performance.now() - turn < TURN) continue;
-      report(sums);
+      const now = performance.now();
+      if (now - reported >= REPORT) {
+        report(sums);
+        reported = now;
+      }
+      if (now - turn < TURN) continue;
       await new Promise((resolve) => setTimeout(resolve));
       if (cancelled(signal)) return null;
       turn = performance.now();

@@ -75,13 +75,13 @@ test("slides within the budget are opened once, the others for each count", asyn
 test("a cancelled count returns nothing, and the next one is exact", async () => {
   const [all, opened, open] = sources(30);
   const slow = async (source: Source): Promise<Opened> => {
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 20));
     return open(source);
   };
   const cohort = cohortOf(all, slow, 1e9);
   const first = new AbortController();
   const cancelled = cohort.count(at(0.1, null), first.signal, ignore);
-  await new Promise((resolve) => setTimeout(resolve, 12));
+  await new Promise((resolve) => setTimeout(resolve, 30));
   first.abort();
   const exact = await cohort.count(at(0.3, 40), never, ignore);
   assert.equal(await cancelled, null);
@@ -94,7 +94,7 @@ test("a cancelled count returns nothing, and the next one is exact", async () =>
 test("progress grows to the total, and the last report is the result", async () => {
   const [all, , open] = sources(40);
   const slow = async (source: Source): Promise<Opened> => {
-    await new Promise((resolve) => setTimeout(resolve, 3));
+    await new Promise((resolve) => setTimeout(resolve, 20));
     return open(source);
   };
   const seen: number[] = [];

@@ -25,3 +25,11 @@ test("columns keep their order", async () => {
   assert.deepEqual([...found.keys()], ["ratio", "score_blur", "a"]);
   assert.deepEqual(found.get("a")?.numbers, Uint8Array.of(7, 255));
 });
+
+test("a large array comes back whole, and damaged data are an error", async () => {
+  const values = Float64Array.from({ length: 100_000 }, (_, at) => Math.sin(at));
+  const z = packed(new Uint8Array(values.buffer));
+  assert.deepEqual((await unpack({ type: "f8", z })).numbers, values);
+  await assert.rejects(unpack({ type: "f8", z: z.slice(0, 4000) }));
+  await assert.rejects(unpack({ type: "f8", z: packed(Uint8Array.of(1)).replace(/^./, "A") }));
+});
