@@ -16,6 +16,7 @@ import tifffile
 from command import complaint, read_csv, tiler
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
 from report_pages import files_in, loaded
 
 from tiler.config.build import Plan, build
@@ -24,6 +25,7 @@ from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import register_resolvers
 from tiler.errors import ConfigError
 from tiler.report import assets
+from tiler.report.picture_task import PictureTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
 from tiler.runner.products import report_files
@@ -358,3 +360,34 @@ def test_a_wrong_setting_of_the_report_is_one_line(folder: Path) -> None:
     unknown = tiler(*WORDS, "report=pdf", cwd=folder)
     assert unknown.returncode == 2
     assert "choose from: html none" in complaint(unknown)
+
+
+def test_a_slide_that_failed_for_another_reason_than_its_pixels_has_a_picture(
+    folder: Path, composed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "b.tiff").unlink()
+    (folder / "b.tiff").write_bytes(b"no slide")
+    Image.new("L", (224, 160), 255).save(folder / "a.png")
+    words = ["mask=file", "mask.path='{slide}.png'"]
+    made = []
+    work = PictureTask.run
+    monkeypatch.setattr(PictureTask, "run", lambda task, state: made.append(1) or work(task, state))
+
+    def columns() -> dict[str, list[Any]]:
+        assert ran(folder, *words).exit_code in (0, 3)
+        return loaded(folder / "out/report/data/run.js")["slides"]
+
+    for _ in range(2):
+        found = columns()
+        assert found["code"] == ["", "E_OPEN", "E_MASK"]
+        assert found["picture"] == ["pictures/000000.jpg", None, "pictures/000002.jpg"]
+        assert found["data"] == ["data/slides/000000.js", None, None]
+        assert made == [1], "once"
+    card = np.asarray(Image.open(folder / "out/report/pictures/000002.jpg"))
+    assert card.shape == (160, 224, 3)
+    assert "no such file" not in str(found["warnings"])
+    Image.new("L", (224, 160), 255).save(folder / "c.png")
+    found = columns()
+    assert found["data"][2] == "data/slides/000002.js"
+    assert found["picture"][2] == "pictures/000002.jpg"
+    assert made == [1]

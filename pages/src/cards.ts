@@ -31,7 +31,7 @@ function picture(row: Row): HTMLElement {
   if (row.picture === null) {
     return element("div", { class: "card-picture card-none" }, element("span", {}, "no picture"));
   }
-  const alt = `${row.id}: tissue outline and tiles`;
+  const alt = row.data === null ? row.id : `${row.id}: tissue outline and tiles`;
   const image = element("img", { src: row.picture, alt, loading: "lazy", decoding: "async" });
   return element("div", { class: "card-picture" }, image);
 }

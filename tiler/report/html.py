@@ -19,6 +19,7 @@ from tiler.report.assets import check_assets
 from tiler.report.charts.figure import FORMATS, check_charts
 from tiler.report.charts.of_run import chart_files
 from tiler.report.pages import write_run_pages
+from tiler.report.picture_task import PictureTask, file_facts, pictured
 from tiler.report.recorded import Recorded
 from tiler.report.rows import Row, typed_rows
 from tiler.report.run_data import Card, run_data
@@ -119,10 +120,14 @@ class HtmlPages:
         there = self._files.keys()
         tasks: list[Task] = []
         for n, (job, row) in enumerate(zip(self._jobs, typed_rows(table), strict=True)):
+            own = {name: value for name, value in row.items() if name != "seconds"}
             if row.get("output") != "current":
+                self._keys[n] = key_of(job, n, {**own, **file_facts(job.path)}, None)
+                known = there.get(_owner(n), "").partition(" ")[0] == self._keys[n]
+                if pictured(row) and not known and n not in self._without:
+                    tasks.append(PictureTask(job, self._folder(), n))
                 continue
             record = read_record(inside(self._out / SLIDES, job.slide_id))
-            own = {name: value for name, value in row.items() if name != "seconds"}
             self._keys[n] = key_of(job, n, own, record)
             if there.get(_owner(n), "").partition(" ")[0] == self._keys[n]:
                 self._without.pop(n, None)  # its data are still right
@@ -136,7 +141,7 @@ class HtmlPages:
 
     def took(self, task: Task, result: object) -> None:
         """Keep the files of a slide, or the reason why it has none."""
-        assert isinstance(task, SlideReportTask)
+        assert isinstance(task, SlideReportTask | PictureTask)
         n, slide_id = task.n, task.job.slide_id
         if isinstance(result, SlideReport):
             files = {file.name: Written(file.size, file.sha256) for file in result.files}
@@ -144,6 +149,8 @@ class HtmlPages:
             self._waiting[_owner(n)] = files, f"{self._keys[n]} {json.dumps(card)}"
             for problem in result.problems:
                 log.warning("report: slide=%s: %s", slide_id, problem)
+        elif isinstance(task, PictureTask):
+            self._waiting[_owner(n)] = {}, ""  # the page has the reason why it failed
         else:
             assert isinstance(result, TilerError)
             self._without[n] = result.in_config()
@@ -175,7 +182,8 @@ class HtmlPages:
         current = {n for n, row in enumerate(rows) if row.get("output") == "current"}
         current -= self._without.keys()
         self._files.remove(INDEX)
-        self._files.keep({PAGES, *map(_owner, current)})
+        cards_alone = {n for n, row in enumerate(rows) if n not in current and pictured(row)}
+        self._files.keep({PAGES, *map(_owner, current | cards_alone)})
         paths, keys = self._files.paths(), self._files.keys()
         cards = [
             _card(paths.get(owner, []), keys.get(owner, ""), self._without.get(n, ""))

@@ -42,7 +42,8 @@ class SlideReport:
     files
         The files that were written, with names below the report's folder.
     data, picture
-        The names of its data file and of its card; no card if the slide cannot be read.
+        The names of its data file and of its card; no card if the slide cannot be read, and no data
+        (empty) if it failed.
     stale
         Why the data may differ from what the run wrote.
     doubt
@@ -113,7 +114,7 @@ class SlideReportTask:
         dropped = self.recorded.dropped if self.recorded else ()
         found = judged(candidates, low, dropped)
         source = DeferredReader(job.path, job.slide_id, shared.known, opened, job.given)
-        files = _Files(self.folder, self.n)
+        files = Files(self.folder, self.n)
         view, problem = _view(source)
         problems = [f"no picture: {problem}"] if problem else []
         if low.problem:
@@ -129,7 +130,7 @@ class SlideReportTask:
         return SlideReport(self.n, tuple(files.written), name, card, stale, doubt, tuple(problems))
 
     def _pictures(
-        self, view: Pixels | None, plan: SlidePlan, found: Judged, files: _Files
+        self, view: Pixels | None, plan: SlidePlan, found: Judged, files: Files
     ) -> tuple[Mapping[str, Any] | None, str | None]:
         """Write view and card; return what the page needs of the view, and the card's name."""
         if view is None:
@@ -141,7 +142,7 @@ class SlideReportTask:
         return {"src": src, "width": view.shape[1], "height": view.shape[0]}, card
 
     def _samples(
-        self, plan: SlidePlan, found: Judged, source: WSIReader, files: _Files
+        self, plan: SlidePlan, found: Judged, source: WSIReader, files: Files
     ) -> list[Sample]:
         """Write sample tiles, and return them with their names."""
         extractor = self.job.extractor
@@ -171,7 +172,7 @@ def _view(source: WSIReader) -> tuple[Pixels | None, str]:
 
 
 @dataclass
-class _Files:
+class Files:
     """The files of a slide in the report's folder, as they are written."""
 
     folder: Path
