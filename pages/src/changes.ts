@@ -106,18 +106,30 @@ export function keptCsv(slide: SlideData, cells: Cells, decision: Decision): str
   return `${lines.join("\n")}\n`;
 }
 
-/** Return the cells that two decisions treat differently: gained or lost tiles. */
-export function changedCells(before: Decision, after: Decision): number[] {
+/** Return a test of whether two decisions treat a cell differently: a gained or lost tile. */
+function difference(before: Decision, after: Decision): (cell: number) => boolean {
   const open = after.reasons.includes(LEFT); // then compare what is left to the sampler
-  const passes = (reason: string): boolean =>
-    reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));
-  const was = before.reasons.map(passes);
-  const is = after.reasons.map(passes);
+  const passes = (reason: string): number =>
+    Number(reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT)));
+  const was = Uint8Array.from(before.reasons, passes);
+  const is = Uint8Array.from(after.reasons, passes);
+  return (cell) => was[before.codes[cell]!] !== is[after.codes[cell]!];
+}
+
+/** Return the cells that become tiles or stop to be tiles. */
+export function changedCells(before: Decision, after: Decision): number[] {
+  const differs = difference(before, after);
   const changed: number[] = [];
-  for (let cell = 0; cell < after.codes.length; cell++) {
-    if (was[before.codes[cell]!] !== is[after.codes[cell]!]) changed.push(cell);
-  }
+  for (let cell = 0; cell < after.codes.length; cell++) if (differs(cell)) changed.push(cell);
   return changed;
+}
+
+/** Return the number of cells that become tiles or stop to be tiles. */
+export function countChanged(before: Decision, after: Decision): number {
+  const differs = difference(before, after);
+  let count = 0;
+  for (let cell = 0; cell < after.codes.length; cell++) if (differs(cell)) count++;
+  return count;
 }
 
 /** Return the table of the cells that become tiles or stop to be tiles. */
@@ -135,4 +147,21 @@ export function columnsOf(cells: Cells, cell: number): [string, Cell][] {
   return [...cells.columns]
     .filter(([name]) => name !== "sampler_rank")
     .map(([name, column]) => [name, column.values === null ? column.numbers[cell]! : fieldOf(column, cell)]);
+}
+
+/** Return a run's rules with the overrides of a text that name its threshold and filters. */
+export function readOverrides(run: Rules, text: string): Rules {
+  const rules = { ...run, filters: run.filters.map((filter) => ({ ...filter })) };
+  for (const word of text.split(" ")) {
+    const [key = "", value = ""] = word.split("=");
+    const number = value === "null" ? null : Number(value || NaN);
+    if (number !== null && !Number.isFinite(number)) continue;
+    if (key === "threshold" && number !== null && number >= 0 && number <= 1) rules.threshold = number;
+    for (const filter of rules.filters) {
+      for (const bound of ["min", "max"] as const) {
+        if (key === `filter.${filter.name}.${bound}`) filter[bound] = number;
+      }
+    }
+  }
+  return rules;
 }

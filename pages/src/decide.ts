@@ -45,6 +45,8 @@ interface Order {
   groups: number;
 }
 
+/** 1 for cells that lack a score of a run's filters: the same for all limits. */
+const missing = new WeakMap<Cells, Uint8Array>();
 const orders = new WeakMap<Cells, Map<string, Order>>();
 
 /** Decode the cells of a slide. */
@@ -94,10 +96,9 @@ function dropByScores(cells: Cells, rules: Rules, codes: Uint8Array, reasons: st
   for (let cell = 0; cell < count; cell++) {
     if (codes[cell] === 0 && ratio[cell]! < rules.measured_from) codes[cell] = unknown;
   }
-  for (const score of scores) {
-    for (let cell = 0; cell < count; cell++) {
-      if (codes[cell] === 0 && Number.isNaN(score[cell]!)) codes[cell] = unreadable;
-    }
+  const unscored = withoutScore(cells, scores);
+  for (let cell = 0; cell < count; cell++) {
+    if (codes[cell] === 0 && unscored[cell] === 1) codes[cell] = unreadable;
   }
   rules.filters.forEach((filter, index) => {
     const score = scores[index]!;
@@ -110,6 +111,18 @@ function dropByScores(cells: Cells, rules: Rules, codes: Uint8Array, reasons: st
   });
   const last = reasons.push(UNKNOWN) - 1;
   for (let cell = 0; cell < count; cell++) if (codes[cell] === unknown) codes[cell] = last;
+}
+
+function withoutScore(cells: Cells, scores: Numbers[]): Uint8Array {
+  let found = missing.get(cells);
+  if (found === undefined) {
+    found = new Uint8Array(cells.count);
+    for (const score of scores) {
+      for (let cell = 0; cell < cells.count; cell++) if (Number.isNaN(score[cell]!)) found[cell] = 1;
+    }
+    missing.set(cells, found);
+  }
+  return found;
 }
 
 /** A code for unknown cells until all reasons before them are listed. */
@@ -202,9 +215,9 @@ function valueOf(cells: Cells, name: string): (cell: number) => number {
 }
 
 function tally(codes: Uint8Array, reasons: number): number[] {
-  const counts = new Array<number>(reasons).fill(0);
+  const counts = new Int32Array(reasons);
   for (const code of codes) counts[code]!++;
-  return counts;
+  return [...counts];
 }
 
 function keptOf(sampler: Sampler | null, reasons: string[], counts: number[]): number | null {

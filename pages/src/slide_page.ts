@@ -1,16 +1,83 @@
 /** The page of a slide: slide.html?n=12. */
 
-import type { SlideData } from "./data.ts";
-import { byId, element, fill } from "./dom.ts";
+import { bench } from "./bench.ts";
+import { overrides, readOverrides } from "./changes.ts";
+import type { Rules, RunData, SlideData } from "./data.ts";
+import { cellsOf, decide, runDecision } from "./decide.ts";
+import { byId } from "./dom.ts";
 import { load } from "./load.ts";
-import { openViewer } from "./viewer.ts";
+import { samplesIn } from "./samples.ts";
+import { addNote, linkNeighbours, rowOf, showRow } from "./slide_facts.ts";
+import { showCohort } from "./slide_cohort.ts";
 
 /** Show the slide that the address names. */
 export async function slidePage(): Promise<void> {
   const n = Number(new URLSearchParams(location.search).get("n") ?? "0");
+  const run = await load<RunData>("data/run.js", "run").catch(() => null);
+  const known = run?.slides.data?.[n];
+  if (run !== null && !known) {
+    showWithoutData(run, n);
+    return;
+  }
   const slide = await load<SlideData>(`data/slides/${String(n).padStart(6, "0")}.js`, `slide/${n}`);
-  document.title = `${slide.slide_id} · tiler`;
-  const view = element("div", { class: "view" });
-  fill(byId("main"), element("h1", {}, slide.slide_id), element("p", {}, slide.resolution), view);
-  if (slide.view !== null) openViewer(view, slide.view.src);
+  const shown = await showSlide(slide);
+  if (run === null) return;
+  linkNeighbours(run, n, shown.hash);
+  shown.follow(showCohort(run, shown.rules));
+}
+
+function showTitle(title: string): void {
+  byId("title").textContent = title;
+  document.title = `${title} · tiler`;
+}
+
+/** Show a slide that has no data: it failed, or it was not reached. */
+function showWithoutData(run: RunData, n: number): void {
+  const row = rowOf(run, n);
+  showTitle(row === null ? "No such slide" : String(row.slide_id));
+  if (row === null) {
+    addNote("The run has no slide of this number. Go back to all slides.", "problem");
+    return;
+  }
+  showRow(row);
+  byId("row-part").hidden = false;
+  if (!row.reason) addNote("The report has no data of this slide: run tiler-report again.");
+  linkNeighbours(run, n, () => location.hash);
+}
+
+interface Shown {
+  rules: () => Rules;
+  /** The chosen limits for the address of another slide. */
+  hash: () => string;
+  /** Call a function when the limits rest. */
+  follow: (changed: () => void) => void;
+}
+
+async function showSlide(slide: SlideData): Promise<Shown> {
+  showTitle(slide.slide_id);
+  showRow(slide.row);
+  byId("row-part").hidden = false;
+  if (slide.stale) addNote(slide.stale);
+  const [cells, run] = await Promise.all([cellsOf(slide), runDecision(slide)]);
+  const hash = (rules: Rules): string => {
+    const words = overrides(slide.rules, rules);
+    return words ? `#${encodeURIComponent(words)}` : "";
+  };
+  let follower = (): void => undefined;
+  const start = readOverrides(slide.rules, decodeURIComponent(location.hash.slice(1)));
+  const found = bench(slide, cells, run, start, (rules) => {
+    follower();
+    history.replaceState(null, "", hash(rules) || location.pathname + location.search);
+  });
+  if (slide.samples.length) {
+    byId("samples-part").hidden = false;
+    samplesIn(byId("samples"), slide, found.find);
+  }
+  if (slide.rules.sampler?.exact !== false && run.kept !== decide(cells, slide.rules).kept) {
+    addNote("This page counts other tiles than the run for the same limits: its data are out of date. Run tiler-report again.");
+  }
+  const follow = (next: () => void): void => {
+    follower = next;
+  };
+  return { rules: found.rules, hash: () => hash(found.rules()), follow };
 }
