@@ -414,6 +414,27 @@ def test_the_cache_keeps_the_last_used_tiles_within_its_bytes():
     assert cache.size == 0
 
 
+def test_whole_tiles_are_kept_only_while_they_are_needed_again():
+    cache = TileCache(3000)
+
+    def read(*tiles):
+        for tile in tiles:
+            cache.get((0, tile), lambda key: tile_pixels(1), whole=True)
+
+    read(*range(50))
+    assert (cache.made, cache.size) == (50, 0)
+    read(45, 46, 45, 46, 47, 46, 47)
+    assert (cache.made, cache.size) == (53, 900), "reads overlap: each is decoded once more"
+    for start in range(100, 200, 18):  # less than twice the cache in vain
+        read(*range(start, start + 18), start + 17)
+    assert cache.made == 53 + 6 * 18
+    read(*range(300, 350))
+    before = cache.size
+    cache.clear()
+    read(*range(400, 450))
+    assert (before, cache.size) == (3000, 0), "another epoch: nothing is needed again"
+
+
 def test_a_tile_larger_than_the_cache_is_its_only_entry():
     cache = TileCache(500)
     for tile, nbytes in ((1, 300), (2, 3000), (2, 3000), (3, 300), (2, 3000)):
