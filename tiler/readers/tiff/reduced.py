@@ -30,10 +30,11 @@ def reduced_levels(levels: Sequence[NativeLevel]) -> Iterator[tuple[int, int, Na
 def best_factor(scale_x: float, scale_y: float, factors: Container[int]) -> int:
     """Return the factor by which libjpeg reduces a level, for a reduction by these scales."""
     for factor in _FACTORS:
-        # Whole scales stay whole: 3 is not split into 2 and 1.5, which is slower and blurs.
-        spoils = any(v.is_integer() and v % factor for v in (float(scale_x), float(scale_y)))
-        if factor in factors and factor <= min(scale_x, scale_y) and not spoils:
-            return factor
+        if factor in factors and factor <= min(scale_x, scale_y):
+            # Whole scales stay whole: 3 is not split into 2 and 1.5, which is slower and blurs.
+            scales = (float(scale_x), float(scale_y))
+            if not any(scale.is_integer() and scale % factor for scale in scales):
+                return factor
     return 1
 
 
