@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import openslide
-from commands import PNG, TWO, seconds, tiler
+from commands import TWO, seconds, tiler
 from PIL import Image
 
 from tiler import TileDataset, TileStream
@@ -110,6 +110,19 @@ def streamed(out: Path, rank: int) -> Epoch:
     return lambda _: (len(batch["image"]) for batch in found)
 
 
+def sharded(shards: list[str]) -> Epoch:
+    """Return the work of a process that reads tar shards of PNG tiles with webdataset."""
+
+    def epoch(_: int) -> Iterator[int]:
+        import webdataset
+
+        found = iter(webdataset.WebDataset(shards, shardshuffle=False).decode("rgb8"))
+        while some := [one["png"] for one in itertools.islice(found, BATCH)]:
+            yield len(np.stack(some))
+
+    return epoch
+
+
 def _process(epoch: Epoch, ready, pipe) -> None:
     next(iter(epoch(0)))
     ready.wait(timeout=120)
@@ -157,6 +170,7 @@ RATIOS = {
     "stream, times faster than openslide": ("TileStream", "openslide, in order"),
     "stream, times faster than png": ("TileStream", "png, in order"),
     "stream, times faster than pillow's png": ("TileStream", "pillow's png, in order"),
+    "stream, times faster than webdataset": ("TileStream", "webdataset, in order"),
 }
 
 
@@ -164,7 +178,8 @@ def dataset(slide: Path, folder: Path, rounds: int) -> dict[str, object]:
     """The tiles per second of each way, and ratios; the cases take turns."""
     out = folder / "dataset"
     wish = ["resolution=mpp", "resolution.value=0.5", f"tile.size={SIZE}", *TWO]
-    seconds(tiler(slide, out, *wish, *PNG, "exporter.csv.file=true"), out)
+    shards = ["exporter=[csv,images,webdataset]", f"exporter.webdataset.tiles_per_shard={BATCH}"]
+    seconds(tiler(slide, out, *wish, *shards, "exporter.csv.file=true"), out)
     (table,) = (out / "slides").glob("*/*.csv")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -190,6 +205,11 @@ def dataset(slide: Path, folder: Path, rounds: int) -> dict[str, object]:
         cases[f"{name}, in order"] = [
             in_batches(peers[name], part, shuffle=False) for part in blocks
         ]
+    if find_spec("webdataset"):
+        tars = sorted(map(str, table.parent.glob("*.tar")))
+        cases["webdataset, in order"] = [
+            sharded(tars[number::WORKERS]) for number in range(WORKERS)
+        ]
     cases["TileStream"] = [streamed(out, rank) for rank in range(WORKERS)]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for _ in range(rounds):
@@ -207,11 +227,15 @@ def dataset(slide: Path, folder: Path, rounds: int) -> dict[str, object]:
             if other in found
         }
 
-    speed = {name: statistics.median(wall for wall, _ in some) for name, some in found.items()}
+    speed, used = (
+        {name: statistics.median(one[which] for one in some) for name, some in found.items()}
+        for which in (0, 1)
+    )
     return {
         "tiles": len(rows),
         "seconds of each job": SECONDS,
         "tiles per second": speed,
+        "milliseconds of a processor per tile": {name: 1000 / one for name, one in used.items()},
         **ratios(0),
         "by processor time": ratios(1),
     }
