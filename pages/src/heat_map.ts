@@ -54,7 +54,7 @@ export function drawHeat(
   const rows = jobs.slice(down.first, down.last).map((job) => rowOf(sweep, job, shown, choice, events));
   const table = element(
     "table", { class: "heat" },
-    element("caption", {}, "Kept tiles, and their share of all grid cells. A stronger shade means a larger share."),
+    element("caption", { class: "unseen" }, "Kept tiles of each setting on each slide, and their share of all grid cells"),
     element("thead", {}, headOf(sweep, state, shown, events)),
     element("tbody", {}, ...rows),
   );
@@ -65,7 +65,7 @@ export function drawHeat(
     pager("slides", slides.length, state.slidePage, SLIDES, (slidePage) => { events.page({ slidePage }); }),
   ];
   fill(parent, ...pagers, slides.length === 0 ? element("p", { class: "hint" }, "No slide has this name.") : null, box);
-  const first = table.querySelector<HTMLElement>("td [aria-pressed=true]") ?? table.querySelector<HTMLElement>("td button");
+  const first = table.querySelector<HTMLElement>("td [aria-pressed=true]") ?? table.querySelector<HTMLElement>("tbody button");
   first?.setAttribute("tabindex", "0");
 }
 
@@ -81,7 +81,6 @@ function headOf(sweep: Sweep, state: HeatState, slides: number[], events: HeatEv
   return element(
     "tr", {},
     element("th", { scope: "col", class: "corner" }, "Setting"),
-    element("th", { scope: "col" }, element("abbr", { title: "Left and right of the comparison below" }, "Compare")),
     head({ by: "total" }, "All slides", "Sort by the tiles of all slides"),
     ...slides.map((slide) => {
       const name = sweep.slides[slide]!.slide_id;
@@ -102,9 +101,11 @@ function rowOf(sweep: Sweep, row: number, slides: number[], choice: Choice, even
     element(
       "th", { scope: "row" },
       ...settingLines(sweep, row),
-      element("span", { class: "row-links" }, badge, link),
+      element(
+        "span", { class: "row-links" },
+        side("left", row, name, choice, events), side("right", row, name, choice, events), link, badge,
+      ),
     ),
-    element("td", { class: "sides" }, side("left", row, name, choice, events), side("right", row, name, choice, events)),
     element(
       "td", { class: "num" }, total.slides === 0 ? "–" : whole(total.kept),
       total.slides === sweep.slides.length || total.slides === 0
@@ -130,6 +131,7 @@ function side(which: "left" | "right", row: number, name: string, choice: Choice
     type: "button",
     class: "side",
     tabindex: -1,
+    "data-at": letter,
     "aria-pressed": String(choice[which] === row),
     "aria-label": `${letter}: ${name}`,
     title: `Compare as ${letter}`,
@@ -153,12 +155,20 @@ function cellOf(sweep: Sweep, row: number, slide: number, name: string, choice: 
     element("button", {
       type: "button",
       tabindex: -1,
+      "data-at": slide,
       "aria-pressed": String(choice.right === row && choice.slide === slide),
+      "data-side": sidesOf(choice, row, slide),
       "aria-label": `${name}, ${slideName}: ${whole(kept)} of ${candidates} tiles, ${part}`,
       title: `${slideName}\n${name}\n${whole(kept)} of ${candidates} tiles`,
       onclick: () => { events.choose({ right: row, slide }); },
     }, whole(kept), element("small", {}, part)),
   );
+}
+
+/** Return which sides of the comparison show a job on a slide: A, B, AB or null. */
+function sidesOf(choice: Choice, row: number, slide: number): string | null {
+  if (choice.slide !== slide) return null;
+  return `${choice.left === row ? "A" : ""}${choice.right === row ? "B" : ""}` || null;
 }
 
 function pager(what: string, count: number, page: number, size: number, go: (page: number) => void): HTMLElement | null {
@@ -178,21 +188,22 @@ function pager(what: string, count: number, page: number, size: number, go: (pag
 /** Move the focus among the buttons of the table's rows by arrow keys, Home and End. */
 function moveFocus(event: KeyboardEvent): void {
   const from = event.target as HTMLElement;
-  const row = from.closest("tr");
-  if (row === null || from.closest("td") === null) return;
-  const cells = (of: Element): HTMLElement[] => [...of.querySelectorAll<HTMLElement>("td button")];
-  const here = cells(row);
+  const row = from.closest("tbody tr");
+  if (row === null || from.dataset.at === undefined) return;
+  const buttons = (of: Element | null): HTMLElement[] => [...(of?.querySelectorAll<HTMLElement>("[data-at]") ?? [])];
+  const here = buttons(row);
   const at = here.indexOf(from);
-  const column = from.closest("td")!.cellIndex;
-  const above = (next: Element | null): HTMLElement | undefined =>
-    next === null ? undefined : cells(next).find((one) => one.closest("td")!.cellIndex === column && one.textContent.slice(0, 1) === from.textContent.slice(0, 1)) ?? cells(next).find((one) => one.closest("td")!.cellIndex === column);
+  const same = (next: Element | null): HTMLElement | undefined => {
+    const there = buttons(next); // a slide that failed has no button
+    return there.find((one) => one.dataset.at === from.dataset.at) ?? there[Math.min(at, there.length - 1)];
+  };
   const targets: Record<string, HTMLElement | undefined> = {
     ArrowLeft: here[at - 1],
     ArrowRight: here[at + 1],
     Home: here[0],
     End: here.at(-1),
-    ArrowUp: above(row.previousElementSibling),
-    ArrowDown: above(row.nextElementSibling),
+    ArrowUp: same(row.previousElementSibling),
+    ArrowDown: same(row.nextElementSibling),
   };
   const target = targets[event.key];
   if (target === undefined) return;

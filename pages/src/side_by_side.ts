@@ -148,7 +148,7 @@ function summary(compared: Comparison, map: AreaMap, left: TilesData, right: Til
   if (compared.sameTiles) {
     lines.push(element("p", { class: "hint" }, `Area: ${size(map.both)} in both, ${size(map.lost)} only in A, ${size(map.gained)} only in B. Tiles with the same box in level-0 pixels are the same tile.`));
   } else {
-    lines.push(element("p", { class: "note" }, "The tiles of A and B differ in size on the slide, so areas are compared: hatching marks tissue that only one of them covers."));
+    lines.push(element("p", { class: "note" }, "The tiles of A and B differ in size on the slide, so areas are compared: hatching marks what only one of them covers."));
   }
   const stale = [["A", left.stale], ["B", right.stale]].filter(([, why]) => why !== "");
   return [...lines, ...stale.map(([letter, why]) => element("p", { class: "note" }, `${letter!}: ${why!}`))];

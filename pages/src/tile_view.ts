@@ -102,10 +102,16 @@ export class TileView {
   }
 }
 
-/** Keep OpenSeadragon from adding an inline style sheet, which the pages' policy refuses. */
+/**
+ * Keep OpenSeadragon from adding an inline style sheet, which the pages' policy refuses.
+ *
+ * It looks for one by the name of the element, in whatever namespace: this one styles nothing.
+ */
 function forgoInlineStyle(): void {
   if (document.querySelector("style[data-openseadragon-mobile-css]") !== null) return;
-  document.head.append(element("style", { "data-openseadragon-mobile-css": "true", type: "text/plain" }));
+  const nothing = document.createElementNS("urn:tiler", "style");
+  nothing.setAttribute("data-openseadragon-mobile-css", "true");
+  document.head.append(nothing);
 }
 
 /** Return a grey picture of the shape of an area, for a slide without one. */
