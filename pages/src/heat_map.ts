@@ -158,10 +158,10 @@ function cellOf(sweep: Sweep, row: number, slide: number, name: string, choice: 
       "data-at": slide,
       "aria-pressed": String(choice.right === row && choice.slide === slide),
       "data-side": sidesOf(choice, row, slide),
-      "aria-label": `${name}, ${slideName}: ${whole(kept)} of ${candidates} tiles, ${part}`,
+      "aria-label": `${whole(kept)} ${part} of ${candidates} tiles: ${name}, ${slideName}`,
       title: `${slideName}\n${name}\n${whole(kept)} of ${candidates} tiles`,
       onclick: () => { events.choose({ right: row, slide }); },
-    }, whole(kept), element("small", {}, part)),
+    }, `${whole(kept)} `, element("small", {}, part)),
   );
 }
 

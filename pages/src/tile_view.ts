@@ -35,6 +35,7 @@ export class TileView {
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     });
     this.viewer.canvas.append(this.canvas);
+    this.viewer.canvas.setAttribute("role", "application"); // keys go to the picture
     this.viewer.canvas.setAttribute("aria-label", `${label}; arrow keys move, plus and minus zoom, 0 shows all`);
     for (const event of ["update-viewport", "open", "resize"] as const) {
       this.viewer.addHandler(event, () => { this.redraw(); });
