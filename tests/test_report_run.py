@@ -23,8 +23,8 @@ from tiler.config.build import Plan, build
 from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import register_resolvers
-from tiler.errors import ConfigError
-from tiler.report import assets
+from tiler.errors import ConfigError, SlideError
+from tiler.report import assets, slide_task
 from tiler.report.picture_task import PictureTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
@@ -391,3 +391,44 @@ def test_a_slide_that_failed_for_another_reason_than_its_pixels_has_a_picture(
     assert found["data"][2] == "data/slides/000002.js"
     assert found["picture"][2] == "pictures/000002.jpg"
     assert made == [1]
+
+
+def test_a_slide_that_the_report_cannot_show_stays_done(
+    folder: Path, composed: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = slide_task.low_scores
+
+    def failing(job: Any, *others: Any) -> Any:
+        if job.slide_id == "a":
+            raise SlideError("a", "the report cannot show it")
+        if job.slide_id == "b":
+            raise RuntimeError("a bug of the report")
+        return real(job, *others)
+
+    monkeypatch.setattr(slide_task, "low_scores", failing)
+    result = ran(folder)
+    assert (result.exit_code, {row.status for row in result.rows}) == (0, {"done"})
+    assert "slide=a has no page: E_SLIDE slide=a: the report cannot show it" in caplog.text
+    columns = loaded(folder / "out/report/data/run.js")["slides"]
+    assert columns["data"] == [None, None, "data/slides/000002.js"]
+    assert "the report cannot show it" in columns["warnings"][0]
+    assert "a bug in tiler" in columns["warnings"][1]
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    ran(folder)  # tries them again
+    columns = loaded(folder / "out/report/data/run.js")["slides"]
+    assert None not in columns["data"]
+    assert columns["warnings"] == ["", "", ""]
+
+
+def test_a_run_from_before_reports_is_repeated_without_one(folder: Path) -> None:
+    assert tiler(*WORDS, "report=none", cwd=folder).returncode == 0
+    path = folder / "out/run.json"
+    run = json.loads(path.read_text())
+    del run["config"]["report"]
+    path.write_text(json.dumps(run))
+    again = tiler("--rerun", "out", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.splitlines()[-1].endswith("report: tiler-report out")
+    asked = tiler("--rerun", "out", "report=html", cwd=folder)
+    assert asked.stderr.splitlines()[-1].endswith("report: out/report/index.html"), asked.stderr

@@ -344,7 +344,7 @@ def test_jobs_of_a_sweep_are_children_in_one_file(tmp_path: Path) -> None:
     assert lines[-1]["files"] == ["sweep.csv", "sweep.json", "sweep.png"]
 
 
-@pytest.mark.parametrize("key", ["tracker=none,jsonl", "name=a,b", "out=a,b"])
+@pytest.mark.parametrize("key", ["tracker=none,jsonl", "report=none,html", "name=a,b", "out=a,b"])
 def test_shared_keys_cannot_be_swept(tmp_path: Path, key: str) -> None:
     picture(tmp_path)
     result = tiler("-m", *COMMON, "hydra.sweep.dir=out", key, cwd=tmp_path)

@@ -15,7 +15,7 @@ from tiler.config.checks.validate import check_folder, check_home
 from tiler.config.sweeps.multirun import swept_by
 from tiler.errors import ConfigError
 
-_UNSWEPT = ("out", "name", "tracker")
+_UNSWEPT = ("out", "name", "report", "tracker")
 _POOLS = ("ProcessEngine", "DaskEngine")
 
 
