@@ -88,13 +88,6 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class _StoredFile:
-    exporter: str
-    versions: list[list[Any]]
-    key: str
-
-
-@dataclass(frozen=True)
 class _Stored:
     links: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
@@ -114,18 +107,22 @@ def _trusted(out: Path, name: str) -> Listed | None:
     try:
         stored = made_of(_Stored, read_sealed(out / name, _MAX_BYTES))
         files = {path: _file(content) for path, content in stored.files.items()}
-    except (FileNotFoundError, StoredError, ValueError, TypeError):
+    except (FileNotFoundError, StoredError, ValueError, TypeError, KeyError):
         return None
     sound = all(is_product(path) for path in (*stored.links, *files))
     return Listed(stored.links, files) if sound else None
 
 
 def _file(content: Mapping[str, Any]) -> ListedFile:
-    stored = made_of(_StoredFile, content)
-    versions = [Written(size, sha256) for size, sha256 in stored.versions]
-    if not all(isinstance(one.size, int) and isinstance(one.sha256, str) for one in versions):
-        raise ValueError("a version needs a size and a SHA-256")
-    return ListedFile(stored.exporter, tuple(versions), stored.key)
+    """Return a file of a list; ``made_of`` takes ten times as long for each."""
+    exporter, key = content["exporter"], content["key"]
+    versions = tuple(Written(size, sha256) for size, sha256 in content["versions"])
+    texts = exporter, key, *(one.sha256 for one in versions)
+    if not all(type(text) is str for text in texts):
+        raise ValueError("a file needs texts for its exporter, key and SHA-256")
+    if not all(type(one.size) is int for one in versions):
+        raise ValueError("a version needs a size")
+    return ListedFile(exporter, versions, key)
 
 
 def write_listed(out: Path, listed: Listed, name: str = LIST) -> None:

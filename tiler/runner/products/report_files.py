@@ -68,7 +68,8 @@ class ReportFiles:
         fix = "move it away, or use report=none"
         if os.path.lexists(self.folder) and not _is_folder(self.folder):
             raise ConfigError(f"{self.folder} is {kind_of(self.folder)}, not a folder; {fix}")
-        if os.path.lexists(self.folder / LIST) and not is_sound(self.folder, LIST):
+        unread = not self._listed.files and os.path.lexists(self.folder / LIST)
+        if unread and not is_sound(self.folder, LIST):
             raise ConfigError(f"{self.folder / LIST} is not a list that tiler wrote; {fix}")
         if what := self._in_the_way(INDEX):
             raise ConfigError(f"{what}; {fix}")
@@ -179,6 +180,8 @@ def withdraw_page(out: Path, key: str = "") -> None:
     key
         What a page that stays was made from.
     """
+    if not os.path.lexists(out / REPORT / INDEX):  # the list of 10,000 slides takes seconds
+        return
     files = ReportFiles(out)
     if INDEX in files.paths() and (not key or files.keys().get(INDEX) != key):
         files.remove(INDEX)
