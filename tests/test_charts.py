@@ -215,6 +215,45 @@ def test_there_is_no_chart_where_there_is_nothing_to_show() -> None:
     assert set(sweep_charts(SweepCharts(["k"], failed), ["svg"])) == {"heat_map.svg"}
 
 
+ODD = {
+    "all zero": (np.zeros(5), Limits(0.5)),
+    "one value": (np.full(9, 123.4), Limits(5, 1e9)),
+    "around zero": (RANDOM.normal(0, 1e-9, 999), Limits(-1e9, 0)),
+    "huge": (RANDOM.lognormal(30, 20, 999), Limits(1e30)),
+    "tiny": (np.array([1e-300, 1e-40, 1e-30]), Limits()),
+    "not finite": (np.array([np.inf, -np.inf, np.nan, 1, 2]), Limits(-np.inf, np.inf)),
+    "both signs": (RANDOM.normal(size=99) ** 9 * 1e6, Limits(0, 0)),
+    "inverted": (RANDOM.random(100) * 255, Limits(200, 100)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_scores_are_drawn_complete(kind: str) -> None:
+    values, limits = ODD[kind]
+    made = run_charts(RunCharts(scores={"x": binned(values)}, limits={"x": limits}), FORMATS)
+    seen = texts(made["score_x.svg"])
+    assert f"{np.isfinite(values).sum():,} cells" in seen
+    assert not any("inf" in text or "nan" in text for text in seen)
+    pixels = np.asarray(Image.open(io.BytesIO(made["score_x.png"])).convert("L"))
+    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert rim.min() > 240, "nothing is cut"
+
+
+def test_a_bar_is_as_wide_as_a_bin() -> None:
+    data = binned(np.full(9, 123.4))
+    edges, _ = bar_edges(data)
+    assert sorted(bars(data, edges).tolist())[-1] == 9
+
+
+def test_settings_with_the_same_short_label_are_numbered() -> None:
+    paths = [f"[/data/a/very/long/path/{n}/that/goes/on.svs]" for n in range(3)]
+    jobs = [ChartJob({"slides.paths": path}, {"s": n}) for n, path in enumerate(paths)]
+    made = sweep_charts(SweepCharts(["slides.paths"], jobs), ["svg"])
+    for name in ("heat_map", "lines_slides_paths"):
+        found = [text for text in texts(made[f"{name}.svg"]) if text.endswith(".svs]")]
+        assert [text[:2] for text in found] == ["1:", "2:", "3:"]
+
+
 def test_charts_of_10000_slides_stay_small() -> None:
     kept = RANDOM.lognormal(5, 2, 10_000).astype(int)
     mpp = 0.5 + RANDOM.random(10_000) / 100

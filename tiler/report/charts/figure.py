@@ -118,6 +118,13 @@ def _settings() -> Iterator[None]:
         yield
 
 
+def distinct(labels: Sequence[str]) -> list[str]:
+    """Return labels with their numbers in front, if some are the same."""
+    if len(set(labels)) == len(labels):
+        return list(labels)
+    return [f"{number}: {text}" for number, text in enumerate(labels, 1)]
+
+
 def headline(figure: Figure, text: str) -> None:
     """Write a line above a chart, from the left edge of the figure."""
     figure.suptitle(text, x=0.02, ha="left", size=SMALL)
@@ -163,16 +170,18 @@ def _letter(sign: str) -> float:
 
 def number(value: float) -> str:
     """Return a number for a label, as short as it can be."""
-    if value == round(value) and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.6g}"
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.6g}"
 
 
 def number_axis(axis: Any) -> None:
-    """Write the numbers of an axis as plain text."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Write the numbers of an axis as plain text, at few places."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(float(f"{value:.10g}"))))
+    log = axis.get_scale() == "log"
+    axis.set_major_locator(LogLocator(numticks=5) if log else MaxNLocator(nbins=5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(float(f"{value:.10g}"))))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -185,7 +194,7 @@ def whole_axis(axis: Any) -> None:
 
 
 def _short(count: float) -> str:
-    return number(count) if abs(count) < 1e6 else f"{count / 1e6:,g} M"
+    return f"{count / 1e6:,g} M" if 1e6 <= abs(count) < 1e10 else number(count)
 
 
 def spans_orders(counts: Sequence[float]) -> bool:

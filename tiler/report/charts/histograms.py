@@ -109,7 +109,8 @@ def bar_edges(data: Binned, limits: Sequence[float] = ()) -> tuple[Floats, bool]
         return np.geomspace(low, high, _BARS + 1), True
     if low >= 0 and 0.5 < high <= 1:
         low, high = 0.0, 1.0
-    step = _round_step((high - low or abs(high) or 1.0) / _BARS)
+    widest = float((data.high - data.low).max())  # narrower bars would show gaps in a bin
+    step = _round_step(max((high - low or abs(high) or 1.0) / _BARS, widest))
     first, last = np.floor(low / step + 1e-6), np.ceil(high / step - 1e-6)
     return np.arange(first, max(last, first + 1) + 1) * step, False
 
@@ -132,5 +133,8 @@ def _value(codes: npt.NDArray[np.int32]) -> Floats:
     finite = np.minimum(bits, 0x7F7FFFFF)
     return np.asarray(finite.view(np.float32), np.float64)
 
+
+SHARES = np.arange(_BARS + 1) / _BARS
+"""The edges of bars of values from 0 to 1."""
 
 _ONE = int(np.array(1.0, np.float32).view(np.int32)) >> _SHIFT

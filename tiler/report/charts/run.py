@@ -24,7 +24,7 @@ from tiler.report.charts.figure import (
     spans_orders,
     whole_axis,
 )
-from tiler.report.charts.histograms import Binned, bar_edges, bars
+from tiler.report.charts.histograms import SHARES, Binned, bar_edges, bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,7 +174,13 @@ def _funnel(axes: Axes, stages: Sequence[Stage]) -> None:
 def _coverage(data: Binned, threshold: float | None) -> Draw:
     limits = Limits(min=threshold)
     return lambda figure, axes: _histogram(
-        figure, axes, data, limits, "coverage (share of tissue in a cell)", ("threshold", "")
+        figure,
+        axes,
+        data,
+        limits,
+        "coverage (share of tissue in a cell)",
+        ("threshold", ""),
+        shares=True,
     )
 
 
@@ -185,26 +191,33 @@ def _score(name: str, data: Binned, limits: Limits) -> Draw:
 
 
 def _histogram(
-    figure: Figure, axes: Axes, data: Binned, limits: Limits, what: str, names: tuple[str, str]
+    figure: Figure,
+    axes: Axes,
+    data: Binned,
+    limits: Limits,
+    what: str,
+    names: tuple[str, str],
+    shares: bool = False,
 ) -> None:
     """Draw the cells by value; those within the limits are dark."""
     lines = [(name, value, style) for name, value, style in
              ((names[0], limits.min, "--"), (names[1], limits.max, ":"))
-             if value is not None]  # fmt: skip
+             if value is not None and np.isfinite(value)]  # fmt: skip
     edges, by_factor = bar_edges(data, [value for _, value, _ in lines])
+    if shares:
+        edges, by_factor = SHARES, False
     counts = bars(data, edges)
     low, high = edges[:-1], edges[1:]
     log = spans_orders(counts.tolist())
     start = 0.5 if log else 0
     tall = np.maximum(counts - start, 0)
     axes.bar(low, tall, high - low, start, align="edge", color="white", edgecolor=WEAK,
-             hatch="////", linewidth=0.4, label="outside" if lines else None)  # fmt: skip
+             hatch="////", linewidth=0.4)  # fmt: skip
     inner_low = np.maximum(low, -np.inf if limits.min is None else limits.min)
     inner_high = np.minimum(high, np.inf if limits.max is None else limits.max)
     width = np.maximum(inner_high - inner_low, 0)
     some = (width > 0) & (counts > 0)
-    axes.bar(inner_low[some], tall[some], width[some], start, align="edge", color=STRONG,
-             label="within" if lines else None)  # fmt: skip
+    axes.bar(inner_low[some], tall[some], width[some], start, align="edge", color=STRONG)
     for name, value, style in lines:
         axes.axvline(value, color=LIMIT, linestyle=style, linewidth=1.2,
                      label=f"{name} {number(value)}")  # fmt: skip
@@ -221,7 +234,12 @@ def _histogram(
     axes.set_ylabel("grid cells" + (" (log axis)" if log else ""))
     headline(figure, f"{data.total:,} cells")
     if lines:
-        figure.legend(loc="outside lower center", ncols=len(lines) + 2, handlelength=1.6)
+        from matplotlib.patches import Patch
+
+        outside = Patch(facecolor="white", edgecolor=WEAK, hatch="////", label="outside")
+        handles = [*axes.lines, outside, Patch(color=STRONG, label="within")]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles),
+                      handlelength=1.6, columnspacing=1.2)  # fmt: skip
 
 
 def _tiles(figure: Figure, axes: Axes, slides: Sequence[ChartSlide], note: str) -> None:
@@ -286,4 +304,5 @@ def _mpp(axes: Axes, slides: Sequence[ChartSlide]) -> None:
         number_axis(axes.yaxis) if log else whole_axis(axes.yaxis)
         axes.set_ylabel("slides" + (" (log axis)" if log else ""))
     number_axis(axes.xaxis)
+    axes.locator_params("x", nbins=3)
     axes.set_xlabel("effective mpp (µm per pixel)")

@@ -17,6 +17,7 @@ from tiler.report.charts.figure import (
     WEAK,
     Draw,
     check_charts,
+    distinct,
     drawn,
     file_name,
     headline,
@@ -141,14 +142,14 @@ def _heat_map(
     axes.set_ylim(len(data.jobs), 0)
     if len(slides) <= _NAMED_SLIDES:
         places = np.arange(len(slides)) + 0.5
-        axes.set_xticks(places, [label(slide, _SLIDE) for slide in slides], rotation=90)
+        axes.set_xticks(places, distinct([label(slide, _SLIDE) for slide in slides]), rotation=90)
     else:
         whole_axis(axes.xaxis)
         axes.set_xlabel(f"{len(slides):,} slides, in the order of the table")
     common = {key for key in data.keys if len({j.settings.get(key) for j in data.jobs}) < 2}
     keys = [key for key in data.keys if key not in common]
     if len(data.jobs) <= _NAMED_JOBS:
-        names = [_ends(keys, job) for job in data.jobs]
+        names = distinct([_ends(keys, job) for job in data.jobs])
         axes.set_yticks(np.arange(len(data.jobs)) + 0.5, names)
     else:
         whole_axis(axes.yaxis)
@@ -211,10 +212,12 @@ def _lines(
         whole_axis(axes.yaxis)
     axes.set_ylim(0, max(1.0, float(totals.max())) * (1.5 if log else 1.08))
     if numeric is None:
-        axes.set_xticks(range(len(values)), [label(str(value), 16) for value in values],
+        axes.set_xticks(range(len(values)), distinct([label(value, 16) for value in values]),
                         rotation=30 if len(values) > 4 else 0)  # fmt: skip
         axes.margins(x=0.1)
     else:
+        wide = min(numeric) > 0 and max(numeric) >= 100 * min(numeric)
+        axes.set_xscale("log" if wide else "linear")
         number_axis(axes.xaxis)
     axes.set_xlabel(label(key, 40))
     axes.set_ylabel("kept tiles" + (" (log axis)" if log else ""))
