@@ -11,9 +11,9 @@ import { type Range, slidersOf } from "./sliders.ts";
 /** Slides that the panel lists as those that change most. */
 const LISTED = 10;
 
-/** Show the panel in its place, if there is a slide with data. */
+/** Show the panel in its place, if there is a slide with candidates. */
 export function showCohort(place: HTMLElement, run: RunData, rows: readonly Row[]): void {
-  const slides = rows.filter((row) => row.data !== null).length;
+  const slides = rows.filter((row) => row.data !== null && row.candidates > 0).length;
   if (!slides) return;
   place.hidden = false;
   if (run.rules === null) {
@@ -118,12 +118,16 @@ function resultText(count: Count): string {
   return `${then}${whole(count.gained)} gained, ${whole(count.lost)} lost`;
 }
 
+function signed(sign: string, value: number): string {
+  return value ? sign + whole(value) : "0";
+}
+
 function fillFacts(facts: HTMLElement, count: Count): void {
   const pairs: [string, string][] = [
     ["Tiles now", whole(count.now)],
     ["Tiles then", count.then === null ? "not known" : whole(count.then)],
-    ["Gained", `+${whole(count.gained)}`],
-    ["Lost", `−${whole(count.lost)}`],
+    ["Gained", signed("+", count.gained)],
+    ["Lost", signed("−", count.lost)],
   ];
   if (count.unknown) pairs.push(["Unknown", whole(count.unknown)]);
   fill(
@@ -150,7 +154,7 @@ function fillMost(place: HTMLElement, changes: readonly Change[]): void {
     element("th", { scope: "col", class: index ? "num" : null }, name),
   );
   const lines = found.map(({ n, id, now, then, gained, lost }) => {
-    const numbers = [whole(now), then === null ? "–" : whole(then), `+${whole(gained)}`, `−${whole(lost)}`];
+    const numbers = [whole(now), then === null ? "–" : whole(then), signed("+", gained), signed("−", lost)];
     const link = element("a", { href: `slide.html?n=${n}` }, id);
     return element(
       "tr",

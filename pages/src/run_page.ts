@@ -38,7 +38,8 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
     const shown = chosen.slice(0, choice.shown);
     fill(grid, ...shown.map((row) => card(row, found.get(row.n))));
     const all = chosen.length === rows.length ? "" : ` of ${whole(rows.length)}`;
-    fill(result, `${whole(chosen.length)}${all} slides, ${whole(shown.length)} shown`);
+    const slides = rows.length === 1 ? "slide" : "slides";
+    fill(result, `${whole(chosen.length)}${all} ${slides}, ${whole(shown.length)} shown`);
     const left = chosen.length - shown.length;
     more.hidden = left === 0;
     fill(more, `Show ${whole(Math.min(PAGE, left))} more`);
@@ -91,7 +92,7 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
   place.append(
     element(
       "div",
-      { class: "controls", role: "search", "aria-label": "Slides" },
+      { class: "controls", role: "search", "aria-label": "Slides", hidden: rows.length < 2 },
       field("Name contains", name),
       field("Status", status),
       field("Sort by", sort),

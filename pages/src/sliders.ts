@@ -195,5 +195,7 @@ export function rounded(value: number, step: number): number {
 function around(filter: Filter, known: Range | undefined): Range {
   const limits = [filter.min, filter.max].filter((limit) => limit !== null);
   const found = known ?? { low: 0, high: 2 * Math.max(0.5, ...limits) };
-  return { low: Math.min(found.low, ...limits), high: Math.max(found.high, ...limits) };
+  const low = Math.min(found.low, ...limits);
+  // A limit at the end of its slider would look like no limit.
+  return { low, high: Math.max(found.high, ...limits.map((limit) => limit + (limit - low) / 4)) };
 }
