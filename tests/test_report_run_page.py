@@ -102,8 +102,14 @@ def test_a_slide_id_with_a_colon_does_not_cut_the_reason() -> None:
     ],
 )
 def test_the_page_states_how_the_run_ended(status: str, failed: int, says: str) -> None:
-    counts = {"slides": 5, "failed": failed, "candidates": 0, "kept": 0}
+    counts = {"slides": 5, "failed": failed, "candidates": 9, "kept": 7}
     assert says in page(status=status, counts=counts)
+
+
+def test_the_page_says_which_slides_of_a_finished_run_have_no_tiles() -> None:
+    some = page(counts={"slides": 5, "done": 3, "done_empty": 2, "kept": 7})
+    assert "All slides are tiled; 2 slides have no tile to keep" in some
+    assert "No slide has a tile to keep" in page(counts={"slides": 5, "done_empty": 5, "kept": 0})
 
 
 def test_an_empty_run_names_what_to_check() -> None:
