@@ -25,9 +25,10 @@ from tracked import COMMON, files_of, mlflow_client, mlflow_runs, picture
 from tiler.errors import ConfigError
 from tiler.report.charts.bins import read_bins
 from tiler.report.charts.figure import FORMATS, check_charts, label, length
+from tiler.report.charts.histogram_chart import Limits
 from tiler.report.charts.histograms import added, bar_edges, bars, binned
 from tiler.report.charts.of_run import chart_files
-from tiler.report.charts.run import ChartSlide, Limits, RunCharts, Stage, run_charts
+from tiler.report.charts.run import ChartSlide, RunCharts, Stage, run_charts
 from tiler.report.charts.sweep import ChartJob, SweepCharts, sweep_charts
 from tiler.runner.reporting.tracking import artifacts, charts_of
 

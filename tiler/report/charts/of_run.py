@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tiler.report.charts.bins import RATIO, SCORE, read_bins
+from tiler.report.charts.histogram_chart import Limits
 from tiler.report.charts.histograms import Binned, added
-from tiler.report.charts.run import ChartSlide, Limits, RunCharts, Stage, run_charts
+from tiler.report.charts.run import ChartSlide, RunCharts, Stage, run_charts
 from tiler.storage.stored import StoredError, read_regular
 
 log = logging.getLogger("tiler")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiler.report.charts.figure import (
-    LIMIT,
     SMALL,
     STRONG,
     WEAK,
@@ -24,7 +23,8 @@ from tiler.report.charts.figure import (
     spans_orders,
     whole_axis,
 )
-from tiler.report.charts.histograms import SHARES, Binned, bar_edges, bars
+from tiler.report.charts.histogram_chart import Limits, coverage_chart, score_chart
+from tiler.report.charts.histograms import Binned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,14 +51,6 @@ class ChartSlide:
     slide_id: str
     kept: int
     effective_mpp: float | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of a score; None for none."""
-
-    min: float | None = None
-    max: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +119,14 @@ def _charts(data: RunCharts) -> Iterator[tuple[str, float, Draw]]:
         height = _FRAME_MM + _ROW_MM * 1.6 * len(data.funnel)
         yield "funnel", height, lambda _, axes: _funnel(axes, data.funnel)
     if data.coverage is not None and data.coverage.total:
-        yield "coverage", _PLOT_MM, _coverage(data.coverage, data.threshold)
+        yield "coverage", _PLOT_MM, coverage_chart(data.coverage, data.threshold)
     names: set[str] = set()
     for name, scores in data.scores.items():
         if scores.total:
             yield (
                 file_name("score", name, names),
                 _PLOT_MM,
-                _score(name, scores, data.limits.get(name, Limits())),
+                score_chart(name, scores, data.limits.get(name, Limits())),
             )
     if len(slides) > 1 and any(slide.kept for slide in slides):
         note = f"; {data.left_out:,} without result left out" if data.left_out else ""
@@ -169,77 +161,6 @@ def _funnel(axes: Axes, stages: Sequence[Stage]) -> None:
     axes.set_xlabel("grid cells; hatched: dropped" + (" (log axis)" if log else ""))
     axes.margins(x=0.35 if not log else 0.5)
     axes.set_xlim(left=start)
-
-
-def _coverage(data: Binned, threshold: float | None) -> Draw:
-    limits = Limits(min=threshold)
-    return lambda figure, axes: _histogram(
-        figure,
-        axes,
-        data,
-        limits,
-        "coverage (share of tissue in a cell)",
-        ("threshold", ""),
-        shares=True,
-    )
-
-
-def _score(name: str, data: Binned, limits: Limits) -> Draw:
-    return lambda figure, axes: _histogram(
-        figure, axes, data, limits, f"score {label(name)}", ("min", "max")
-    )
-
-
-def _histogram(
-    figure: Figure,
-    axes: Axes,
-    data: Binned,
-    limits: Limits,
-    what: str,
-    names: tuple[str, str],
-    shares: bool = False,
-) -> None:
-    """Draw the cells by value; those within the limits are dark."""
-    lines = [(name, value, style) for name, value, style in
-             ((names[0], limits.min, "--"), (names[1], limits.max, ":"))
-             if value is not None and np.isfinite(value)]  # fmt: skip
-    edges, by_factor = bar_edges(data, [value for _, value, _ in lines])
-    if shares:
-        edges, by_factor = SHARES, False
-    counts = bars(data, edges)
-    low, high = edges[:-1], edges[1:]
-    log = spans_orders(counts.tolist())
-    start = 0.5 if log else 0
-    tall = np.maximum(counts - start, 0)
-    axes.bar(low, tall, high - low, start, align="edge", color="white", edgecolor=WEAK,
-             hatch="////", linewidth=0.4)  # fmt: skip
-    inner_low = np.maximum(low, -np.inf if limits.min is None else limits.min)
-    inner_high = np.minimum(high, np.inf if limits.max is None else limits.max)
-    width = np.maximum(inner_high - inner_low, 0)
-    some = (width > 0) & (counts > 0)
-    axes.bar(inner_low[some], tall[some], width[some], start, align="edge", color=STRONG)
-    for name, value, style in lines:
-        axes.axvline(value, color=LIMIT, linestyle=style, linewidth=1.2,
-                     label=f"{name} {number(value)}")  # fmt: skip
-    axes.set_xscale("log") if by_factor else None
-    number_axis(axes.xaxis)
-    axes.set_xlim(float(edges[0]), float(edges[-1]))
-    if log:
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=start)
-        number_axis(axes.yaxis)
-    else:
-        whole_axis(axes.yaxis)
-    axes.set_xlabel(what + (" (log axis)" if by_factor else ""))
-    axes.set_ylabel("grid cells" + (" (log axis)" if log else ""))
-    headline(figure, f"{data.total:,} cells")
-    if lines:
-        from matplotlib.patches import Patch
-
-        outside = Patch(facecolor="white", edgecolor=WEAK, hatch="////", label="outside")
-        handles = [*axes.lines, outside, Patch(color=STRONG, label="within")]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles),
-                      handlelength=1.6, columnspacing=1.2)  # fmt: skip
 
 
 def _tiles(figure: Figure, axes: Axes, slides: Sequence[ChartSlide], note: str) -> None:
