@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TilerError as error:
         return complain(error)
     except (Interrupted, KeyboardInterrupt) as stop:
+        print("interrupted; start again to continue", file=sys.stderr)
         return stop.exit_code if isinstance(stop, Interrupted) else ExitCode.INTERRUPTED
 
 
@@ -59,8 +60,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="file, folder or glob of slides that moved; default: the paths of the run",
     )
     parser.add_argument(
-        "--charts", metavar="FORMAT", nargs="+", choices=FORMATS, default=[],
-        help="write the charts as files, too: svg, png or both",
+        "--charts", metavar="FORMAT", nargs="+", choices=FORMATS,
+        help="write the charts as files, too: svg, png or both; default: those of the run",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.workers is not None and options.workers < 1:
@@ -86,23 +87,24 @@ def _of_sweep(folder: Path, options: argparse.Namespace) -> int:
     from tiler.runner.ledger import where_report
     from tiler.runner.store.lock import locked
 
-    HtmlReport(options.charts).check(folder)
+    charts = options.charts or []
+    HtmlReport(charts).check(folder)
     with locked(folder):
         engine = ProcessEngine(options.workers)
-        page, lacks = report_sweep(folder, engine, options.slides, options.charts)
+        page, lacks = report_sweep(folder, engine, options.slides, charts)
     if page is None:
         return ExitCode.SLIDE_FAILED
     print(shown(where_report(page, folder)))
     return ExitCode.SLIDE_FAILED if lacks else ExitCode.DONE
 
 
-def components(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the nodes of the engine and the report that the command asks for."""
-    workers = options.workers or os.cpu_count() or 1
-    return {
-        "engine": {"_target_": "tiler.runner.engines.ProcessEngine", "workers": workers},
-        "report": {"_target_": "tiler.report.HtmlReport", "charts": options.charts},
-    }
+def _charts(run: dict[str, Any], asked: list[str] | None) -> list[str]:
+    """Return the formats of charts: those that the command asks for, or else those of the run."""
+    config = run.get("config")
+    node = config.get("report") if isinstance(config, dict) else None
+    found = node.get("charts") if isinstance(node, dict) else None
+    own = [name for name in found if name in FORMATS] if isinstance(found, list) else []
+    return own if asked is None else asked
 
 
 def _of_run(out: Path, options: argparse.Namespace) -> int:
@@ -111,15 +113,20 @@ def _of_run(out: Path, options: argparse.Namespace) -> int:
     from tiler.report.html import HtmlPages, HtmlReport
     from tiler.runner.ledger import where_report
     from tiler.runner.reporting.run_report import report_slides
-    from tiler.runner.reporting.tables import table_rows
     from tiler.runner.store.lock import held
 
-    HtmlReport(options.charts).check(out)
+    workers = options.workers or os.cpu_count() or 1
+    _facts(out)  # else a lock would be left in a folder of others
     with held(out):
-        run, table = _facts(out), _table(out)
-        rows = table_rows(table, ("slide_id", "status", "candidates", "kept"))
-        found = rebuilt(out, run, rows, components(options), options.slides)
-        pages = HtmlPages(found.plan.jobs, out, options.charts, found.unread)
+        run, table, rows = _facts(out), *_table(out)
+        report = HtmlReport(_charts(run, options.charts))
+        report.check(out)
+        components = {
+            "engine": {"_target_": "tiler.runner.engines.ProcessEngine", "workers": workers},
+            "report": {"_target_": "tiler.report.no_report"},
+        }
+        found = rebuilt(out, run, rows, components, options.slides)
+        pages = HtmlPages(found.plan.jobs, out, report.charts, found.unread)
         if tasks := pages.tasks(table):
             with found.plan.engine as engine:
                 report_slides(pages, tasks, engine)
@@ -137,15 +144,20 @@ def _facts(out: Path) -> dict[str, Any]:
         run = read_json(out / "run.json")
     except (FileNotFoundError, StoredError) as error:
         raise ConfigError(f"{out / 'run.json'} {error}; give the folder of a run") from error
+    if not isinstance(run.get("config"), dict):
+        raise ConfigError(f"{out / 'run.json'} contains no configuration of a run")
     return {**run, "status": str(run.get("status"))}
 
 
-def _table(out: Path) -> bytes:
-    """Return ``slides.csv``; only the header of one if the run did not get that far."""
+def _table(out: Path) -> tuple[bytes, list[dict[str, str]]]:
+    """Return ``slides.csv`` and its rows; neither if the run did not get that far."""
+    from tiler.runner.reporting.tables import table_rows
+
     try:
-        return read_regular(out / "slides.csv", MAX_TABLE)
+        data = read_regular(out / "slides.csv", MAX_TABLE)
+        return data, table_rows(data, ("slide_id", "status", "candidates", "kept"))
     except FileNotFoundError:
-        return b""
+        return b"", []
     except StoredError as error:
         raise ConfigError(f"{out / 'slides.csv'} {error}; run tiler again") from error
 
