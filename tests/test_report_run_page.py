@@ -86,6 +86,13 @@ def test_a_long_group_lists_some_slides_and_counts_all() -> None:
     assert "and 7 more" in page([group])
 
 
+def test_many_reasons_are_listed_in_part_and_counted_all() -> None:
+    reasons = [chr(97 + n % 26) * (1 + n // 26) for n in range(50)]
+    text = page(grouped(enumerate(row("s", f"E_READ slide=s: {reason}") for reason in reasons)))
+    assert text.count('class="group"') == 40
+    assert "and 10 other reasons of 10 slides" in text
+
+
 def test_a_slide_id_with_a_colon_does_not_cut_the_reason() -> None:
     reason = "E_READ slide=a: b: level 0 is damaged"
     assert split_reason(reason, "a: b") == ("E_READ", "level 0 is damaged")

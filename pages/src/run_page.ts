@@ -31,7 +31,7 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
   const result = element("p", { class: "result", role: "status", "aria-live": "polite" });
   const grid = element("ul", { class: "cards" });
   const more = element("button", { type: "button", class: "more" });
-  const rule = element("p", { class: "hint" }, RULE);
+  const rule = element("p", { class: "hint" });
 
   const draw = (): void => {
     const chosen = choose(rows, choice, found);
@@ -44,6 +44,7 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
     more.hidden = left === 0;
     fill(more, `Show ${whole(Math.min(PAGE, left))} more`);
     rule.hidden = choice.sort !== "outliers" && choice.status !== "outlier";
+    fill(rule, found.size ? RULE : `This run has no outliers. ${RULE}`);
   };
   const show = (): void => {
     name.value = choice.text;
@@ -83,6 +84,12 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
     if (opened) change({ at: Number(opened.dataset.n) }, false);
   });
   grid.addEventListener("keydown", moveFocus);
+  // The numbers of the summary lead to the cards: the address changes, and "popstate" follows.
+  for (const link of document.querySelectorAll('a[href^="#status="]')) {
+    link.addEventListener("click", () => {
+      place.scrollIntoView();
+    });
+  }
   addEventListener("popstate", () => {
     if (location.hash && !location.hash.includes("=")) return; // a link within the page
     choice = readChoice(location.hash);
