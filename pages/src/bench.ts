@@ -23,6 +23,9 @@ export interface Bench {
 /** Milliseconds without a change after which the address and a screen reader get the new state. */
 const QUIET = 700;
 
+/** Milliseconds by which charts follow the grid and the counts, which come at once. */
+const LATER = 80;
+
 /** Build the bench of a slide; `changed` is called when the limits rest. */
 export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rules, changed: (rules: Rules) => void): Bench {
   byId("bench").hidden = false;
@@ -35,6 +38,7 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
   let cursor: number | null = null;
   let waiting = 0;
   let later = 0;
+  let first = true;
   let quiet = 0;
 
   const box = overridesBox();
@@ -58,10 +62,11 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
     box.set(overrides(slide.rules, rules));
     saveChanges.disabled = same(rules);
     if (cursor !== null) showCell(byId("cell"), slide, cells, cursor, run, decision);
-    clearTimeout(later);
-    later = window.setTimeout(() => {
+    later ||= window.setTimeout(() => {
+      later = 0;
       charts(decision, rules);
-    });
+    }, first ? 0 : LATER);
+    first = false;
     clearTimeout(quiet);
     quiet = window.setTimeout(() => {
       changed(rules);

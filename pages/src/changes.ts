@@ -106,29 +106,32 @@ export function keptCsv(slide: SlideData, cells: Cells, decision: Decision): str
   return `${lines.join("\n")}\n`;
 }
 
-/** Return a test of whether two decisions treat a cell differently: a gained or lost tile. */
-function difference(before: Decision, after: Decision): (cell: number) => boolean {
+/** Return a table of 1 where two decisions differ about a tile, at `before * width + after`. */
+function differences(before: Decision, after: Decision): { table: Uint8Array; width: number } {
   const open = after.reasons.includes(LEFT); // then compare what is left to the sampler
-  const passes = (reason: string): number =>
-    Number(reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT)));
-  const was = Uint8Array.from(before.reasons, passes);
-  const is = Uint8Array.from(after.reasons, passes);
-  return (cell) => was[before.codes[cell]!] !== is[after.codes[cell]!];
+  const passes = (reason: string): boolean =>
+    reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));
+  const is = after.reasons.map(passes);
+  const rows = before.reasons.map(passes).map((was) => is.map((now) => Number(was !== now)));
+  return { table: Uint8Array.from(rows.flat()), width: is.length };
 }
 
 /** Return the cells that become tiles or stop to be tiles. */
 export function changedCells(before: Decision, after: Decision): number[] {
-  const differs = difference(before, after);
+  const { table, width } = differences(before, after);
   const changed: number[] = [];
-  for (let cell = 0; cell < after.codes.length; cell++) if (differs(cell)) changed.push(cell);
+  for (let cell = 0; cell < after.codes.length; cell++) {
+    if (table[before.codes[cell]! * width + after.codes[cell]!] === 1) changed.push(cell);
+  }
   return changed;
 }
 
 /** Return the number of cells that become tiles or stop to be tiles. */
 export function countChanged(before: Decision, after: Decision): number {
-  const differs = difference(before, after);
+  const { table, width } = differences(before, after);
+  const [old, now] = [before.codes, after.codes];
   let count = 0;
-  for (let cell = 0; cell < after.codes.length; cell++) if (differs(cell)) count++;
+  for (let cell = 0; cell < now.length; cell++) count += table[old[cell]! * width + now[cell]!]!;
   return count;
 }
 

@@ -48,7 +48,8 @@ export function binned(bins: Uint8Array, codes: Uint8Array, counted: Uint8Array)
   const kept = new Int32Array(256);
   for (let cell = 0; cell < bins.length; cell++) {
     const code = codes[cell]!;
-    all[bins[cell]!]! += counted[code]!;
+    if (counted[code] === 0) continue;
+    all[bins[cell]!]!++;
     if (code === 0) kept[bins[cell]!]!++;
   }
   return { all: [...all.subarray(0, BINS)], kept: [...kept.subarray(0, BINS)] };

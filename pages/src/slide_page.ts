@@ -4,7 +4,7 @@ import { bench } from "./bench.ts";
 import { overrides, readOverrides } from "./changes.ts";
 import type { Rules, RunData, SlideData } from "./data.ts";
 import { cellsOf, decide, runDecision } from "./decide.ts";
-import { byId } from "./dom.ts";
+import { byId, element } from "./dom.ts";
 import { load } from "./load.ts";
 import { samplesIn } from "./samples.ts";
 import { addNote, linkNeighbours, rowOf, showRow } from "./slide_facts.ts";
@@ -41,6 +41,7 @@ function showWithoutData(run: RunData, n: number): void {
   }
   showRow(row);
   byId("row-part").hidden = false;
+  if (row.picture) byId("notes").append(element("img", { src: String(row.picture), alt: `Picture of ${String(row.slide_id)}` }));
   if (!row.reason) addNote("The report has no data of this slide: run tiler-report again.");
   linkNeighbours(run, n, () => location.hash);
 }

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readOverrides, overrides } from "../src/changes.ts";
+import type { Rules } from "../src/data.ts";
+import { binned, binsOf, BINS, rangeOf } from "../src/ranges.ts";
+import { looksOf } from "../src/reasons.ts";
+
+test("every reason has a letter of its own, whatever the names of filters", () => {
+  const filters = ["blur", "black", "b", "kept", "тест", "", "lust", "stain"].map((name) => `filter:${name}`);
+  const reasons = ["kept", "below_threshold", "unreadable", ...filters, "label", "not_sampled", "unknown", "left_to_sampler"];
+  const letters = looksOf(reasons).map((look) => look.letter);
+  assert.equal(new Set(letters).size, reasons.length);
+});
+
+test("every reason differs from the others in colour and pattern together", () => {
+  const filters = ["a", "b", "c", "d", "e"].map((name) => `filter:${name}`);
+  const looks = looksOf(["kept", "below_threshold", "unreadable", ...filters, "label", "not_sampled", "unknown"]);
+  assert.equal(new Set(looks.map((look) => `${look.colour.join()} ${look.pattern}`)).size, looks.length);
+});
+
+test("a range has most values and all limits, and is never empty", () => {
+  const values = Float64Array.from({ length: 1000 }, (_, at) => at);
+  values[7] = 1e9; // far away
+  values[8] = NaN;
+  const found = rangeOf(values, [-5, null]);
+  assert.ok(found.low <= -5 && found.high > 900 && found.high < 2000);
+  assert.ok(rangeOf(values, [1e6]).high > 1e6);
+  for (const same of [rangeOf(Float64Array.of(3, 3), [3]), rangeOf(Float64Array.of(NaN), [])]) {
+    assert.ok(same.high > same.low);
+  }
+});
+
+test("each value is in one bin, those outside in the first or last, NaN in none", () => {
+  const bins = binsOf(Float64Array.of(-9, 0, 0.5, 1, 99, NaN), { low: 0, high: 1 });
+  assert.deepEqual([...bins], [0, 0, BINS / 2, BINS - 1, BINS - 1, 255]);
+  const { all, kept } = binned(bins, Uint8Array.of(0, 1, 0, 2, 0, 0), Uint8Array.of(1, 1, 0));
+  assert.deepEqual([all[0], all[BINS / 2], all[BINS - 1]], [2, 1, 1]);
+  assert.deepEqual([kept[0], kept[BINS / 2], kept[BINS - 1]], [1, 1, 1]);
+});
+
+test("overrides in an address give the rules back, and nonsense is left out", () => {
+  const limits = { name: "blur", min: 40, max: 60, mpp: null };
+  const run: Rules = { threshold: 0.5, filters: [limits], keep: null, sampler: null, measured_from: 0 };
+  const chosen = { ...run, threshold: 0.35, filters: [{ ...limits, min: null, max: 1e-7 }] };
+  assert.deepEqual(readOverrides(run, overrides(run, chosen)), chosen);
+  assert.deepEqual(readOverrides(run, "threshold=2 threshold= filter.blur.min=x filter.pen.min=1 <b>"), run);
+});
