@@ -2,6 +2,7 @@
 
 import OpenSeadragon from "openseadragon";
 import { element } from "./dom.ts";
+import { keepStyleOut } from "./no_style.ts";
 
 /** The transform from level-0 pixels to pixels of the canvas. */
 export interface Frame {
@@ -24,7 +25,7 @@ export class TileView {
   constructor(parent: HTMLElement, label: string) {
     parent.setAttribute("role", "group");
     parent.setAttribute("aria-label", label);
-    forgoInlineStyle();
+    keepStyleOut();
     this.viewer = OpenSeadragon({
       element: parent,
       drawer: "canvas",
@@ -101,18 +102,6 @@ export class TileView {
     };
     this.draw(context, frame);
   }
-}
-
-/**
- * Keep OpenSeadragon from adding an inline style sheet, which the pages' policy refuses.
- *
- * It looks for one by the name of the element, in whatever namespace: this one styles nothing.
- */
-function forgoInlineStyle(): void {
-  if (document.querySelector("style[data-openseadragon-mobile-css]") !== null) return;
-  const nothing = document.createElementNS("urn:tiler", "style");
-  nothing.setAttribute("data-openseadragon-mobile-css", "true");
-  document.head.append(nothing);
 }
 
 /** Return a grey picture of the shape of an area, for a slide without one. */

@@ -4,6 +4,7 @@ import OpenSeadragon from "openseadragon";
 import type { SlideData } from "./data.ts";
 import { element } from "./dom.ts";
 import type { Frame } from "./grid.ts";
+import { keepStyleOut } from "./no_style.ts";
 
 export interface View {
   canvas: HTMLCanvasElement;
@@ -109,17 +110,6 @@ export function openView(parent: HTMLElement, slide: SlideData, handlers: Handle
       viewport.goHome();
     },
   };
-}
-
-/**
- * Keep OpenSeadragon from adding a style element, which the page's policy forbids.
- *
- * It adds one where it finds none with its mark; this one has the mark, and is no style of HTML.
- */
-function keepStyleOut(): void {
-  const mark = document.createElementNS(null, "style");
-  mark.setAttribute("data-openseadragon-mobile-css", "true");
-  document.head.append(mark);
 }
 
 const BLANK = 400;
