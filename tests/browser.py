@@ -56,7 +56,7 @@ class Opener:
             offline=True,
             accept_downloads=True,
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(15_000)
         self._contexts.append(context)
         context.on("request", self._requested)
         context.on("console", self._said)
