@@ -26,6 +26,7 @@ from dataset import dataset
 from filters import filters
 from PIL import Image
 from pipeline import pipeline
+from report_pages import report
 from shards import webdataset
 from slides import repeated, yardstick
 from sweeps import selections, sweep
@@ -316,6 +317,7 @@ def main() -> None:
         "selections": lambda: selections(yardstick(folder, big), folder, rounds),
         "webdataset": lambda: webdataset(folder, rounds),
         "dataset": lambda: dataset(yardstick(folder, half), folder, rounds),
+        "report": lambda: report(folder, rounds),
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }

@@ -6,6 +6,7 @@ import itertools
 import struct
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import simplejpeg
@@ -73,3 +74,16 @@ def repeated(folder: Path, size: Size) -> Path:
         struct.pack_into("<Q", data, link + 8 + 20 * 15, following)
     path.write_bytes(data)
     return path
+
+
+def cohort(folder: Path, count: int) -> Path:
+    """A folder of small slides, of which no two are alike: the painting scales with the size."""
+    slides = folder / f"cohort_{count}"
+    slides.mkdir(parents=True, exist_ok=True)
+    sizes = [Size(768 + 8 * (n % 40), 512 + 8 * (n // 40)) for n in range(count)]
+    paths = [slides / f"slide_{n:04}.svs" for n in range(count)]
+    missing = [n for n in range(count) if not paths[n].exists()]
+    with ProcessPoolExecutor() as pool:
+        chosen = ([paths[n] for n in missing], [sizes[n] for n in missing], [2.0] * len(missing))
+        list(pool.map(write_demo_slide, *chosen))  # at 2 µm per pixel: masks are at 8
+    return slides
