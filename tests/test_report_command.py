@@ -257,3 +257,19 @@ def test_the_command_starts_as_users_start_it(folder: Path) -> None:
     words = ("out", "--workers", "0")
     wrong = tiler(*words, cwd=folder, module="tiler.config.command.report")
     assert wrong.returncode == 2
+
+
+def test_a_changed_run_json_makes_no_folder_and_ends_in_a_line_or_a_page(folder: Path) -> None:
+    path = folder / "out/run.json"
+    run = json.loads(path.read_text())
+    config = {**run["config"], "cache": "elsewhere/cache"}
+    path.write_text(json.dumps({**run, "config": config, "slides": {"base": 1e300}}))
+    done = report("out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "elsewhere").exists()
+    mask = {"_target_": "os.system", "command": "touch elsewhere"}
+    path.write_text(json.dumps({**run, "config": {**config, "mask": mask}}))
+    refused = report("out", cwd=folder)
+    assert refused.returncode == 2
+    assert complaint(refused).startswith("E_CONFIG: mask._target_=os.system: mask has")
+    assert not (folder / "elsewhere").exists()

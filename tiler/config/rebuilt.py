@@ -86,7 +86,7 @@ def rebuilt(
     config = run.get("config")
     if not isinstance(config, dict) or not config:
         raise ConfigError(f"{out / 'run.json'} contains no configuration of a run")
-    plain = {**config, **_own(out), **components}
+    plain = {**config, **_own(out, config), **components}
     _check_secrets(plain)
     records = [_record(out, row) for row in rows]
     entries = _entries(config, run, rows)
@@ -106,9 +106,12 @@ def rebuilt(
     return Rebuilt(plan, dict(_unread(plan.jobs, records)))
 
 
-def _own(out: Path) -> dict[str, Any]:
-    """Return settings that are not those of the run: nothing is tiled."""
+def _own(out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that are not those of the run: nothing is tiled, and no folder is made."""
+    cache = config.get("cache")
+    gone = isinstance(cache, str) and not os.path.isdir(expanded(cache))  # noqa: PTH112
     return {
+        **({"cache": "off"} if gone else {}),
         "slides": _NO_SLIDES,
         "tracker": {"_target_": "tiler.trackers.NoTracker"},
         "out": str(out),
@@ -131,7 +134,8 @@ def _entries(
 ) -> list[SlideEntry]:
     """Return the slides of a run, with the overrides of its table."""
     facts = run.get("slides")
-    base = (facts.get("base") if isinstance(facts, dict) else None) or "."
+    found = facts.get("base") if isinstance(facts, dict) else None
+    base = found if isinstance(found, str) else "."
     overrides = _overrides(config)
     return [
         SlideEntry(
