@@ -37,9 +37,11 @@ export interface Choice {
   shown: number;
   /** The slide that was opened last, to which Back returns; -1 for none. */
   at: number;
+  /** The overrides that the panel of limits states; empty for the run's limits. */
+  limits: string;
 }
 
-export const START: Choice = { sort: "table", status: "all", text: "", shown: PAGE, at: -1 };
+export const START: Choice = { sort: "table", status: "all", text: "", shown: PAGE, at: -1, limits: "" };
 
 /** Return the choice that the hash of an address states; what it lacks is as at the start. */
 export function readChoice(hash: string): Choice {
@@ -55,6 +57,7 @@ export function readChoice(hash: string): Choice {
     text: found.get("name") ?? "",
     shown: number("shown", PAGE),
     at: number("at", -1),
+    limits: found.get("limits") ?? "",
   };
 }
 
@@ -66,6 +69,7 @@ export function writeChoice(choice: Choice): string {
   if (choice.text) found.set("name", choice.text);
   if (choice.shown !== START.shown) found.set("shown", String(choice.shown));
   if (choice.at !== START.at) found.set("at", String(choice.at));
+  if (choice.limits) found.set("limits", choice.limits);
   return found.toString();
 }
 

@@ -1,6 +1,6 @@
 /** Sliders on the run page: what other limits would keep, counted over all slides. */
 
-import { csvField, overrides } from "./changes.ts";
+import { csvField, overrides, readOverrides } from "./changes.ts";
 import { type Change, cohortOf, type Count } from "./cohort.ts";
 import type { Rules, RunData } from "./data.ts";
 import { download, element, fill, whole } from "./dom.ts";
@@ -10,9 +10,21 @@ import { type Range, slidersOf } from "./sliders.ts";
 
 /** Slides that the panel lists as those that change most. */
 const LISTED = 10;
+/** Milliseconds without a change after which the address gets the limits: browsers allow few changes. */
+const REST = 300;
 
-/** Show the panel in its place, if there is a slide with candidates. */
-export function showCohort(place: HTMLElement, run: RunData, rows: readonly Row[]): void {
+/**
+ * Show the panel in its place, if there is a slide with candidates.
+ *
+ * `limits` are overrides to begin with; `keep` gets the overrides whenever they change.
+ */
+export function showCohort(
+  place: HTMLElement,
+  run: RunData,
+  rows: readonly Row[],
+  limits: string,
+  keep: (limits: string) => void,
+): void {
   const slides = rows.filter((row) => row.data !== null && row.candidates > 0).length;
   if (!slides) return;
   place.hidden = false;
@@ -32,16 +44,25 @@ export function showCohort(place: HTMLElement, run: RunData, rows: readonly Row[
     {},
     "Move a limit to see what tiler would keep on all slides. Nothing is written, and no slide is read again.",
   );
-  begin.addEventListener("click", () => {
+  const open = (): HTMLElement => {
     begin.remove();
-    const panel = panelOf(rules, rows);
+    const panel = panelOf(rules, readOverrides(rules, limits), rows, keep);
     place.append(panel);
-    panel.focus();
+    return panel;
+  };
+  begin.addEventListener("click", () => {
+    open().focus();
   });
   place.append(intro, begin);
+  if (limits) open();
 }
 
-function panelOf(run: Rules, rows: readonly Row[]): HTMLElement {
+function panelOf(
+  run: Rules,
+  start: Rules,
+  rows: readonly Row[],
+  keep: (limits: string) => void,
+): HTMLElement {
   const cohort = cohortOf(rows);
   let running = new AbortController();
   const bar = element("progress", { "aria-label": "Slides counted" });
@@ -56,6 +77,7 @@ function panelOf(run: Rules, rows: readonly Row[]): HTMLElement {
     if (done !== null) download("changes_per_slide.csv", changesCsv(done.changes));
   });
 
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let widened = 0; // slides whose values the sliders have the ends of
   const draw = (count: Count): void => {
     bar.max = count.total;
@@ -72,16 +94,20 @@ function panelOf(run: Rules, rows: readonly Row[]): HTMLElement {
     const own = (running = new AbortController());
     done = null;
     save.disabled = true;
-    box.set(overrides(run, rules));
+    const words = overrides(run, rules);
+    box.set(words);
+    clearTimeout(timer);
+    timer = setTimeout(keep, REST, words);
     const count = await cohort.count(rules, own.signal, draw);
     if (count === null) return;
     done = count;
     save.disabled = false;
     fill(said, resultText(count));
-    fillMost(most, count.changes);
+    fillMost(most, count.changes, words);
   };
   const sliders = slidersOf(run, new Map(), (rules) => void recount(rules));
-  void recount(run);
+  sliders.set(start);
+  void recount(start);
   return element(
     "div",
     { class: "panel cohort", tabindex: -1 },
@@ -144,7 +170,8 @@ export function mostChanged(changes: readonly Change[], count: number): Change[]
     .slice(0, count);
 }
 
-function fillMost(place: HTMLElement, changes: readonly Change[]): void {
+/** List the slides that change most; their links carry the limits along. */
+function fillMost(place: HTMLElement, changes: readonly Change[], limits: string): void {
   const found = mostChanged(changes, LISTED);
   if (!found.length) {
     fill(place);
@@ -155,7 +182,7 @@ function fillMost(place: HTMLElement, changes: readonly Change[]): void {
   );
   const lines = found.map(({ n, id, now, then, gained, lost }) => {
     const numbers = [whole(now), then === null ? "–" : whole(then), signed("+", gained), signed("−", lost)];
-    const link = element("a", { href: `slide.html?n=${n}` }, id);
+    const link = element("a", { href: `slide.html?n=${n}#${encodeURIComponent(limits)}` }, id);
     return element(
       "tr",
       {},

@@ -18,12 +18,17 @@ export async function runPage(): Promise<void> {
   if (place === null) return; // a run without slides
   const run = await load<RunData>("data/run.js", "run");
   const rows = rowsOf(run);
-  showCards(place, rows, outliers(rows));
+  const keepLimits = showCards(place, rows, outliers(rows));
   const cohort = document.getElementById("cohort");
-  if (cohort !== null) showCohort(cohort, run, rows);
+  if (cohort !== null) showCohort(cohort, run, rows, readChoice(location.hash).limits, keepLimits);
 }
 
-function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>): void {
+/** Show the cards; return the function that keeps the limits of the panel in the address. */
+function showCards(
+  place: HTMLElement,
+  rows: Row[],
+  found: Map<number, Outlier>,
+): (limits: string) => void {
   let choice = readChoice(location.hash);
   const name = element("input", { type: "search", id: "name", autocomplete: "off", spellcheck: "false" });
   const status = select("status", statuses(rows, found));
@@ -92,7 +97,7 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
   }
   addEventListener("popstate", () => {
     if (location.hash && !location.hash.includes("=")) return; // a link within the page
-    choice = readChoice(location.hash);
+    choice = { ...readChoice(location.hash), limits: choice.limits }; // the panel stays as it is
     show();
   });
 
@@ -111,6 +116,9 @@ function showCards(place: HTMLElement, rows: Row[], found: Map<number, Outlier>)
   );
   show();
   if (choice.at >= 0) focusOn(grid.querySelector(`[data-n="${choice.at}"]`));
+  return (limits) => {
+    change({ limits }, false);
+  };
 }
 
 function focusOn(found: Element | null | undefined): void {

@@ -22,7 +22,7 @@ test("a choice is the same after its address is read", () => {
     for (const status of Object.keys(STATUSES) as Status[]) {
       for (const text of ["", "a b&c=d#e%", "<script>", "ü"]) {
         for (const [shown, at] of [[PAGE, -1], [PAGE * 7, 0], [PAGE, 999]] as const) {
-          const choice = { sort, status, text, shown, at };
+          const choice = { sort, status, text, shown, at, limits: text && "threshold=0.3 filter.blur.min=null" };
           assert.deepEqual(readChoice(`#${writeChoice(choice)}`), choice);
         }
       }
