@@ -4,7 +4,7 @@ import { chartsFor } from "./charts.ts";
 import { showCell, spokenCell } from "./cell_card.ts";
 import { changesCsv, countChanged, keptCsv, overrides, sameRules } from "./changes.ts";
 import type { Rules, SlideData } from "./data.ts";
-import { type Cells, type Decision, decide, LEFT } from "./decide.ts";
+import { type Cells, type Decision, decide, LEFT, UNKNOWN } from "./decide.ts";
 import { byId, download, fill, whole } from "./dom.ts";
 import { gridOn } from "./grid.ts";
 import { legendIn } from "./legend.ts";
@@ -173,8 +173,14 @@ function showCounts(slide: SlideData, run: Decision, now: Decision, rules: Rules
     now.kept === null ? `${whole(left)} cells left to the sampler` : `${whole(now.kept)} ${now.kept === 1 ? "tile" : "tiles"}`;
   const difference = (now.kept ?? 0) - (run.kept ?? 0);
   const changed = countChanged(run, now);
-  const text = difference === 0 ? "as many as in the run" : `${whole(Math.abs(difference))} ${difference > 0 ? "more" : "fewer"} than in the run`;
-  byId("kept-change").textContent = sameRules(slide.rules, rules)
-    ? "on this slide, with the limits of the run"
-    : `on this slide${now.kept === null ? "" : `, ${text}`}; ${whole(changed)} cells change`;
+  const more = difference > 0 ? "more" : "fewer";
+  const compared = difference === 0 ? "as many as in the run" : `${whole(Math.abs(difference))} ${more} than in the run`;
+  const unknown = now.counts[now.reasons.indexOf(UNKNOWN)] ?? 0;
+  const parts = sameRules(slide.rules, rules)
+    ? ["on this slide, with the limits of the run"]
+    : [`on this slide${now.kept === null ? "" : `, ${compared}`}`, `${whole(changed)} cells change`];
+  if (unknown) parts.push(`${whole(unknown)} cells whose scores are not known are not counted`);
+  if (left) parts.push("tiler's sampler chooses which of them");
+  byId("kept-change").textContent = parts.join("; ");
+  (byId("save-kept") as HTMLButtonElement).disabled = left > 0;
 }

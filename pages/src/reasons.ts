@@ -18,7 +18,7 @@ export interface Look {
 type Style = Omit<Look, "reason" | "title">;
 
 const FIXED: Record<string, Style & { title: string }> = {
-  [KEPT]: { title: "kept", letter: "K", colour: [0, 114, 178], opacity: 0.5, pattern: "plain" },
+  [KEPT]: { title: "kept", letter: "K", colour: [0, 114, 178], opacity: 0.4, pattern: "plain" },
   [BELOW]: { title: "below the threshold", letter: "T", colour: [120, 120, 120], opacity: 0.3, pattern: "dots" },
   [UNREADABLE]: { title: "unreadable", letter: "U", colour: [0, 0, 0], opacity: 0.6, pattern: "cross" },
   [LABEL]: { title: "label not kept", letter: "L", colour: [0, 158, 115], opacity: 0.55, pattern: "level" },

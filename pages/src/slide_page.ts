@@ -46,6 +46,15 @@ function showWithoutData(run: RunData, n: number): void {
   linkNeighbours(run, n, () => location.hash);
 }
 
+/** Return the text behind the # of the address; empty if it is not valid. */
+function hashText(): string {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
 interface Shown {
   rules: () => Rules;
   /** The chosen limits for the address of another slide. */
@@ -65,7 +74,7 @@ async function showSlide(slide: SlideData): Promise<Shown> {
     return words ? `#${encodeURIComponent(words)}` : "";
   };
   let follower = (): void => undefined;
-  const start = readOverrides(slide.rules, decodeURIComponent(location.hash.slice(1)));
+  const start = readOverrides(slide.rules, hashText());
   const found = bench(slide, cells, run, start, (rules) => {
     follower();
     history.replaceState(null, "", hash(rules) || location.pathname + location.search);
