@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tiler import MPP, Level
 from tiler.errors import ConfigError
+from tiler.geometry import Size
+from tiler.pixels.area import area_mean
 from tiler.readers.openslide.reader import OpenSlideReader
 from tiler.readers.tiff.reader import TiffReader
 
@@ -426,6 +428,25 @@ def test_tiles_without_bytes_are_background(tmp_path, description):
 
 
 # Reduced by libjpeg
+
+
+@given(
+    scale=st.sampled_from([1, 2, 3, 4, 8, 16]),
+    x=st.integers(-3, 9),
+    y=st.integers(-3, 9),
+    width=st.integers(1, 30),
+    height=st.integers(1, 30),
+)
+@example(scale=2, x=4, y=3, width=90, height=70)
+def test_native_tiles_reduced_alone_are_the_mean_of_the_whole(smooth, scale, x, y, width, height):
+    x, y = 5 * x, 5 * y  # some are multiples of the scale
+    with TiffReader(smooth) as reader:
+        whole = reader._read_level(0, x, y, Size(width * scale, height * scale))
+        expected = area_mean(whole, 0, 0, scale, scale, Size(width, height))
+        found = reader._read_area(0, float(x), float(y), float(scale), Size(width, height))
+    inside = min(x, y) >= 0 and x + width * scale <= reader.dimensions.width
+    if inside and y + height * scale <= reader.dimensions.height:
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.fixture(scope="module")

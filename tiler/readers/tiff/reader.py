@@ -10,7 +10,8 @@ import numpy as np
 
 from tiler.checks.arguments import as_path
 from tiler.errors import ConfigError, ReadError, SlideError
-from tiler.geometry import Size, is_number
+from tiler.geometry import Box, Size, is_number
+from tiler.pixels.area import area_mean
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.icc import tiff_profile
@@ -143,32 +144,30 @@ class TiffReader(LevelReader):
         self._cache.clear()
 
     def _read_level(self, level: int, x: int, y: int, size: Size) -> Pixels:
-        native = self._levels[level]
-        width, height = native.tile
-        left, top = max(x, 0), max(y, 0)
-        right = min(x + size.width, native.size.width)
-        bottom = min(y + size.height, native.size.height)
-        out = np.empty((size.height, size.width, 3), np.uint8)
-        if (right - left, bottom - top) != size:
-            out[:] = self.facts.background
-        if left >= right or top >= bottom:
-            return out
-        for tile in native.within(left, top, right, bottom):
-            row, column = divmod(tile, native.columns)
-            x0, y0 = column * width, row * height
-            start, stop = max(left, x0), min(right, x0 + width)
-            up, down = max(top, y0), min(bottom, y0 + height)
-            there = out[up - y : down - y, start - x : stop - x]
+        return self._assembled(level, Box(x, y, *size), 1)
+
+    def _assembled(self, level: int, box: Box, scale: int) -> Pixels:
+        """Return the pixels of a box, reduced by a whole scale that divides all its lengths."""
+        native, background = self._levels[level], self.facts.background
+        out = np.empty((box.height // scale, box.width // scale, 3), np.uint8)
+        if not native.contains(box):
+            out[:] = background
+        for tile, (x, y, width, height) in native.overlaps(box):
+            small = Size(width // scale, height // scale)
+            left, top = (x - box.x) // scale, (y - box.y) // scale
+            there = out[top : top + small.height, left : left + small.width]
             if native.sparse[tile]:
-                there[:] = self.facts.background
+                there[:] = background
                 continue
-            whole = (stop - start, down - up) == native.tile
+            whole = (width, height) == native.tile
             try:
                 pixels = self._cache.get((level, tile), self._tiles.pixels, whole=whole)
             except DamagedTileError as error:
-                what = f"level {level} at ({x}, {y}) {size.width}x{size.height}: {error}"
-                raise ReadError(self.name, what, level, x, y) from error
-            there[:] = pixels[up - y0 : down - y0, start - x0 : stop - x0]
+                what = f"level {level} at ({box.x}, {box.y}) {box.width}x{box.height}: {error}"
+                raise ReadError(self.name, what, level, box.x, box.y) from error
+            left, top = x % native.tile.width, y % native.tile.height
+            some = pixels[top : top + height, left : left + width]
+            there[:] = some if scale == 1 else area_mean(some, 0, 0, scale, scale, small)
         return out
 
     def _read_area(
@@ -183,14 +182,16 @@ class TiffReader(LevelReader):
         scale_y = scale_x if scale_y is None else scale_y
         factors = {factor for index, factor in self._scaled if index == level}
         factor = best_factor(scale_x, scale_y, factors)
-        return super()._read_area(
-            self._scaled[level, factor] if factor > 1 else level,
-            left / factor,
-            top / factor,
-            scale_x / factor,
-            size,
-            scale_y / factor,
-        )
+        if factor > 1:
+            level = self._scaled[level, factor]
+        left, top, scale_x, scale_y = (v / factor for v in (left, top, scale_x, scale_y))
+        native, scale = self._levels[level], max(1, int(scale_x))
+        box = Box(int(left), int(top), size.width * scale, size.height * scale)
+        exact = (left, top, scale_x, scale_y) == (box.x, box.y, scale, scale)
+        even = not any(length % scale for length in (box.x, box.y, *native.tile))
+        if exact and even and native.contains(box):
+            return self._assembled(level, box, scale)  # each native tile on its own
+        return super()._read_area(level, left, top, scale_x, size, scale_y)
 
     def _level_facts(self, level: int) -> tuple[Size, float]:
         return self._levels[level].size, self._downsamples[level]

@@ -84,7 +84,7 @@ class TileCache:
             turn.release()
 
     def _passes(self, key: Key) -> bool:
-        """Return whether a tile need not be kept, because no other read needed such tiles lately."""
+        """Return whether a tile need not be kept: no read needed such tiles again lately."""
         with self._guard:
             older, newer = self._passed
             if key in self._tiles or key in newer or key in older:

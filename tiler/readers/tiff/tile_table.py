@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tiler.geometry import Size
+from tiler.geometry import Box, Size
 from tiler.readers.sparse import SparseTiles
 from tiler.readers.tiff_directories import Tags
 
@@ -94,6 +94,21 @@ class TileTable:
         for row in range(int(max(top, 0) // height), int(-(-bottom // height))):
             for column in columns:
                 yield row * self.columns + column
+
+    def contains(self, box: Box) -> bool:
+        """Return whether a box is wholly within the image."""
+        width, height = self.size
+        return min(box.x, box.y) >= 0 and box.right <= width and box.bottom <= height
+
+    def overlaps(self, box: Box) -> Iterator[tuple[int, Box]]:
+        """Yield the tiles that a box touches, and the pixels of the image that both have."""
+        width, height = self.tile
+        right, bottom = min(box.right, self.size.width), min(box.bottom, self.size.height)
+        for tile in self.within(box.x, box.y, right, bottom):
+            row, column = divmod(tile, self.columns)
+            x, y = max(box.x, column * width), max(box.y, row * height)
+            end_x, end_y = min(right, (column + 1) * width), min(bottom, (row + 1) * height)
+            yield tile, Box(x, y, end_x - x, end_y - y)
 
 
 @dataclass(frozen=True, eq=False)
