@@ -18,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from report_pages import files_in, loaded
+from test_crash import CALLS, strace
 
 from tiler.config.build import Plan, build
 from tiler.config.command.folder import conf_folder
@@ -432,3 +433,34 @@ def test_a_run_from_before_reports_is_repeated_without_one(folder: Path) -> None
     assert again.stderr.splitlines()[-1].endswith("report: tiler-report out")
     asked = tiler("--rerun", "out", "report=html", cwd=folder)
     assert asked.stderr.splitlines()[-1].endswith("report: out/report/index.html"), asked.stderr
+
+
+@pytest.mark.slow
+@strace
+def test_a_run_killed_as_it_writes_its_report_is_completed_by_the_next(
+    folder: Path, reference: Path
+) -> None:
+    assert tiler(*WORDS, "threshold=0.1", cwd=folder).returncode == 0
+    shutil.copytree("out", "before")
+    watch = ["strace", "-f", "-qq", "-e", f"trace={CALLS['rename']}"]
+    done = tiler(*WORDS, cwd=folder, tracer=[*watch, "-o", "log"])
+    assert done.returncode == 0, done.stderr
+    lines = (folder / "log").read_text().splitlines()
+    own = [line for line in lines if line.split()[0] == lines[0].split()[0]]
+    at = [number for number, line in enumerate(own, 1) if "/report/" in line]
+    assert len(at) > 20
+    for number in (*at[:: -(-len(at) // 4)], at[-2], at[-1]):
+        shutil.rmtree("out")
+        shutil.copytree("before", "out")
+        inject = f"inject={CALLS['rename']}:signal=SIGKILL:when={number}"
+        assert tiler(
+            *WORDS, cwd=folder, tracer=[*watch, "-o", "/dev/null", "-e", inject]
+        ).returncode
+        table = [row["below_threshold"] for row in read_csv(folder / "out/slides.csv")]
+        if (folder / "out/report/index.html").exists():
+            data = loaded(folder / "out/report/data/run.js")
+            assert [*map(str, data["slides"]["below_threshold"])] == table
+        again = tiler(*WORDS, cwd=folder)
+        assert again.returncode == 0, again.stderr
+        assert lasting(folder / "out/report") == lasting(reference / "out/report")
+        assert not (folder / "out/.partial").exists()

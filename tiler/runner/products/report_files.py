@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tiler.errors import ConfigError
-from tiler.files import sync_folder
+from tiler.files import remove_partials, sync_folder
 from tiler.runner.products.listed import (
     REPORT,
     Listed,
@@ -151,6 +151,7 @@ class ReportFiles:
     def write_list(self) -> None:
         """Write the list of the files that are there now."""
         if self.folder.is_dir():
+            remove_partials(self.folder, [LIST])  # of a run that was killed
             write_listed(self.folder, self._listed, LIST)
             if not self._listed.files:
                 _remove_empty(self.folder)
