@@ -20,6 +20,7 @@ export interface Comparison {
 
 /** Compare the kept tiles of two settings: tiles are equal if their level-0 boxes are. */
 export function compareTiles(left: Tiles, right: Tiles): Comparison {
+  if (AXES.every((axis) => sameNumbers(left[axis], right[axis]))) return compareCells(left.kept, right.kept);
   const kept = boxesOf(left);
   const others = boxesOf(right);
   const [leftMarks, both] = marked(left, others);
@@ -27,6 +28,26 @@ export function compareTiles(left: Tiles, right: Tiles): Comparison {
   const sameTiles = sizesOf(left) === sizesOf(right);
   const [lost, gained] = [kept.size - both, others.size - both];
   return { sameTiles, left: leftMarks, right: rightMarks, both, lost, gained };
+}
+
+const AXES = ["x0", "width0", "y0", "height0"] as const;
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  return a.length === b.length && Array.from(a).every((value, index) => value === b[index]);
+}
+
+/** Compare two settings of one grid, cell by cell. */
+function compareCells(kept: Uint8Array, others: Uint8Array): Comparison {
+  const [left, right] = [new Uint8Array(kept.length), new Uint8Array(kept.length)];
+  const counts = [0, 0, 0, 0];
+  for (let cell = 0; cell < kept.length; cell++) {
+    const which = kept[cell]! + 2 * others[cell]!;
+    counts[which]!++;
+    if (which === 3) left[cell] = right[cell] = BOTH;
+    else if (which === 1) left[cell] = ONLY;
+    else if (which === 2) right[cell] = ONLY;
+  }
+  return { sameTiles: true, left, right, both: counts[3]!, lost: counts[1]!, gained: counts[2]! };
 }
 
 /** Return the kept tiles by their boxes. */

@@ -1,6 +1,6 @@
 /** Draws tiles and areas of a comparison: colour, hatching and a letter. */
 
-import { BOTH, eachKept } from "./compare_tiles.ts";
+import { BOTH } from "./compare_tiles.ts";
 import type { AreaMap } from "./compare_tiles.ts";
 import type { Tiles } from "./sweep_data.ts";
 import type { Draw, Frame } from "./tile_view.ts";
@@ -15,38 +15,114 @@ export interface Mark {
 
 export const LOST: Mark = { letter: "L", colour: "#d95f02", slope: 1 };
 export const GAINED: Mark = { letter: "G", colour: "#7b3fe4", slope: -1 };
+type Box = [number, number, number, number];
+
 const BOTH_COLOUR = "#0072b2";
 
-const SMALL = 4; // pixels of the screen; smaller tiles have no outline
+const SMALL = 6; // pixels of the screen; smaller tiles have no outline
 const LETTER = 20;
 
 /** Return the drawing of a setting's tiles; `marks` say which of them it keeps alone. */
 export function tilesDrawing(tiles: Tiles, marks: Uint8Array, mark: Mark): Draw {
+  const raster = rasterOf(tiles, (cell) => marks[cell]!, channels(BOTH_COLOUR, 60), channels(mark.colour, 130));
+  const alone = rasterOf(tiles, (cell) => marks[cell]!, CLEAR, channels(mark.colour, 255));
   return (context, frame) => {
-    const hatch = hatching(context, mark);
     const ratio = globalThis.devicePixelRatio;
-    eachKept(tiles, (cell, box) => {
-      const place = visible(frame, box);
-      if (place === null) return;
-      const [x, y, width, height] = place;
+    const hatch = hatching(context, mark);
+    if (areSmall(tiles, frame, ratio)) {
+      drawRaster(context, frame, tiles, raster);
+      drawRaster(context, frame, tiles, alone, hatch);
+      return;
+    }
+    eachVisible(tiles, frame, (cell, place) => {
       const alone = marks[cell] !== BOTH;
       context.fillStyle = alone ? `${mark.colour}73` : `${BOTH_COLOUR}2e`;
-      context.fillRect(x, y, width, height);
-      if (Math.min(width, height) < SMALL * ratio) return;
+      context.fillRect(...place);
       outlined(context, place, alone ? mark.colour : BOTH_COLOUR, ratio);
       if (!alone) return;
       context.fillStyle = hatch;
-      context.fillRect(x, y, width, height);
-      if (Math.min(width, height) >= LETTER * ratio) lettered(context, place, mark, ratio);
+      context.fillRect(...place);
+      if (Math.min(place[2], place[3]) >= LETTER * ratio) lettered(context, place, mark, ratio);
     });
   };
 }
 
+function areSmall(tiles: Tiles, frame: Frame, ratio: number): boolean {
+  return frame.x(tiles.width0[0] ?? 0) - frame.x(0) < SMALL * ratio;
+}
+
+const CLEAR = 0;
+
+/** Return a picture with a pixel for each cell, for tiles that are small on the screen. */
+function rasterOf(tiles: Tiles, markOf: (cell: number) => number, both: number, alone: number): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, tiles.x0.length), Math.max(1, tiles.y0.length)];
+  const context = canvas.getContext("2d");
+  if (context === null || tiles.kept.length === 0) return canvas;
+  const picture = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let cell = 0; cell < pixels.length; cell++) {
+    if (tiles.kept[cell]) pixels[cell] = markOf(cell) === BOTH ? both : alone;
+  }
+  context.putImageData(picture, 0, 0);
+  return canvas;
+}
+
+/** Return a colour as one number of four bytes, red first. */
+function channels(colour: string, alpha: number): number {
+  const value = Number.parseInt(colour.slice(1), 16);
+  return new Uint32Array(Uint8Array.of(value >> 16, (value >> 8) & 255, value & 255, alpha).buffer)[0]!;
+}
+
+/** Draw a picture of cells at their place; with a pattern instead of its colours, if one is given. */
+function drawRaster(
+  context: CanvasRenderingContext2D, frame: Frame, tiles: Tiles, raster: HTMLCanvasElement, pattern: CanvasPattern | string = "",
+): void {
+  if (tiles.kept.length === 0) return;
+  const [left, top] = [frame.x(tiles.x0[0]!), frame.y(tiles.y0[0]!)];
+  const right = frame.x(endOf(tiles.x0, tiles.width0));
+  const bottom = frame.y(endOf(tiles.y0, tiles.height0));
+  const sheet = pattern === "" ? context.canvas : document.createElement("canvas");
+  if (pattern !== "") [sheet.width, sheet.height] = [frame.width, frame.height];
+  const pen = sheet.getContext("2d");
+  if (pen === null) return;
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(raster, left, top, right - left, bottom - top);
+  if (pattern === "") return;
+  pen.globalCompositeOperation = "source-in";
+  pen.fillStyle = pattern;
+  pen.fillRect(0, 0, frame.width, frame.height);
+  context.drawImage(sheet, 0, 0);
+}
+
+/** Return where an axis would end if all of its cells were as far apart as the first two. */
+function endOf(starts: ArrayLike<number>, lengths: ArrayLike<number>): number {
+  const stride = starts.length > 1 ? starts[1]! - starts[0]! : lengths[0]!;
+  return starts[0]! + stride * starts.length;
+}
+
+/** Call a function for each kept tile in sight: its cell, and its box in pixels of the canvas. */
+function eachVisible(tiles: Tiles, frame: Frame, call: (cell: number, place: Box) => void): void {
+  const columns = tiles.x0.length;
+  for (let row = 0; row < tiles.y0.length; row++) {
+    const [y, bottom] = [frame.y(tiles.y0[row]!), frame.y(tiles.y0[row]! + tiles.height0[row]!)];
+    if (bottom < 0 || y > frame.height) continue;
+    for (let column = 0; column < columns; column++) {
+      if (!tiles.kept[row * columns + column]) continue;
+      const [x, right] = [frame.x(tiles.x0[column]!), frame.x(tiles.x0[column]! + tiles.width0[column]!)];
+      if (right >= 0 && x <= frame.width) call(row * columns + column, [x, y, right - x, bottom - y]);
+    }
+  }
+}
+
 /** Return the drawing of a setting's tiles, with the area marked that it covers alone. */
 export function areasDrawing(tiles: Tiles, map: AreaMap, bit: number, mark: Mark): Draw {
+  const raster = rasterOf(tiles, () => BOTH, channels(BOTH_COLOUR, 60), CLEAR);
   return (context, frame) => {
     const ratio = globalThis.devicePixelRatio;
     const hatch = hatching(context, mark);
+    const small = areSmall(tiles, frame, ratio);
+    if (small) drawRaster(context, frame, tiles, raster);
     eachRun(map, bit, (box) => {
       const place = visible(frame, box);
       if (place === null) return;
@@ -55,14 +131,10 @@ export function areasDrawing(tiles: Tiles, map: AreaMap, bit: number, mark: Mark
       context.fillStyle = hatch;
       context.fillRect(...place);
     });
-    eachKept(tiles, (_, box) => {
-      const place = visible(frame, box);
-      if (place !== null && Math.min(place[2], place[3]) >= SMALL * ratio) outlined(context, place, BOTH_COLOUR, ratio);
-    });
+    if (small) return;
+    eachVisible(tiles, frame, (_, place) => { outlined(context, place, BOTH_COLOUR, ratio); });
   };
 }
-
-type Box = [number, number, number, number];
 
 /** Call a function for each run of cells of a row that only one setting covers. */
 export function eachRun(map: AreaMap, bit: number, call: (box: Box) => void): void {

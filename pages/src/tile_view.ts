@@ -3,6 +3,7 @@
 import OpenSeadragon from "openseadragon";
 import { element } from "./dom.ts";
 import { keepStyleOut } from "./no_style.ts";
+import { blank } from "./viewer.ts";
 
 /** The transform from level-0 pixels to pixels of the canvas. */
 export interface Frame {
@@ -32,7 +33,7 @@ export class TileView {
       showNavigationControl: false,
       maxZoomPixelRatio: 16,
       visibilityRatio: 0.5,
-      animationTime: 0.4,
+      animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.4,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     });
     this.viewer.canvas.append(this.canvas);
@@ -102,16 +103,4 @@ export class TileView {
     };
     this.draw(context, frame);
   }
-}
-
-/** Return a grey picture of the shape of an area, for a slide without one. */
-function blank([, , width, height]: [number, number, number, number]): string {
-  const scale = 400 / Math.max(width, height, 1);
-  const canvas = element("canvas", { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) });
-  const context = canvas.getContext("2d");
-  if (context !== null) {
-    context.fillStyle = "#d9dde2";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-  }
-  return canvas.toDataURL("image/png");
 }

@@ -40,7 +40,7 @@ export function openView(parent: HTMLElement, slide: SlideData, handlers: Handle
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const viewer = OpenSeadragon({
     element: picture,
-    tileSources: { type: "image", url: slide.view?.src ?? blank(slide) },
+    tileSources: { type: "image", url: slide.view?.src ?? blank(slide.bounds) },
     drawer: "canvas",
     showNavigationControl: false,
     animationTime: still ? 0 : 0.4,
@@ -115,10 +115,10 @@ export function openView(parent: HTMLElement, slide: SlideData, handlers: Handle
 const BLANK = 400;
 
 /** Return an empty picture in the shape of a slide that has none. */
-function blank(slide: SlideData): string {
+export function blank(bounds: SlideData["bounds"]): string {
   const canvas = element("canvas", {
     width: BLANK,
-    height: Math.max(1, Math.round((BLANK * slide.bounds[3]) / slide.bounds[2])),
+    height: Math.max(1, Math.round((BLANK * bounds[3]) / bounds[2])),
   });
   const pen = canvas.getContext("2d")!;
   pen.fillStyle = "#d3dae2";
