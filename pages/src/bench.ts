@@ -5,7 +5,7 @@ import { showCell, spokenCell } from "./cell_card.ts";
 import { changesCsv, countChanged, keptCsv, overrides, sameRules } from "./changes.ts";
 import type { Rules, SlideData } from "./data.ts";
 import { type Cells, type Decision, decide, LEFT, UNKNOWN } from "./decide.ts";
-import { byId, download, fill, whole } from "./dom.ts";
+import { byId, download, element, fill, whole } from "./dom.ts";
 import { gridOn } from "./grid.ts";
 import { legendIn } from "./legend.ts";
 import { overridesBox } from "./overrides_box.ts";
@@ -61,7 +61,7 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
     showCounts(slide, run, decision, rules);
     box.set(overrides(slide.rules, rules));
     saveChanges.disabled = same(rules);
-    if (cursor !== null) showCell(byId("cell"), slide, cells, cursor, run, decision);
+    if (cursor !== null) tell(cursor);
     later ||= window.setTimeout(() => {
       later = 0;
       charts(decision, rules);
@@ -80,17 +80,25 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
     },
     pointed: (place) => {
       if (place !== null) choose(grid.cellAt(...place));
+      else tip.textContent = "";
     },
     chosen: (place) => {
       choose(grid.cellAt(...place));
     },
   });
+  const tip = element("p", { class: "view-cell", "aria-hidden": "true" }); // the list below says the same
+  byId("view").append(tip);
   const grid = gridOn(view.canvas, slide);
+  const tell = (cell: number): void => {
+    showCell(byId("cell"), slide, cells, cell, run, decision);
+    tip.textContent = spokenCell(cells, cell, decision);
+  };
   const choose = (cell: number | null): void => {
-    if (cell === null || cell === cursor) return;
+    if (cell === null) return;
+    if (cell === cursor && tip.textContent !== "") return;
     cursor = cell;
     byId("cell-hint").hidden = true;
-    showCell(byId("cell"), slide, cells, cell, run, decision);
+    tell(cell);
     draw();
   };
   const sliders = slidersOf(slide.rules, rangesOf(cells, slide.rules), (found) => {
