@@ -31,6 +31,8 @@ export interface Source {
 /** A slide's cells, and the run's decision about them. */
 export interface Opened {
   cells: Cells;
+  /** The coverage from which the slide's scores are known. */
+  measuredFrom: number;
   run: Pick<Decision, "codes" | "reasons">;
 }
 
@@ -78,7 +80,8 @@ export async function openSlide(source: Source): Promise<Opened> {
   const slide = await load<SlideData>(source.data ?? "", `slide/${source.n}`);
   const decision = await unpack(slide.decision);
   const codes = Uint8Array.from(decision.numbers);
-  return { cells: await cellsOf(slide), run: { codes, reasons: slide.reasons } };
+  const measuredFrom = slide.rules.measured_from;
+  return { cells: await cellsOf(slide), measuredFrom, run: { codes, reasons: slide.reasons } };
 }
 
 /** Return the counting of a run's slides. */
@@ -169,7 +172,7 @@ function add(sums: Count, change: Change): void {
 /** Return what other rules change on a slide. */
 export function compare(source: Source, opened: Opened, rules: Rules): Change {
   const { codes, reasons } = opened.run;
-  const then = decide(opened.cells, rules);
+  const then = decide(opened.cells, { ...rules, measured_from: opened.measuredFrom });
   const open = then.reasons.includes(LEFT);
   const passes = (reason: string): boolean =>
     reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));

@@ -134,9 +134,10 @@ function note(run: Rules): HTMLElement | null {
 }
 
 /** Return how far a count is: "312 of 1,000 slides counted". */
-export function progressText({ counted, total, missing }: Count): string {
+export function progressText({ counted, total, missing, unknown }: Count): string {
   const without = missing ? `; ${whole(missing)} without data are left out` : "";
-  return `${whole(counted)} of ${whole(total)} slides counted${without}`;
+  const open = unknown ? ". The scores of unknown cells were not measured: they are not counted as tiles" : "";
+  return `${whole(counted)} of ${whole(total)} slides counted${without}${open}`;
 }
 
 function resultText(count: Count): string {

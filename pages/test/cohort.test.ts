@@ -26,7 +26,7 @@ function slide(n: number, rules: Rules = RULES): Opened {
     ["score_blur", { numbers: blur, values: null }],
   ]);
   const cells = { count: 60, nx: 10, ratio, columns };
-  return { cells, run: decide(cells, rules) };
+  return { cells, measuredFrom: 0, run: decide(cells, rules) };
 }
 
 /** Return a cohort's sources, and an `open` that counts how often each slide is opened. */
@@ -110,9 +110,8 @@ test("progress grows to the total, and the last report is the result", async () 
 });
 
 test("cells without scores are unknown, not guessed", () => {
-  const opened = slide(1);
-  const from = { ...at(0, 40), measured_from: 0.2 };
-  const change = compare({ n: 1, id: "s1", data: null }, opened, from);
+  const opened = { ...slide(1), measuredFrom: 0.2 }; // of the slide: those of the run are not known
+  const change = compare({ n: 1, id: "s1", data: null }, opened, at(0, 40));
   const low = [...opened.cells.ratio].filter((ratio) => ratio < 0.2).length;
   assert.equal(change.unknown, low);
 });

@@ -42,6 +42,7 @@ test("progress states the slides that are left out", () => {
   const count = { counted: 312, total: 1000, missing: 0, now: 0, then: 0, gained: 0, lost: 0, unknown: 0, changes: [], scores: new Map() };
   assert.equal(progressText(count), "312 of 1,000 slides counted");
   assert.equal(progressText({ ...count, missing: 5 }), "312 of 1,000 slides counted; 5 without data are left out");
+  assert.match(progressText({ ...count, unknown: 3 }), /scores of unknown cells were not measured/);
 });
 
 test("a range ends where 2 % of the values lie above it", () => {
