@@ -70,6 +70,7 @@ def test_it_takes_scores_from_the_cache_of_the_run(folder: Path) -> None:
     assert len(added) == len(NAMES)  # the scores of cells below the threshold
 
 
+@pytest.mark.slow
 def test_slides_that_moved_are_found(folder: Path) -> None:
     (folder / "moved").mkdir()
     for name in ("b.tiff", "c.tiff"):
@@ -172,6 +173,7 @@ def test_a_secret_of_a_tracker_is_not_needed_but_one_of_a_reader_is(folder: Path
     assert "mask.path=http://***@host/{slide}.png: run.json does not contain" in complaint(refused)
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         slide(tmp_path, f"{name}.tiff", number)
@@ -195,6 +197,7 @@ def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None
     assert "a: its settings are not those of run.json and the table (threshold" in changed.stderr
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_has_a_report_of_its_own_from_the_cache_of_the_sweep(
     tmp_path: Path,
 ) -> None:

@@ -422,6 +422,7 @@ def test_a_slide_that_the_report_cannot_show_stays_done(
     assert columns["warnings"] == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_a_run_from_before_reports_is_repeated_without_one(folder: Path) -> None:
     assert tiler(*WORDS, "report=none", cwd=folder).returncode == 0
     path = folder / "out/run.json"

@@ -143,6 +143,7 @@ def test_the_funnel_accounts_for_every_cell_of_finished_slides(rows: list[dict[s
         assert not any(reason.startswith("filter:") for reason in reasons[reasons.index("label") :])
 
 
+@pytest.mark.slow
 def test_ten_thousand_slides_are_written_in_seconds(tmp_path: Path) -> None:
     slides = [
         SlideRow(f"slide {n}", "failed" if n % 7 == 0 else "done", reason="E_READ slide=x: bad",
