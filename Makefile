@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # commands start in two thirds of the time when they are compiled once
 
-.PHONY: demo test test-all check pages format bench fuzz clean
+.PHONY: demo test test-all check pages screenshots format bench fuzz clean
 
 demo: .venv/.installed
 	$(BIN)/tiler 'exporter=[csv,images,overview]' mask.remove_pen=true report=html out=outputs/demo
@@ -23,6 +23,9 @@ check: .venv/.dev
 
 pages:  # build the report's pages after a change in pages/
 	$(PYTHON) pages/build.py
+
+screenshots: .venv/.test  # the report's pictures of the documentation
+	TILER_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/test_report_docs.py
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,8 @@ from browser import NARROW, WIDE
 
 ROOT = Path(__file__).resolve().parents[1]
 AXE = ROOT / "pages/node_modules/axe-core/axe.min.js"
-SHOTS = ROOT / "outputs/screenshots"
+SHOTS = Path(os.environ.get("TILER_SCREENSHOTS", ROOT / "outputs/screenshots"))
+"""Where screenshots go; `make screenshots` writes those of the documentation to docs/images."""
 
 _OVERFLOW = """() => {
   const wide = document.documentElement.clientWidth;
@@ -74,3 +75,17 @@ def shot(page: Any, name: str, *, full: bool = True) -> None:
     partial = SHOTS / f".{name}_{os.getpid()}.png"
     page.screenshot(path=partial, full_page=full)
     partial.rename(SHOTS / f"{name}_{size['width']}.png")
+
+
+def picture(page: Any, name: str) -> None:
+    """Keep a small picture of what the window shows, for the documentation."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    partial = SHOTS / f".{name}_{os.getpid()}.jpg"
+    page.screenshot(path=partial, type="jpeg", quality=80)
+    partial.rename(SHOTS / f"{name}.jpg")
+
+
+def overrides_of(page: Any) -> str:
+    """Return the overrides that a page shows to paste."""
+    text: str = page.get_by_label("Overrides for tiler").inner_text()
+    return "" if text == "The limits are those of the run" else text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import report_runs
 from command import read_csv, tiler
-from page_checks import findings, looks, overflowing, shot
+from page_checks import findings, looks, overflowing, overrides_of, shot
 
 SLIDE = "CMU-1-Small-Region"
 CELLS = ["tile.size=64", "exporter=[csv,candidates]", "cache=cache"]
@@ -73,12 +73,6 @@ def opened_page(opened, bench: Bench):
 
 def field(page, group: str, name: str, role: str):
     return page.get_by_role("group", name=group).get_by_role(role, name=name)
-
-
-def overrides_of(page) -> str:
-    """Return the overrides that the page shows to paste."""
-    text = page.get_by_label("Overrides for tiler").inner_text()
-    return "" if text == "The limits are those of the run" else text
 
 
 def saved(page, button: str) -> str:
