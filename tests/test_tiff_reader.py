@@ -515,3 +515,24 @@ def test_scaled_decoding_does_not_affect_other_compressions(tmp_path):
 def test_a_negative_cache_size_is_refused(smooth):
     with pytest.raises(ConfigError, match=r"reader\.cache_bytes=-1"):
         TiffReader(smooth, cache_bytes=-1)
+
+
+@pytest.fixture(scope="module")
+def plain_tiff(tmp_path_factory):
+    """A picture whose last native tiles are larger than what is left of it, and its reader."""
+    pixels = picture(150, 100)
+    path = write(tmp_path_factory.mktemp("plain") / "slide.tiff", pixels, description=APERIO)
+    with TiffReader(path) as reader:
+        yield pixels, reader
+
+
+@given(x=st.integers(-90, 240), y=st.integers(-70, 170), width=st.integers(1, 70))
+@example(x=151, y=10, width=1)  # beyond the image, and within its last native tile
+@example(x=10, y=101, width=1)
+def test_a_box_beyond_the_image_is_background(plain_tiff, x, y, width):
+    pixels, reader = plain_tiff
+    around = np.empty((100 + 2 * 200, 150 + 2 * 200, 3), np.uint8)
+    around[:] = reader.facts.background
+    around[200:300, 200:350] = pixels
+    found = reader.read_region((x, y), (width, 30), Level(0), bounded=False)
+    assert (found == around[200 + y : 230 + y, 200 + x : 200 + x + width]).all()

@@ -104,6 +104,8 @@ class TileTable:
         """Yield the tiles that a box touches, and the pixels of the image that both have."""
         width, height = self.tile
         right, bottom = min(box.right, self.size.width), min(box.bottom, self.size.height)
+        if box.x >= right or box.y >= bottom:
+            return  # the last native tile may reach beyond the image, as the box does
         for tile in self.within(box.x, box.y, right, bottom):
             row, column = divmod(tile, self.columns)
             x, y = max(box.x, column * width), max(box.y, row * height)
