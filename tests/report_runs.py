@@ -26,6 +26,9 @@ HOSTILE_STEMS = (
 )  # fmt: skip
 HOSTILE_CLASSES = (SCRIPT, PICTURE, RTL, "a & b's 'c'", "c" * 200)
 
+SCRIPT_VALUES = (SCRIPT, PICTURE, LONG)
+SCRIPT_COLUMNS = tuple(f"_{text}" for text in SCRIPT_VALUES)
+
 
 def small_slide(path: Path, width: int = 768, height: int = 512) -> Path:
     """Draw a slide with two pieces of tissue in 0.1 s; other sizes give other pictures."""
@@ -68,12 +71,12 @@ def hostile_run(folder: Path) -> Path:
     for stem in HOSTILE_STEMS:
         path = folder / f"{stem}.svs"
         os.link(first, path)
-        rows.append([path.name, SCRIPT, PICTURE, LONG])
+        rows.append([path.name, *SCRIPT_VALUES])
     (folder / "<b>broken<.svs").write_bytes(b"not a slide")
     rows.append(["<b>broken<.svs", "</script>" + SCRIPT, "&lt;", RTL])
     with (folder / "slides.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["path", f"_{SCRIPT}", f"_{PICTURE}", f"_{LONG}"])
+        table.writerow(["path", *SCRIPT_COLUMNS])
         table.writerows(rows)
     (folder / "drawn.geojson").write_text(json.dumps(drawn_classes()))
     return report(

@@ -196,10 +196,36 @@ def test_hostile_names_and_columns_are_text(opened, tmp_path):
     assert "<b>broken<.svs is not a slide" in page.inner_text("main")
     check_text_only(page)
     shot(page, "hostile")
-    page.goto((report / "slide.html").as_uri() + "?n=0")
-    page.wait_for_selector("h1")
+    page = opened(report / "slide.html", "?n=0")
+    page.locator("#bench").wait_for()
+    page.get_by_text("Row of slides.csv").click()
+    row = page.locator("#row").inner_text()
+    for text in (*report_runs.SCRIPT_COLUMNS, *report_runs.SCRIPT_VALUES):
+        assert text in row, text
+    page.get_by_role("application").focus()
+    page.keyboard.press("ArrowDown")
+    cell = page.locator("#cell").inner_text()
+    for name in report_runs.HOSTILE_CLASSES:
+        assert f"share of {shown(name)}" in cell, name
+    assert "share of" in page.locator(".sample").first.inner_text()
     check_text_only(page)
+    assert overflowing(page) == []
     shot(page, "hostile_slide")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Kept tiles (CSV)").click()
+    table = next((tmp_path / "out/slides").glob("_script*/_script*.csv"))
+    assert Path(download.value.path()).read_text() == table.read_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert overflowing(page) == []
+    wide = page.locator("#row").evaluate("node => node.scrollWidth")
+    assert wide <= page.locator(".scroll").last.evaluate("node => node.clientWidth")
+    shot(page, "hostile_slide")
+
+
+def shown(text: str) -> str:
+    """Return a text as tiler writes it into tables and pages: signs of direction are escapes."""
+    return text.replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")
 
 
 def check_text_only(page) -> None:
