@@ -15,7 +15,7 @@ from report_data import kept_boxes, read_script, unpacked
 
 from tiler.geometry import Size
 from tiler.report.sweep_data import job_status, sweep_content
-from tiler.report.sweep_page import trouble
+from tiler.report.sweep_page import problems, trouble
 from tiler.runner.reporting.tables import COLUMNS
 from tiler.slides.demo import write_demo_slide
 from tiler.sweep.table import JobRecord
@@ -279,14 +279,23 @@ def test_a_job_that_did_not_run_is_never_shown_as_done(
     assert bool(found) == (status != "done")
 
 
+def test_jobs_with_one_reason_are_one_entry() -> None:
+    jobs = [job(n, {"threshold": str(n)}, exit_code=5, error="in use") for n in range(9)]
+    jobs += [job(9, {"threshold": "9"}, status="done"), job(10, {}, exit_code=3, error="died")]
+    content = sweep_content("s", ["threshold"], jobs, ["a"], {}, set(), "now")
+    found = problems(content["jobs"], jobs)
+    assert [(one["text"], len(one["jobs"])) for one in found] == [("in use", 9), ("died", 1)]
+
+
 def test_hostile_names_are_text() -> None:
     from tiler.report.pages import html
     from tiler.report.sweep_page import words
 
     one = job(0, {HOSTILE: HOSTILE}, exit_code=3, error=HOSTILE)
     content = sweep_content(HOSTILE, [HOSTILE], [one], [HOSTILE], {}, set(), "now")
-    problems = [{**content["jobs"][0], "name": HOSTILE, "text": HOSTILE}]
-    values = {"sweep": content, "words": words(content), "problems": problems}
+    bad = {**content["jobs"][0], "name": HOSTILE, "folder": HOSTILE}
+    entries = [{"status": "lost", "jobs": [bad], "text": HOSTILE}]
+    values = {"sweep": content, "words": words(content), "problems": entries}
     page = html("sweep.html", {**values, "tiler": "1", "made": HOSTILE}).decode()
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert") >= 4

@@ -31,10 +31,12 @@ function keySection(sweep: Sweep, lines: Lines): HTMLElement {
   const sums = element("div", {});
   const single = element("div", {});
   const common = commonSlides(sweep, lines.lines);
-  const shown = lines.lines.slice(0, MOST);
-  const sumLines = shown.map((line) => ({ name: line.held || "tiles", points: sumPoints(sweep, line, common) }));
-  const more = lines.lines.length > MOST ? ` The first ${MOST} of ${lines.lines.length} combinations are drawn.` : "";
-  fill(sums, ...chart(`Sum of ${slidesText(common.length, sweep.slides.length)}.${more}`, lines, sumLines));
+  const sumLines = lines.lines
+    .map((line) => ({ name: line.held || "tiles", points: sumPoints(sweep, line, common) }))
+    .filter(hasPoints);
+  const more = sumLines.length > MOST ? ` The first ${MOST} of ${sumLines.length} combinations are drawn.` : "";
+  const text = `Sum of ${slidesText(common.length, sweep.slides.length)}.${more}`;
+  fill(sums, ...chart(common.length === 0 ? "No slide was finished by every setting." : text, lines, sumLines.slice(0, MOST)));
   const draw = (line: Line): void => { fill(single, ...slidesChart(sweep, lines, line)); };
   draw(lines.lines[0]!);
   return element(
@@ -70,12 +72,19 @@ function slidesChart(sweep: Sweep, lines: Lines, line: Line): (HTMLElement | nul
     slides = slides.sort((a, b) => spread.get(b)! - spread.get(a)! || a - b).slice(0, MOST);
     text = `The ${MOST} of ${whole(sweep.slides.length)} slides that change most.`;
   }
-  const drawn = slides.map((slide) => ({ name: sweep.slides[slide]!.slide_id, points: slidePoints(sweep, line, slide) }));
-  return chart(text, lines, drawn);
+  const drawn = slides
+    .map((slide) => ({ name: sweep.slides[slide]!.slide_id, points: slidePoints(sweep, line, slide) }))
+    .filter(hasPoints);
+  return chart(drawn.length === 0 ? "No slide was finished with these values." : text, lines, drawn);
+}
+
+function hasPoints(line: Drawn): boolean {
+  return line.points.some((point) => point !== null);
 }
 
 /** Return a chart with its text, its legend and its numbers as a table. */
 function chart(text: string, lines: Lines, drawn: Drawn[]): (HTMLElement | null)[] {
+  if (drawn.length === 0) return [element("p", { class: "hint" }, text)];
   const place = element("div", { class: "chart", "aria-hidden": "true" });
   new ResizeObserver(() => { plot(place, lines, drawn); }).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot(place, lines, drawn); });

@@ -41,13 +41,10 @@ def write_sweep_pages(
     charts
         Its charts by their paths.
     """
-    pairs = zip(content["jobs"], jobs, strict=True)
     values = {
         "sweep": content,
         "words": words(content),
-        "problems": [
-            {**facts, "text": text} for facts, job in pairs if (text := trouble(facts, job))
-        ],
+        "problems": problems(content["jobs"], jobs),
         "charts": shown([*charts]),
         "tiler": content["tiler"],
         "made": content["made"].replace("T", " ").replace("+00:00", " UTC"),
@@ -59,6 +56,25 @@ def write_sweep_pages(
         INDEX: html("sweep.html", values),
     }
     return {path: write_file(folder, path, data) for path, data in files.items()}
+
+
+def problems(facts: Sequence[Mapping[str, Any]], jobs: Sequence[JobRecord]) -> list[dict[str, Any]]:
+    """Return the jobs that did not do all of their slides, those with the same reason together.
+
+    Parameters
+    ----------
+    facts
+        The jobs in ``data/sweep.js``.
+    jobs
+        The same jobs.
+    """
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one, job in zip(facts, jobs, strict=True):
+        if text := trouble(one, job):
+            found.setdefault((one["status"], text), []).append(one)
+    return [
+        {"status": status, "text": text, "jobs": same} for (status, text), same in found.items()
+    ]
 
 
 def words(content: Mapping[str, Any]) -> str:
