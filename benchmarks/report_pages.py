@@ -15,6 +15,7 @@ from tiler.geometry import Size
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from browser import chromium
+from page_checks import until
 
 SLIDES = 1000
 CARDS = "#slides .card"
@@ -34,7 +35,7 @@ INPUT = """async (selector) => {
 }"""
 """Moves a slider, and waits for the frame in which the page shows other numbers."""
 
-IN_SIGHT = "[...document.images].every((one) => one.complete || one.offsetTop > innerHeight)"
+IN_SIGHT = "[...document.images].every((one) => one.complete || one.getBoundingClientRect().top > innerHeight)"
 
 
 def report(folder: Path, rounds: int) -> dict[str, object]:
@@ -74,7 +75,7 @@ def first_view(index: Path, selector: str) -> dict[str, object]:
             page.goto(index.resolve().as_uri(), wait_until="commit")
             page.wait_for_selector(selector)
             views.append(time.perf_counter() - start)
-            page.wait_for_function(IN_SIGHT)
+            until(page, IN_SIGHT)
             pictures.append(time.perf_counter() - start)
             for picture in page.locator(f"{selector} img").all():
                 picture.scroll_into_view_if_needed()

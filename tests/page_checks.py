@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from browser import NARROW, WIDE
+from command import patience
 
 ROOT = Path(__file__).resolve().parents[1]
 AXE = ROOT / "pages/node_modules/axe-core/axe.min.js"
@@ -47,6 +49,17 @@ def looks(page: Any) -> Iterator[str]:
         page.emulate_media(color_scheme=colours)
         page.wait_for_timeout(200)
         yield colours
+
+
+def until(page: Any, expression: str, arg: object = None) -> None:
+    """Wait until an expression is true on a page.
+
+    Not ``wait_for_function``: its polling evaluates text, which the policy of the pages forbids.
+    """
+    deadline = time.monotonic() + patience(10)
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)
 
 
 def findings(page: Any) -> list[str]:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from command import tiler
-from page_checks import findings, shot
+from page_checks import findings, shot, until
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,12 +32,12 @@ def test_the_demo_ends_with_a_page_that_shows_its_slide(opened, tmp_path, demo_s
     card = page.locator(".card")
     assert "demo" in card.inner_text()
     assert f"{kept[1]} of" in card.inner_text()
-    page.wait_for_function("document.querySelector('.card img').naturalWidth > 100")
+    until(page, "document.querySelector('.card img').naturalWidth > 100")
     shot(page, "demo")
     card.get_by_role("link").click()
     page.locator("#bench").wait_for()
     assert page.locator("#kept-here").inner_text() == f"{kept[1]} tiles"
-    page.wait_for_function("[...document.querySelectorAll('.sample img')].length > 2")
+    until(page, "[...document.querySelectorAll('.sample img')].length > 2")
     page.wait_for_timeout(300)
     picture = Image.open(io.BytesIO(page.locator("#view").screenshot())).convert("RGB")
     colours = len(picture.getcolors(1 << 24))

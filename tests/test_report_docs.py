@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import tiler
-from page_checks import overrides_of, picture
+from page_checks import overrides_of, picture, until
 
 from tiler.slides.demo import demo_slide
 
@@ -105,6 +105,6 @@ def test_the_picture_of_the_run_page(opened, tmp_path, shared_slides):
                  cwd=tmp_path)  # fmt: skip
     assert done.returncode == 3, done.stderr
     page = opened(tmp_path / "out/report/index.html", size=(1280, 1660))
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    until(page, "[...document.images].every((image) => image.complete)")
     assert page.locator(".card img").count() == 3
     picture(page, "report-run")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import report_runs
 from command import Started, read_csv, tiler
-from page_checks import findings, looks, overflowing, shot
+from page_checks import findings, looks, overflowing, shot, until
 
 NAMES = ".card-name"
 
@@ -92,7 +92,7 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     slider = panel.get_by_role("group", name="white").get_by_role("slider", name="at most")
     slider.press("Home")
     save = panel.get_by_role("button", name="Save what changes")
-    page.wait_for_function("node => !node.disabled", arg=save.element_handle())
+    until(page, "node => !node.disabled", save.element_handle())
     overrides = panel.get_by_label("Overrides for tiler").inner_text()
     with page.expect_download() as download:
         save.click()
