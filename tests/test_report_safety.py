@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from report_data import read_script, unpacked
 from report_pages import files_in
-from test_report_run import NAMES, WORDS, plan_of, ran, slide
+from test_report_run import NAMES, plan_of, ran, slide
 
 from tiler.config.build import Plan
 from tiler.config.command.folder import conf_folder
@@ -23,8 +24,11 @@ from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
 from tiler.errors import ConfigError, DestinationError
 from tiler.report import html, sweep_report
+from tiler.report.rows import typed_rows
 from tiler.runner.products.report_files import ReportFiles
 from tiler.runner.reporting.tracking import Guarded
+from tiler.storage.csv_text import csv_text
+from tiler.storage.stored import StoredError
 from tiler.trackers import NoTracker
 
 
@@ -175,3 +179,35 @@ def test_a_link_in_place_of_the_report_during_the_run_is_not_followed(
     assert result.exit_code == 3
     assert {row.status for row in result.rows} == {"done"}
     assert files_in(elsewhere) == {"report.json": b"mine", "index.html": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("candidates", "many"),
+        ("kept", "9" * 400),
+        ("dropped", "-1"),
+        ("dropped_blur", "1.5"),
+        ("coverage", "0x1p3"),
+        ("seconds", "1" * 5000),
+    ],
+)
+def test_a_table_whose_numbers_are_none_is_damaged(name: str, text: str) -> None:
+    row = {"slide_id": "a", "status": "done", "candidates": "1", "kept": "1", "_n": "x", name: "2"}
+    good = csv_text([*row], [row]).encode()
+    assert typed_rows(good)[0][name] == 2
+    bad = csv_text([*row], [{**row, name: text}]).encode()
+    with pytest.raises(StoredError, match=rf"is damaged: row 1 has {name} '"):
+        typed_rows(bad)
+
+
+def test_a_sweep_passes_over_a_job_with_a_damaged_table(tmp_path: Path) -> None:
+    sweep = job_of_a_sweep(tmp_path)
+    row = {"slide_id": "a", "status": "done", "candidates": "many", "kept": "1"}
+    table = tmp_path / "res/threshold=0.2/slides.csv"
+    table.write_text(csv_text([*row], [row]))
+    assert end_sweep(sweep, 0) == 2  # no other job left a record
+    table.write_text(csv_text([*row], [{**row, "candidates": str(1 << 40)}]))
+    assert end_sweep(sweep, 0) == 0
+    _, content = read_script((tmp_path / "res/report/data/sweep.js").read_bytes())
+    assert unpacked(content["columns"]["candidates"]).tolist() == [1 << 40]

@@ -159,9 +159,7 @@ class Ledger:
         log.info("%s; report: %s", summary(rows), where_report(page, self._out))
         return RunResult(tuple(rows), code)
 
-    def _page(
-        self, pages: Pages, table: bytes, run: Mapping[str, Any]
-    ) -> tuple[Path | None, int]:
+    def _page(self, pages: Pages, table: bytes, run: Mapping[str, Any]) -> tuple[Path | None, int]:
         """Write the pages of a report; return the first one, and the exit code of doing so.
 
         A page that is not about the end that the run then has is removed.
