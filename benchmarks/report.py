@@ -83,6 +83,12 @@ def rows(results):
     for what in ("jpeg", "passthrough"):
         named = f"webdataset, {what}, {shards['tiles']:,} tiles: times faster than images"
         yield named, shards[what]["times faster than images"], "≥ 1.3"
+    pages, large = results["report"]["1000 slides"], results["report"]["300,000 candidates"]
+    yield "report of 1,000 slides: seconds that it adds", pages["seconds added"], "< 60"
+    yield "its first view, seconds", pages["first view, seconds"], "< 2"
+    yield "MB that it loads before a slide is opened", pages["MB loaded"], "< 3"
+    yield "slider on 312,500 candidates, median ms", large["slider, median ms"], "< 100"
+    yield "the same, slowest of 20, ms", large["slider, worst ms"], ""
     for size, peak in peaks.items():
         yield f"peak memory of a process at {size}, MB", peak, "< 400"
 

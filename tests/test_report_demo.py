@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from command import tiler
 from page_checks import findings, shot, until
 from PIL import Image
@@ -19,6 +20,7 @@ def words_of_the_demo() -> list[str]:
     return shlex.split(recipe[1])
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_a_page_that_shows_its_slide(opened, tmp_path, demo_svs):
     drawn = tmp_path / "outputs/demo-slide/demo.svs"
     drawn.parent.mkdir(parents=True)

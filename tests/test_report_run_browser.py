@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import report_runs
 from command import Started, read_csv, tiler
-from page_checks import findings, looks, overflowing, shot, until
+from page_checks import findings, looks, overflowing, overrides_of, shot, until
 
 NAMES = ".card-name"
 
@@ -108,6 +108,17 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     total = sum(map(int, then.values()))
     assert f"Tiles then\n{total:,}" in panel.inner_text()
     assert overrides.startswith("threshold=0.2 filter.white.max=")
+    panel.get_by_role("link", name="slide_01").click()  # with the same limits
+    page.locator("#bench").wait_for()
+    assert overrides_of(page) == overrides
+    assert page.locator("#kept-here").inner_text() == f"{int(then['slide_01']):,} tiles"
+    page.get_by_role("button", name="Count on all slides").click()
+    page.get_by_text(f"all 5 slides: {total:,} tiles").wait_for()
+    page.get_by_role("link", name="Next slide").click()
+    page.wait_for_url("**?n=2#*")
+    page.locator("#bench").wait_for()
+    assert overrides_of(page) == overrides
+    assert page.locator("#kept-here").inner_text() == f"{int(then['slide_02']):,} tiles"
 
 
 def test_the_keyboard_reaches_a_slide_and_comes_back(opened, cohort):
