@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
-from tiler.runner.reporting.tables import OWN, table_rows
-from tiler.runner.work.job import DROPPED
+from tiler.runner.reporting.tables import kind_of, slide_rows
 
 Row = Mapping[str, str | int | float | None]
-
-_COUNTS = frozenset(
-    (
-        *("candidates", "kept", "below_threshold", "not_sampled", "dropped"),
-        *("blank_native_tiles", "blank_tiles", "bytes"),
-    )
-)
-_NUMBERS = frozenset(
-    (
-        *("coverage", "mask_fraction", "tissue_mm2", "downsample", "effective_mpp", "mpp"),
-        *("magnification", "seconds"),
-    )
-)
 
 
 def typed_rows(table: bytes) -> list[Row]:
@@ -32,23 +17,14 @@ def typed_rows(table: bytes) -> list[Row]:
     StoredError
         When the table is damaged.
     """
-    rows = table_rows(table, ("slide_id", "status", "candidates", "kept"))
-    return [{name: _value(name, text) for name, text in row.items()} for row in rows]
+    return [{name: _value(name, text) for name, text in row.items()} for row in slide_rows(table)]
 
 
-def _value(name: str, text: str) -> str | int | float | None:
-    """Return a cell's value; text that is not a number where one belongs stays text."""
-    if name.startswith(OWN) or not (name in _NUMBERS or name in _COUNTS or _is_count(name)):
+def _value(name: str, text: str | None) -> str | int | float | None:
+    kind = kind_of(name)
+    if kind is str:
         return text
-    if not text:
-        return None
-    with suppress(ValueError):
-        return float(text) if name in _NUMBERS else int(text)
-    return text
-
-
-def _is_count(name: str) -> bool:
-    return name.startswith(DROPPED)
+    return kind(text) if text else None
 
 
 def count_of(row: Row, name: str) -> int:

@@ -126,8 +126,8 @@ def _texts(values: Mapping[int, str], size: int) -> npt.NDArray[Any]:
     return np.array([values.get(cell, "") for cell in range(size)], object)
 
 
-def _counts(values: Mapping[int, str], size: int) -> npt.NDArray[np.int32]:
-    made = np.full(size, _ABSENT, np.int32)
+def _counts(values: Mapping[int, str], size: int) -> npt.NDArray[np.int64]:
+    made = np.full(size, _ABSENT, np.int64)
     for cell, text in values.items():
         made[cell] = int(text) if text else _ABSENT
     return made

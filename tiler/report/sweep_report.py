@@ -19,9 +19,10 @@ from tiler.runner.products.report_files import INDEX, PAGES, ReportFiles
 from tiler.runner.reporting.run_report import report_slides
 from tiler.runner.store.code import code_version
 from tiler.runner.store.record_file import MAX_BYTES, NAME, read_record
-from tiler.runner.work.folders import clear, new_work
+from tiler.runner.work.folders import PARTIAL, clear, new_work
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.tasks import Task
+from tiler.storage.destinations import own_folder
 from tiler.storage.stored import StoredError, read_regular
 from tiler.sweep.table import JobRecord
 from tiler.written import WrittenFile
@@ -65,9 +66,12 @@ def make_sweep_report(
 
     Raises
     ------
+    ConfigError
+        If the folder for unfinished files is a link.
     DestinationError
         If the report cannot be written.
     """
+    own_folder(folder / PARTIAL)
     work = new_work(folder, "report")
     try:
         tiles = _Tiles(folder, jobs, work.slide)

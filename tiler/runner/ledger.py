@@ -23,6 +23,7 @@ from tiler.runner.reporting.progress import Progress
 from tiler.runner.reporting.run_report import Pages
 from tiler.runner.reporting.tables import slides_table, table_key, write_run
 from tiler.runner.reporting.tracking import Tracking
+from tiler.runner.signals import Interrupted, interruptible
 from tiler.runner.stock import Stock
 from tiler.runner.store.cache_folder import cache_facts, prune_caches
 from tiler.runner.work.folders import make_room
@@ -150,13 +151,29 @@ class Ledger:
         cache = cache_facts(self._out, self._jobs, self.shared)
         facts = {**self._facts, "reused": self._reused, "cache": cache}
         run = write_run(self._out, facts, rows, code)
-        page = pages.write(table, run) if pages else None
-        if pages and pages.problems and not code:
-            code = ExitCode.SLIDE_FAILED
+        page, of_pages = self._page(pages, table, run) if pages else (None, 0)
+        if (whole := worst([code, of_pages])) != code:
+            code = whole
             write_run(self._out, facts, rows, code)
         self._events.add("ended", exit_code=code)
         log.info("%s; report: %s", summary(rows), where_report(page, self._out))
         return RunResult(tuple(rows), code)
+
+    def _page(self, pages: Pages, table: bytes, run: Mapping[str, Any]) -> tuple[Path | None, int]:
+        """Write the pages of a report; return the first one, and the exit code of doing so.
+
+        A page that is not about the end that the run then has is removed.
+        """
+        try:
+            with interruptible():
+                page = pages.write(table, run)
+        except (Exception, Interrupted) as error:
+            with suppress(DestinationError):
+                withdraw_page(self._out)
+            if isinstance(error, Interrupted):
+                return None, error.exit_code
+            raise
+        return page, ExitCode.SLIDE_FAILED if pages.problems else 0
 
     def make_products(self, verify: str) -> None:
         """Make the products of the run; ``verify`` as in ``Policy``."""

@@ -155,7 +155,11 @@ class _Run:
         else:
             failed = {row.slide_id for row in self._ledger.rows.values() if row.status == "failed"}
             clear(self._out, keep_pieces=True, slides=failed)  # others are done
-        return self._ledger.close(code, None if code else self._pages)
+        try:
+            return self._ledger.close(code, None if code else self._pages)
+        except Exception as error:
+            self._ledger.close_failed(error, self._engine)
+            raise
 
     def estimate(self, limits: Limits, startup: float) -> Budget:
         """Predict the cost of ``go``."""

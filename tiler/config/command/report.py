@@ -151,11 +151,11 @@ def _facts(out: Path) -> dict[str, Any]:
 
 def _table(out: Path) -> tuple[bytes, list[dict[str, str]]]:
     """Return ``slides.csv`` and its rows; neither if the run did not get that far."""
-    from tiler.runner.reporting.tables import table_rows
+    from tiler.runner.reporting.tables import slide_rows
 
     try:
         data = read_regular(out / "slides.csv", MAX_TABLE)
-        return data, table_rows(data, ("slide_id", "status", "candidates", "kept"))
+        return data, slide_rows(data)
     except FileNotFoundError:
         return b"", []
     except StoredError as error:

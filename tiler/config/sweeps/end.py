@@ -34,6 +34,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     from tiler.config.sweeps.thumbnails import thumbnail
     from tiler.runner.ledger import where_report
     from tiler.runner.reporting.tables import REFUSED
+    from tiler.runner.signals import Interrupted, interruptible
     from tiler.sweep.contact_sheet import write_contact_sheet
     from tiler.sweep.parquet import write_parquet
     from tiler.sweep.table import read_jobs, write_definition, write_sweep
@@ -56,7 +57,11 @@ def end_sweep(sweep: Sweep, code: int) -> int:
         count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         page = None
         if sweep.reported and code not in STOPPED:
-            page, _ = report_jobs(folder, sweep.context.keys, jobs, charts=sweep.charts)
+            try:
+                with interruptible():
+                    page, _ = report_jobs(folder, sweep.context.keys, jobs, charts=sweep.charts)
+            except Interrupted as stop:
+                code = stop.exit_code
         wrote = ", ".join(str(path) for path in written if path)
         say(f"{count}; wrote {wrote}; report: {where_report(page, folder)}")
     if not jobs and not budgets and not code:

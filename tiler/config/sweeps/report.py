@@ -74,8 +74,10 @@ def report_jobs(
 
 def _engine(jobs: Sequence[JobRecord]) -> Engine:
     """Return an engine on this machine that is like that of the jobs."""
-    settings = [(job.run.get("config") or {}).get("engine") or {} for job in jobs]
-    if any(str(one.get("_target_")).endswith(".ProcessEngine") for one in settings):
+    nodes = [job.run.get("config") for job in jobs]
+    engines = [node.get("engine") for node in nodes if isinstance(node, dict)]
+    targets = [str(one.get("_target_")) for one in engines if isinstance(one, dict)]
+    if any(target.endswith(".ProcessEngine") for target in targets):
         return ProcessEngine()
     return SerialEngine()
 

@@ -110,15 +110,17 @@ class ReportFiles:
             for path, written in files.items()
         }
         blocked = {path: what for path in new if (what := self._in_the_way(path))}
-        self.problems += [f"{what}; move it away, and run again" for what in blocked.values()]
+        lines = [f"{what}; move it away, and run again" for what in blocked.values()]
+        self.problems += [line for line in dict.fromkeys(lines) if line not in self.problems]
         incomplete = {new.pop(path).exporter for path in blocked}
         for path, one in new.items():
             if one.exporter in incomplete:
                 new[path] = replace(one, key="")
         others = {path: one for path, one in self._listed.files.items() if one.exporter not in made}
         unfinished = {path: replace(one, key="") for path, one in new.items()}
-        make_folder(self.folder)
-        write_listed(self.folder, self._listed.and_also(Listed({}, unfinished)), LIST)
+        if not self._is_there(make=True):
+            return
+        self._write(self._listed.and_also(Listed({}, unfinished)))
         now = Listed({}, {**others, **new})
         remove_others(self.folder, self._listed, now)
         self._listed = now
@@ -150,11 +152,21 @@ class ReportFiles:
 
     def write_list(self) -> None:
         """Write the list of the files that are there now."""
-        if self.folder.is_dir():
-            remove_partials(self.folder, [LIST])  # of a run that was killed
-            write_listed(self.folder, self._listed, LIST)
+        if self._is_there():
+            self._write(self._listed)
             if not self._listed.files:
                 _remove_empty(self.folder)
+
+    def _is_there(self, make: bool = False) -> bool:
+        """Return whether the folder is there, and is no link that a user put in its place."""
+        if not os.path.lexists(self.folder) and make:
+            make_folder(self.folder)
+        return os.path.lexists(self.folder) and _is_folder(self.folder)
+
+    def _write(self, listed: Listed) -> None:
+        """Write a list."""
+        remove_partials(self.folder, [LIST])  # of a process that was killed while it wrote one
+        write_listed(self.folder, listed, LIST)
 
     def _in_the_way(self, path: str) -> str:
         """Return what else is at a path of the report or above it; empty if there is nothing."""

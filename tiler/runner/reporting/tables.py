@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -18,7 +19,7 @@ from tiler.runner.store.versions import versions
 from tiler.runner.work.job import DROPPED, STATUSES, SlideRow
 from tiler.storage.csv_text import csv_text
 from tiler.storage.destinations import inside
-from tiler.storage.safe_text import json_text
+from tiler.storage.safe_text import json_text, visible
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
 
 RUNNING = "running"
@@ -33,6 +34,15 @@ OWN = "_"
 
 COLUMNS = tuple(field for field in fields(SlideRow) if field.name not in ("code", "filtered"))
 """The columns of ``slides.csv`` that every run has."""
+
+
+_KINDS: Mapping[str, type[int] | type[float]] = {
+    column.name: int if column.type.startswith("int") else float
+    for column in COLUMNS
+    if isinstance(column.type, str) and column.type.startswith(("int", "float"))
+}
+_COUNT = re.compile(r"[0-9]{1,18}")
+_MAX_DIGITS = 40
 
 
 def column_names(filtered: Iterable[str]) -> list[str]:
@@ -76,7 +86,43 @@ def read_slides(out: Path) -> list[dict[str, str]]:
         data = read_regular(out / "slides.csv", MAX_TABLE)
     except FileNotFoundError:
         return []
-    return table_rows(data, ("slide_id", "status", "candidates", "kept"))
+    return slide_rows(data)
+
+
+def slide_rows(data: bytes) -> list[dict[str, str]]:
+    """Read the rows of ``slides.csv`` as text, whose numbers are numbers.
+
+    Raises
+    ------
+    StoredError
+        When the table is damaged.
+    """
+    rows = table_rows(data, ("slide_id", "status", "candidates", "kept"))
+    kinds = {name: kind_of(name) for name in (rows[0] if rows else ())}
+    for number, row in enumerate(rows, 1):
+        for name, kind in kinds.items():
+            if (text := row[name]) and not _fits(text, kind):
+                raise StoredError(f"is damaged: row {number} has {name} {visible(text[:40])!r}")
+    return rows
+
+
+def kind_of(name: str) -> type[str] | type[int] | type[float]:
+    """Return the type of a column of ``slides.csv``."""
+    if name.startswith(OWN):
+        return str
+    return int if name.startswith(DROPPED) else _KINDS.get(name, str)
+
+
+def _fits(text: str, kind: type) -> bool:
+    if kind is int:
+        return bool(_COUNT.fullmatch(text))
+    if kind is str:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return len(text) <= _MAX_DIGITS
 
 
 def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -1,0 +1,213 @@
+"""What a report survives: signals, full disks, links, and tables that are damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from report_data import read_script, unpacked
+from report_pages import files_in
+from test_report_run import NAMES, plan_of, ran, slide
+
+from tiler.config.build import Plan
+from tiler.config.command.folder import conf_folder
+from tiler.config.schema import register_schema
+from tiler.config.sweeps.end import end_sweep
+from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
+from tiler.errors import ConfigError, DestinationError
+from tiler.report import html, sweep_report
+from tiler.report.rows import typed_rows
+from tiler.runner.products.report_files import ReportFiles
+from tiler.runner.reporting.tracking import Guarded
+from tiler.storage.csv_text import csv_text
+from tiler.storage.stored import StoredError
+from tiler.trackers import NoTracker
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    for number, name in enumerate(NAMES):
+        slide(folder, f"{name}.tiff", number)
+    return folder
+
+
+@pytest.fixture
+def folder(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a working folder with three slides."""
+    for path in slides.iterdir():
+        os.link(path, tmp_path / path.name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # the machine does not crash here
+    return tmp_path
+
+
+@pytest.fixture
+def plan(folder: Path, parsed_conf: None) -> Iterator[Plan]:
+    GlobalHydra.instance().clear()
+    register_schema()
+    register_resolvers()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield plan_of(folder)
+    GlobalHydra.instance().clear()
+
+
+def state(folder: Path) -> tuple[str, int, bool]:
+    """Return status and exit code in ``run.json``, and whether there is a page."""
+    run = json.loads((folder / "out/run.json").read_text())
+    return run["status"], run["exit_code"], (folder / "out/report/index.html").exists()
+
+
+def unfinished(folder: Path) -> list[str]:
+    """Return the temporary files below a folder."""
+    return [path for path in files_in(folder) if ".partial" in path or "lock-holder" in path]
+
+
+def job_of_a_sweep(folder: Path) -> Sweep:
+    """Write what a job of a sweep without slides leaves, and return the sweep."""
+    job = folder / "res/threshold=0.2"
+    job.mkdir(parents=True)
+    facts = {"id": "4711", "number": 0, "settings": {"threshold": "0.2"}}
+    run = {"status": "done", "sweep": facts, "exit_code": 0, "config": {"engine": None}}
+    (job / "run.json").write_text(json.dumps(run))
+    context = SweepContext("4711", ("threshold",), None, folder / "res")
+    jobs = ({"threshold": "0.2"},)
+    return Sweep(context, folder / "res", Guarded(NoTracker()), (), jobs, reported=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("step", ["run_data", "write_run_pages", "table_key"])
+def test_a_signal_while_pages_are_written_ends_the_run_in_order(
+    folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int, code: int, step: str
+) -> None:
+    real = getattr(html, step)
+
+    def stopped(*arguments: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return real(*arguments)
+
+    monkeypatch.setattr(html, step, stopped)
+    result = ran(folder, plan=plan)
+    assert result.exit_code == code
+    assert {row.status for row in result.rows} == {"done"}
+    assert state(folder) == ("interrupted", code, False)
+    assert unfinished(folder / "out") == []
+    monkeypatch.setattr(html, step, real)
+    assert ran(folder, plan=plan).exit_code == 0
+    assert state(folder) == ("done", 0, True)
+
+
+def test_a_signal_while_the_report_of_a_sweep_is_made_ends_it_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = job_of_a_sweep(tmp_path)
+
+    def stopped(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_report, "write_sweep_pages", stopped)
+        assert end_sweep(sweep, 0) == 143
+    assert not (tmp_path / "res/report/index.html").exists()
+    assert unfinished(tmp_path) == []
+    assert end_sweep(sweep, 0) == 0
+    assert (tmp_path / "res/report/index.html").exists()
+
+
+def test_unfinished_files_of_a_sweeps_report_go_through_no_link(tmp_path: Path) -> None:
+    sweep = job_of_a_sweep(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "res/.partial").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="partial is a symbolic link"):
+        end_sweep(sweep, 0)
+
+
+def test_a_disk_that_is_full_for_the_pages_is_the_end_that_run_json_has(
+    folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise DestinationError(f"out: {os.strerror(errno.ENOSPC)}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(html, "write_run_pages", full)
+        with pytest.raises(DestinationError):
+            ran(folder, plan=plan)
+    assert state(folder) == ("failed", 4, False)
+    assert unfinished(folder / "out") == []
+    assert ran(folder, plan=plan).exit_code == 0
+    assert state(folder) == ("done", 0, True)
+
+
+def test_the_next_report_removes_what_a_killed_one_left_of_its_list(
+    folder: Path, plan: Plan
+) -> None:
+    report = folder / "out/report"
+    report.mkdir(parents=True)
+    left = report / ".4711.9dbd93802160.partial"
+    users = report / ".4711.000000000000.partial"
+    left.write_bytes(b'{"tiler": ')
+    users.write_bytes(b"mine")
+    ran(folder, plan=plan)
+    assert not left.exists()
+    assert users.read_bytes() == b"mine"
+
+
+def test_a_link_in_place_of_the_report_during_the_run_is_not_followed(
+    folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "report.json").write_text("mine")
+    (elsewhere / "index.html").write_text("mine")
+    real = ReportFiles.put
+
+    def late(self: ReportFiles, *arguments: Any) -> None:
+        if not self.folder.is_symlink():
+            self.folder.symlink_to(elsewhere)
+        real(self, *arguments)
+
+    monkeypatch.setattr(ReportFiles, "put", late)
+    result = ran(folder, plan=plan)
+    assert result.exit_code == 3
+    assert {row.status for row in result.rows} == {"done"}
+    assert files_in(elsewhere) == {"report.json": b"mine", "index.html": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("candidates", "many"),
+        ("kept", "9" * 400),
+        ("dropped", "-1"),
+        ("dropped_blur", "1.5"),
+        ("coverage", "0x1p3"),
+        ("seconds", "1" * 5000),
+    ],
+)
+def test_a_table_whose_numbers_are_none_is_damaged(name: str, text: str) -> None:
+    row = {"slide_id": "a", "status": "done", "candidates": "1", "kept": "1", "_n": "x", name: "2"}
+    good = csv_text([*row], [row]).encode()
+    assert typed_rows(good)[0][name] == 2
+    bad = csv_text([*row], [{**row, name: text}]).encode()
+    with pytest.raises(StoredError, match=rf"is damaged: row 1 has {name} '"):
+        typed_rows(bad)
+
+
+def test_a_sweep_passes_over_a_job_with_a_damaged_table(tmp_path: Path) -> None:
+    sweep = job_of_a_sweep(tmp_path)
+    row = {"slide_id": "a", "status": "done", "candidates": "many", "kept": "1"}
+    table = tmp_path / "res/threshold=0.2/slides.csv"
+    table.write_text(csv_text([*row], [row]))
+    assert end_sweep(sweep, 0) == 2  # no other job left a record
+    table.write_text(csv_text([*row], [{**row, "candidates": str(1 << 40)}]))
+    assert end_sweep(sweep, 0) == 0
+    _, content = read_script((tmp_path / "res/report/data/sweep.js").read_bytes())
+    assert unpacked(content["columns"]["candidates"]).tolist() == [1 << 40]
