@@ -30,9 +30,14 @@ export function sameRules(one: Rules, other: Rules): boolean {
   );
 }
 
-/** Quote a word for a shell where it has other characters than names and numbers have. */
+/**
+ * Quote a word for a shell where it has other characters than names and numbers have.
+ *
+ * A terminal acts on control characters that are pasted, quoted or not: they are written out.
+ */
 function quoted(word: string): string {
-  return /^[\w.=+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  const safe = word.replace(/[\t\r\n]/g, escaped).replace(CONTROL, escaped);
+  return /^[\w.=+-]+$/.test(safe) ? safe : `'${safe.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Return a float as Python writes it: 1.0, 1e-05, nan is empty. */

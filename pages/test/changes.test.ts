@@ -27,6 +27,13 @@ test("an unusual name is quoted for a shell", () => {
   assert.equal(words, `'filter.it'\\''s $x.min=1'`);
 });
 
+test("no control character of a name is pasted into a shell", () => {
+  const name = "a\x03b\nc\t\x1b[201~\u202e";
+  const one = { name, min: 1, max: null, mpp: null };
+  const words = overrides({ ...RULES, filters: [{ ...one, min: null }] }, { ...RULES, filters: [one] });
+  assert.equal(words, String.raw`'filter.a\x03b\x0ac\x09\x1b[201~\u202e.min=1'`);
+});
+
 test("floats are written as by Python", () => {
   const cases: [number, string][] = [
     [1, "1.0"],
