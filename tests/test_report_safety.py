@@ -7,25 +7,29 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import tiler
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from report_data import read_script, unpacked
-from report_pages import files_in
-from test_report_run import NAMES, plan_of, ran, slide
+from report_pages import files_in, loaded
+from test_report_run import NAMES, WORDS, plan_of, ran, slide
 
 from tiler.config.build import Plan
 from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
-from tiler.errors import ConfigError, DestinationError
-from tiler.report import html, sweep_report
+from tiler.errors import ConfigError, DestinationError, SlideError
+from tiler.report import html, pages, slide_task, sweep_report
+from tiler.report.picture_task import file_facts
 from tiler.report.rows import typed_rows
-from tiler.runner.products.report_files import ReportFiles
+from tiler.runner.products.listed import Listed, read_listed, write_listed
+from tiler.runner.products.report_files import LIST, ReportFiles
 from tiler.runner.reporting.tracking import Guarded
 from tiler.storage.csv_text import csv_text
 from tiler.storage.stored import StoredError
@@ -211,3 +215,60 @@ def test_a_sweep_passes_over_a_job_with_a_damaged_table(tmp_path: Path) -> None:
     assert end_sweep(sweep, 0) == 0
     _, content = read_script((tmp_path / "res/report/data/sweep.js").read_bytes())
     assert unpacked(content["columns"]["candidates"]).tolist() == [1 << 40]
+
+
+def test_a_changed_list_never_ends_a_report(folder: Path, plan: Plan) -> None:
+    ran(folder, plan=plan)
+    report = folder / "out/report"
+    facts = ["[1]", '{"doubt": 5, "more": "x"}', '{"problems": {"a": 1}}']
+    listed = read_listed(report, LIST)
+    files = {
+        path: replace(one, key=f"{one.key.partition(' ')[0]} {facts[int(one.exporter)]}")
+        if one.exporter.isdigit()
+        else one
+        for path, one in listed.files.items()
+    }
+    write_listed(report, Listed({}, files), LIST)
+    assert ran(folder, plan=plan).exit_code == 0
+    columns = loaded(report / "data/run.js")["slides"]
+    assert columns["doubt"] == columns["warnings"] == ["", "", ""]
+    assert None not in columns["data"]
+
+
+def test_a_report_without_jinja2_is_refused_before_the_run(
+    folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs jinja2.*; run: pip install jinja2"):
+        ran(folder, plan=plan)
+    assert not (folder / "out").exists()
+
+
+def test_no_secret_of_the_run_is_in_its_report(
+    folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(job: Any, *others: Any) -> Any:
+        raise SlideError(job.slide_id, "cannot read https://me:hunter2@host/a.png")
+
+    monkeypatch.setattr(slide_task, "low_scores", failing)
+    named = {**plan.plain, "name": "https://me:hunter2@host\x1b[31m"}
+    ran(folder, plan=replace(plan, plain=named))
+    for path, data in files_in(folder / "out/report").items():
+        assert b"hunter2" not in data, path
+        if path.endswith((".html", ".json")):
+            assert b"\x1b" not in data, path
+    data = loaded(folder / "out/report/data/run.js")
+    assert data["name"] == "https://me:***@host\\x1b[31m"
+    assert "cannot read https://me:***@host" in data["slides"]["warnings"][0]
+
+
+def test_an_impossible_path_of_a_slide_is_a_slide_that_cannot_be_read(folder: Path) -> None:
+    path = folder / "a\0b.tiff"
+    assert file_facts(path) == {}
+    run = tiler(*WORDS, "report=none", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    table = folder / "out/slides.csv"
+    table.write_text(table.read_text().replace("b.tiff", "b\0.tiff"))
+    done = tiler("out", "--workers", "1", cwd=folder, module="tiler.config.command.report")
+    assert done.returncode == 3, done.stderr
+    assert "b: there is no file b" in done.stderr

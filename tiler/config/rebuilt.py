@@ -189,7 +189,7 @@ def _moved(entry: SlideEntry, record: Record | None, candidates: Sequence[Path])
 def _is_same(path: Path, record: Record) -> bool:
     try:
         return fingerprint(path).content == record.source.content
-    except OSError:
+    except (OSError, ValueError):  # ValueError: an impossible file name
         return False
 
 

@@ -18,11 +18,11 @@ from tiler.files import digest
 from tiler.report.assets import check_assets
 from tiler.report.charts.figure import FORMATS, check_charts
 from tiler.report.charts.of_run import chart_files
-from tiler.report.pages import write_run_pages
+from tiler.report.pages import check_templates, write_run_pages
 from tiler.report.picture_task import PictureTask, file_facts, pictured
 from tiler.report.recorded import Recorded
 from tiler.report.rows import Row, typed_rows
-from tiler.report.run_data import Card, run_data
+from tiler.report.run_data import card_of, run_data
 from tiler.report.slide_task import SlideReport, SlideReportTask
 from tiler.runner.products.listed import SLIDES, Written
 from tiler.runner.products.report_files import INDEX, PAGES, ReportFiles
@@ -33,6 +33,7 @@ from tiler.runner.work.folders import Work, new_work
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.tasks import Task
 from tiler.storage.destinations import inside
+from tiler.storage.safe_text import shown
 
 log = logging.getLogger("tiler")
 
@@ -68,6 +69,7 @@ class HtmlReport:
     def check(self, out: Path) -> None:
         """Refuse a folder in which the report cannot be made: see ``RunReport``."""
         check_assets()
+        check_templates()
         check_charts(self.charts)
         ReportFiles(out).check()
 
@@ -145,7 +147,12 @@ class HtmlPages:
         n, slide_id = task.n, task.job.slide_id
         if isinstance(result, SlideReport):
             files = {file.name: Written(file.size, file.sha256) for file in result.files}
-            card = {"doubt": result.doubt, "stale": result.stale, "problems": result.problems}
+            problems = [*map(shown, result.problems)]
+            card = {
+                "doubt": shown(result.doubt),
+                "stale": shown(result.stale),
+                "problems": problems,
+            }
             self._waiting[_owner(n)] = files, f"{self._keys[n]} {json.dumps(card)}"
             for problem in result.problems:
                 log.warning("report: slide=%s: %s", slide_id, problem)
@@ -153,7 +160,7 @@ class HtmlPages:
             self._waiting[_owner(n)] = {}, ""  # the page has the reason why it failed
         else:
             assert isinstance(result, TilerError)
-            self._without[n] = result.in_config()
+            self._without[n] = shown(result.in_config())
             self._waiting[_owner(n)] = {}, ""
             log.warning("report: slide=%s has no page: %s", slide_id, self._without[n])
         since = time.monotonic() - self._put_at
@@ -186,7 +193,7 @@ class HtmlPages:
         self._files.keep({PAGES, *map(_owner, current | cards_alone)})
         paths, keys = self._files.paths(), self._files.keys()
         cards = [
-            _card(paths.get(owner, []), keys.get(owner, ""), self._without.get(n, ""))
+            card_of(paths.get(owner, []), keys.get(owner, ""), self._without.get(n, ""))
             for n, owner in enumerate(map(_owner, range(len(rows))))
         ]
         data = run_data(self._jobs, rows, cards, run)
@@ -213,15 +220,6 @@ class HtmlPages:
 
 def _owner(n: int) -> str:
     return f"{n:06d}"
-
-
-def _card(paths: Sequence[str], key: str, without: str) -> Card:
-    """Return the card of a slide from its files, and the facts that are kept with them."""
-    picture = next((path for path in paths if path.startswith("pictures/")), None)
-    data = next((path for path in paths if path.startswith("data/")), None)
-    facts = json.loads(key.partition(" ")[2] or "{}")
-    problems = [*facts.pop("problems", ()), *([without] if without else [])]
-    return Card(picture, data, problems=problems, **facts)
 
 
 @cache

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiler.errors import ConfigError
 from tiler.files import write_whole
 from tiler.report.arrays import script
 from tiler.report.assets import assets
@@ -83,6 +85,21 @@ def html(template: str, values: Mapping[str, Any]) -> bytes:
     """Return a page made from a template. Every value is escaped."""
     text = _environment().get_template(template).render(values)
     return text.encode(errors="backslashreplace")  # names of files may be no text
+
+
+def check_templates() -> None:
+    """Refuse to make a report without Jinja2.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    if find_spec("jinja2") is None:
+        raise ConfigError(
+            "the report needs jinja2, which tiler requires; run: pip install jinja2, or use"
+            " report=none"
+        )
 
 
 @cache

@@ -36,7 +36,7 @@ def file_facts(path: Path) -> dict[str, int]:
     """Return the size and time of a slide's file; nothing if they are not known."""
     try:
         facts = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: an impossible file name
         return {}
     return {"st_size": facts.st_size, "st_mtime_ns": facts.st_mtime_ns}
 

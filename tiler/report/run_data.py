@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import tiler
+from tiler.checks.hints import made_of
 from tiler.report.funnel import funnel
 from tiler.report.rows import Row, text_of
 from tiler.report.slide_data import rules
 from tiler.report.words import rule_labels, settings_in_words
 from tiler.runner.work.job import SlideJob
+from tiler.storage.safe_text import shown
+from tiler.storage.stored import parse_json
 
 VERSION = 1
 
@@ -44,6 +47,38 @@ class Card:
     problems: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What the list of a report keeps of a slide beside the names of its files."""
+
+    doubt: str = ""
+    stale: str = ""
+    problems: Sequence[str] = ()
+
+
+def card_of(paths: Sequence[str], key: str, without: str) -> Card:
+    """Return the card of a slide.
+
+    Parameters
+    ----------
+    paths
+        Of its files in the report.
+    key
+        What they were made from, and after a space the facts about them as JSON.
+    without
+        Why the slide has no data; empty if it has.
+    """
+    picture = next((path for path in paths if path.startswith("pictures/")), None)
+    data = next((path for path in paths if path.startswith("data/")), None)
+    text = key.partition(" ")[2] or "{}"
+    try:
+        facts = made_of(_Facts, parse_json(text.encode(errors="surrogateescape")))
+    except ValueError:  # others changed the list
+        facts = _Facts()
+    problems = [*facts.problems, *([without] if without else [])]
+    return Card(picture, data, facts.doubt, facts.stale, problems)
+
+
 def run_data(
     jobs: Sequence[SlideJob], rows: Sequence[Row], cards: Sequence[Card], run: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -63,8 +98,8 @@ def run_data(
     counts = run.get("counts")
     return {
         "version": VERSION,
-        "name": str(plain.get("name") or ""),
-        "words": settings_in_words(plain),
+        "name": shown(str(plain.get("name") or "")),
+        "words": shown(settings_in_words(plain)),
         "tiler": str(run.get("tiler") or tiler.__version__),
         "status": str(run.get("status") or ""),
         "exit_code": run.get("exit_code"),
