@@ -29,6 +29,11 @@ def read_script(data: bytes) -> tuple[str, Any]:
     return name, value
 
 
+def loaded(path: Path) -> Any:
+    """Return the value that a data file gives to ``tiler.data``."""
+    return read_script(path.read_bytes())[1]
+
+
 def kept_boxes(path: Path) -> set[tuple[int, ...]]:
     """Return the level-0 boxes of a slide's kept tiles from ``data/jobs/<job>/<slide>.js``."""
     _, data = read_script(path.read_bytes())
@@ -38,3 +43,12 @@ def kept_boxes(path: Path) -> set[tuple[int, ...]]:
     boxes = np.stack([x0[columns], y0[rows], width0[columns], height0[rows]], axis=1)
     assert len(boxes) == data["count"]
     return set(map(tuple, boxes.tolist()))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder by their paths."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import complaint, read_csv, tiler
-from report_pages import files_in, loaded
+from report_data import files_in, loaded
 from test_report_run import NAMES, WORDS, lasting, slide
 
 from tiler.runner.store.lock import locked

@@ -17,7 +17,7 @@ from command import complaint, read_csv, tiler
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
-from report_pages import files_in, loaded
+from report_data import files_in, loaded
 from test_crash import CALLS, strace
 
 from tiler.config.build import Plan, build

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from report_pages import loaded
+from report_data import loaded
 
 from tiler.config.command.folder import conf_folder
 from tiler.report.funnel import funnel
