@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import os
 import pickle
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from judge import make_judge
 from PIL import Image, ImageDraw
+from report_data import read_script, unpacked
 
 from tiler import MPP, Level, TileExtractor, TileSpec, open_slide
 from tiler.errors import OpenError, ReadError
@@ -122,25 +121,9 @@ class Made:
         return np.array(self.data["reasons"], object)[codes]
 
 
-def unpacked(array: dict[str, Any]) -> np.ndarray:
-    if array["type"] == "text":
-        return np.array(array["values"], object)[unpacked(array["codes"])]
-    return np.frombuffer(zlib.decompress(base64.b64decode(array["z"])), f"<{array['type']}")
-
-
-def read_script(data: bytes) -> tuple[str, Any]:
-    """Return the name and the data of a script file."""
-    text = data.decode("ascii")
-    assert text.startswith("tiler.data(")
-    assert text.endswith(");\n")
-    assert not set("<>&") & set(text)
-    name, value = json.loads(f"[{text[11:-3]}]", parse_constant=pytest.fail)
-    return name, value
-
-
 def made(job: SlideJob, folder: Path, n: int = 12, **given: Any) -> Made:
     report = SlideReportTask(job, folder, n, **given).run(WorkerState())
-    name, data = read_script((folder / report.data).read_bytes())
+    name, data = read_script((folder / f"data/slides/{n:06d}.js").read_bytes())
     assert name == f"slide/{n}"
     assert {file.name for file in report.files} == {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
@@ -349,7 +332,7 @@ def test_without_a_picture_the_data_are_there(slide: Path, tmp_path: Path) -> No
         job_of(slide, Broken(thumbnail=False), mask_provider=FileMask(str(path))), tmp_path / "r"
     )
     assert one.data["view"] is None
-    assert one.report.picture is None
+    assert not (tmp_path / "r/pictures").exists()
     assert one.report.problems == ("no picture: no thumbnail",)
     assert (decided(one) == one.decision).all()
 
@@ -559,7 +542,7 @@ def test_slides_without_tissue_or_cells(
     assert one.data["samples"] == []
     assert (one.data["outline"] == []) == ("mask_provider" in changed)
     assert (decided(one) == one.decision).all()
-    assert one.report.picture is not None
+    assert (tmp_path / "r/pictures/000012.jpg").exists()
 
 
 def test_labels(slide: Path, tmp_path: Path) -> None:
@@ -695,7 +678,7 @@ def test_the_card_shows_kept_tiles_on_any_slide(file: Path, tmp_path: Path, dark
     job = job_of(file, InMemory(pixels), spec=TileSpec(100, resolution=Level(0)), filters={},
                  mask_provider=FileMask(str(mask)))  # fmt: skip
     one = made(job, tmp_path / "r")
-    card = np.asarray(Image.open(tmp_path / "r" / str(one.report.picture)), int)
+    card = np.asarray(Image.open(tmp_path / "r/pictures/000012.jpg"), int)
     colour = np.array(KEPT.dark if dark else KEPT.bright)
     lines = abs(card - colour).max(axis=2) < 40
     scale = card.shape[1] / 900

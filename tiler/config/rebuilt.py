@@ -32,6 +32,8 @@ from tiler.storage.destinations import expanded, inside
 from tiler.storage.safe_text import has_mask
 from tiler.storage.stored import StoredError, read_json
 
+SERIAL = {"_target_": "tiler.runner.engines.SerialEngine"}
+
 _NO_SLIDES = {"_target_": "tiler.slides.find_slides", "paths": []}
 """Never called: the slides are those of ``slides.csv``."""
 
@@ -48,8 +50,7 @@ class Rebuilt:
     Attributes
     ----------
     plan
-        Its jobs, one for each row of ``slides.csv``, and the engine and the report that were asked
-        for.
+        Its jobs, one for each row of ``slides.csv``, and the engine; no report and no tracker.
     unread
         By number, why a slide cannot be read as the run read it.
     """
@@ -62,8 +63,8 @@ def rebuilt(
     out: Path,
     run: Mapping[str, Any],
     rows: Sequence[Mapping[str, str]],
-    components: Mapping[str, Any],
     where: str | None = None,
+    engine: Mapping[str, Any] = SERIAL,
 ) -> Rebuilt:
     """Build the jobs of a run again, with its cache.
 
@@ -73,10 +74,10 @@ def rebuilt(
         The run's folder.
     run, rows
         The content of ``run.json``, and the rows of ``slides.csv``.
-    components
-        The nodes of ``engine`` and ``report``, instead of those of the run.
     where
         A file, folder or glob of slides that moved since.
+    engine
+        The node of the engine instead of that of the run.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def rebuilt(
     config = run.get("config")
     if not isinstance(config, dict) or not config:
         raise ConfigError(f"{out / 'run.json'} contains no configuration of a run")
-    plain = {**config, **_own(out, config), **components}
+    plain = {**config, **_own(out, config), "engine": engine}
     _check_secrets(plain)
     records = [_record(out, row) for row in rows]
     entries = _entries(config, run, rows)
@@ -114,6 +115,7 @@ def _own(out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         **({"cache": "off"} if gone else {}),
         "slides": _NO_SLIDES,
         "tracker": {"_target_": "tiler.trackers.NoTracker"},
+        "report": {"_target_": "tiler.report.no_report"},
         "out": str(out),
         "dry_run": False,
     }

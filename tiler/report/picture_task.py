@@ -75,5 +75,5 @@ class PictureTask:
         finally:
             state.close()
         files = Files(self.folder, self.n)
-        card = files.write("pictures", ".jpg", encode_card(pixels))
-        return SlideReport(self.n, tuple(files.written), "", card)
+        files.write("pictures", ".jpg", encode_card(pixels))
+        return SlideReport(tuple(files.written))

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from tiler.errors import OpenError, SlideError
+from tiler.errors import SlideError
 from tiler.files import write_whole
 from tiler.protocols import Pixels, WSIReader
-from tiler.readers.deferred import DeferredReader
-from tiler.readers.preflight import look
 from tiler.report.arrays import script
 from tiler.report.charts.bins import bins_file
 from tiler.report.judged import Judged, judged
 from tiler.report.low_scores import low_scores
 from tiler.report.pictures import draw_card, encode_card, encode_view, view_size
+from tiler.report.planned import Planned, planned
 from tiler.report.recorded import Recorded, staleness
 from tiler.report.samples import Sample, choose, encode_tile, read_samples
 from tiler.report.slide_data import slide_data
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.plan import SlidePlan, mask_doubt, plan_slide
+from tiler.runner.work.plan import SlidePlan, mask_doubt
 from tiler.runner.work.shelf import Shelf
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import inside, make_folder
@@ -37,13 +34,8 @@ class SlideReport:
 
     Attributes
     ----------
-    n
-        The slide's number.
     files
         The files that were written, with names below the report's folder.
-    data, picture
-        The names of its data file and of its card; no card if the slide cannot be read, and no data
-        (empty) if it failed.
     stale
         Why the data may differ from what the run wrote.
     doubt
@@ -52,10 +44,7 @@ class SlideReport:
         What the report lacks, and why.
     """
 
-    n: int
     files: tuple[WrittenFile, ...]
-    data: str
-    picture: str | None = None
     stale: str = ""
     doubt: str = ""
     problems: tuple[str, ...] = ()
@@ -86,60 +75,47 @@ class SlideReportTask:
     recorded: Recorded | None = None
 
     def run(self, state: WorkerState) -> SlideReport:
-        """Plan the slide again, from the cache where it can be, and write the files.
+        """Plan the slide again and write the files.
 
         Raises
         ------
         SlideError
             If the slide cannot be planned.
         """
-        state.close()  # a retry must not meet the handle of the attempt before
-        job = self.job
-        if job.problem:
-            raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")
-        look(job.path, job.slide_id)
-        opened = partial(state.reader, job, uuid4().hex)
-        try:
-            return self._made(opened)
-        finally:
-            state.close()
+        with planned(self.job, state) as again:
+            return self._made(again)
 
-    def _made(self, opened: Any) -> SlideReport:
-        job = self.job
-        plan = plan_slide(job, opened, all_cells=True)
-        shared, candidates = plan.shared, plan.candidates
-        assert candidates is not None, "the plan was asked for them"
-        shelf = Shelf(job, (shared.source, shared.inputs))
-        low = low_scores(job, candidates.cells, shelf, shared.keys[1], opened)
+    def _made(self, again: Planned) -> SlideReport:
+        job, plan, candidates, source = self.job, again.plan, again.candidates, again.source
+        shelf = Shelf(job, (plan.shared.source, plan.shared.inputs))
+        low = low_scores(job, candidates.cells, shelf, plan.shared.keys[1], again.opened)
         dropped = self.recorded.dropped if self.recorded else ()
         found = judged(candidates, low, dropped)
-        source = DeferredReader(job.path, job.slide_id, shared.known, opened, job.given)
         files = Files(self.folder, self.n)
         view, problem = _view(source)
         problems = [f"no picture: {problem}"] if problem else []
         if low.problem:
             problems.append(f"no scores below the threshold: {low.problem}")
-        shown, card = self._pictures(view, plan, found, files)
+        shown = self._pictures(view, plan, found, files)
         samples = self._samples(plan, found, source, files)
         stale = staleness(self.recorded, plan, job.code)
         row = plan.row.cells() if self.row is None else self.row
         data = slide_data(job, self.n, plan, low, found, row, shown, samples, stale)
-        name = files.write("data/slides", ".js", script(f"slide/{self.n}", data))
+        files.write("data/slides", ".js", script(f"slide/{self.n}", data))
         files.write("bins", ".json", bins_file(candidates.cells))
-        doubt = mask_doubt(job, plan)
-        return SlideReport(self.n, tuple(files.written), name, card, stale, doubt, tuple(problems))
+        return SlideReport(tuple(files.written), stale, mask_doubt(job, plan), tuple(problems))
 
     def _pictures(
         self, view: Pixels | None, plan: SlidePlan, found: Judged, files: Files
-    ) -> tuple[Mapping[str, Any] | None, str | None]:
-        """Write view and card; return what the page needs of the view, and the card's name."""
+    ) -> Mapping[str, Any] | None:
+        """Write view and card; return what the page needs of the view."""
         if view is None:
-            return None, None
+            return None
         bounds, mask = plan.shared.known.facts.bounds, plan.shared.mask
         picture = draw_card(view, mask, bounds, found.cells, found.reasons, found.codes)
-        card = files.write("pictures", ".jpg", encode_card(picture))
+        files.write("pictures", ".jpg", encode_card(picture))
         src = files.write("views", ".jpg", encode_view(view))
-        return {"src": src, "width": view.shape[1], "height": view.shape[0]}, card
+        return {"src": src, "width": view.shape[1], "height": view.shape[0]}
 
     def _samples(
         self, plan: SlidePlan, found: Judged, source: WSIReader, files: Files

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from tiler.errors import OpenError, SlideError
+from tiler.errors import SlideError
 from tiler.files import write_whole
 from tiler.grid import Cells
 from tiler.protocols import Mask, WSIReader
-from tiler.readers.deferred import DeferredReader
-from tiler.readers.preflight import look
 from tiler.regions import spans0
 from tiler.report.arrays import packed, script
 from tiler.report.judged import judged
 from tiler.report.low_scores import LowScores
 from tiler.report.pictures import encode_view, view_size
+from tiler.report.planned import Planned, plan_only, planned
 from tiler.report.recorded import Recorded, staleness
 from tiler.runner.store.record import Record
 from tiler.runner.work.job import SlideJob
-from tiler.runner.work.plan import SlidePlan, plan_slide
 from tiler.runner.work.worker_state import WorkerState
 from tiler.storage.destinations import make_folder
 from tiler.written import WrittenFile
@@ -73,30 +69,18 @@ class KeptTask:
         SlideError
             If the slide cannot be planned.
         """
-        state.close()  # a retry must not meet the handle of the attempt before
-        job = self.job
-        if job.problem:
-            raise OpenError(job.slide_id, f"{job.problem}; check it")
-        look(job.path, job.slide_id)
-        opened = partial(state.reader, job, uuid4().hex)
-        try:
-            plan = plan_slide(job, opened, all_cells=True)
-            known = plan.shared.known
-            tiles = self._write(tiles_name(self.number, self.n), self._data(plan))
-            source = DeferredReader(job.path, job.slide_id, known, opened, job.given)
-            return KeptTiles(tiles, self._view(source) if self.with_view else None)
-        finally:
-            state.close()
+        with planned(self.job, state) as again:
+            tiles = self._write(tiles_name(self.number, self.n), self._data(again))
+            return KeptTiles(tiles, self._view(again.source) if self.with_view else None)
 
-    def _data(self, plan: SlidePlan) -> bytes:
-        assert plan.candidates is not None, "the plan was asked for them"
-        found = judged(plan.candidates, LowScores({}, 0.0), self.recorded.dropped)
-        facts = plan.shared.known.facts
+    def _data(self, again: Planned) -> bytes:
+        found = judged(again.candidates, LowScores({}, 0.0), self.recorded.dropped)
+        facts = again.plan.shared.known.facts
         content = {
             "version": VERSION,
             "bounds": facts.bounds,
             "mpp": facts.mpp,
-            "stale": staleness(self.recorded, plan, self.job.code),
+            "stale": staleness(self.recorded, again.plan, self.job.code),
             **tiles_data(found.cells, found.codes == 0),
         }
         return script(f"jobs/{self.number}/{self.n}", content)
@@ -131,8 +115,7 @@ def kept_task(
     job: SlideJob, folder: Path, number: int, n: int, record: Record, with_view: bool
 ) -> KeptTask:
     """Return the task for a slide of which a job left a record."""
-    plain = replace(job, exporters={}, transforms={}, expected_sha256=None)
-    return KeptTask(plain, folder, number, n, Recorded.of(record), with_view)
+    return KeptTask(plan_only(job), folder, number, n, Recorded.of(record), with_view)
 
 
 def tiles_data(cells: Cells, kept: Mask) -> dict[str, Any]:

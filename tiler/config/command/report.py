@@ -121,15 +121,12 @@ def _of_run(out: Path, options: argparse.Namespace) -> int:
         run, table, rows = _facts(out), *_table(out)
         report = HtmlReport(_charts(run, options.charts))
         report.check(out)
-        components = {
-            "engine": {"_target_": "tiler.runner.engines.ProcessEngine", "workers": workers},
-            "report": {"_target_": "tiler.report.no_report"},
-        }
-        found = rebuilt(out, run, rows, components, options.slides)
+        engine = {"_target_": "tiler.runner.engines.ProcessEngine", "workers": workers}
+        found = rebuilt(out, run, rows, options.slides, engine)
         pages = HtmlPages(found.plan.jobs, out, report.charts, found.unread)
         if tasks := pages.tasks(table):
-            with found.plan.engine as engine:
-                report_slides(pages, tasks, engine)
+            with found.plan.engine as started:
+                report_slides(pages, tasks, started)
         page = pages.write(table, {**run, "status": _STATES.get(run["status"], run["status"])})
     for n, why in sorted(pages.without.items()):
         print(shown(f"{rows[n]['slide_id']}: {why}"), file=sys.stderr)

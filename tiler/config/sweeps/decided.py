@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 from tiler.protocols import Mask
-from tiler.runner.work.plan import plan_slide
 from tiler.runner.work.worker_state import WorkerState
 from tiler.sweep.table import JobRecord
-
-_COMPONENTS = {
-    "engine": {"_target_": "tiler.runner.engines.SerialEngine"},
-    "report": {"_target_": "tiler.report.no_report"},
-}
 
 
 def decided(folder: Path, job: JobRecord, row: Mapping[str, str]) -> Mask | None:
@@ -34,18 +25,14 @@ def decided(folder: Path, job: JobRecord, row: Mapping[str, str]) -> Mask | None
     numpy.ndarray or None
         bool (ny, nx); None if that fails.
     """
-    state = WorkerState()
     try:
         from tiler.config.rebuilt import rebuilt
+        from tiler.report.planned import plan_only, planned
 
-        found = rebuilt(folder / job.name, job.run, [row], _COMPONENTS)
+        found = rebuilt(folder / job.name, job.run, [row])
         if found.unread:
             return None
-        plain = replace(found.plan.jobs[0], exporters={}, transforms={}, expected_sha256=None)
-        opened = partial(state.reader, plain, uuid4().hex)
-        plan = plan_slide(plain, opened, all_cells=True)
-        return None if plan.candidates is None else plan.candidates.decision.kept
+        with planned(plan_only(found.plan.jobs[0]), WorkerState()) as again:
+            return again.candidates.decision.kept
     except Exception:  # components may raise anything; a missing picture must not end a sweep
         return None
-    finally:
-        state.close()

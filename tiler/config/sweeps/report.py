@@ -19,12 +19,6 @@ from tiler.runner.work.job import SlideJob
 from tiler.storage.stored import StoredError, read_json
 from tiler.sweep.table import JobRecord, read_jobs
 
-_COMPONENTS = {
-    "engine": {"_target_": "tiler.runner.engines.SerialEngine"},
-    "report": {"_target_": "tiler.report.no_report"},
-}
-"""Nodes instead of those of the jobs, which the report does not use."""
-
 
 def report_jobs(
     folder: Path,
@@ -63,7 +57,7 @@ def report_jobs(
     """
 
     def again(job: JobRecord) -> tuple[Sequence[SlideJob], Mapping[int, str]]:
-        found = rebuilt(folder / job.name, job.run, job.rows, _COMPONENTS, where)
+        found = rebuilt(folder / job.name, job.run, job.rows, where)
         return found.plan.jobs, found.unread
 
     page, problems = make_sweep_report(folder, keys, jobs, again, engine or _engine(jobs), charts)
