@@ -184,9 +184,12 @@ def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None
     first = lasting(tmp_path / "out/report")
     data = loaded(tmp_path / "out/report/data/run.js")
     assert data["rules"] is None
+    assert (data["base"]["threshold"], data["base"]["from_table"]) == (0.5, [])
+    assert data["set_by_table"] == {"threshold": 2}
     assert data["slides"]["_site"] == ["Ulm", "Bonn", "Kiel"]
     rules = [loaded(tmp_path / f"out/report/data/slides/{n:06d}.js")["rules"] for n in range(3)]
     assert [one["threshold"] for one in rules] == [0.2, 0.5, 0.9]
+    assert [one["from_table"] for one in rules] == [["threshold"], [], ["threshold"]]
     shutil.rmtree(tmp_path / "out/report")
     assert report("out", cwd=tmp_path).returncode == 0
     assert lasting(tmp_path / "out/report") == first

@@ -2,7 +2,7 @@
 
 import { chartsFor } from "./charts.ts";
 import { showCell, spokenCell } from "./cell_card.ts";
-import { changesCsv, countChanged, keptCsv, overrides, sameRules } from "./changes.ts";
+import { changesCsv, countChanged, forTable, keptCsv, overrides, sameRules } from "./changes.ts";
 import type { Rules, SlideData } from "./data.ts";
 import { type Cells, type Decision, decide, LEFT, UNKNOWN } from "./decide.ts";
 import { byId, download, element, fill, whole } from "./dom.ts";
@@ -59,7 +59,7 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
     legend.show(decision, looks);
     repaint();
     showCounts(slide, run, decision, rules);
-    box.set(overrides(slide.rules, rules));
+    box.set(overrides(slide.rules, rules), forTable(slide.rules, rules));
     saveChanges.disabled = same(rules);
     if (cursor !== null) tell(cursor);
     later ||= window.setTimeout(() => {

@@ -7,18 +7,55 @@ const BOX = ["slide", "x", "y", "width", "height", "resolution", "ratio", "x0", 
 const CONTROL =
   /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)/g;
 
+/** Values of limits by their keys in a configuration; null for no limit. */
+export type Limits = ReadonlyMap<string, number | null>;
+
+const BOUNDS = ["min", "max"] as const;
+const keyOf = (filter: Filter, bound: "min" | "max"): string => `filter.${filter.name}.${bound}`;
+
+/** Return all limits of rules. */
+function limitsOf(rules: Rules): Limits {
+  const filters = rules.filters.flatMap((filter) =>
+    BOUNDS.map((bound) => [keyOf(filter, bound), filter[bound]] as const),
+  );
+  return new Map<string, number | null>([["threshold", rules.threshold], ...filters]);
+}
+
+/** Return the limits that differ from a run's. */
+function changedLimits(run: Rules, chosen: Rules): [string, number | null][] {
+  const before = limitsOf(run);
+  return [...limitsOf(chosen)].filter(([key, value]) => before.get(key) !== value);
+}
+
+/** Return the limits that differ from a run's, and that overrides can set. */
+export function overridden(run: Rules, chosen: Rules): Limits {
+  return new Map(changedLimits(run, chosen).filter(([key]) => !run.from_table.includes(key)));
+}
+
+/** Return a slide's rules with overrides, which do not change what a table sets for it. */
+export function withOverrides(own: Rules, limits: Limits): Rules {
+  const value = <T>(key: string, now: T): T | number | null =>
+    own.from_table.includes(key) || !limits.has(key) ? now : limits.get(key)!;
+  const filters = own.filters.map((filter) => ({
+    ...filter,
+    min: value(keyOf(filter, "min"), filter.min),
+    max: value(keyOf(filter, "max"), filter.max),
+  }));
+  return { ...own, threshold: value("threshold", own.threshold) ?? own.threshold, filters };
+}
+
 /** Return the overrides that turn a run's rules into others: `threshold=0.35 filter.blur.min=40`. */
 export function overrides(run: Rules, chosen: Rules): string {
-  const words: string[] = [];
-  if (chosen.threshold !== run.threshold) words.push(`threshold=${chosen.threshold}`);
-  for (const filter of chosen.filters) {
-    const before = run.filters.find((found) => found.name === filter.name);
-    for (const key of ["min", "max"] as const) {
-      if (before?.[key] === filter[key]) continue;
-      words.push(quoted(`filter.${filter.name}.${key}=${filter[key] ?? "null"}`));
-    }
-  }
-  return words.join(" ");
+  return words(overridden(run, chosen));
+}
+
+/** Return the limits that differ from a run's, and that only the table of slides can set. */
+export function forTable(run: Rules, chosen: Rules): string {
+  return words(changedLimits(run, chosen).filter(([key]) => run.from_table.includes(key)));
+}
+
+function words(limits: Iterable<[string, number | null]>): string {
+  return [...limits].map(([key, value]) => quoted(`${key}=${value ?? "null"}`)).join(" ");
 }
 
 /** Return whether rules decide alike: their threshold and limits are the same. */
@@ -157,11 +194,25 @@ export function columnsOf(cells: Cells, cell: number): [string, Cell][] {
     .map(([name, column]) => [name, column.values === null ? column.numbers[cell]! : fieldOf(column, cell)]);
 }
 
-/** Return a run's rules with the overrides of a text that name its threshold and filters. */
+const TABLE = "table:";
+
+/** Return the text that states chosen rules in an address: `readOverrides` reads it. */
+export function addressOf(run: Rules, chosen: Rules): string {
+  const own = forTable(run, chosen).replace(/^(?=.)| /g, (gap) => `${gap}${TABLE}`);
+  return [overrides(run, chosen), own].filter(Boolean).join(" ");
+}
+
+/**
+ * Return a run's rules with the overrides of a text that name its threshold and filters.
+ *
+ * A limit that the table of slides sets moves only where the text says so: `table:threshold=0.3`.
+ */
 export function readOverrides(run: Rules, text: string): Rules {
   const rules = { ...run, filters: run.filters.map((filter) => ({ ...filter })) };
   for (const word of text.split(" ")) {
-    const [key = "", value = ""] = word.split("=");
+    const [name = "", value = ""] = word.split("=");
+    const key = name.replace(TABLE, "");
+    if (name.startsWith(TABLE) !== run.from_table.includes(key)) continue;
     const number = value === "null" ? null : Number(value || NaN);
     if (number !== null && !Number.isFinite(number)) continue;
     if (key === "threshold" && number !== null && number >= 0 && number <= 1) rules.threshold = number;

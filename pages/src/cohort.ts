@@ -5,6 +5,7 @@
  * the others are loaded again for each count. A count is cancelled by its signal.
  */
 
+import { type Limits, sameRules, withOverrides } from "./changes.ts";
 import { type Rules, type SlideData, unpack } from "./data.ts";
 import { type Cells, cellsOf, decide, type Decision, KEPT, LEFT, NOT_SAMPLED, UNKNOWN } from "./decide.ts";
 import { load } from "./load.ts";
@@ -28,11 +29,10 @@ export interface Source {
   data: string | null;
 }
 
-/** A slide's cells, and the run's decision about them. */
+/** A slide's cells and rules, and the run's decision about them. */
 export interface Opened {
   cells: Cells;
-  /** The coverage from which the slide's scores are known. */
-  measuredFrom: number;
+  rules: Rules;
   run: Pick<Decision, "codes" | "reasons">;
 }
 
@@ -68,11 +68,12 @@ export interface Count {
 
 export interface Cohort {
   /**
-   * Count over all slides; `report` gets the sums after every few slides.
+   * Count over all slides what overrides of limits keep; `report` gets the sums after every few
+   * slides.
    *
    * The result is null if the signal cancels the count.
    */
-  count: (rules: Rules, signal: AbortSignal, report: (count: Count) => void) => Promise<Count | null>;
+  count: (limits: Limits, signal: AbortSignal, report: (count: Count) => void) => Promise<Count | null>;
 }
 
 /** Load and decode a slide. */
@@ -80,8 +81,7 @@ export async function openSlide(source: Source): Promise<Opened> {
   const slide = await load<SlideData>(source.data ?? "", `slide/${source.n}`);
   const decision = await unpack(slide.decision);
   const codes = Uint8Array.from(decision.numbers);
-  const measuredFrom = slide.rules.measured_from;
-  return { cells: await cellsOf(slide), measuredFrom, run: { codes, reasons: slide.reasons } };
+  return { cells: await cellsOf(slide), rules: slide.rules, run: { codes, reasons: slide.reasons } };
 }
 
 /** Return the counting of a run's slides. */
@@ -119,7 +119,7 @@ export function cohortOf(sources: readonly Source[], open = openSlide, budget = 
     return opened;
   };
 
-  const count: Cohort["count"] = async (rules, signal, report) => {
+  const count: Cohort["count"] = async (limits, signal, report) => {
     const sums = start(sources.length, withData.length, scores);
     let [turn, reported] = [performance.now(), performance.now()];
     for (const [place, source] of withData.entries()) {
@@ -132,7 +132,7 @@ export function cohortOf(sources: readonly Source[], open = openSlide, budget = 
         if (cancelled(signal)) return null;
       }
       if (opened === null) sums.missing++;
-      else add(sums, compare(source, opened, rules));
+      else add(sums, compare(source, opened, limits));
       sums.counted++;
       const now = performance.now();
       if (now - reported >= REPORT) {
@@ -169,10 +169,15 @@ function add(sums: Count, change: Change): void {
   sums.changes.push(change);
 }
 
-/** Return what other rules change on a slide. */
-export function compare(source: Source, opened: Opened, rules: Rules): Change {
+/** Return what overrides of limits change on a slide. */
+export function compare(source: Source, opened: Opened, limits: Limits): Change {
   const { codes, reasons } = opened.run;
-  const then = decide(opened.cells, { ...rules, measured_from: opened.measuredFrom });
+  const rules = withOverrides(opened.rules, limits);
+  if (sameRules(opened.rules, rules)) {
+    const now = codes.reduce((sum, code) => sum + Number(code === 0), 0);
+    return { n: source.n, id: source.id, now, then: now, gained: 0, lost: 0, unknown: 0 };
+  }
+  const then = decide(opened.cells, rules);
   const open = then.reasons.includes(LEFT);
   const passes = (reason: string): boolean =>
     reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));

@@ -1,6 +1,6 @@
 /** Sliders on the run page: what other limits would keep, counted over all slides. */
 
-import { csvField, overrides, readOverrides } from "./changes.ts";
+import { csvField, overridden, overrides, readOverrides } from "./changes.ts";
 import { type Change, cohortOf, type Count } from "./cohort.ts";
 import type { Rules, RunData } from "./data.ts";
 import { download, element, fill, whole } from "./dom.ts";
@@ -28,12 +28,12 @@ export function showCohort(
   const slides = rows.filter((row) => row.data !== null && row.candidates > 0).length;
   if (!slides) return;
   place.hidden = false;
-  if (run.rules === null) {
-    const why = "The slides have different rules. Open a slide to try other limits on it.";
+  if (run.base === null) {
+    const why = "The rules of the slides are not known. Open a slide to try other limits on it.";
     place.append(element("p", {}, why));
     return;
   }
-  const rules = run.rules;
+  const rules = run.base;
   const begin = element(
     "button",
     { type: "button", class: "main" },
@@ -46,7 +46,7 @@ export function showCohort(
   );
   const open = (): HTMLElement => {
     begin.remove();
-    const panel = panelOf(rules, readOverrides(rules, limits), rows, keep);
+    const panel = panelOf(rules, readOverrides(rules, limits), rows, tableNote(run), keep);
     place.append(panel);
     return panel;
   };
@@ -57,10 +57,20 @@ export function showCohort(
   if (limits) open();
 }
 
+/** Return which slides keep the limits of the table of slides; null if there are none. */
+function tableNote(run: RunData): HTMLElement | null {
+  const keys = Object.entries(run.set_by_table).map(
+    ([key, slides]) => `${key} of ${whole(slides)} ${slides === 1 ? "slide" : "slides"}`,
+  );
+  if (!keys.length) return null;
+  return element("p", { class: "hint" }, `The table of slides sets ${keys.join(", ")}. Overrides do not change these.`);
+}
+
 function panelOf(
   run: Rules,
   start: Rules,
   rows: readonly Row[],
+  tables: HTMLElement | null,
   keep: (limits: string) => void,
 ): HTMLElement {
   const cohort = cohortOf(rows);
@@ -98,21 +108,21 @@ function panelOf(
     box.set(words);
     clearTimeout(timer);
     timer = setTimeout(keep, REST, words);
-    const count = await cohort.count(rules, own.signal, draw);
+    const count = await cohort.count(overridden(run, rules), own.signal, draw);
     if (count === null) return;
     done = count;
     save.disabled = false;
     fill(said, resultText(count));
     fillMost(most, count.changes, words);
   };
-  const sliders = slidersOf(run, new Map(), (rules) => void recount(rules));
+  const sliders = slidersOf(run, new Map(), (rules) => void recount(rules), run.from_table);
   sliders.set(start);
   void recount(start);
   return element(
     "div",
     { class: "panel cohort", tabindex: -1 },
     sliders.element,
-    element("div", { class: "cohort-result" }, bar, progress, said, facts, note(run), box.element, save, most),
+    element("div", { class: "cohort-result" }, bar, progress, said, facts, tables, note(run), box.element, save, most),
   );
 }
 

@@ -50,6 +50,8 @@ export interface Rules {
   sampler: Sampler | null;
   /** The coverage from which scores are known. */
   measured_from: number;
+  /** Keys of limits that a row of the table of slides sets: an override does not change them. */
+  from_table: string[];
 }
 
 export interface Sample {
@@ -114,6 +116,10 @@ export interface RunData {
   counts: Record<string, number>;
   /** The rules that all slides have in common; null where slides differ. */
   rules: Rules | null;
+  /** The rules that overrides change: those of slides for which no table sets them. */
+  base: Rules | null;
+  /** The number of slides for which a table sets a limit, by its key. */
+  set_by_table: Record<string, number>;
   funnel: { label: string; reason: string; left: number; dropped: number }[];
   /** Columns of slides.csv, and `picture`, `data`, `code`, `warnings` and `doubt`. */
   slides: Record<string, Cell[]>;

@@ -4,8 +4,11 @@ import { element, fill } from "./dom.ts";
 
 export interface OverridesBox {
   element: HTMLElement;
-  /** Show overrides; empty text if nothing differs from the run. */
-  set: (text: string) => void;
+  /**
+   * Show overrides, and values that only the table of slides can set; empty texts if nothing
+   * differs from the run.
+   */
+  set: (text: string, forTable?: string) => void;
 }
 
 /** Build the box. */
@@ -26,14 +29,17 @@ export function overridesBox(): OverridesBox {
     else failed();
   };
   const button = element("button", { type: "button", onclick: copy }, "Copy");
-  const set = (text: string): void => {
+  const set = (text: string, forTable = ""): void => {
     shown = text;
     button.disabled = text === "";
-    fill(output, text || "The limits are those of the run");
+    fill(output, text || (forTable ? "Nothing to override" : "The limits are those of the run"));
+    table.hidden = forTable === "";
+    fill(table, `The table of slides sets other limits, which no override changes. Write this there: ${forTable}`);
     output.classList.toggle("empty", text === "");
     fill(said);
   };
+  const table = element("p", { class: "hint", hidden: true });
   set("");
   const title = element("h3", {}, "Overrides to paste");
-  return { element: element("div", { class: "overrides-box" }, title, element("div", { class: "actions" }, output, button, said)), set };
+  return { element: element("div", { class: "overrides-box" }, title, element("div", { class: "actions" }, output, button, said), table), set };
 }

@@ -1,17 +1,17 @@
 /** The count over all slides on the page of one slide. */
 
+import type { Limits } from "./changes.ts";
 import { cohortOf, type Count } from "./cohort.ts";
-import type { Rules, RunData } from "./data.ts";
+import type { RunData } from "./data.ts";
 import { byId, whole } from "./dom.ts";
 
 /**
- * Offer to count what the limits of a slide's page keep on all slides.
+ * Offer to count what the overrides of a slide's page keep on all slides.
  *
  * Returns the function to call when the limits change: it counts again, once the first count began.
  */
-export function showCohort(run: RunData, rules: () => Rules): () => void {
+export function showCohort(run: RunData, limits: () => Limits): () => void {
   const nothing = (): void => undefined;
-  if (run.rules === null) return nothing; // slides have rules of their own
   const ids = run.slides.slide_id ?? [];
   const sources = ids.map((id, n) => ({ n, id: String(id), data: (run.slides.data?.[n] ?? null) as string | null }));
   if (sources.filter((source) => source.data !== null).length < 2) return nothing;
@@ -21,7 +21,7 @@ export function showCohort(run: RunData, rules: () => Rules): () => void {
   const count = (): void => {
     abort.abort();
     abort = new AbortController();
-    void cohort.count(rules(), abort.signal, (found) => {
+    void cohort.count(limits(), abort.signal, (found) => {
       byId("cohort-count").textContent = words(found);
     });
   };

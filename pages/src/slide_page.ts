@@ -1,8 +1,8 @@
 /** The page of a slide: slide.html?n=12. */
 
 import { bench } from "./bench.ts";
-import { overrides, readOverrides } from "./changes.ts";
-import type { Rules, RunData, SlideData } from "./data.ts";
+import { addressOf, type Limits, overridden, overrides, readOverrides } from "./changes.ts";
+import type { RunData, SlideData } from "./data.ts";
 import { cellsOf, decide, runDecision } from "./decide.ts";
 import { byId, element } from "./dom.ts";
 import { load } from "./load.ts";
@@ -23,7 +23,7 @@ export async function slidePage(): Promise<void> {
   const shown = await showSlide(slide);
   if (run === null) return;
   linkNeighbours(run, n, shown.hash);
-  shown.follow(showCohort(run, shown.rules));
+  shown.follow(showCohort(run, shown.limits));
 }
 
 function showTitle(title: string): void {
@@ -56,7 +56,8 @@ function hashText(): string {
 }
 
 interface Shown {
-  rules: () => Rules;
+  /** The limits that the page's overrides set. */
+  limits: () => Limits;
   /** The chosen limits for the address of another slide. */
   hash: () => string;
   /** Call a function when the limits rest. */
@@ -69,15 +70,12 @@ async function showSlide(slide: SlideData): Promise<Shown> {
   byId("row-part").hidden = false;
   if (slide.stale) addNote(slide.stale);
   const [cells, run] = await Promise.all([cellsOf(slide), runDecision(slide)]);
-  const hash = (rules: Rules): string => {
-    const words = overrides(slide.rules, rules);
-    return words ? `#${encodeURIComponent(words)}` : "";
-  };
+  const hash = (words: string): string => (words ? `#${encodeURIComponent(words)}` : "");
   let follower = (): void => undefined;
   const start = readOverrides(slide.rules, hashText());
   const found = bench(slide, cells, run, start, (rules) => {
     follower();
-    history.replaceState(null, "", hash(rules) || location.pathname + location.search);
+    history.replaceState(null, "", hash(addressOf(slide.rules, rules)) || location.pathname + location.search);
   });
   if (slide.samples.length) {
     byId("samples-part").hidden = false;
@@ -89,5 +87,6 @@ async function showSlide(slide: SlideData): Promise<Shown> {
   const follow = (next: () => void): void => {
     follower = next;
   };
-  return { rules: found.rules, hash: () => hash(found.rules()), follow };
+  const limits = (): Limits => overridden(slide.rules, found.rules());
+  return { limits, hash: () => hash(overrides(slide.rules, found.rules())), follow };
 }

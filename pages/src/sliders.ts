@@ -32,13 +32,15 @@ let ids = 0;
 /**
  * Build the sliders of rules.
  *
- * Parameters: the run's rules, the values of each score as far as they are known, and a function
- * that gets the rules whenever somebody moves a slider or types a number.
+ * Parameters: the run's rules, the values of each score as far as they are known, a function
+ * that gets the rules whenever somebody moves a slider or types a number, and the keys of sliders
+ * that do not move.
  */
 export function slidersOf(
   run: Rules,
   ranges: ReadonlyMap<string, Range>,
   changed: (rules: Rules) => void,
+  locked: readonly string[] = [],
 ): Sliders {
   const problem = element("p", { class: "problem", role: "alert", hidden: true });
   const tell = (): void => {
@@ -48,11 +50,12 @@ export function slidersOf(
     fill(problem, `${wrong.join(", ")}: the lowest value is above the highest. No tile passes, and tiler refuses these limits.`);
     changed(chosen);
   };
-  const threshold = slider("Tissue share at least", run.threshold, { low: 0, high: 1 }, null, tell);
+  const fixed = (key: string): boolean => locked.includes(key);
+  const threshold = slider("Tissue share at least", run.threshold, { low: 0, high: 1 }, null, fixed("threshold"), tell);
   const filters = run.filters.map((filter) => {
     const range = around(filter, ranges.get(filter.name));
-    const min = slider("at least", filter.min, range, "low", tell);
-    const max = slider("at most", filter.max, range, "high", tell);
+    const min = slider("at least", filter.min, range, "low", fixed(`filter.${filter.name}.min`), tell);
+    const max = slider("at most", filter.max, range, "high", fixed(`filter.${filter.name}.max`), tell);
     return { filter, min, max };
   });
   const rules = (): Rules => ({
@@ -114,13 +117,15 @@ function slider(
   value: number | null,
   range: Range,
   open: "low" | "high" | null,
+  locked: boolean,
   changed: () => void,
 ): Slider {
   const id = `slider-${++ids}`;
   const name = element("label", { for: id }, label);
-  const move = element("input", { type: "range", id });
+  const move = element("input", { type: "range", id, disabled: locked });
   const type = element("input", {
     type: "number",
+    disabled: locked,
     step: "any",
     "aria-labelledby": `${id}-name`,
     placeholder: open === null ? null : "no limit",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csvField, overrides, pythonFloat, sameRules } from "../src/changes.ts";
+import { csvField, forTable, overrides, pythonFloat, sameRules } from "../src/changes.ts";
 import type { Rules } from "../src/data.ts";
 
 const RULES: Rules = {
@@ -9,6 +9,7 @@ const RULES: Rules = {
   keep: null,
   sampler: null,
   measured_from: 0,
+  from_table: [],
 };
 const limits = (min: number | null, max: number | null) => [{ name: "blur", min, max, mpp: 1 }];
 
@@ -18,6 +19,13 @@ test("overrides name only what differs", () => {
   assert.equal(overrides(RULES, chosen), "threshold=0.35 filter.blur.min=null filter.blur.max=1e-7");
   assert.ok(sameRules(RULES, { ...RULES, keep: [] }));
   assert.ok(!sameRules(RULES, { ...RULES, filters: limits(41, null) }));
+});
+
+test("what a table sets is named apart: no override changes it", () => {
+  const run = { ...RULES, from_table: ["threshold"] };
+  const chosen = { ...run, threshold: 0.35, filters: limits(41, null) };
+  assert.equal(overrides(run, chosen), "filter.blur.min=41");
+  assert.equal(forTable(run, chosen), "threshold=0.35");
 });
 
 test("an unusual name is quoted for a shell", () => {

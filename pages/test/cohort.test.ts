@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { overridden } from "../src/changes.ts";
 import { cohortOf, compare, type Count, type Opened, type Source } from "../src/cohort.ts";
 import type { Rules } from "../src/data.ts";
 import { decide } from "../src/decide.ts";
@@ -10,7 +11,9 @@ const RULES: Rules = {
   keep: null,
   sampler: null,
   measured_from: 0,
+  from_table: [],
 };
+const limits = (chosen: Rules, run = RULES) => overridden(run, chosen);
 const at = (threshold: number, min: number | null): Rules => ({
   ...RULES,
   threshold,
@@ -26,7 +29,7 @@ function slide(n: number, rules: Rules = RULES): Opened {
     ["score_blur", { numbers: blur, values: null }],
   ]);
   const cells = { count: 60, nx: 10, ratio, columns };
-  return { cells, measuredFrom: 0, run: decide(cells, rules) };
+  return { cells, rules, run: decide(cells, rules) };
 }
 
 /** Return a cohort's sources, and an `open` that counts how often each slide is opened. */
@@ -49,7 +52,7 @@ for (const [name, budget] of Object.entries(budgets)) {
     const [all, , open] = sources(50);
     const cohort = cohortOf(all, open, budget);
     for (const rules of [RULES, at(0.3, 40), at(0.9, null), at(0, 80), RULES]) {
-      const count = (await cohort.count(rules, never, ignore))!;
+      const count = (await cohort.count(limits(rules), never, ignore))!;
       const there = all.filter(({ n, data }) => data !== null && n % 11 !== 10);
       const kept = (chosen: Rules): number =>
         there.reduce((sum, { n }) => sum + decide(slide(n).cells, chosen).counts[0]!, 0);
@@ -68,7 +71,7 @@ test("slides within the budget are opened once, the others for each count", asyn
   const [all, opened, open] = sources(6);
   const size = 60 * (8 + 8 + 1);
   const cohort = cohortOf(all, open, 3 * size);
-  for (let turn = 0; turn < 4; turn++) await cohort.count(RULES, never, ignore);
+  for (let turn = 0; turn < 4; turn++) await cohort.count(limits(RULES), never, ignore);
   assert.deepEqual(opened, [1, 1, 1, 4, 4, 4]);
 });
 
@@ -80,13 +83,13 @@ test("a cancelled count returns nothing, and the next one is exact", async () =>
   };
   const cohort = cohortOf(all, slow, 1e9);
   const first = new AbortController();
-  const cancelled = cohort.count(at(0.1, null), first.signal, ignore);
+  const cancelled = cohort.count(limits(at(0.1, null)), first.signal, ignore);
   await new Promise((resolve) => setTimeout(resolve, 30));
   first.abort();
-  const exact = await cohort.count(at(0.3, 40), never, ignore);
+  const exact = await cohort.count(limits(at(0.3, 40)), never, ignore);
   assert.equal(await cancelled, null);
   const [others, , direct] = sources(30);
-  const expected = await cohortOf(others, direct).count(at(0.3, 40), never, ignore);
+  const expected = await cohortOf(others, direct).count(limits(at(0.3, 40)), never, ignore);
   assert.deepEqual(exact!.changes, expected!.changes);
   assert.ok(opened.every((times) => times <= 1), "a slide that was being loaded is not loaded twice");
 });
@@ -99,7 +102,7 @@ test("progress grows to the total, and the last report is the result", async () 
   };
   const seen: number[] = [];
   let last: Count | null = null;
-  const count = await cohortOf(all, slow, 0).count(RULES, never, (sums) => {
+  const count = await cohortOf(all, slow, 0).count(limits(RULES), never, (sums) => {
     seen.push(sums.counted);
     last = sums;
   });
@@ -110,21 +113,38 @@ test("progress grows to the total, and the last report is the result", async () 
 });
 
 test("cells without scores are unknown, not guessed", () => {
-  const opened = { ...slide(1), measuredFrom: 0.2 }; // of the slide: those of the run are not known
-  const change = compare({ n: 1, id: "s1", data: null }, opened, at(0, 40));
+  const opened = slide(1, { ...RULES, measured_from: 0.2 }); // the run's own rules do not say so
+  const change = compare({ n: 1, id: "s1", data: null }, opened, limits(at(0, 40)));
   const low = [...opened.cells.ratio].filter((ratio) => ratio < 0.2).length;
   assert.equal(change.unknown, low);
 });
 
-test("a sampler that the page cannot run leaves the sum open", async () => {
-  const [all, , open] = sources(5);
-  const rules: Rules = { ...at(0.3, 40), sampler: { name: "own", n: 5, fraction: null, by: null, exact: false } };
-  const count = (await cohortOf(all, open).count(rules, never, ignore))!;
+test("a sampler that the page cannot run leaves the sum open, but not with the limits of the run", async () => {
+  const [all] = sources(5);
+  const sampler = { name: "own", n: 5, fraction: null, by: null, exact: false };
+  const open = ({ n }: Source): Promise<Opened> => Promise.resolve({ ...slide(n), rules: { ...RULES, sampler } });
+  const cohort = cohortOf(all, open);
+  const count = (await cohort.count(limits(at(0.3, 40)), never, ignore))!;
   assert.equal(count.then, null);
   assert.ok(count.gained > 0);
+  const same = (await cohort.count(limits(RULES), never, ignore))!;
+  assert.deepEqual([same.then, same.gained, same.lost], [same.now, 0, 0]);
+});
+
+test("overrides do not change what a table sets for a slide", async () => {
+  const [all] = sources(3);
+  const own = [
+    { ...at(0.2, 40), from_table: ["threshold"] },
+    { ...at(0.5, 10), from_table: ["filter.blur.min"] },
+    RULES,
+  ];
+  const open = ({ n }: Source): Promise<Opened> => Promise.resolve(slide(n, own[n]));
+  const count = (await cohortOf(all, open).count(limits(at(0.7, 60)), never, ignore))!;
+  const kept = [at(0.2, 60), at(0.7, 10), at(0.7, 60)].map((rules, n) => decide(slide(n).cells, rules).kept);
+  assert.deepEqual(count.changes.map(({ then }) => then), kept);
 });
 
 test("no slides are a count of zero", async () => {
-  const count = (await cohortOf([]).count(RULES, never, ignore))!;
+  const count = (await cohortOf([]).count(limits(RULES), never, ignore))!;
   assert.deepEqual([count.total, count.now, count.then, count.missing], [0, 0, 0, 0]);
 });

@@ -10,7 +10,7 @@ function cells(columns: Record<string, Column>): Cells {
   return { count: ratio.length, nx: ratio.length, ratio, columns: new Map(Object.entries(columns)) };
 }
 
-const RULES: Rules = { threshold: 0.5, filters: [], keep: null, sampler: null, measured_from: 0 };
+const RULES: Rules = { threshold: 0.5, filters: [], keep: null, sampler: null, measured_from: 0, from_table: [] };
 const RANDOM: Sampler = { name: "random", n: null, fraction: null, by: null, exact: true };
 const blur = (min: number | null, max: number | null = null) => ({ name: "blur", min, max, mpp: null });
 

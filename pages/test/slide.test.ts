@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readOverrides, overrides } from "../src/changes.ts";
+import { addressOf, readOverrides, overrides } from "../src/changes.ts";
 import type { Rules } from "../src/data.ts";
 import { binned, binsOf, BINS, rangeOf } from "../src/ranges.ts";
 import { looksOf } from "../src/reasons.ts";
@@ -38,9 +38,19 @@ test("each value is in one bin, those outside in the first or last, NaN in none"
   assert.deepEqual([kept[0], kept[BINS / 2], kept[BINS - 1]], [1, 1, 1]);
 });
 
+test("an address moves a limit of the table of slides only where it says so", () => {
+  const limits = { name: "blur", min: 40, max: 60, mpp: null };
+  const from_table = ["threshold", "filter.blur.min"];
+  const run: Rules = { threshold: 0.5, filters: [limits], keep: null, sampler: null, measured_from: 0, from_table };
+  const chosen = { ...run, threshold: 0.35, filters: [{ ...limits, min: null, max: 50 }] };
+  assert.equal(addressOf(run, chosen), "filter.blur.max=50 table:threshold=0.35 table:filter.blur.min=null");
+  assert.deepEqual(readOverrides(run, addressOf(run, chosen)), chosen);
+  assert.deepEqual(readOverrides(run, "threshold=0.1 filter.blur.min=1 table:filter.blur.max=1"), run);
+});
+
 test("overrides in an address give the rules back, and nonsense is left out", () => {
   const limits = { name: "blur", min: 40, max: 60, mpp: null };
-  const run: Rules = { threshold: 0.5, filters: [limits], keep: null, sampler: null, measured_from: 0 };
+  const run: Rules = { threshold: 0.5, filters: [limits], keep: null, sampler: null, measured_from: 0, from_table: [] };
   const chosen = { ...run, threshold: 0.35, filters: [{ ...limits, min: null, max: 1e-7 }] };
   assert.deepEqual(readOverrides(run, overrides(run, chosen)), chosen);
   assert.deepEqual(readOverrides(run, "threshold=2 threshold= filter.blur.min=x filter.pen.min=1 <b>"), run);

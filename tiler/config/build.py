@@ -100,6 +100,7 @@ def build(
             columns=entry.columns,
             problem=entry.problem,
             measure_from=measure_from,
+            from_table=tuple(entry.overrides),
             **own,
         )
         for entry, slide_id, own in zip(entries, ids, parts, strict=True)

@@ -234,6 +234,7 @@ def code_digest() -> str:
 def key_of(job: SlideJob, n: int, row: Row, record: Record | None) -> str:
     """Return a digest of everything that a slide's part of the report is made from."""
     made_from = [code_digest(), job.tiler_code, n, dict(row), record and _facts(record)]
+    made_from += job.from_table
     text = json.dumps(made_from, sort_keys=True, default=str)
     return digest(text.encode(errors="surrogatepass"))
 

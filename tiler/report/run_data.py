@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import tiler
 from tiler.checks.hints import made_of
 from tiler.report.funnel import funnel
 from tiler.report.rows import Row, text_of
-from tiler.report.slide_data import rules
+from tiler.report.slide_data import limits_from_table, rules
 from tiler.report.words import rule_labels, settings_in_words
 from tiler.runner.work.job import SlideJob
 from tiler.storage.safe_text import shown
@@ -106,6 +107,8 @@ def run_data(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "counts": dict(counts) if isinstance(counts, Mapping) else {},
         "rules": _common_rules(jobs),
+        "base": _base_rules(jobs),
+        "set_by_table": Counter(key for job in jobs for key in limits_from_table(job)),
         "funnel": funnel(rows, rule_labels(plain)),
         "slides": _columns(rows, cards),
     }
@@ -115,10 +118,33 @@ def _common_rules(jobs: Sequence[SlideJob]) -> dict[str, Any] | None:
     """Return the rules that all slides share; None if they differ, or are not known."""
     found: list[dict[str, Any]] = []
     for job in {id(job.extractor): job for job in jobs}.values():
-        own = rules(job, 0.0)
+        own = {**rules(job, 0.0), "from_table": []}
         if own not in found:
             found.append(own)
     return found[0] if len(found) == 1 else None
+
+
+def _base_rules(jobs: Sequence[SlideJob]) -> dict[str, Any] | None:
+    """Return the rules that overrides change; None if they are not known.
+
+    Each limit is that of slides for which no table sets it. Where a table sets it for all slides,
+    it is that of the first one, and its key is in ``from_table``.
+    """
+    if not jobs:
+        return None
+    base = {**rules(jobs[0], 0.0), "from_table": []}
+    for key in dict.fromkeys(key for job in jobs for key in limits_from_table(job)):
+        own = next((rules(job, 0.0) for job in jobs if key not in job.from_table), None)
+        if own is None:
+            base["from_table"].append(key)
+        elif key == "threshold":
+            base[key] = own[key]
+        else:
+            name, _, bound = key.removeprefix("filter.").rpartition(".")
+            for filter_, found in zip(base["filters"], own["filters"], strict=True):
+                if filter_["name"] == name:
+                    filter_[bound] = found[bound]
+    return base
 
 
 def _columns(rows: Sequence[Row], cards: Sequence[Card]) -> dict[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from tiler.selection import tiles_of
 VERSION = 1
 RANK = "sampler_rank"
 """The column of the order in which a sampler chooses cells, from 0."""
+
+_LIMIT = re.compile(r"threshold|filter\..*\.(min|max)")
 
 
 def slide_data(
@@ -105,7 +108,13 @@ def rules(job: SlideJob, measured_from: float) -> dict[str, Any]:
         "keep": None if keep is None else [str(label) for label in keep],
         "sampler": _sampler(extractor.sampler),
         "measured_from": measured_from,
+        "from_table": limits_from_table(job),
     }
+
+
+def limits_from_table(job: SlideJob) -> list[str]:
+    """Return the keys of limits that a table sets for a slide: overrides do not change them."""
+    return [key for key in job.from_table if _LIMIT.fullmatch(key)]
 
 
 def _filter(name: str, score: Score) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class SlideJob:
         By name, in their order; ``fail`` or ``raw`` for a slide that one cannot be fitted to.
     plan_share
         The number of workers whose threads its plan may use.
+    from_table
+        The keys that the slide's row in a table of slides sets.
     """
 
     path: Path
@@ -94,6 +96,7 @@ class SlideJob:
     measure_from: float | None = None
     pyramid: tuple[Resolution, ...] = ()
     plan_share: int = 1
+    from_table: tuple[str, ...] = ()
     transforms: Mapping[str, Transform] = field(default_factory=dict)
     on_bad_fit: str = "fail"
 
