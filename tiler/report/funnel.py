@@ -13,12 +13,13 @@ DONE = ("done", "done_empty")
 
 
 def funnel(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the stages of all finished slides together, in the order of decision.
+    """Return the stages of all slides with output together, in the order of decision.
 
     Parameters
     ----------
     rows
-        Of ``slides.csv``. A slide that failed has no place here: its counts are not final.
+        Of ``slides.csv``. Those of slides without output of this run have no place here: their
+        counts are not final. A slide that failed for too many unreadable tiles has output.
     labels
         The rules in words, by reason.
 
@@ -28,7 +29,7 @@ def funnel(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any
         For each stage ``label``, ``reason``, and the cells that it ``dropped`` and ``left``.
         The first one is that of all cells, and the last one leaves the kept tiles.
     """
-    done = [row for row in rows if row["status"] in DONE]
+    done = [row for row in rows if row["status"] in DONE or _failed_late(row)]
     columns = dict.fromkeys(name for row in done for name in row if name.startswith(DROPPED))
     columns.pop(DROPPED + LABEL, None)  # labels come after the filters
     rules = {BELOW_THRESHOLD: "below_threshold"}
@@ -46,6 +47,11 @@ def funnel(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any
         label = labels.get(reason) or _LABELS.get(reason) or reason.removeprefix(FILTER)
         stages.append({"label": label, "reason": reason, "left": left, "dropped": dropped})
     return stages
+
+
+def _failed_late(row: Row) -> bool:
+    """Return whether a slide failed, but has the tiles that could be read."""
+    return row["status"] == "failed" and row.get("output") == "current"
 
 
 _LABELS = {
