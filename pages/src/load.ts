@@ -3,6 +3,7 @@
 type Receiver = (value: unknown) => void;
 
 const waiting = new Map<string, Receiver>();
+const loading = new Map<string, Promise<unknown>>();
 
 declare global {
   interface Window {
@@ -22,9 +23,17 @@ export function acceptData(): void {
 /**
  * Load a data file, and return the value that it has for a key.
  *
- * Nothing is kept afterwards: the caller decides what stays in memory.
+ * A file that is being loaded is not loaded twice at once. Nothing is kept afterwards: the caller
+ * decides what stays in memory.
  */
 export function load<T extends { version: number }>(src: string, key: string): Promise<T> {
+  const found = (loading.get(key) as Promise<T> | undefined) ?? added<T>(src, key);
+  loading.set(key, found);
+  return found.finally(() => loading.delete(key));
+}
+
+/** Add a script element, and return what its file has for a key. */
+function added<T extends { version: number }>(src: string, key: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
     let value: unknown = undefined;
