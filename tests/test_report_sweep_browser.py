@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import report_runs
 from command import read_csv, tiler
 from page_checks import findings, looks, overflowing, shot
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 FILES = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "test3-DAPI-2-(387).ndpi")
@@ -87,3 +89,26 @@ def test_the_page_is_accessible_and_fits(opened, sweep):
         assert findings(page) == [], colours
         assert overflowing(page) == [], colours
         shot(page, f"sweep_{colours}")
+
+
+def test_hostile_names_and_settings_are_text(opened, tmp_path):
+    hostile = "<img src=x onerror=window.hit=1>.png"
+    for stem in report_runs.HOSTILE_STEMS[:3]:
+        report_runs.small_slide(tmp_path / f"{stem}.svs")
+    Image.new("1", (12, 8), 1).save(tmp_path / hostile)
+    done = tiler("-m", f'mask.path="{hostile}","<b>missing.png"', "mask=file", "slides=files",
+                 "slides.paths=.", *report_runs.SMALL, "out=sweep", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    page = opened(tmp_path / "sweep/report/index.html")
+    page.locator("table.heat td button").first.wait_for()
+    text = page.inner_text("main")
+    assert hostile in text
+    assert "<b>missing.png" in text
+    for row in read_csv(tmp_path / "sweep/sweep.csv"):
+        assert row["slide_id"] in text
+    page.get_by_text("A keeps 96 tiles, B keeps 96").wait_for()  # one setting on both sides
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img[src=x], main script").count() == 0
+    assert findings(page) == []
+    assert overflowing(page) == []
+    shot(page, "hostile_sweep")
