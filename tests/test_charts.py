@@ -24,7 +24,7 @@ from tracked import COMMON, files_of, mlflow_client, mlflow_runs, picture
 
 from tiler.errors import ConfigError
 from tiler.report.charts.bins import read_bins
-from tiler.report.charts.figure import FORMATS, check_charts, label, length
+from tiler.report.charts.figure import FORMATS, check_charts, check_formats, label, length
 from tiler.report.charts.histogram_chart import Limits
 from tiler.report.charts.histograms import added, bar_edges, bars, binned
 from tiler.report.charts.of_run import chart_files
@@ -391,8 +391,8 @@ def test_a_sweep_draws_the_numbers_of_its_table(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"report\.charts: 'pdf' is no format; use svg or png"):
-        check_charts(["svg", "pdf"])
+    with pytest.raises(ConfigError, match=r"contains 'pdf'; use svg, png or both"):
+        check_formats(["svg", "pdf"])
 
 
 def test_without_matplotlib_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

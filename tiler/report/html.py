@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import tiler
-from tiler.errors import ConfigError, TilerError
+from tiler.errors import TilerError
 from tiler.files import digest
 from tiler.report.assets import check_assets
-from tiler.report.charts.figure import FORMATS, check_charts
+from tiler.report.charts.figure import check_charts, check_formats
 from tiler.report.charts.of_run import chart_files
 from tiler.report.pages import check_templates, write_run_pages
 from tiler.report.picture_task import PictureTask, file_facts, pictured
@@ -60,11 +60,7 @@ class HtmlReport:
     charts: Sequence[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.charts if name not in FORMATS]
-        if unknown:
-            raise ConfigError(
-                f"report.charts={[*self.charts]} contains {unknown[0]!r}; use svg, png or both"
-            )
+        check_formats(self.charts)
 
     def check(self, out: Path) -> None:
         """Refuse a folder in which the report cannot be made: see ``RunReport``."""

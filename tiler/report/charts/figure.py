@@ -6,7 +6,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -62,23 +62,63 @@ _NOT_XML = re.compile("[\x00-\x1f\ufffe\uffff]")
 Draw = Callable[["Figure", "Axes"], None]
 
 
-def check_charts(formats: Sequence[str], setting: str = "report.charts") -> None:
-    """Refuse formats that are unknown, and any format where matplotlib is not installed.
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are unknown.
+
+    Raises
+    ------
+    ConfigError
+        If there is one.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        what = f"report.charts={[*formats]} contains {unknown[0]!r}"
+        raise ConfigError(f"{what}; use svg, png or both")
+
+
+def check_charts(formats: Sequence[str]) -> None:
+    """Refuse any format if matplotlib is not installed.
 
     Raises
     ------
     ConfigError
         If no chart can be made.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise ConfigError(f"{setting}: {unknown[0]!r} is no format; use svg or png")
     if formats and find_spec("matplotlib") is None:
         shown = ",".join(formats)
-        raise ConfigError(f"{setting}=[{shown}] needs matplotlib; run: pip install 'tiler[charts]'")
+        raise ConfigError(
+            f"report.charts=[{shown}] needs matplotlib; run: pip install 'tiler[charts]'"
+        )
 
 
-def drawn(draw: Draw, height_mm: float, formats: Sequence[str]) -> dict[str, bytes]:
+def chart_bytes(
+    charts: Iterable[tuple[str, float, Draw]], formats: Sequence[str]
+) -> dict[str, bytes]:
+    """Draw charts, and return the bytes of each file by its name: ``<chart>.<format>``.
+
+    Parameters
+    ----------
+    charts
+        The name, the height in mm and the function of each.
+    formats
+        Some of ``FORMATS``, or none.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    """
+    check_charts(formats)
+    if not formats:
+        return {}
+    return {
+        f"{name}.{suffix}": content
+        for name, height_mm, draw in charts
+        for suffix, content in _drawn(draw, height_mm, formats).items()
+    }
+
+
+def _drawn(draw: Draw, height_mm: float, formats: Sequence[str]) -> dict[str, bytes]:
     """Draw a chart, and return its bytes by format.
 
     Parameters

@@ -11,12 +11,12 @@ from tiler.report.charts.bins import RATIO, SCORE, read_bins
 from tiler.report.charts.histogram_chart import Limits
 from tiler.report.charts.histograms import Binned, added
 from tiler.report.charts.run import ChartSlide, RunCharts, Stage, run_charts
+from tiler.report.funnel import DONE
 from tiler.storage.stored import StoredError, read_regular
 
 log = logging.getLogger("tiler")
 
 FOLDER = "charts"
-_DONE = ("done", "done_empty")
 _MAX_FILE = 64 << 20
 _AT_ONCE = 200  # histograms that are added together
 _LINES = "lines_"
@@ -44,7 +44,7 @@ def chart_files(
         ``svg``, ``png``, both, or none.
     """
     if not formats:
-        return {}
+        return {}  # the histograms need not be read
     made = run_charts(_run(data, _histograms(bins)), formats)
     return {f"{FOLDER}/{name}": content for name, content in made.items()}
 
@@ -73,7 +73,7 @@ def _run(data: Mapping[str, Any], histograms: Mapping[str, Binned]) -> RunCharts
     done = [
         ChartSlide(str(slide), int(kept or 0), None if mpp in (None, "") else float(mpp))
         for slide, status, kept, mpp in rows
-        if status in _DONE
+        if status in DONE
     ]
     stages = [
         Stage(stage["label"], stage["left"], stage["dropped"]) for stage in data["funnel"]

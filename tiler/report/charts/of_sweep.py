@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tiler.report.charts.of_run import FOLDER
 from tiler.report.charts.sweep import ChartJob, SweepCharts, sweep_charts
+from tiler.report.funnel import DONE
 from tiler.sweep.table import JobRecord
 
 
@@ -23,8 +24,6 @@ def sweep_chart_files(
     formats
         ``svg``, ``png``, both, or none.
     """
-    if not formats:
-        return {}
     data = SweepCharts(
         keys,
         [
@@ -38,5 +37,4 @@ def sweep_chart_files(
 
 
 def _kept(row: Mapping[str, str]) -> int | None:
-    done = row["status"] in ("done", "done_empty")
-    return int(row["kept"] or 0) if done else None
+    return int(row["kept"] or 0) if row["status"] in DONE else None

@@ -13,8 +13,7 @@ from tiler.report.charts.figure import (
     STRONG,
     WEAK,
     Draw,
-    check_charts,
-    drawn,
+    chart_bytes,
     file_name,
     headline,
     label,
@@ -95,21 +94,14 @@ def run_charts(data: RunCharts, formats: Sequence[str]) -> dict[str, bytes]:
     data
         What they show.
     formats
-        ``svg``, ``png``, or both.
+        ``svg``, ``png``, both, or none.
 
     Raises
     ------
     ConfigError
         If matplotlib is not installed.
     """
-    check_charts(formats)
-    if not formats:
-        return {}
-    made: dict[str, bytes] = {}
-    for name, height, draw in _charts(data):
-        for suffix, content in drawn(draw, height, formats).items():
-            made[f"{name}.{suffix}"] = content
-    return made
+    return chart_bytes(_charts(data), formats)
 
 
 def _charts(data: RunCharts) -> Iterator[tuple[str, float, Draw]]:

@@ -16,9 +16,8 @@ from tiler.report.charts.figure import (
     STRONG,
     WEAK,
     Draw,
-    check_charts,
+    chart_bytes,
     distinct,
-    drawn,
     file_name,
     headline,
     label,
@@ -68,21 +67,14 @@ def sweep_charts(data: SweepCharts, formats: Sequence[str]) -> dict[str, bytes]:
     data
         What they show.
     formats
-        ``svg``, ``png``, or both.
+        ``svg``, ``png``, both, or none.
 
     Raises
     ------
     ConfigError
         If matplotlib is not installed.
     """
-    check_charts(formats)
-    if not formats:
-        return {}
-    made: dict[str, bytes] = {}
-    for name, height, draw in _charts(data):
-        for suffix, content in drawn(draw, height, formats).items():
-            made[f"{name}.{suffix}"] = content
-    return made
+    return chart_bytes(_charts(data), formats)
 
 
 def _charts(data: SweepCharts) -> Iterator[tuple[str, float, Draw]]:
