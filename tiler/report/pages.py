@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,10 +52,8 @@ def write_run_pages(
     numbered = [*enumerate(rows)]
     values = {
         "run": data,
-        "tiler": data["tiler"],
-        "made": data["made"].replace("T", " ").replace("+00:00", " UTC"),
+        **frame(data, charts),
         "stale": stale,
-        "charts": shown([*charts]),
         **{
             name: grouped((n, row) for n, row in numbered if row["status"] == status)
             for name, status in (
@@ -64,21 +63,40 @@ def write_run_pages(
             )
         },
     }
-    files = {
-        **dict(assets()),
-        **charts,
+    pages = {
         "data/run.js": script("run", data),
         "slide.html": html("slide.html", {**values, "made": ""}),
         INDEX: html("run.html", values),
     }
-    return {path: write_file(folder, path, content) for path, content in files.items()}
+    return write_files(folder, {**charts, **pages})
 
 
-def write_file(folder: Path, path: str, content: bytes) -> Written:
-    """Write a file below a folder, and return its size and SHA-256."""
-    place = folder / path
-    make_folder(place.parent)
-    return Written(*write_whole(place, content))
+def frame(data: Mapping[str, Any], charts: Iterable[str]) -> dict[str, Any]:
+    """Return the values that the templates of all pages have.
+
+    Parameters
+    ----------
+    data
+        The data of the page.
+    charts
+        The paths of its charts.
+    """
+    made = data["made"].replace("T", " ").replace("+00:00", " UTC")
+    return {"tiler": data["tiler"], "made": made, "charts": shown([*charts])}
+
+
+def now() -> str:
+    """Return the time as data files state it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Written]:
+    """Write the files of a report and its assets below a folder; return them by their paths."""
+    written: dict[str, Written] = {}
+    for path, content in {**dict(assets()), **files}.items():
+        make_folder((folder / path).parent)
+        written[path] = Written(*write_whole(folder / path, content))
+    return written
 
 
 def html(template: str, values: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import LabelError, MaskError, ReadError, ResolutionError, TransformError
 from tiler.readers.preflight import look
+from tiler.report.failures import split_reason
 from tiler.report.pictures import CARD_SIDE, encode_card, view_size
 from tiler.report.slide_task import Files, SlideReport
 from tiler.runner.work.job import SlideJob
@@ -28,8 +29,8 @@ def pictured(row: Mapping[str, Any]) -> bool:
     row
         Its row of ``slides.csv``.
     """
-    reason = str(row.get("reason") or "")
-    return row.get("status") == "failed" and reason.partition(" ")[0] in _READABLE
+    reason, slide_id = str(row.get("reason") or ""), str(row.get("slide_id") or "")
+    return row.get("status") == "failed" and split_reason(reason, slide_id)[0] in _READABLE
 
 
 def file_facts(path: Path) -> dict[str, int]:

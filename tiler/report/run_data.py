@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import tiler
 from tiler.checks.hints import made_of
+from tiler.report.failures import split_reason
 from tiler.report.funnel import funnel
+from tiler.report.pages import now
 from tiler.report.rows import Row, text_of
 from tiler.report.slide_data import limits_from_table, rules
 from tiler.report.words import rule_labels, settings_in_words
@@ -20,8 +20,6 @@ from tiler.storage.safe_text import shown
 from tiler.storage.stored import parse_json
 
 VERSION = 1
-
-_CODE = re.compile(r"E_[A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def run_data(
         "tiler": str(run.get("tiler") or tiler.__version__),
         "status": str(run.get("status") or ""),
         "exit_code": run.get("exit_code"),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made": now(),
         "counts": dict(counts) if isinstance(counts, Mapping) else {},
         "rules": _common_rules(jobs),
         "base": _base_rules(jobs),
@@ -154,16 +152,17 @@ def _columns(rows: Sequence[Row], cards: Sequence[Card]) -> dict[str, list[Any]]
         **columns,
         "picture": [card.picture for card in cards],
         "data": [card.data for card in cards],
-        "code": [code_of(row) for row in rows],
+        "code": [_code(row) for row in rows],
         "warnings": [_warnings(row, card) for row, card in zip(rows, cards, strict=True)],
         "doubt": [card.doubt for card in cards],
     }
 
 
-def code_of(row: Row) -> str:
+def _code(row: Row) -> str:
     """Return the code of the error that a slide failed with; empty for other slides."""
-    found = _CODE.match(text_of(row, "reason"))
-    return found[0] if found and row.get("status") == "failed" else ""
+    if row.get("status") != "failed":
+        return ""
+    return split_reason(text_of(row, "reason"), text_of(row, "slide_id"))[0]
 
 
 def _warnings(row: Row, card: Card) -> str:

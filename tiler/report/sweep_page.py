@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.report.arrays import script
-from tiler.report.assets import assets
-from tiler.report.charts.of_run import shown
-from tiler.report.pages import html, write_file
+from tiler.report.pages import frame, html, write_files
 from tiler.runner.ledger import counted
 from tiler.runner.products.listed import Written
 from tiler.runner.products.report_files import INDEX
@@ -45,17 +43,10 @@ def write_sweep_pages(
         "sweep": content,
         "words": words(content),
         "problems": problems(content["jobs"], jobs),
-        "charts": shown([*charts]),
-        "tiler": content["tiler"],
-        "made": content["made"].replace("T", " ").replace("+00:00", " UTC"),
+        **frame(content, charts),
     }
-    files = {
-        **dict(assets()),
-        **charts,
-        "data/sweep.js": script("sweep", content),
-        INDEX: html("sweep.html", values),
-    }
-    return {path: write_file(folder, path, data) for path, data in files.items()}
+    pages = {"data/sweep.js": script("sweep", content), INDEX: html("sweep.html", values)}
+    return write_files(folder, {**charts, **pages})
 
 
 def problems(facts: Sequence[Mapping[str, Any]], jobs: Sequence[JobRecord]) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tiler.errors import TilerError
 from tiler.files import digest
 from tiler.report.charts.of_sweep import sweep_chart_files
 from tiler.report.html import code_digest
+from tiler.report.pages import now
 from tiler.report.sweep_data import number_of, slide_ids, sweep_content
 from tiler.report.sweep_page import write_sweep_pages
 from tiler.report.sweep_tiles import KeptTask, KeptTiles, kept_task
@@ -83,7 +83,7 @@ def make_sweep_report(
         files = tiles.files
         files.keep({PAGES, *tiles.owners})
         views = {n for n in range(len(tiles.slides)) if _view_owner(n) in files.paths()}
-        made = datetime.now(UTC).isoformat(timespec="seconds")
+        made = now()
         name = folder.resolve().name
         content = sweep_content(name, keys, jobs, tiles.slides, tiles.missing, views, made)
         drawn = sweep_chart_files(keys, jobs, charts)

@@ -56,7 +56,7 @@ def shown(paths: Sequence[str]) -> list[dict[str, str]]:
         by_name[path.removeprefix(f"{FOLDER}/").rpartition(".")[0]] = path
     order = {name: number for number, name in enumerate(["funnel", "coverage", "tiles", "mpp"])}
     names = sorted(by_name, key=lambda name: (order.get(name, 1.5), name))
-    return [{"href": by_name[name], "title": _title(name), "text": _title(name)} for name in names]
+    return [{"href": by_name[name], "title": _title(name)} for name in names]
 
 
 def _title(name: str) -> str:
