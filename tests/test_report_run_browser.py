@@ -108,6 +108,12 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     total = sum(map(int, then.values()))
     assert f"Tiles then\n{total:,}" in panel.inner_text()
     assert overrides.startswith("threshold=0.2 filter.white.max=")
+    panel.get_by_role("button", name="Copy").click()
+    panel.get_by_text("Copied").or_(panel.get_by_text("The text is selected")).wait_for()
+    for colours in looks(page):
+        assert findings(page) == [], colours
+        assert overflowing(page) == [], colours
+        shot(page, f"cohort_{colours}")
     panel.get_by_role("link", name="slide_01").click()  # with the same limits
     page.locator("#bench").wait_for()
     assert overrides_of(page) == overrides
