@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import tiler
+from command import read_csv, tiler
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from report_data import read_script, unpacked
 from report_pages import files_in, loaded
 from test_report_run import NAMES, WORDS, plan_of, ran, slide
+from test_workers import FAULTY
 
 from tiler.config.build import Plan
 from tiler.config.command.folder import conf_folder
@@ -272,3 +273,23 @@ def test_an_impossible_path_of_a_slide_is_a_slide_that_cannot_be_read(folder: Pa
     done = tiler("out", "--workers", "1", cwd=folder, module="tiler.config.command.report")
     assert done.returncode == 3, done.stderr
     assert "b: there is no file b" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "engine", ["processes", pytest.param("dask", marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_a_worker_that_dies_in_the_report_harms_no_slide(folder: Path, engine: str) -> None:
+    (folder / "b.tiff").rename(folder / "dies.tiff")
+    words = ["slides.paths=[a.tiff,dies.tiff,c.tiff]" if "paths" in word else word
+             for word in WORDS]  # fmt: skip
+    words += ["reader=openslide", "reader._target_=faulty.DiesInReportsReader", "reader.mpp=4"]
+    words += [f"engine={engine}", "engine.workers=2"]
+    done = tiler(*words, cwd=folder, env=FAULTY, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert state(folder) == ("done", 0, True)
+    rows = read_csv(folder / "out/slides.csv")
+    assert [row["status"] for row in rows] == ["done", "done", "done"]
+    data = loaded(folder / "out/report/data/run.js")["slides"]
+    assert [name is None for name in data["data"]] == [False, True, False]
+    assert "E_WORKER" in data["warnings"][1]
+    assert unfinished(folder / "out") == []
