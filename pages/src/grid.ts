@@ -23,7 +23,7 @@ export interface Grid {
 
 /** Cells of at least so many CSS pixels are drawn as boxes with patterns, then with letters. */
 const BOXES = 7;
-const LETTERS = 22;
+const LETTERS = 56;
 
 /** A stretch of columns or rows at a constant distance. */
 interface Stretch {
@@ -66,6 +66,7 @@ export function gridOn(canvas: HTMLCanvasElement, slide: SlideData): Grid {
     const [left, right] = between(slide.x0, slide.width0, -frame.x / frame.scale, (frame.width - frame.x) / frame.scale);
     const [top, bottom] = between(slide.y0, slide.height0, -frame.y / frame.scale, (frame.height - frame.y) / frame.scale);
     const letters = slide.width0[0]! * frame.scale >= LETTERS;
+    const fine = Math.min(1, (slide.width0[0]! * frame.scale) / LETTERS + 0.4); // small cells have faint frames
     const paths = looks.map(() => new Path2D());
     const text: [string, number, number][] = [];
     for (let row = top; row < bottom; row++) {
@@ -88,13 +89,13 @@ export function gridOn(canvas: HTMLCanvasElement, slide: SlideData): Grid {
       const look = looks[index]!;
       pen.fillStyle = pen.createPattern(tiles[index]!, "repeat")!;
       pen.fill(path);
-      pen.strokeStyle = cssColour(look, look.reason === KEPT ? 1 : 0.6);
-      pen.lineWidth = letters ? 2 : 1;
+      pen.strokeStyle = cssColour(look, letters ? look.frame : look.frame * fine);
+      pen.lineWidth = letters && look.reason === KEPT ? 2 : 1;
       pen.stroke(path);
     });
-    pen.font = "600 12px system-ui, sans-serif";
-    pen.lineWidth = 3;
-    pen.strokeStyle = "#ffffff";
+    pen.font = "600 11px system-ui, sans-serif";
+    pen.lineWidth = 2.5;
+    pen.strokeStyle = "rgb(255 255 255 / 0.8)";
     pen.fillStyle = "#10151b";
     for (const place of text) {
       pen.strokeText(...place);
@@ -178,7 +179,7 @@ function outlineOf(slide: SlideData): Path2D {
 function drawOutline(pen: CanvasRenderingContext2D, rings: Path2D, frame: Frame): void {
   const moved = new Path2D();
   moved.addPath(rings, new DOMMatrix([frame.scale, 0, 0, frame.scale, frame.x, frame.y]));
-  for (const [width, colour] of [[2.5, "#ffffff"], [1.25, "#0b6b43"]] as const) {
+  for (const [width, colour] of [[2.25, "rgb(255 255 255 / 0.7)"], [1, "#0b6b43"]] as const) {
     pen.lineWidth = width;
     pen.strokeStyle = colour;
     pen.stroke(moved);

@@ -41,6 +41,7 @@ export function legendIn(parent: HTMLElement, changed: () => void): Legend {
       known = names;
       counts.forEach((count, index) => {
         count.textContent = whole(decision.counts[index] ?? 0);
+        count.closest("li")?.classList.toggle("legend-none", !decision.counts[index]);
       });
     },
   };

@@ -10,25 +10,35 @@ export interface Look {
   letter: string;
   /** Red, green and blue, 0 to 255: colours of Okabe and Ito, which colour-blind readers tell apart. */
   colour: [number, number, number];
-  /** The opacity of a cell, 0 to 1. */
+  /** The opacity of a cell that is one pixel, 0 to 1. */
   opacity: number;
+  /** The opacity of the fill, the pattern and the frame of a cell that is a box. */
+  fill: number;
+  ink: number;
+  frame: number;
   pattern: Pattern;
 }
 
 type Style = Omit<Look, "reason" | "title">;
 
+/** Kept tissue keeps its colours, glass is quiet, and what filters drop stands out. */
+const CLEAR = { fill: 0.08, ink: 0, frame: 1 };
+const QUIET = { fill: 0.18, ink: 0.45, frame: 0.4 };
+const SOUND = { fill: 0.2, ink: 0.7, frame: 0.7 };
+const LOUD = { fill: 0.3, ink: 0.85, frame: 0.8 };
+
 const FIXED: Record<string, Style & { title: string }> = {
-  [KEPT]: { title: "kept", letter: "K", colour: [0, 114, 178], opacity: 0.4, pattern: "plain" },
-  [BELOW]: { title: "below the threshold", letter: "T", colour: [120, 120, 120], opacity: 0.3, pattern: "dots" },
-  [UNREADABLE]: { title: "unreadable", letter: "U", colour: [0, 0, 0], opacity: 0.6, pattern: "cross" },
-  [LABEL]: { title: "label not kept", letter: "L", colour: [0, 158, 115], opacity: 0.55, pattern: "level" },
-  [NOT_SAMPLED]: { title: "not sampled", letter: "S", colour: [86, 180, 233], opacity: 0.5, pattern: "upright" },
-  [UNKNOWN]: { title: "score not known", letter: "?", colour: [255, 255, 255], opacity: 0.5, pattern: "cross" },
-  [LEFT]: { title: "left to the sampler", letter: "M", colour: [0, 114, 178], opacity: 0.35, pattern: "upright" },
+  [KEPT]: { title: "kept", letter: "K", colour: [0, 114, 178], opacity: 0.4, ...CLEAR, pattern: "plain" },
+  [BELOW]: { title: "below the threshold", letter: "T", colour: [120, 120, 120], opacity: 0.3, ...QUIET, pattern: "dots" },
+  [UNREADABLE]: { title: "unreadable", letter: "U", colour: [0, 0, 0], opacity: 0.6, ...LOUD, pattern: "cross" },
+  [LABEL]: { title: "label not kept", letter: "L", colour: [0, 158, 115], opacity: 0.55, ...LOUD, pattern: "level" },
+  [NOT_SAMPLED]: { title: "not sampled", letter: "S", colour: [86, 180, 233], opacity: 0.5, ...SOUND, pattern: "upright" },
+  [UNKNOWN]: { title: "score not known", letter: "?", colour: [255, 255, 255], opacity: 0.5, ...LOUD, pattern: "cross" },
+  [LEFT]: { title: "left to the sampler", letter: "M", colour: [0, 114, 178], opacity: 0.35, ...SOUND, pattern: "upright" },
 };
 
 /** Colours and patterns of filters, in their order. */
-const FILTERS: Omit<Style, "letter" | "opacity">[] = [
+const FILTERS: Pick<Style, "colour" | "pattern">[] = [
   { colour: [213, 94, 0], pattern: "rising" },
   { colour: [230, 159, 0], pattern: "falling" },
   { colour: [204, 121, 167], pattern: "level" },
@@ -47,7 +57,7 @@ export function looksOf(reasons: string[]): Look[] {
     const letter = freeLetter(name, used);
     used.add(letter);
     const style = FILTERS[filters++ % FILTERS.length]!;
-    return { reason, title: `filter ${name}`, letter, opacity: 0.6, ...style };
+    return { reason, title: `filter ${name}`, letter, opacity: 0.6, ...LOUD, ...style };
   });
 }
 
@@ -68,9 +78,9 @@ export function patternTile(look: Look): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = TILE;
   const pen = canvas.getContext("2d")!;
-  pen.fillStyle = cssColour(look, look.opacity * 0.6);
+  pen.fillStyle = cssColour(look, look.fill);
   pen.fillRect(0, 0, TILE, TILE);
-  pen.strokeStyle = pen.fillStyle = cssColour(look, 0.9);
+  pen.strokeStyle = pen.fillStyle = cssColour(look, look.ink);
   pen.lineWidth = 1.5;
   pen.beginPath();
   for (const [x0, y0, x1, y1] of LINES[look.pattern]) {

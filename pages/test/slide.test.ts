@@ -55,3 +55,9 @@ test("overrides in an address give the rules back, and nonsense is left out", ()
   assert.deepEqual(readOverrides(run, overrides(run, chosen)), chosen);
   assert.deepEqual(readOverrides(run, "threshold=2 threshold= filter.blur.min=x filter.pen.min=1 <b>"), run);
 });
+
+test("kept tissue is seen through more than what a filter drops", () => {
+  const [kept, below, filter] = looksOf(["kept", "below_threshold", "filter.blur"]);
+  assert.ok(kept!.fill < 0.1 && kept!.ink === 0 && kept!.frame === 1);
+  assert.ok(below!.ink < filter!.ink && below!.frame < filter!.frame);
+});
