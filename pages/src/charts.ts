@@ -14,7 +14,7 @@ interface Chart {
 }
 
 const NOTES = {
-  coverage: "Blue: kept. Grey: all cells with tissue. The line is the threshold.",
+  coverage: "Blue: kept. Grey: all cells with tissue. The line is the threshold. Counts are on a logarithmic axis.",
   score: "Blue: kept. Grey: cells that reach the threshold. Lines are limits.",
 };
 
@@ -29,7 +29,7 @@ export function chartsFor(sliders: HTMLElement, cells: Cells, run: Rules): (deci
   const coverage = binsOf(cells.ratio, COVERAGE);
   for (let cell = 0; cell < cells.count; cell++) if (cells.ratio[cell] === 0) coverage[cell] = BINS; // not shown
   const charts: Chart[] = [
-    { histogram: histogramIn(place(0), "coverage", COVERAGE, NOTES.coverage), bins: coverage, filter: null },
+    { histogram: histogramIn(place(0), "coverage", COVERAGE, NOTES.coverage, true), bins: coverage, filter: null },
     ...run.filters.map(({ name, min, max }, index) => {
       const scores = scoreOf(cells, name);
       const range = rangeOf(scores, [min, max]);

@@ -12,8 +12,12 @@ export interface Histogram {
 
 const HEIGHT = 110;
 
-/** Build a histogram in an element; `name` says what it counts. */
-export function histogramIn(parent: HTMLElement, name: string, range: Range, note: string): Histogram {
+/** Counts on a logarithmic axis that begins at 0. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- uPlot declares the enum, but does not contain it
+const STEEP: uPlot.Scale = { distr: 4, asinh: 1 };
+
+/** Build a histogram in an element; `name` says what it counts. A `steep` one has a logarithmic axis of counts. */
+export function histogramIn(parent: HTMLElement, name: string, range: Range, note: string, steep = false): Histogram {
   const plot = element("div", { class: "plot", role: "img" });
   fill(parent, plot, element("p", { class: "hint" }, note));
   const colour = (property: string) => (): string => getComputedStyle(plot).getPropertyValue(property).trim();
@@ -41,10 +45,10 @@ export function histogramIn(parent: HTMLElement, name: string, range: Range, not
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time: false, range: [range.low, range.high] }, y: { range: (_, __, most) => [0, most || 1] } },
+      scales: { x: { time: false, range: [range.low, range.high] }, y: { range: (_, __, most) => [0, most || 1], ...(steep ? STEEP : {}) } },
       axes: [
         { ...axis, size: 24, values: (_, ticks) => ticks.map(short) },
-        { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? whole(tick) : "")) },
+        { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) && tick >= 0 ? whole(tick) : "")) },
       ],
       series: [{}, series("--edge"), series("--kept")],
       hooks: {
