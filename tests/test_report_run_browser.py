@@ -62,6 +62,20 @@ def test_the_funnel_ends_at_the_tiles_of_the_run(opened, cohort):
     assert 0 < total["dropped_white"] < sharp
 
 
+def test_the_numbers_of_a_card_add_up(opened, cohort):
+    page = opened(cohort / "index.html")
+    done = [row for row in rows_of(cohort) if row["status"] == "done"]
+    page.get_by_label("Status").select_option("done")
+    for row, card in zip(done, page.locator(".card").all(), strict=True):
+        shown = dict(text.split("\n") for text in card.locator("dl > div").all_inner_texts())
+        kept, of, cells, _ = shown["Tiles"].split()
+        others = [shown.get(name, "0").split()[0] for name in
+                  ("Below threshold", "Dropped otherwise", "Not sampled")]  # fmt: skip
+        assert (kept, of, cells) == (row["kept"], "of", row["candidates"])
+        assert int(kept) + sum(map(int, others)) == int(cells)
+        assert shown["Below threshold"] == row["below_threshold"]
+
+
 def test_cards_are_sorted_and_filtered(opened, cohort):
     page = opened(cohort / "index.html")
     done = [row for row in rows_of(cohort) if row["status"] == "done"]

@@ -42,10 +42,12 @@ function earlier(row: Row): string | null {
 
 function facts(row: Row): HTMLElement | null {
   if (!row.status.startsWith("done")) return null;
-  const share = row.droppedShare === null ? "" : ` (${percent(row.droppedShare)})`;
+  const share = row.droppedShare === null ? "" : ` (${percent(row.droppedShare)} of ${whole(row.candidates - row.below)})`;
   const pairs: [string, string][] = [
-    ["Tiles", `${whole(row.kept)} of ${whole(row.candidates)}`],
-    ["Dropped", row.dropped ? `${whole(row.dropped)}${share}` : "0"],
+    ["Tiles", `${whole(row.kept)} of ${whole(row.candidates)} cells`],
+    ["Below threshold", whole(row.below)],
+    ...(row.dropped ? [["Dropped otherwise", `${whole(row.dropped)}${share}`] satisfies [string, string]] : []),
+    ...(row.notSampled ? [["Not sampled", whole(row.notSampled)] satisfies [string, string]] : []),
     ["Tissue", tissue(row)],
     ["Tile µm/px", row.effective === null ? "unknown" : short(row.effective)],
     ["Scan µm/px", row.mpp === null ? "unknown" : short(row.mpp)],

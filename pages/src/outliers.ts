@@ -111,7 +111,10 @@ export function outliers(rows: readonly Row[]): Map<number, Outlier> {
     });
   };
   const finished = rows.filter((row) => row.status === "done" || row.status === "done_empty");
-  for (const row of finished) if (row.doubt) mark(row, `doubtful mask: ${row.doubt}`, 1);
+  for (const row of finished) {
+    // The reason of a slide without tiles says the same.
+    if (row.doubt) mark(row, row.reason.startsWith("mask: ") ? "doubtful mask" : `doubtful mask: ${row.doubt}`, 1);
+  }
   for (const measure of MEASURES) {
     for (const [row, value, middle, distance] of odd(finished, measure)) {
       mark(row, measure.says(value, middle), distance);

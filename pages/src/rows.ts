@@ -11,6 +11,10 @@ export interface Row {
   code: string;
   candidates: number;
   kept: number;
+  /** Cells below the threshold. */
+  below: number;
+  /** Cells that the sampler leaves out. */
+  notSampled: number;
   /** Cells that reach the threshold, but that a filter or a label drops or that are unreadable. */
   dropped: number;
   /** Their share of the cells that reach the threshold; null where none does. */
@@ -34,7 +38,8 @@ export function rowsOf(run: RunData): Row[] {
   return (slides.slide_id ?? []).map((id, n) => {
     const dropped = drops.reduce((sum, name) => sum + (amount(slides[name]?.[n]) ?? 0), 0);
     const candidates = amount(slides.candidates?.[n]) ?? 0;
-    const reached = candidates - (amount(slides.below_threshold?.[n]) ?? 0);
+    const below = amount(slides.below_threshold?.[n]) ?? 0;
+    const reached = candidates - below;
     const text = (name: string): string => words(slides[name]?.[n]);
     const value = (name: string): number | null => amount(slides[name]?.[n]);
     return {
@@ -45,6 +50,8 @@ export function rowsOf(run: RunData): Row[] {
       code: text("code"),
       candidates,
       kept: value("kept") ?? 0,
+      below,
+      notSampled: value("not_sampled") ?? 0,
       dropped,
       droppedShare: reached > 0 ? dropped / reached : null,
       tissue: value("tissue_mm2"),

@@ -74,6 +74,7 @@ test("rows read columns, with empty cells as unknown", () => {
       candidates: [10, 0],
       kept: ["3", null],
       below_threshold: [4, ""],
+      not_sampled: [5, ""],
       dropped_blur: [2, null],
       dropped: [1, 0],
       mpp: [null, ""],
@@ -82,6 +83,7 @@ test("rows read columns, with empty cells as unknown", () => {
   } as unknown as Parameters<typeof rowsOf>[0];
   const [first, second] = rowsOf(run);
   assert.deepEqual([first!.dropped, first!.droppedShare, first!.kept], [3, 0.5, 3]);
+  assert.deepEqual([first!.below, first!.notSampled], [4, 5]);
   assert.deepEqual([second!.droppedShare, second!.mpp, second!.kept], [null, null, 0]);
   assert.equal(second!.picture, "pictures/000001.jpg");
 });

@@ -67,3 +67,12 @@ test("10,000 slides of two scanners take less than a second", () => {
   outliers(rows(10_000).map((one) => (one.n % 3 ? one : { ...one, mpp: 0.5 + one.n / 1e6 })));
   assert.ok(performance.now() - start < 1000);
 });
+
+test("a doubtful mask is not explained twice on a card", () => {
+  const found = outliers(rows(6, {
+    1: { doubt: "it found no tissue", status: "done_empty", reason: "mask: no tissue on the slide: set mask.remove_pen=false" },
+    2: { doubt: "it is almost all tissue" },
+  }));
+  assert.deepEqual(found.get(1)!.reasons, ["doubtful mask"]);
+  assert.deepEqual(found.get(2)!.reasons, ["doubtful mask: it is almost all tissue"]);
+});

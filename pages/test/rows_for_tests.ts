@@ -12,6 +12,8 @@ export function row(n: number, changes: Partial<Row> = {}): Row {
     code: "",
     candidates: 100,
     kept: 40,
+    below: 58,
+    notSampled: 0,
     dropped: 2,
     droppedShare: 0.05,
     tissue: 100 + (n % 7),
