@@ -15,8 +15,7 @@ import pytest
 from command import read_csv, tiler
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from report_data import read_script, unpacked
-from report_pages import files_in, loaded
+from report_data import files_in, loaded, unpacked
 from test_report_run import NAMES, WORDS, plan_of, ran, slide
 from test_workers import FAULTY
 
@@ -214,7 +213,7 @@ def test_a_sweep_passes_over_a_job_with_a_damaged_table(tmp_path: Path) -> None:
     assert end_sweep(sweep, 0) == 2  # no other job left a record
     table.write_text(csv_text([*row], [{**row, "candidates": str(1 << 40)}]))
     assert end_sweep(sweep, 0) == 0
-    _, content = read_script((tmp_path / "res/report/data/sweep.js").read_bytes())
+    content = loaded(tmp_path / "res/report/data/sweep.js")
     assert unpacked(content["columns"]["candidates"]).tolist() == [1 << 40]
 
 
