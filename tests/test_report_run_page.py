@@ -113,6 +113,15 @@ def test_the_page_states_how_the_run_ended(status: str, failed: int, says: str) 
     assert says in page(status=status, counts=counts)
 
 
+def test_the_page_of_a_run_that_was_stopped_after_its_slides_does_not_miss_any() -> None:
+    counts = {"slides": 5, "done": 5, "kept": 7, "interrupted": 0}
+    assert "All slides have ended, but the run was stopped" in page(
+        status="interrupted", counts=counts
+    )
+    left = page(status="interrupted", counts={**counts, "done": 4, "interrupted": 1})
+    assert "The run ended before 1 slide." in left
+
+
 def test_the_page_says_which_slides_of_a_finished_run_have_no_tiles() -> None:
     some = page(counts={"slides": 5, "done": 3, "done_empty": 2, "kept": 7})
     assert "All slides are tiled; 2 slides have no tile to keep" in some
