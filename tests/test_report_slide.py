@@ -628,6 +628,22 @@ def test_any_cells_have_the_samples_that_there_can_be(data: st.DataObject) -> No
     assert sorted(dropped) == sorted(one for one in shown if one.startswith("filter:"))
 
 
+@given(st.floats(0, 1), st.integers(2, 17), st.booleans())
+def test_rounded_numbers_of_a_sample_are_on_their_side_of_the_limit(
+    limit: float, digits: int, above: bool
+) -> None:
+    limit = float(f"{limit:.{digits}g}")
+    value = np.nextafter(limit, 2 if above else -1)
+    ratios = np.full((1, 1), value)
+    cells = Cells(*[np.zeros(1, int)] * 2, *[np.zeros((1, 2))] * 2, Size(8, 8), 1.0, ratios, {})
+    codes = np.full((1, 1), 0 if above else 1, np.uint8)
+    for sample in choose(Judged(cells, ("kept", "below_threshold"), codes), limit, {}):
+        if "threshold" in sample.reason:
+            shown = [float(part.split()[-1]) for part in sample.reason.split(",")]
+            assert shown[1] == limit
+            assert (shown[0] > limit) == above
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_samples_are_transformed_as_the_tiles_are(slide: Path, tmp_path: Path, raw: bool) -> None:
     exporters = {"images": ImagesExporter()}

@@ -90,8 +90,8 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
   byId("view").append(tip);
   const grid = gridOn(view.canvas, slide);
   const tell = (cell: number): void => {
-    showCell(byId("cell"), slide, cells, cell, run, decision);
-    tip.textContent = spokenCell(cells, cell, decision);
+    showCell(byId("cell"), slide, cells, cell, run, decision, rules);
+    tip.textContent = spokenCell(cells, cell, decision, rules);
   };
   const choose = (cell: number | null): void => {
     if (cell === null) return;
@@ -129,7 +129,7 @@ export function bench(slide: SlideData, cells: Cells, run: Decision, start: Rule
     const column = Math.min(Math.max((at % cells.nx) + across, 0), cells.nx - 1);
     const row = Math.min(Math.max(Math.floor(at / cells.nx) + down, 0), slide.y.length - 1);
     choose(row * cells.nx + column);
-    byId("spoken").textContent = spokenCell(cells, row * cells.nx + column, decision);
+    byId("spoken").textContent = spokenCell(cells, row * cells.nx + column, decision, rules);
     const { x, y, scale, width, height } = view.frame();
     const [left, top] = [x + slide.x0[column]! * scale, y + slide.y0[row]! * scale];
     const inside = left >= 0 && top >= 0 && left + slide.width0[column]! * scale <= width && top + slide.height0[row]! * scale <= height;

@@ -1,7 +1,7 @@
 /** A cell's place, columns and decision, for the pointer and for the keyboard. */
 
 import { columnsOf } from "./changes.ts";
-import type { Cell, SlideData } from "./data.ts";
+import type { Cell, Rules, SlideData } from "./data.ts";
 import type { Cells, Decision } from "./decide.ts";
 import { element, fill, short } from "./dom.ts";
 import { looksOf } from "./reasons.ts";
@@ -11,10 +11,20 @@ export function reasonText(reason: string): string {
   return looksOf([reason])[0]?.title ?? reason;
 }
 
-/** Return a value for reading; text stays as it is. */
-export function shownValue(value: Cell): string {
+/** Return a value for reading, apart from limits; text stays as it is. */
+export function shownValue(value: Cell, limits: readonly number[] = []): string {
   if (value === null || value === "") return "none";
-  return typeof value === "number" ? short(value) : value;
+  return typeof value === "number" ? short(value, limits) : value;
+}
+
+/** Return the limits that rules have for a column. */
+export function limitsOn(column: string, ...all: Rules[]): number[] {
+  return all
+    .flatMap((rules) => [
+      column === "ratio" ? rules.threshold : null,
+      ...rules.filters.flatMap(({ name, min, max }) => (column === `score_${name}` ? [min, max] : [])),
+    ])
+    .filter((limit) => limit !== null);
 }
 
 /** Return a column's name for reading: "coverage", "share of tumour". */
@@ -33,12 +43,16 @@ export function showCell(
   cell: number,
   run: Decision,
   now: Decision,
+  rules: Rules,
 ): void {
   const [row, column] = [Math.floor(cell / cells.nx), cell % cells.nx];
   const facts: [string, string][] = [
     ["row, column", `${row}, ${column}`],
     ["x, y", `${slide.x[column]!}, ${slide.y[row]!} px`],
-    ...columnsOf(cells, cell).map(([name, value]): [string, string] => [columnTitle(name), shownValue(value)]),
+    ...columnsOf(cells, cell).map(([name, value]): [string, string] => [
+      columnTitle(name),
+      shownValue(value, limitsOn(name, slide.rules, rules)),
+    ]),
     ["in the run", reasonText(run.reasons[run.codes[cell]!]!)],
     ["with these limits", reasonText(now.reasons[now.codes[cell]!]!)],
   ];
@@ -46,8 +60,8 @@ export function showCell(
 }
 
 /** Return a cell in one sentence, for a screen reader. */
-export function spokenCell(cells: Cells, cell: number, now: Decision): string {
+export function spokenCell(cells: Cells, cell: number, now: Decision, rules: Rules): string {
   const [row, column] = [Math.floor(cell / cells.nx), cell % cells.nx];
-  const columns = columnsOf(cells, cell).map(([name, value]) => `${columnTitle(name)} ${shownValue(value)}`);
+  const columns = columnsOf(cells, cell).map(([name, value]) => `${columnTitle(name)} ${shownValue(value, limitsOn(name, rules))}`);
   return [`Row ${row}, column ${column}: ${reasonText(now.reasons[now.codes[cell]!]!)}`, ...columns].join(", ");
 }

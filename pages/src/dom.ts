@@ -56,9 +56,20 @@ export function whole(value: number): string {
   return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** Return a number with at most four significant digits, for reading. */
-export function short(value: number): string {
-  return Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "unknown";
+/**
+ * Return a number for reading: whole numbers as they are, others with four significant digits.
+ *
+ * There are more digits where fewer would move the number onto a limit or beyond it.
+ */
+export function short(value: number, limits: readonly number[] = []): string {
+  if (!Number.isFinite(value)) return "unknown";
+  if (Number.isInteger(value)) return String(value);
+  let shown = value;
+  for (let digits = 4; digits < 18; digits++) {
+    shown = Number(value.toPrecision(digits));
+    if (limits.every((limit) => Math.sign(shown - limit) === Math.sign(value - limit))) break;
+  }
+  return String(shown);
 }
 
 /** Offer a text as a file to save. */

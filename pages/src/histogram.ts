@@ -47,7 +47,7 @@ export function histogramIn(parent: HTMLElement, name: string, range: Range, not
       cursor: { show: false },
       scales: { x: { time: false, range: [range.low, range.high] }, y: { range: (_, __, most) => [0, most || 1], ...(steep ? STEEP : {}) } },
       axes: [
-        { ...axis, size: 24, values: (_, ticks) => ticks.map(short) },
+        { ...axis, size: 24, values: (_, ticks) => ticks.map((tick) => short(tick)) },
         { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) && tick >= 0 ? whole(tick) : "")) },
       ],
       series: [{}, series("--edge"), series("--kept")],

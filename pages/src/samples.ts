@@ -1,6 +1,6 @@
 /** Real tiles of a slide: kept, barely kept, barely dropped, and one for each filter. */
 
-import { columnTitle, shownValue } from "./cell_card.ts";
+import { columnTitle, limitsOn, shownValue } from "./cell_card.ts";
 import type { Sample, SlideData } from "./data.ts";
 import { element, fill } from "./dom.ts";
 
@@ -26,7 +26,7 @@ function cardOf(slide: SlideData, sample: Sample, find: (row: number, column: nu
   const columns = Object.entries(sample.columns)
     .filter(([name]) => name !== "sampler_rank")
     .map(([name, value]) =>
-      element("div", {}, element("dt", {}, columnTitle(name)), element("dd", {}, shownValue(value))),
+      element("div", {}, element("dt", {}, columnTitle(name)), element("dd", {}, shownValue(value, limitsOn(name, slide.rules)))),
     );
   const show = (): void => {
     find(sample.row, sample.column);

@@ -139,7 +139,7 @@ function slider(
   const show = (): void => {
     const at = held ?? (open === "high" ? ends.high : ends.low);
     move.value = String(at);
-    move.setAttribute("aria-valuetext", held === null ? "no limit" : short(held));
+    move.setAttribute("aria-valuetext", held === null ? "no limit" : String(held));
     if (document.activeElement !== type) type.value = held === null ? "" : String(held);
   };
   const widen = (found: Range): void => {
@@ -157,7 +157,7 @@ function slider(
     const none = open !== null && Math.abs(at - ends[open]) < step / 2;
     held = none ? null : at;
     type.value = held === null ? "" : String(held);
-    move.setAttribute("aria-valuetext", held === null ? "no limit" : short(held));
+    move.setAttribute("aria-valuetext", held === null ? "no limit" : String(held));
     changed();
   });
   type.addEventListener("input", () => {

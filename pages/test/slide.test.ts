@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf, readOverrides, overrides } from "../src/changes.ts";
 import type { Rules } from "../src/data.ts";
+import { limitsOn } from "../src/cell_card.ts";
+import { short } from "../src/dom.ts";
 import { binned, binsOf, BINS, rangeOf } from "../src/ranges.ts";
 import { looksOf } from "../src/reasons.ts";
 
@@ -36,6 +38,26 @@ test("each value is in one bin, those outside in the first or last, NaN in none"
   const { all, kept } = binned(bins, Uint8Array.of(0, 1, 0, 2, 0, 0), Uint8Array.of(1, 1, 0));
   assert.deepEqual([all[0], all[BINS / 2], all[BINS - 1]], [2, 1, 1]);
   assert.deepEqual([kept[0], kept[BINS / 2], kept[BINS - 1]], [1, 1, 1]);
+});
+
+test("a number for reading is on the same side of a limit, and whole numbers are exact", () => {
+  assert.equal(short(0.4999812, [0.5]), "0.49998");
+  assert.equal(short(0.4999812, [0.6]), "0.5");
+  assert.equal(short(0.5, [0.5]), "0.5");
+  assert.equal(short(123456), "123456");
+  for (let turn = 0; turn < 200; turn++) {
+    const value = 1000 * Math.random();
+    const limit = turn % 2 ? Number(value.toPrecision(2 + (turn % 16))) : value;
+    assert.equal(Math.sign(Number(short(value, [limit])) - limit), Math.sign(value - limit));
+  }
+});
+
+test("the limits on a column are those of its rules", () => {
+  const filters = [{ name: "blur", min: 40, max: null, mpp: null }];
+  const run: Rules = { threshold: 0.5, filters, keep: null, sampler: null, measured_from: 0, from_table: [] };
+  assert.deepEqual(limitsOn("ratio", run, { ...run, threshold: 0.2 }), [0.5, 0.2]);
+  assert.deepEqual(limitsOn("score_blur", run), [40]);
+  assert.deepEqual(limitsOn("label_blur", run), []);
 });
 
 test("an address moves a limit of the table of slides only where it says so", () => {

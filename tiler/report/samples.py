@@ -89,13 +89,14 @@ def _choices(found: Judged, threshold: float, filters: Mapping[str, Score]) -> I
     scores = {name: found.cells.values[score_column(name)].ravel() for name in filters}
     if len(kept):
         middle = kept[np.argsort(ratios[kept], kind="stable")[len(kept) // 2]]
-        yield _Choice("kept", f"typical: coverage {ratios[middle]:.4g}", int(middle))
+        yield _Choice("kept", f"typical: coverage {_apart(ratios[middle], threshold)}", int(middle))
         yield _at_threshold("barely_kept", kept[ratios[kept].argmin()], ratios, threshold)
     for name, score in filters.items():
         for side, limit in _limits(score).items():
             if len(kept):
                 cell = int(kept[np.abs(scores[name][kept] - limit).argmin()])
-                text = f"{name} {scores[name][cell]:.4g}, closest to its {side} of {limit:g}"
+                shown = _apart(scores[name][cell], limit)
+                text = f"{name} {shown}, closest to its {side} of {_text(limit)}"
                 yield _Choice("barely_kept", text, cell)
     for code, reason in enumerate(found.reasons):
         cells = np.flatnonzero((codes == code) & (ratios > 0))
@@ -113,12 +114,25 @@ def _choices(found: Judged, threshold: float, filters: Mapping[str, Score]) -> I
             limits = _limits(filters[name])
             side, cell = _closest(cells, scores[name][cells], limits)
             beyond = "below its min" if side == "min" else "above its max"
-            text = f"{name} {scores[name][cell]:.4g}, {beyond} of {limits[side]:g}"
+            shown = _apart(scores[name][cell], limits[side])
+            text = f"{name} {shown}, {beyond} of {_text(limits[side])}"
             yield _Choice("dropped", text, cell)
 
 
 def _at_threshold(kind: str, cell: int, ratios: Floats, threshold: float) -> _Choice:
-    return _Choice(kind, f"coverage {ratios[cell]:.4g}, threshold {threshold:g}", int(cell))
+    text = f"coverage {_apart(ratios[cell], threshold)}, threshold {_text(threshold)}"
+    return _Choice(kind, text, int(cell))
+
+
+def _apart(value: float, limit: float) -> str:
+    """Return a number with four digits, or with more where fewer would move it onto its limit."""
+    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+    side = np.sign(value - limit)
+    return next((text for text in texts if np.sign(float(text) - limit) == side), repr(value))
+
+
+def _text(limit: float) -> str:
+    return repr(float(limit)).removesuffix(".0")
 
 
 def _limits(score: Score) -> dict[str, float]:
