@@ -42,7 +42,6 @@ def test_the_page_shows_what_slides_csv_has(opened, cohort):
     text = page.inner_text("main")
     kept = sum(int(row["kept"]) for row in rows)
     assert f"Tiles\n{kept:,}" in text
-    assert "Failed\n60" in text
     first = page.locator(".card").filter(has_text="slide_00").inner_text()
     row = rows[0]
     assert f"{int(row['kept'])} of {int(row['candidates'])}" in first
@@ -238,7 +237,6 @@ def test_hostile_names_and_columns_are_text(opened, tmp_path):
     cell = page.locator("#cell").inner_text()
     for name in report_runs.HOSTILE_CLASSES:
         assert f"share of {shown(name)}" in cell, name
-    assert "share of" in page.locator(".sample").first.inner_text()
     check_text_only(page)
     assert overflowing(page) == []
     shot(page, "hostile_slide")
