@@ -16,6 +16,7 @@ from tiler.report.rows import Row, text_of
 from tiler.report.slide_data import limits_from_table, rules
 from tiler.report.words import rule_labels, settings_in_words
 from tiler.runner.work.job import SlideJob
+from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, NOT_SAMPLED
 from tiler.storage.safe_text import shown
 from tiler.storage.stored import parse_json
 
@@ -98,7 +99,7 @@ def run_data(
     return {
         "version": VERSION,
         "name": shown(str(plain.get("name") or "")),
-        "words": shown(settings_in_words(plain)),
+        "words": shown("; ".join([settings_in_words(plain), *_words_of_table(jobs)])),
         "tiler": str(run.get("tiler") or tiler.__version__),
         "status": str(run.get("status") or ""),
         "exit_code": run.get("exit_code"),
@@ -107,8 +108,31 @@ def run_data(
         "rules": _common_rules(jobs),
         "base": _base_rules(jobs),
         "set_by_table": Counter(key for job in jobs for key in limits_from_table(job)),
-        "funnel": funnel(rows, rule_labels(plain)),
+        "funnel": funnel(rows, _labels(plain, jobs)),
         "slides": _columns(rows, cards),
+    }
+
+
+def _words_of_table(jobs: Sequence[SlideJob]) -> list[str]:
+    """Return what the table of slides sets, in words; nothing if it sets nothing."""
+    keys = dict.fromkeys(key for job in jobs for key in job.from_table)
+    slides = sum(bool(job.from_table) for job in jobs)
+    found = f"the table of slides sets {', '.join(keys)} for {slides} of {len(jobs)} slides"
+    return [found] if keys else []
+
+
+def _labels(plain: Mapping[str, Any], jobs: Sequence[SlideJob]) -> dict[str, str]:
+    """Return the rules in words, by reason, with a remark where a table sets some of them."""
+    keys = {key for job in jobs for key in job.from_table}
+    places = {BELOW_THRESHOLD: "threshold", LABEL: "label.", NOT_SAMPLED: "sampler."}
+
+    def is_set(reason: str) -> bool:
+        place = places.get(reason) or f"filter.{reason.removeprefix(FILTER)}."
+        return any(key.startswith(place) for key in keys)
+
+    return {
+        reason: f"{label}, or as the table sets it" if is_set(reason) else label
+        for reason, label in rule_labels(plain).items()
     }
 
 
