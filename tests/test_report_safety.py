@@ -16,18 +16,23 @@ from command import read_csv, tiler
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from report_data import files_in, loaded, unpacked
+from special_files import plant
 from test_report_run import NAMES, WORDS, plan_of, ran, slide
 from test_workers import FAULTY
 
 from tiler.config.build import Plan
 from tiler.config.command.folder import conf_folder
+from tiler.config.rebuilt import _overrides
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
+from tiler.config.sweeps.report import report_sweep
 from tiler.errors import ConfigError, DestinationError, SlideError
 from tiler.report import html, pages, slide_task, sweep_report
 from tiler.report.picture_task import file_facts
 from tiler.report.rows import typed_rows
+from tiler.runner.engines import SerialEngine
+from tiler.runner.products import report_files
 from tiler.runner.products.listed import Listed, read_listed, write_listed
 from tiler.runner.products.report_files import LIST, ReportFiles
 from tiler.runner.reporting.tracking import Guarded
@@ -292,3 +297,36 @@ def test_a_worker_that_dies_in_the_report_harms_no_slide(folder: Path, engine: s
     assert [name is None for name in data["data"]] == [False, True, False]
     assert "E_WORKER" in data["warnings"][1]
     assert unfinished(folder / "out") == []
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "large", "nul"])
+def test_a_run_of_others_names_no_table_that_hangs(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "table.csv").write_text("path\n")
+    if kind != "nul":
+        plant(tmp_path / "table.csv", kind)
+    name = "table\0.csv" if kind == "nul" else "table.csv"
+    config = {"slides": {"table": str(tmp_path / name)}}
+    assert _overrides(config) == {}
+
+
+def test_the_list_is_not_written_for_each_job_of_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide(tmp_path, "a.tiff", 0)
+    words = [word for word in WORDS if not word.startswith(("slides.paths", "report"))]
+    sweep = ["-m", "slides.paths=a.tiff", "threshold=0.1,0.2,0.3,0.4,0.5"]
+    assert tiler(*sweep, *words, cwd=tmp_path).returncode == 0
+    written: list[int] = []
+    real = report_files.write_listed
+
+    def counted(out: Path, listed: Listed, name: str) -> None:
+        written.append(len(listed.files))
+        real(out, listed, name)
+
+    monkeypatch.setattr(report_files, "write_listed", counted)
+    monkeypatch.chdir(tmp_path)
+    page, lacks = report_sweep(Path("out"), SerialEngine(), None)
+    assert page is not None
+    assert not lacks
+    assert len(written) == 4  # tiles, pages, the first page, and the end
+    assert len([*(tmp_path / "out/report").glob("data/jobs/*/000000.js")]) == 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -36,10 +35,6 @@ from tiler.storage.destinations import inside
 from tiler.storage.safe_text import shown
 
 log = logging.getLogger("tiler")
-
-_PUT_EVERY_S = 5.0
-_PUT_SHARE = 0.05
-"""Putting files into place writes their whole list; it may take this share of the time."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +95,6 @@ class HtmlPages:
         self._waiting: dict[str, tuple[Mapping[str, Written], str]] = {}
         self._keys: dict[int, str] = {}
         self._work: Work | None = None
-        self._put_at = time.monotonic()
-        self._put_took = 0.0
 
     @property
     def problems(self) -> Sequence[str]:
@@ -159,8 +152,7 @@ class HtmlPages:
             self._without[n] = shown(result.in_config())
             self._waiting[_owner(n)] = {}, ""
             log.warning("report: slide=%s has no page: %s", slide_id, self._without[n])
-        since = time.monotonic() - self._put_at
-        if since > max(_PUT_EVERY_S, self._put_took / _PUT_SHARE):
+        if self._files.is_due():
             self._put()
 
     def settle(self) -> None:
@@ -173,11 +165,8 @@ class HtmlPages:
 
     def _put(self) -> None:
         if self._waiting:
-            began = time.monotonic()
             self._files.put(self._waiting, self._folder())
             self._waiting = {}
-            self._put_at = time.monotonic()
-            self._put_took = self._put_at - began
 
     def write(self, table: bytes, run: Mapping[str, Any]) -> Path | None:
         """Write the pages; None if something is in the way of the first one."""

@@ -80,6 +80,7 @@ def make_sweep_report(
             for job in jobs:
                 if tasks := tiles.tasks(job, again):
                     report_slides(tiles, tasks, engine)
+        tiles.put()
         files = tiles.files
         files.keep({PAGES, *tiles.owners})
         views = {n for n in range(len(tiles.slides)) if _view_owner(n) in files.paths()}
@@ -187,7 +188,12 @@ class _Tiles:
             self._add(_view_owner(task.n), result.view)
 
     def settle(self) -> None:
-        """Put into place what the tasks made."""
+        """Put into place what the tasks made, unless the list takes too long for each job."""
+        if self.files.is_due():
+            self.put()
+
+    def put(self) -> None:
+        """Put into place what is not there yet."""
         if self._made:
             self.files.put(self._made, self._work)
         self._made = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,10 @@ LIST = "report.json"
 
 INDEX = "index.html"
 
+_PUT_EVERY_S = 5.0
+_PUT_SHARE = 0.05
+"""Putting files into place writes their whole list; it may take this share of the time."""
+
 PAGES = "pages"
 """The owner of files that are not of one slide."""
 
@@ -55,6 +60,7 @@ class ReportFiles:
     def __init__(self, out: Path) -> None:
         self.folder = out / REPORT
         self.problems: list[str] = []
+        self._put_at, self._put_took = time.monotonic(), 0.0
         self._listed = Listed() if self.folder.is_symlink() else read_listed(self.folder, LIST)
 
     def check(self) -> None:
@@ -89,6 +95,11 @@ class ReportFiles:
             found.setdefault(one.exporter, []).append(path)
         return found
 
+    def is_due(self) -> bool:
+        """Return whether it is time to put files into place that wait for it."""
+        since = time.monotonic() - self._put_at
+        return since > max(_PUT_EVERY_S, self._put_took / _PUT_SHARE)
+
     def put(self, made: Mapping[str, tuple[Mapping[str, Written], str]], work: Path) -> None:
         """Move finished files into the report, and remove the other files of their owners.
 
@@ -104,6 +115,7 @@ class ReportFiles:
         DestinationError
             If the destination cannot be written.
         """
+        began = time.monotonic()
         new = {
             path: ListedFile(owner, (written,), key)
             for owner, (files, key) in made.items()
@@ -135,6 +147,8 @@ class ReportFiles:
                 raise destination_error(error, place) from error
         for folder in sorted(changed):
             sync_folder(folder)
+        self._put_at = time.monotonic()
+        self._put_took = self._put_at - began
 
     def keep(self, owners: Collection[str]) -> None:
         """Remove the files of all other owners."""
