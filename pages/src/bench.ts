@@ -2,7 +2,7 @@
 
 import { chartsFor } from "./charts.ts";
 import { showCell, spokenCell } from "./cell_card.ts";
-import { changesCsv, countChanged, forTable, keptCsv, overrides, sameRules } from "./changes.ts";
+import { changesCsv, countChanges, forTable, keptCsv, overrides, sameRules } from "./changes.ts";
 import type { Rules, SlideData } from "./data.ts";
 import { type Cells, type Decision, decide, LEFT, UNKNOWN } from "./decide.ts";
 import { byId, download, element, fill, whole } from "./dom.ts";
@@ -180,13 +180,13 @@ function showCounts(slide: SlideData, run: Decision, now: Decision, rules: Rules
   byId("kept-here").textContent =
     now.kept === null ? `${whole(left)} cells left to the sampler` : `${whole(now.kept)} ${now.kept === 1 ? "tile" : "tiles"}`;
   const difference = (now.kept ?? 0) - (run.kept ?? 0);
-  const changed = countChanged(run, now);
+  const { gained, lost } = countChanges(run, now);
   const more = difference > 0 ? "more" : "fewer";
   const compared = difference === 0 ? "as many as in the run" : `${whole(Math.abs(difference))} ${more} than in the run`;
   const unknown = now.counts[now.reasons.indexOf(UNKNOWN)] ?? 0;
   const parts = sameRules(slide.rules, rules)
     ? ["on this slide, with the limits of the run"]
-    : [`on this slide${now.kept === null ? "" : `, ${compared}`}`, `${whole(changed)} cells change`];
+    : [`on this slide${now.kept === null ? "" : `, ${compared}`}`, `${whole(gained + lost)} cells change`];
   if (unknown) parts.push(`${whole(unknown)} cells whose scores are not known are not counted`);
   if (left) parts.push("tiler's sampler chooses which of them");
   byId("kept-change").textContent = parts.join("; ");

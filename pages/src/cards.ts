@@ -1,7 +1,7 @@
 /** The card of a slide. */
 
-import { element, short, whole } from "./dom.ts";
-import { type Outlier, percent } from "./outliers.ts";
+import { element, fact, percent, short, whole } from "./dom.ts";
+import type { Outlier } from "./outliers.ts";
 import type { Row } from "./rows.ts";
 
 const BADGES: Record<string, [kind: string, text: string]> = {
@@ -52,10 +52,7 @@ function facts(row: Row): HTMLElement | null {
     ["Tile µm/px", row.effective === null ? "unknown" : short(row.effective)],
     ["Scan µm/px", row.mpp === null ? "unknown" : short(row.mpp)],
   ];
-  const list = element("dl", { class: "card-facts" });
-  for (const [name, value] of pairs) {
-    list.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
-  }
+  const list = element("dl", { class: "card-facts" }, ...pairs.map((pair) => fact(...pair)));
   if (row.mppSource) {
     list.append(
       element("div", { class: "card-source" }, element("dt", {}, "Source"), element("dd", {}, row.mppSource)),

@@ -3,7 +3,7 @@
 import { columnsOf } from "./changes.ts";
 import type { Cell, Rules, SlideData } from "./data.ts";
 import type { Cells, Decision } from "./decide.ts";
-import { element, fill, short } from "./dom.ts";
+import { fact, fill, short } from "./dom.ts";
 import { looksOf } from "./reasons.ts";
 
 /** Return a reason in words: "filter blur". */
@@ -56,7 +56,7 @@ export function showCell(
     ["in the run", reasonText(run.reasons[run.codes[cell]!]!)],
     ["with these limits", reasonText(now.reasons[now.codes[cell]!]!)],
   ];
-  fill(parent, ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  fill(parent, ...facts.map((pair) => fact(...pair)));
 }
 
 /** Return a cell in one sentence, for a screen reader. */

@@ -148,13 +148,17 @@ export function keptCsv(slide: SlideData, cells: Cells, decision: Decision): str
   return `${lines.join("\n")}\n`;
 }
 
-/** Return a table of 1 where two decisions differ about a tile, at `before * width + after`. */
-function differences(before: Decision, after: Decision): { table: Uint8Array; width: number } {
+type Decided = Pick<Decision, "codes" | "reasons">;
+
+const [GAINED, LOST] = [1, 2];
+
+/** Return a table of 0, `GAINED` or `LOST` for a cell's codes, at `before * width + after`. */
+function differences(before: Decided, after: Decided): { table: Uint8Array; width: number } {
   const open = after.reasons.includes(LEFT); // then compare what is left to the sampler
   const passes = (reason: string): boolean =>
     reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));
   const is = after.reasons.map(passes);
-  const rows = before.reasons.map(passes).map((was) => is.map((now) => Number(was !== now)));
+  const rows = before.reasons.map(passes).map((was) => is.map((now) => (was === now ? 0 : now ? GAINED : LOST)));
   return { table: Uint8Array.from(rows.flat()), width: is.length };
 }
 
@@ -163,18 +167,18 @@ export function changedCells(before: Decision, after: Decision): number[] {
   const { table, width } = differences(before, after);
   const changed: number[] = [];
   for (let cell = 0; cell < after.codes.length; cell++) {
-    if (table[before.codes[cell]! * width + after.codes[cell]!] === 1) changed.push(cell);
+    if (table[before.codes[cell]! * width + after.codes[cell]!] !== 0) changed.push(cell);
   }
   return changed;
 }
 
-/** Return the number of cells that become tiles or stop to be tiles. */
-export function countChanged(before: Decision, after: Decision): number {
+/** Return how many cells become tiles, and how many stop to be tiles. */
+export function countChanges(before: Decided, after: Decided): { gained: number; lost: number } {
   const { table, width } = differences(before, after);
   const [old, now] = [before.codes, after.codes];
-  let count = 0;
-  for (let cell = 0; cell < now.length; cell++) count += table[old[cell]! * width + now[cell]!]!;
-  return count;
+  const counts = new Uint32Array(3);
+  for (let cell = 0; cell < now.length; cell++) counts[table[old[cell]! * width + now[cell]!]!]!++;
+  return { gained: counts[GAINED]!, lost: counts[LOST]! };
 }
 
 /** Return the table of the cells that become tiles or stop to be tiles. */

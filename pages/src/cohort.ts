@@ -5,9 +5,9 @@
  * the others are loaded again for each count. A count is cancelled by its signal.
  */
 
-import { type Limits, sameRules, withOverrides } from "./changes.ts";
+import { countChanges, type Limits, sameRules, withOverrides } from "./changes.ts";
 import { type Rules, type SlideData, unpack } from "./data.ts";
-import { type Cells, cellsOf, decide, type Decision, KEPT, LEFT, NOT_SAMPLED, UNKNOWN } from "./decide.ts";
+import { type Cells, cellsOf, decide, type Decision, UNKNOWN } from "./decide.ts";
 import { load } from "./load.ts";
 
 const MIB = 2 ** 20;
@@ -171,26 +171,13 @@ function add(sums: Count, change: Change): void {
 
 /** Return what overrides of limits change on a slide. */
 export function compare(source: Source, opened: Opened, limits: Limits): Change {
-  const { codes, reasons } = opened.run;
+  const now = opened.run.codes.reduce((sum, code) => sum + Number(code === 0), 0);
   const rules = withOverrides(opened.rules, limits);
   if (sameRules(opened.rules, rules)) {
-    const now = codes.reduce((sum, code) => sum + Number(code === 0), 0);
     return { n: source.n, id: source.id, now, then: now, gained: 0, lost: 0, unknown: 0 };
   }
   const then = decide(opened.cells, rules);
-  const open = then.reasons.includes(LEFT);
-  const passes = (reason: string): boolean =>
-    reason === KEPT || (open && (reason === NOT_SAMPLED || reason === LEFT));
-  const was = reasons.map(passes);
-  const is = then.reasons.map(passes);
-  let [now, gained, lost] = [0, 0, 0];
-  for (let cell = 0; cell < codes.length; cell++) {
-    const before = was[codes[cell]!]!;
-    const after = is[then.codes[cell]!]!;
-    if (codes[cell] === 0) now++;
-    if (after && !before) gained++;
-    if (before && !after) lost++;
-  }
+  const { gained, lost } = countChanges(opened.run, then);
   const unknown = then.counts[then.reasons.indexOf(UNKNOWN)] ?? 0;
   return { n: source.n, id: source.id, now, then: then.kept, gained, lost, unknown };
 }

@@ -3,10 +3,11 @@
 import { csvField, overridden, overrides, readOverrides } from "./changes.ts";
 import { type Change, cohortOf, type Count } from "./cohort.ts";
 import type { Rules, RunData } from "./data.ts";
-import { download, element, fill, whole } from "./dom.ts";
+import { download, element, fact, fill, whole } from "./dom.ts";
 import { overridesBox } from "./overrides_box.ts";
+import { rangeOf } from "./ranges.ts";
 import type { Row } from "./rows.ts";
-import { type Range, slidersOf } from "./sliders.ts";
+import { slidersOf } from "./sliders.ts";
 
 /** Slides that the panel lists as those that change most. */
 const LISTED = 10;
@@ -95,7 +96,8 @@ function panelOf(
     fill(progress, progressText(count));
     fillFacts(facts, count);
     if (widened === 0 || (count.counted === count.total && widened < count.total)) {
-      sliders.widen(rangesOf(count));
+      const scores = [...count.scores].filter(([, values]) => values.length);
+      sliders.widen(new Map(scores.map(([name, values]) => [name, rangeOf(values, [])])));
       widened = count.counted;
     }
   };
@@ -124,17 +126,6 @@ function panelOf(
     sliders.element,
     element("div", { class: "cohort-result" }, bar, progress, said, facts, tables, note(run), box.element, save, most),
   );
-}
-
-/** Return the range of each score: from the lowest value to that which 2 % exceed. */
-export function rangesOf({ scores }: Pick<Count, "scores">): Map<string, Range> {
-  const found = new Map<string, Range>();
-  for (const [name, values] of scores) {
-    const sorted = Float64Array.from(values).sort();
-    if (!sorted.length) continue;
-    found.set(name, { low: sorted[0]!, high: sorted[Math.floor(0.98 * (sorted.length - 1))]! });
-  }
-  return found;
 }
 
 function note(run: Rules): HTMLElement | null {
@@ -167,10 +158,7 @@ function fillFacts(facts: HTMLElement, count: Count): void {
     ["Lost", signed("−", count.lost)],
   ];
   if (count.unknown) pairs.push(["Unknown", whole(count.unknown)]);
-  fill(
-    facts,
-    ...pairs.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
-  );
+  fill(facts, ...pairs.map((pair) => fact(...pair)));
 }
 
 /** Return the slides that change most, those with the most gained and lost cells first. */

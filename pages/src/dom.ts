@@ -39,6 +39,21 @@ function setAttributes(made: Element, attributes: Record<string, Attribute>): vo
   }
 }
 
+/** Build a select from pairs of value and text. */
+export function select(id: string, options: readonly (readonly [string | number, string])[]): HTMLSelectElement {
+  return element("select", { id }, ...options.map(([value, text]) => element("option", { value }, text)));
+}
+
+/** Build a control with its label. */
+export function field(text: string, control: HTMLElement): HTMLElement {
+  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
+}
+
+/** Build a name and its value for a list of facts. */
+export function fact(name: string, ...value: Child[]): HTMLElement {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, ...value));
+}
+
 /** Return the element with an id; the templates have it. */
 export function byId(id: string): HTMLElement {
   const found = document.getElementById(id);
@@ -70,6 +85,11 @@ export function short(value: number, limits: readonly number[] = []): string {
     if (limits.every((limit) => Math.sign(shown - limit) === Math.sign(value - limit))) break;
   }
   return String(shown);
+}
+
+/** Return a share for reading. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(share < 0.01 && share > 0 ? 1 : 0)} %`;
 }
 
 /** Offer a text as a file to save. */

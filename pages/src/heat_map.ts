@@ -1,6 +1,6 @@
 /** The table of settings and slides, shaded by the share of candidates that are kept. */
 
-import { element, fill, whole } from "./dom.ts";
+import { element, fill, percent, whole } from "./dom.ts";
 import { pageOf, shadeOf, sortedJobs, sortedSlides } from "./heat_order.ts";
 import type { JobOrder, SlideOrder } from "./heat_order.ts";
 import { countOf, keptOf, settingText, shareOf, textOf, totalOf } from "./sweep_data.ts";
@@ -148,7 +148,7 @@ function cellOf(sweep: Sweep, row: number, slide: number, name: string, choice: 
     return element("td", { class: "heat-cell none", title: why }, status === "" ? "–" : status, element("span", { class: "unseen" }, `: ${why}`));
   }
   const shade = share === null ? 0 : shadeOf(share);
-  const part = share === null ? "" : `${(100 * share).toFixed(share > 0 && share < 0.01 ? 1 : 0)} %`;
+  const part = share === null ? "" : percent(share);
   const candidates = whole(countOf(sweep, "candidates", row, slide) ?? 0);
   return element(
     "td", { class: `heat-cell shade-${shade}` },

@@ -7,7 +7,7 @@
  * are almost equal have no outliers. Areas and resolutions are compared as ratios (logarithms).
  */
 
-import { short } from "./dom.ts";
+import { percent, short } from "./dom.ts";
 import type { Row } from "./rows.ts";
 
 /** How many times the typical spread a value may lie from the median. */
@@ -159,9 +159,4 @@ function rank(sorted: Float64Array, limit: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** Return a share for reading. */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(share < 0.01 && share > 0 ? 1 : 0)} %`;
 }

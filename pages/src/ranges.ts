@@ -10,7 +10,7 @@ export const COVERAGE: Range = { low: 0, high: 1 };
 const SORTED = 20_000;
 
 /** Return a range that shows most values, and contains the limits. */
-export function rangeOf(values: Numbers, limits: (number | null)[]): Range {
+export function rangeOf(values: ArrayLike<number>, limits: (number | null)[]): Range {
   const every = Math.max(1, Math.floor(values.length / SORTED));
   const some: number[] = [];
   for (let at = 0; at < values.length; at += every) if (Number.isFinite(values[at]!)) some.push(values[at]!);

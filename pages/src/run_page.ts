@@ -5,7 +5,7 @@ import { choose, hasStatus, PAGE, readChoice, SORTS, START, STATUSES, writeChoic
 import type { Choice, Sort, Status } from "./choice.ts";
 import { showCohort } from "./cohort_panel.ts";
 import type { RunData } from "./data.ts";
-import { element, fill, whole } from "./dom.ts";
+import { element, field, fill, select, whole } from "./dom.ts";
 import { moveFocus } from "./grid_keys.ts";
 import { load } from "./load.ts";
 import { outliers, RULE } from "./outliers.ts";
@@ -135,13 +135,4 @@ function statuses(rows: Row[], found: Map<number, Outlier>): [string, string][] 
     const count = rows.filter((row) => hasStatus(row, status, found)).length;
     return count || status === "all" ? [[status, `${text} (${whole(count)})`]] : [];
   });
-}
-
-function select(id: string, options: [string, string][]): HTMLSelectElement {
-  const items = options.map(([value, text]) => element("option", { value }, text));
-  return element("select", { id }, ...items);
-}
-
-function field(text: string, control: HTMLElement): HTMLElement {
-  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }

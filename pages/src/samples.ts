@@ -2,7 +2,7 @@
 
 import { columnTitle, limitsOn, shownValue } from "./cell_card.ts";
 import type { Sample, SlideData } from "./data.ts";
-import { element, fill } from "./dom.ts";
+import { element, fact, fill } from "./dom.ts";
 
 const KINDS: Record<string, string> = {
   kept: "Kept",
@@ -25,9 +25,7 @@ function cardOf(slide: SlideData, sample: Sample, find: (row: number, column: nu
     : element("p", { class: "sample-none" }, "no picture");
   const columns = Object.entries(sample.columns)
     .filter(([name]) => name !== "sampler_rank")
-    .map(([name, value]) =>
-      element("div", {}, element("dt", {}, columnTitle(name)), element("dd", {}, shownValue(value, limitsOn(name, slide.rules)))),
-    );
+    .map(([name, value]) => fact(columnTitle(name), shownValue(value, limitsOn(name, slide.rules))));
   const show = (): void => {
     find(sample.row, sample.column);
   };

@@ -2,7 +2,7 @@
 
 import { compareAreas, compareTiles } from "./compare_tiles.ts";
 import type { AreaMap, Comparison } from "./compare_tiles.ts";
-import { element, fill, short, whole } from "./dom.ts";
+import { element, field, fill, select, short, whole } from "./dom.ts";
 import type { Choice } from "./heat_map.ts";
 import { load } from "./load.ts";
 import { decodeTiles, isDone, settingText, textOf, tilesFile } from "./sweep_data.ts";
@@ -27,12 +27,12 @@ export class SideBySide {
   constructor(parent: Element, private readonly sweep: Sweep, choose: (choice: Partial<Choice>) => void) {
     const settings = sweep.jobs.map((job) => settingText(sweep, job));
     const slides = sweep.slides.map((slide) => slide.slide_id);
-    const select = (name: keyof Choice, texts: string[]): HTMLSelectElement => {
-      const made = element("select", { id: `choose-${name}` }, ...texts.map((text, index) => element("option", { value: index }, text)));
+    const chooser = (name: keyof Choice, texts: string[]): HTMLSelectElement => {
+      const made = select(`choose-${name}`, [...texts.entries()]);
       made.addEventListener("change", () => { choose({ [name]: Number(made.value) }); });
       return made;
     };
-    this.selects = { left: select("left", settings), right: select("right", settings), slide: select("slide", slides) };
+    this.selects = { left: chooser("left", settings), right: chooser("right", settings), slide: chooser("slide", slides) };
     const panes = [element("div", { class: "tile-view" }), element("div", { class: "tile-view" })] as const;
     const swap = element("button", { type: "button" }, "Swap A and B");
     swap.addEventListener("click", () => {
@@ -121,10 +121,6 @@ export class SideBySide {
       element("button", { type: "button", onclick: () => { this.views[0].zoom(factor); } }, text),
     );
   }
-}
-
-function field(text: string, select: HTMLSelectElement): HTMLElement {
-  return element("div", { class: "field" }, element("label", { for: select.id }, text), select);
 }
 
 function summary(compared: Comparison, map: AreaMap, left: TilesData, right: TilesData): HTMLElement[] {

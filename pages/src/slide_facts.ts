@@ -2,7 +2,7 @@
 
 import { shownValue } from "./cell_card.ts";
 import type { Cell, RunData } from "./data.ts";
-import { byId, element, fill, short, whole } from "./dom.ts";
+import { byId, element, fact, fill, short, whole } from "./dom.ts";
 
 type Row = Record<string, Cell>;
 
@@ -32,7 +32,7 @@ export function showRow(row: Row): void {
     ...facts.map(([name, value, more]) =>
       value === null
         ? null
-        : element("div", {}, element("dt", {}, name), element("dd", {}, value, more ? element("span", { class: "hint" }, more) : null)),
+        : fact(name, value, more ? element("span", { class: "hint" }, more) : null),
     ),
   );
   const values = Object.entries(row).filter(([, value]) => value !== null && value !== "");

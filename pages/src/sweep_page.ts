@@ -1,6 +1,6 @@
 /** The page of a sweep: heat map, lines, and two settings side by side. */
 
-import { byId, download, element, fill } from "./dom.ts";
+import { byId, download, element, field, fill, select } from "./dom.ts";
 import { drawHeat, START } from "./heat_map.ts";
 import type { Choice, HeatState } from "./heat_map.ts";
 import { spreadOf } from "./heat_order.ts";
@@ -60,7 +60,7 @@ function tools(sweep: Sweep, sort: (order: JobOrder) => void, change: (changed: 
     ...sweep.keys.map((key): [string, JobOrder] => [`by ${key}`, { by: "key", key }]),
     ["by tiles of all slides", { by: "total" }],
   ];
-  const jobs = element("select", { id: "sort-jobs" }, ...orders.map(([text], index) => element("option", { value: index }, text)));
+  const jobs = select("sort-jobs", orders.map(([text], index) => [index, text]));
   jobs.addEventListener("change", () => { sort(orders[Number(jobs.value)]![1]); });
   const names: [SlideOrder, string][] = [
     ["table", "in the order of the table"],
@@ -68,14 +68,12 @@ function tools(sweep: Sweep, sort: (order: JobOrder) => void, change: (changed: 
     ["spread", "that change most first"],
     ["kept", "with most tiles first"],
   ];
-  const slides = element("select", { id: "sort-slides" }, ...names.map(([value, text]) => element("option", { value }, text)));
+  const slides = select("sort-slides", names);
   slides.addEventListener("change", () => { change({ slides: slides.value as SlideOrder, slidePage: 0 }); });
   const filter = element("input", { id: "filter-slides", type: "search", autocomplete: "off" });
   filter.addEventListener("input", () => { change({ filter: filter.value, slidePage: 0 }); });
   const csv = element("button", { type: "button" }, "Save the table as CSV");
   csv.addEventListener("click", () => { download(`${sweep.name}.csv`, sweepCsv(sweep)); });
-  const field = (text: string, control: HTMLElement): HTMLElement =>
-    element("div", { class: "field" }, element("label", { for: control.id }, text), control);
   return [field("Settings", jobs), field("Slides", slides), field("Slide name contains", filter), element("div", { class: "field end" }, csv)];
 }
 

@@ -27,6 +27,7 @@ test("a range has most values and all limits, and is never empty", () => {
   const found = rangeOf(values, [-5, null]);
   assert.ok(found.low <= -5 && found.high > 900 && found.high < 2000);
   assert.ok(rangeOf(values, [1e6]).high > 1e6);
+  assert.deepEqual(rangeOf(Array.from({ length: 101 }, (_, at) => 100 - at), []), { low: 0, high: 98 });
   for (const same of [rangeOf(Float64Array.of(3, 3), [3]), rangeOf(Float64Array.of(NaN), [])]) {
     assert.ok(same.high > same.low);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changesCsv, mostChanged, progressText, rangesOf } from "../src/cohort_panel.ts";
+import { changesCsv, mostChanged, progressText } from "../src/cohort_panel.ts";
 import type { Change } from "../src/cohort.ts";
 import { rounded, stepOf } from "../src/sliders.ts";
 
@@ -43,9 +43,4 @@ test("progress states the slides that are left out", () => {
   assert.equal(progressText(count), "312 of 1,000 slides counted");
   assert.equal(progressText({ ...count, missing: 5 }), "312 of 1,000 slides counted; 5 without data are left out");
   assert.match(progressText({ ...count, unknown: 3 }), /scores of unknown cells were not measured/);
-});
-
-test("a range ends where 2 % of the values lie above it", () => {
-  const scores = new Map([["blur", Array.from({ length: 101 }, (_, at) => 100 - at)], ["white", []]]);
-  assert.deepEqual(rangesOf({ scores }), new Map([["blur", { low: 0, high: 98 }]]));
 });
