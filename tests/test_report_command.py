@@ -203,6 +203,23 @@ def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_limits_that_a_filter_of_the_command_lacks_are_named_and_can_be_added(
+    tmp_path: Path,
+) -> None:
+    slide(tmp_path, "a.tiff", 0)
+    own = "+filter.soft={_target_:tiler.scores.Blur,min:5,mpp:null}"
+    words = (*(word for word in WORDS if not word.startswith("slides.paths")), own)
+    assert tiler("slides.paths=a.tiff", *words, cwd=tmp_path).returncode == 0
+    base = loaded(tmp_path / "out/report/data/run.js")["base"]
+    assert base["absent"] == ["filter.soft.max"]
+    again = ("++filter.soft.max=1e9", "report=none", "out=again")
+    for first in (["slides.paths=a.tiff", *words], ["--rerun", "out"]):
+        done = tiler(*first, *again, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (before,), (after,) = (read_csv(tmp_path / out / "slides.csv") for out in ("out", "again"))
+        assert after["kept"] == before["kept"] != "0"
+
+
 def test_a_job_of_a_sweep_has_a_report_of_its_own_from_the_cache_of_the_sweep(
     tmp_path: Path,
 ) -> None:

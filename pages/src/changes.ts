@@ -46,7 +46,7 @@ export function withOverrides(own: Rules, limits: Limits): Rules {
 
 /** Return the overrides that turn a run's rules into others: `threshold=0.35 filter.blur.min=40`. */
 export function overrides(run: Rules, chosen: Rules): string {
-  return words(overridden(run, chosen));
+  return words(overridden(run, chosen), run.absent);
 }
 
 /** Return the limits that differ from a run's, and that only the table of slides can set. */
@@ -54,8 +54,9 @@ export function forTable(run: Rules, chosen: Rules): string {
   return words(changedLimits(run, chosen).filter(([key]) => run.from_table.includes(key)));
 }
 
-function words(limits: Iterable<[string, number | null]>): string {
-  return [...limits].map(([key, value]) => quoted(`${key}=${value ?? "null"}`)).join(" ");
+function words(limits: Iterable<[string, number | null]>, absent: string[] = []): string {
+  const named = (key: string): string => (absent.includes(key) ? `++${key}` : key);
+  return [...limits].map(([key, value]) => quoted(`${named(key)}=${value ?? "null"}`)).join(" ");
 }
 
 /** Return whether rules decide alike: their threshold and limits are the same. */
@@ -215,7 +216,7 @@ export function readOverrides(run: Rules, text: string): Rules {
   const rules = { ...run, filters: run.filters.map((filter) => ({ ...filter })) };
   for (const word of text.split(" ")) {
     const [name = "", value = ""] = word.split("=");
-    const key = name.replace(TABLE, "");
+    const key = name.replace(TABLE, "").replace(/^\+\+/, "");
     if (name.startsWith(TABLE) !== run.from_table.includes(key)) continue;
     const number = value === "null" ? null : Number(value || NaN);
     if (number !== null && !Number.isFinite(number)) continue;

@@ -52,6 +52,8 @@ export interface Rules {
   measured_from: number;
   /** Keys of limits that a row of the table of slides sets: an override does not change them. */
   from_table: string[];
+  /** Keys of limits that the configuration does not have: an override must add them. */
+  absent?: string[];
 }
 
 export interface Sample {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csvField, forTable, overrides, pythonFloat, sameRules } from "../src/changes.ts";
+import { csvField, forTable, overrides, pythonFloat, readOverrides, sameRules } from "../src/changes.ts";
 import type { Rules } from "../src/data.ts";
 
 const RULES: Rules = {
@@ -26,6 +26,13 @@ test("what a table sets is named apart: no override changes it", () => {
   const chosen = { ...run, threshold: 0.35, filters: limits(41, null) };
   assert.equal(overrides(run, chosen), "filter.blur.min=41");
   assert.equal(forTable(run, chosen), "threshold=0.35");
+});
+
+test("a limit that the configuration lacks is added", () => {
+  const run = { ...RULES, absent: ["filter.blur.max"] };
+  const chosen = { ...run, filters: limits(41, 60) };
+  assert.equal(overrides(run, chosen), "filter.blur.min=41 ++filter.blur.max=60");
+  assert.deepEqual(readOverrides(run, overrides(run, chosen)), chosen);
 });
 
 test("an unusual name is quoted for a shell", () => {

@@ -109,12 +109,24 @@ def rules(job: SlideJob, measured_from: float) -> dict[str, Any]:
         "sampler": _sampler(extractor.sampler),
         "measured_from": measured_from,
         "from_table": limits_from_table(job),
+        "absent": _absent(job),
     }
 
 
 def limits_from_table(job: SlideJob) -> list[str]:
     """Return the keys of limits that a table sets for a slide: overrides do not change them."""
     return [key for key in job.from_table if _LIMIT.fullmatch(key)]
+
+
+def _absent(job: SlideJob) -> list[str]:
+    """Return the keys of limits that the configuration of a user's filter does not have."""
+    nodes = job.settings.get("filter") or {}
+    return [
+        f"filter.{name}.{bound}"
+        for name in job.extractor.filters or {}
+        for bound in ("min", "max")
+        if bound not in (nodes.get(name) or {})
+    ]
 
 
 def _filter(name: str, score: Score) -> dict[str, Any]:
