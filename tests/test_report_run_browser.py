@@ -121,6 +121,7 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     total = sum(map(int, then.values()))
     assert f"Tiles then\n{total:,}" in panel.inner_text()
     assert overrides.startswith("threshold=0.2 filter.white.max=")
+    assert "threshold" in (page.locator(".card-link").first.get_attribute("href") or "")
     panel.get_by_role("button", name="Copy").click()
     panel.get_by_text("Copied").or_(panel.get_by_text("The text is selected")).wait_for()
     for colours in looks(page):

@@ -38,10 +38,16 @@ function showCards(
   const more = element("button", { type: "button", class: "more" });
   const rule = element("p", { class: "hint" });
 
+  /** Let the links of cards carry the limits of the panel along. */
+  const carry = (): void => {
+    const limits = choice.limits ? `#${encodeURIComponent(choice.limits)}` : "";
+    for (const link of grid.querySelectorAll<HTMLAnchorElement>(".card-link")) link.hash = limits;
+  };
   const draw = (): void => {
     const chosen = choose(rows, choice, found);
     const shown = chosen.slice(0, choice.shown);
     fill(grid, ...shown.map((row) => card(row, found.get(row.n))));
+    carry();
     const all = chosen.length === rows.length ? "" : ` of ${whole(rows.length)}`;
     const slides = rows.length === 1 ? "slide" : "slides";
     fill(result, `${whole(chosen.length)}${all} ${slides}, ${whole(shown.length)} shown`);
@@ -118,6 +124,7 @@ function showCards(
   if (choice.at >= 0) focusOn(grid.querySelector(`[data-n="${choice.at}"]`));
   return (limits) => {
     change({ limits }, false);
+    carry();
   };
 }
 
