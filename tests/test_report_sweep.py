@@ -144,7 +144,7 @@ def test_numbers_tiles_and_pictures_of_a_sweep_with_a_failed_slide(small: Path) 
     assert views == ["views/000000.jpg", "views/000001.jpg", None]
     page = (small / "report/index.html").read_text()
     assert "2 settings of threshold (2 values) on 3 slides" in page
-    assert "No job finished all of its slides." in page
+    assert "Failed in part</span> No job finished all of its slides." in page
     assert "1 slide failed: " in page
     assert "<script>" not in page
     assert not list(small.glob("*/report")), "jobs make no report of their own"
@@ -288,15 +288,15 @@ def test_jobs_with_one_reason_are_one_entry() -> None:
 
 
 def test_hostile_names_are_text() -> None:
-    from tiler.report.pages import html
+    from tiler.report.pages import frame, html
     from tiler.report.sweep_page import words
 
     one = job(0, {HOSTILE: HOSTILE}, exit_code=3, error=HOSTILE)
     content = sweep_content(HOSTILE, [HOSTILE], [one], [HOSTILE], {}, set(), "now")
     bad = {**content["jobs"][0], "name": HOSTILE, "folder": HOSTILE}
     entries = [{"status": "lost", "jobs": [bad], "text": HOSTILE}]
-    values = {"sweep": content, "words": words(content), "problems": entries}
-    page = html("sweep.html", {**values, "charts": [], "tiler": "1", "made": HOSTILE}).decode()
+    values = {"sweep": content, "words": words(content), "problems": entries, "tiles": 0}
+    page = html("sweep.html", {**values, **frame(content, {}), "made": HOSTILE}).decode()
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert") >= 4
 

@@ -43,6 +43,7 @@ def write_sweep_pages(
         "sweep": content,
         "words": words(content),
         "problems": problems(content["jobs"], jobs),
+        "tiles": sum(int(row.get("kept") or 0) for job in jobs for row in job.rows),
         **frame(content, charts),
     }
     pages = {"data/sweep.js": script("sweep", content), INDEX: html("sweep.html", values)}
