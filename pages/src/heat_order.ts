@@ -1,6 +1,6 @@
 /** The order of a heat map's settings and slides, and its shades: no elements here. */
 
-import { keptOf, shareOf, totalOf } from "./sweep_data.ts";
+import { isDone, keptOf, shareOf, totalOf } from "./sweep_data.ts";
 import type { Sweep } from "./sweep_data.ts";
 
 export const SHADES = 8;
@@ -99,4 +99,18 @@ export function pageOf(count: number, size: number, page: number): Page {
   const pages = Math.max(1, Math.ceil(count / size));
   const at = Math.max(0, Math.min(page, pages - 1));
   return { first: at * size, last: Math.min(count, (at + 1) * size), pages };
+}
+
+/** Return the first two settings that finished a slide, on the slide where they differ by most tiles. */
+export function firstChoice(sweep: Sweep): { left: number; right: number; slide: number } {
+  const jobs = sweep.jobs.map((_, row) => row);
+  const choices = sweep.slides.map((_, slide) => {
+    const done = jobs.filter((row) => isDone(sweep, row, slide));
+    const left = done[0] ?? 0;
+    const right = done[1] ?? left;
+    const kept = (row: number): number => keptOf(sweep, row, slide) ?? 0;
+    return { choice: { left, right, slide }, tiles: Math.abs(kept(left) - kept(right)), spread: spreadOf(sweep, slide) };
+  });
+  choices.sort((a, b) => b.tiles - a.tiles || b.spread - a.spread || a.choice.slide - b.choice.slide);
+  return choices[0]!.choice;
 }

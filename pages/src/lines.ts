@@ -65,16 +65,16 @@ function holder(lines: Lines, draw: (line: Line) => void): HTMLElement | null {
 }
 
 function slidesChart(sweep: Sweep, lines: Lines, line: Line): (HTMLElement | null)[] {
-  let slides = sweep.slides.map((_, slide) => slide);
-  let text = "A line for each slide.";
+  const points = sweep.slides.map((_, slide) => slidePoints(sweep, line, slide));
+  let slides = points.flatMap((found, slide) => (found.some((one) => one !== null) ? [slide] : []));
+  const count = slides.length;
+  let text = count === points.length ? "A line for each slide." : `A line for each of the ${whole(count)} slides that were finished.`;
   if (slides.length > MOST) {
     const spread = new Map(slides.map((slide) => [slide, spreadOf(sweep, slide)]));
     slides = slides.sort((a, b) => spread.get(b)! - spread.get(a)! || a - b).slice(0, MOST);
-    text = `The ${MOST} of ${whole(sweep.slides.length)} slides that change most.`;
+    text = `The ${MOST} of ${whole(count)} slides that change most.`;
   }
-  const drawn = slides
-    .map((slide) => ({ name: sweep.slides[slide]!.slide_id, points: slidePoints(sweep, line, slide) }))
-    .filter(hasPoints);
+  const drawn = slides.map((slide) => ({ name: sweep.slides[slide]!.slide_id, points: points[slide]! }));
   return chart(drawn.length === 0 ? "No slide was finished with these values." : text, lines, drawn);
 }
 

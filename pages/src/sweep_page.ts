@@ -3,13 +3,13 @@
 import { byId, download, element, field, fill, select } from "./dom.ts";
 import { drawHeat, START } from "./heat_map.ts";
 import type { Choice, HeatState } from "./heat_map.ts";
-import { spreadOf } from "./heat_order.ts";
+import { firstChoice } from "./heat_order.ts";
 import type { JobOrder, SlideOrder } from "./heat_order.ts";
 import { drawLines } from "./lines.ts";
 import { load } from "./load.ts";
 import { SideBySide } from "./side_by_side.ts";
 import { sweepCsv } from "./sweep_csv.ts";
-import { decodeSweep, isDone } from "./sweep_data.ts";
+import { decodeSweep } from "./sweep_data.ts";
 import type { Sweep, SweepData } from "./sweep_data.ts";
 
 /** Show a sweep. */
@@ -75,13 +75,4 @@ function tools(sweep: Sweep, sort: (order: JobOrder) => void, change: (changed: 
   const csv = element("button", { type: "button" }, "Save the table as CSV");
   csv.addEventListener("click", () => { download(`${sweep.name}.csv`, sweepCsv(sweep)); });
   return [field("Settings", jobs), field("Slides", slides), field("Slide name contains", filter), element("div", { class: "field end" }, csv)];
-}
-
-/** Return the slide that changes most, with the first two settings that finished it. */
-function firstChoice(sweep: Sweep): Choice {
-  const spread = sweep.slides.map((_, slide) => spreadOf(sweep, slide));
-  const slide = spread.indexOf(Math.max(...spread));
-  const done = sweep.jobs.map((_, row) => row).filter((row) => isDone(sweep, row, slide));
-  const left = done[0] ?? 0;
-  return { left, right: done[1] ?? left, slide };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BOTH, compareAreas, compareTiles, ONLY } from "../src/compare_tiles.ts";
 import type { Column } from "../src/data.ts";
-import { compareValues, pageOf, shadeOf, sortedJobs, sortedSlides, spreadOf } from "../src/heat_order.ts";
+import { compareValues, firstChoice, pageOf, shadeOf, sortedJobs, sortedSlides, spreadOf } from "../src/heat_order.ts";
 import { commonSlides, linedKeys, linesOf, slidePoints, sumPoints } from "../src/series.ts";
 import { sweepCsv } from "../src/sweep_csv.ts";
 import { bitsOf, keptOf, settingText, totalOf } from "../src/sweep_data.ts";
@@ -143,4 +143,12 @@ test("areas are exact where grids differ and tiles overlap", () => {
   assert.equal(alone, map.gained);
   const overlapping = compareAreas(tiles([0, 5], [0], 10, "11"), tiles([], [], 10, ""));
   assert.deepEqual([overlapping.lost, overlapping.both, overlapping.gained], [150, 0, 0]);
+});
+
+test("the first comparison shows where its two settings differ by most tiles", () => {
+  const jobs = [job(0, { t: "1" }), job(1, { t: "2" }), job(2, { t: "3" })];
+  const found = firstChoice(sweepOf(jobs, [[2, 50, null], [2, 40, 90], [0, 39, 10]]));
+  assert.deepEqual(found, { left: 1, right: 2, slide: 2 });
+  const alike = firstChoice(sweepOf(jobs, [[2, 50, null], [2, 50, null], [0, 50, null]]));
+  assert.deepEqual(alike, { left: 0, right: 1, slide: 0 });
 });
