@@ -187,7 +187,7 @@ def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None
     assert (data["base"]["threshold"], data["base"]["from_table"]) == (0.5, [])
     assert data["set_by_table"] == {"threshold": 2}
     assert data["words"].endswith("; the table of slides sets threshold for 2 of 3 slides")
-    assert data["funnel"][1]["label"] == "Tissue share ≥ 0.5, or as the table sets it"
+    assert data["funnel"][1]["label"] == "Coverage ≥ 0.5, or as the table sets it"
     assert data["slides"]["_site"] == ["Ulm", "Bonn", "Kiel"]
     rules = [loaded(tmp_path / f"out/report/data/slides/{n:06d}.js")["rules"] for n in range(3)]
     assert [one["threshold"] for one in rules] == [0.2, 0.5, 0.9]

@@ -57,7 +57,7 @@ def opened_slide(opened, folder: Path):
 
 def fields(page):
     return (
-        page.get_by_role("spinbutton", name="Tissue share at least"),
+        page.get_by_role("spinbutton", name="Coverage at least"),
         page.get_by_role("group", name="blur").get_by_role("spinbutton", name="at least"),
     )
 

@@ -98,10 +98,10 @@ def test_cards_are_sorted_and_filtered(opened, cohort):
 @pytest.mark.slow
 def test_other_limits_are_counted_over_all_slides(opened, cohort):
     page = opened(cohort / "index.html")
-    page.get_by_role("button", name="Count with the candidates of 5 slides").click()
+    page.get_by_role("button", name="Count on 5 slides").click()
     panel = page.locator(".panel.cohort")
     panel.get_by_text("5 of 5 slides counted").wait_for()
-    panel.get_by_role("spinbutton", name="Tissue share at least").fill("0.2")
+    panel.get_by_role("spinbutton", name="Coverage at least").fill("0.2")
     slider = panel.get_by_role("group", name="white").get_by_role("slider", name="at most")
     slider.press("Home")
     save = panel.get_by_role("button", name="Save what changes")
@@ -119,7 +119,7 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     assert {row["slide_id"]: row["kept_then"] for row in table} == then
     assert then != now
     total = sum(map(int, then.values()))
-    assert f"Tiles then\n{total:,}" in panel.inner_text()
+    assert f"Tiles with these limits\n{total:,}" in panel.inner_text()
     assert overrides.startswith("threshold=0.2 filter.white.max=")
     assert "threshold" in (page.locator(".card-link").first.get_attribute("href") or "")
     panel.get_by_role("button", name="Copy").click()

@@ -128,7 +128,7 @@ def test_the_page_begins_with_the_run(opened, benches):
 
 def test_the_threshold_by_value_below_that_of_the_run(opened, benches):
     page = opened_page(opened, benches("filters"))
-    field(page, "Threshold", "Tissue share at least", "spinbutton").fill("0.12")
+    field(page, "Threshold", "Coverage at least", "spinbutton").fill("0.12")
     assert check(page, benches("filters")) == "threshold=0.12"
 
 
@@ -154,7 +154,7 @@ def test_the_highest_white_and_no_lowest_blur(opened, benches):
 def test_all_limits_at_once_follow_a_link(opened, benches):
     bench = benches("filters")
     page = opened_page(opened, bench)
-    field(page, "Threshold", "Tissue share at least", "slider").press("PageDown")
+    field(page, "Threshold", "Coverage at least", "slider").press("PageDown")
     field(page, "blur", "at least", "slider").press("PageUp")
     field(page, "blur", "at most", "slider").press("PageDown")
     field(page, "white", "at most", "slider").press("ArrowLeft")
@@ -172,7 +172,7 @@ def test_all_limits_at_once_follow_a_link(opened, benches):
 def test_a_sample_of_labelled_tiles_is_the_one_that_tiler_chooses(opened, benches):
     bench = benches("label and sample")
     page = opened_page(opened, bench)
-    field(page, "Threshold", "Tissue share at least", "slider").press("PageDown")
+    field(page, "Threshold", "Coverage at least", "slider").press("PageDown")
     field(page, "blur", "at least", "spinbutton").fill("2345.678")
     assert check(page, bench).endswith("filter.blur.min=2345.678")
 

@@ -38,7 +38,7 @@ export function showCohort(
   const begin = element(
     "button",
     { type: "button", class: "main" },
-    slides === 1 ? "Count with the slide's candidates" : `Count with the candidates of ${whole(slides)} slides`,
+    slides === 1 ? "Count on the slide" : `Count on ${whole(slides)} slides`,
   );
   const intro = element(
     "p",
@@ -130,7 +130,7 @@ function panelOf(
 
 function note(run: Rules): HTMLElement | null {
   if (run.sampler === null || run.sampler.exact) return null;
-  const text = `The page cannot choose as the sampler ${run.sampler.name} does: gained and lost are before it.`;
+  const text = `The page cannot repeat the sampler ${run.sampler.name}: gained and lost count cells before sampling.`;
   return element("p", { class: "hint" }, text);
 }
 
@@ -152,8 +152,8 @@ function signed(sign: string, value: number): string {
 
 function fillFacts(facts: HTMLElement, count: Count): void {
   const pairs: [string, string][] = [
-    ["Tiles now", whole(count.now)],
-    ["Tiles then", count.then === null ? "not known" : whole(count.then)],
+    ["Tiles in the run", whole(count.now)],
+    ["Tiles with these limits", count.then === null ? "not known" : whole(count.then)],
     ["Gained", signed("+", count.gained)],
     ["Lost", signed("−", count.lost)],
   ];
@@ -176,7 +176,7 @@ function fillMost(place: HTMLElement, changes: readonly Change[], limits: string
     fill(place);
     return;
   }
-  const head = ["Slide", "Now", "Then", "Gained", "Lost"].map((name, index) =>
+  const head = ["Slide", "In the run", "With these limits", "Gained", "Lost"].map((name, index) =>
     element("th", { scope: "col", class: index ? "num" : null }, name),
   );
   const lines = found.map(({ n, id, now, then, gained, lost }) => {

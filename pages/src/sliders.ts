@@ -51,7 +51,7 @@ export function slidersOf(
     changed(chosen);
   };
   const fixed = (key: string): boolean => locked.includes(key);
-  const threshold = slider("Tissue share at least", run.threshold, { low: 0, high: 1 }, null, fixed("threshold"), tell);
+  const threshold = slider("Coverage at least", run.threshold, { low: 0, high: 1 }, null, fixed("threshold"), tell);
   const filters = run.filters.map((filter) => {
     const range = around(filter, ranges.get(filter.name));
     const min = slider("at least", filter.min, range, "low", fixed(`filter.${filter.name}.min`), tell);

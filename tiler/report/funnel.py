@@ -55,7 +55,7 @@ def _failed_late(row: Row) -> bool:
 
 
 _LABELS = {
-    BELOW_THRESHOLD: "Enough tissue",
+    BELOW_THRESHOLD: "At or above the threshold",
     LABEL: "Label is kept",
     NOT_SAMPLED: "Chosen by the sampler",
     UNREADABLE: "Readable",

@@ -15,7 +15,7 @@ from tiler.storage.safe_text import listed
 from tiler.sweep.table import JobRecord
 
 _WHY = {
-    "died": "The job was killed before it could write its end.",
+    "died": "The job was killed.",
     "interrupted": "The job was interrupted. Start the same command again to resume.",
 }
 

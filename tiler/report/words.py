@@ -58,7 +58,7 @@ def rule_labels(plain: Mapping[str, Any]) -> dict[str, str]:
     """Return the rules that drop cells in words, by reason."""
     labels = {}
     if "threshold" in plain:
-        labels[BELOW_THRESHOLD] = f"Tissue share ≥ {_number(plain['threshold'])}"
+        labels[BELOW_THRESHOLD] = f"Coverage ≥ {_number(plain['threshold'])}"
     for name, node in _nodes(plain, "filter"):
         labels[FILTER + name] = _limits(name, node)
     if keep := _node(plain, "label").get("keep"):
