@@ -204,6 +204,6 @@ def _looked_for(pattern: str) -> str:
     if _is_folder(Path(expanded(pattern))):
         return (
             f"a folder is searched for {' '.join(sorted(SLIDE_SUFFIXES))}, and for DICOM files"
-            " without a suffix"
+            " without a suffix; name other files by a glob, such as *.png with reader=image"
         )
     return "the glob matches no file"
