@@ -165,3 +165,11 @@ def test_ten_thousand_slides_are_written_in_seconds(tmp_path: Path) -> None:
     assert loaded(tmp_path / "data/run.js")["slides"]["slide_id"][-1] == "slide 9999"
     assert files["index.html"].size < 200_000
     assert files["data/run.js"].size < 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("2026-01-31_14-05-09", "lungs"), ("first try", "first try"), ("", "")]
+)
+def test_a_run_named_by_its_date_has_the_title_of_its_folder(name: str, title: str) -> None:
+    run = {"config": {**PLAIN, "name": name}, "counts": {}, "status": "done"}
+    assert run_data([], [], [], run, "lungs")["name"] == title

@@ -181,7 +181,7 @@ class HtmlPages:
             card_of(paths.get(owner, []), keys.get(owner, ""), self._without.get(n, ""))
             for n, owner in enumerate(map(_owner, range(len(rows))))
         ]
-        data = run_data(self._jobs, rows, cards, run)
+        data = run_data(self._jobs, rows, cards, run, self._out.resolve().name)
         folder = self._folder()
         bins = [self._files.folder / path for n in sorted(current)
                 for path in paths.get(_owner(n), []) if path.startswith("bins/")]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tiler.storage.safe_text import shown
 from tiler.storage.stored import parse_json
 
 VERSION = 1
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,11 @@ def card_of(paths: Sequence[str], key: str, without: str) -> Card:
 
 
 def run_data(
-    jobs: Sequence[SlideJob], rows: Sequence[Row], cards: Sequence[Card], run: Mapping[str, Any]
+    jobs: Sequence[SlideJob],
+    rows: Sequence[Row],
+    cards: Sequence[Card],
+    run: Mapping[str, Any],
+    folder: str = "",
 ) -> dict[str, Any]:
     """Return the data of a run's page; ``pages/src/data.ts`` describes it.
 
@@ -92,13 +99,16 @@ def run_data(
         One per slide.
     run
         The content of ``run.json``.
+    folder
+        The name of the run's folder: the title of a run whose name is only a date.
     """
     config = run.get("config")
     plain: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
     counts = run.get("counts")
+    name = str(plain.get("name") or "")
     return {
         "version": VERSION,
-        "name": shown(str(plain.get("name") or "")),
+        "name": shown(folder if folder and _DATE.match(name) else name),
         "words": shown("; ".join([settings_in_words(plain), *_words_of_table(jobs)])),
         "tiler": str(run.get("tiler") or tiler.__version__),
         "status": str(run.get("status") or ""),
