@@ -762,7 +762,7 @@ def test_a_report_says_what_changed_since_the_run(slide: Path, tmp_path: Path) -
     job = replace(job, code={})
     Image.new("L", (90, 62), 0).save(mask)
     assert stale(1) == (
-        "since the run, other files changed: mask.png; the mask is another one; 0 of 126 cells pass"
+        "since the run, other files changed: mask.png; the mask differs; 0 of 126 cells pass"
         " all rules now, and 126 of 126 did; run again to see what tiler would write now"
     )
     Image.new("L", (90, 62), 255).save(mask)

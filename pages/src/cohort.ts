@@ -150,7 +150,7 @@ export function cohortOf(sources: readonly Source[], open = openSlide, budget = 
   return { count };
 }
 
-/** Ask anew each time: the signal changes while the count waits. */
+/** Ask each time: the signal changes while the count waits. */
 function cancelled(signal: AbortSignal): boolean {
   return signal.aborted;
 }

@@ -65,7 +65,7 @@ export interface Sample {
   columns: Record<string, Cell>;
 }
 
-/** All candidates of a slide: `tiler.data("slide/<n>", …)`. */
+/** All cells of a slide: `tiler.data("slide/<n>", …)`. */
 export interface SlideData {
   version: 1;
   n: number;

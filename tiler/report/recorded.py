@@ -83,7 +83,7 @@ def staleness(recorded: Recorded | None, plan: SlidePlan, code: Mapping[str, str
         reasons.append(f"your own code changed: {listed(own)}")
     mask = mask_facts(shared.mask, *shared.keys, facts.bounds, facts.mpp)
     if (mask.sha256, (mask.width, mask.height)) != (recorded.mask_sha256, recorded.mask_size):
-        reasons.append("the mask is another one")
+        reasons.append("the mask differs")
     now = plan.row.candidates, len(plan.regions) + len(plan.unreadable)
     if now != (recorded.planned, recorded.kept):
         reasons.append(

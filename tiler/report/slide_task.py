@@ -63,9 +63,9 @@ class SlideReportTask:
     n
         The slide's number in ``slides.csv``, from 0.
     row
-        Its row there; None for the row that its plan has.
+        Its row there; None for the row of its plan.
     recorded
-        What its record says; None if there is none.
+        The content of its record; None if there is none.
     """
 
     job: SlideJob

@@ -76,7 +76,8 @@ def _made(options: argparse.Namespace) -> int:
     if (folder / "sweep.json").exists():
         return _of_sweep(folder, options)
     what = "there is no such folder" if not folder.exists() else "it has no run.json or sweep.json"
-    raise ConfigError(f"{folder} is neither a run nor a sweep ({what}); give a folder that tiler wrote")
+    problem = f"{folder} is neither a run nor a sweep ({what})"
+    raise ConfigError(f"{problem}; give a folder that tiler wrote")
 
 
 def _of_sweep(folder: Path, options: argparse.Namespace) -> int:

@@ -62,7 +62,8 @@ def shown(paths: Sequence[str]) -> list[dict[str, str]]:
 def _title(name: str) -> str:
     if name.startswith(_LINES):
         return f"Kept tiles of all slides against {name.removeprefix(_LINES)}"
-    return _TITLES.get(name) or f"Score {name.removeprefix(SCORE)} of cells that reach the threshold"
+    score = f"Score {name.removeprefix(SCORE)} of cells that reach the threshold"
+    return _TITLES.get(name) or score
 
 
 def _run(data: Mapping[str, Any], histograms: Mapping[str, Binned]) -> RunCharts:
