@@ -49,7 +49,7 @@ def test_the_numbers_are_those_of_sweep_csv(opened, sweep):
         "[...document.querySelectorAll('td.heat-cell button')].map((one) => one.ariaLabel)"
     )
     assert len(said) == 45
-    pattern = re.compile(r"([\d,]+) tiles, [\d.]+ % of ([\d,]+) grid cells: (.+), (\S+)")
+    pattern = re.compile(r"([\d,]+) [\d.]+ % of ([\d,]+) grid cells: (.+), (\S+)")
     for label in said:
         kept, candidates, settings, slide = pattern.match(label).groups()
         values = dict(word.split("=") for word in settings.replace(",", " ").split())

@@ -158,7 +158,7 @@ function cellOf(sweep: Sweep, row: number, slide: number, name: string, choice: 
       "data-at": slide,
       "aria-pressed": String(choice.right === row && choice.slide === slide),
       "data-side": sidesOf(choice, row, slide),
-      "aria-label": `${whole(kept)} tiles${part && `, ${part}`} of ${candidates} grid cells: ${name}, ${slideName}`,
+      "aria-label": `${whole(kept)} ${part} of ${candidates} grid cells: ${name}, ${slideName}`,
       title: `${slideName}\n${name}\n${whole(kept)} tiles of ${candidates} grid cells`,
       onclick: () => { events.choose({ right: row, slide }); },
     }, `${whole(kept)} `, element("small", {}, part)),
