@@ -165,6 +165,7 @@ def test_all_limits_at_once_follow_a_link(opened, benches):
     page.locator("#bench").wait_for()
     assert overrides_of(page).split() == words
     page.get_by_role("button", name="Reset").click()
+    page.get_by_text("The limits are those of the run", exact=True).wait_for()
     assert overrides_of(page) == ""
 
 
