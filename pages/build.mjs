@@ -1,7 +1,7 @@
 // Build the report's script, style sheet and licences into tiler/report/assets.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -11,7 +11,9 @@ const INPUTS = ["build.mjs", "package.json", "package-lock.json"];
 
 /** Return the hash of everything that shapes the built files; pages/build.py computes the same. */
 function sourceHash() {
-  const sources = readdirSync(join(HERE, "src")).map((name) => `src/${name}`);
+  const sources = readdirSync(join(HERE, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(HERE, join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
   const hash = createHash("sha256");
   for (const name of [...INPUTS, ...sources].sort()) {
     hash.update(`${name}\0`).update(readFileSync(join(HERE, name))).update("\0");

@@ -34,7 +34,8 @@ class BuildError(Exception):
 def source_hash() -> str:
     """Return the hash of everything that shapes the built files, as build.mjs computes it."""
     names = ["build.mjs", "package.json", "package-lock.json"]
-    names += [f"src/{path.name}" for path in (PAGES / "src").iterdir()]
+    sources = [path for path in (PAGES / "src").rglob("*") if path.is_file()]
+    names += [path.relative_to(PAGES).as_posix() for path in sources]
     found = hashlib.sha256()
     for name in sorted(names):
         found.update(name.encode() + b"\0" + (PAGES / name).read_bytes() + b"\0")

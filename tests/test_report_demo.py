@@ -37,7 +37,7 @@ def test_the_demo_ends_with_a_page_that_shows_its_slide(opened, tmp_path, demo_s
     until(page, "document.querySelector('.card img').naturalWidth > 100")
     shot(page, "demo")
     card.get_by_role("link").click()
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     assert page.locator("#kept-here").inner_text() == f"{kept[1]} tiles"
     until(page, "[...document.querySelectorAll('.sample img')].length > 2")
     page.wait_for_timeout(300)

@@ -51,7 +51,7 @@ def folder(tmp_path_factory, shared_slides) -> Path:
 
 def opened_slide(opened, folder: Path):
     page = opened(folder / "first/report/slide.html", "?n=0", size=(1280, 1180))
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     return page
 
 

@@ -26,7 +26,7 @@ from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import register_resolvers
 from tiler.errors import ConfigError, SlideError
 from tiler.report import assets, slide_task
-from tiler.report.picture_task import PictureTask
+from tiler.report.slide.picture_task import PictureTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
 from tiler.runner.products import report_files

@@ -129,14 +129,14 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
         assert overflowing(page) == [], colours
         shot(page, f"cohort_{colours}")
     panel.get_by_role("link", name="slide_01").click()  # with the same limits
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     assert overrides_of(page) == overrides
     assert page.locator("#kept-here").inner_text() == f"{int(then['slide_01']):,} tiles"
     page.get_by_role("button", name="Count on all slides").click()
     page.get_by_text(f"all 5 slides: {total:,} tiles").wait_for()
     page.get_by_role("link", name="Next slide").click()
     page.wait_for_url("**?n=2#*")
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     assert overrides_of(page) == overrides
     assert page.locator("#kept-here").inner_text() == f"{int(then['slide_02']):,} tiles"
 
@@ -228,7 +228,7 @@ def test_hostile_names_and_columns_are_text(opened, tmp_path):
     check_text_only(page)
     shot(page, "hostile")
     page = opened(report / "slide.html", "?n=0")
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     page.get_by_text("Row of slides.csv").click()
     row = page.locator("#row").inner_text()
     for text in (*report_runs.SCRIPT_COLUMNS, *report_runs.SCRIPT_VALUES):

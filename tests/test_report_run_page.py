@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.report.failures import SHOWN, Group, grouped, split_reason
+from tiler.report.run.failures import SHOWN, Group, grouped, split_reason
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 

@@ -29,8 +29,8 @@ from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
 from tiler.config.sweeps.report import report_sweep
 from tiler.errors import ConfigError, DestinationError, SlideError
 from tiler.report import html, pages, slide_task, sweep_report
-from tiler.report.picture_task import file_facts
-from tiler.report.rows import typed_rows
+from tiler.report.run.rows import typed_rows
+from tiler.report.slide.picture_task import file_facts
 from tiler.runner.engines import SerialEngine
 from tiler.runner.products import report_files
 from tiler.runner.products.listed import Listed, read_listed, write_listed

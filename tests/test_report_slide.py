@@ -36,11 +36,11 @@ from tiler.labels import AnnotationLabels
 from tiler.masks import FileMask, OtsuMask
 from tiler.protocols import Pixels, Sampler, WSIReader
 from tiler.report.arrays import packed, script
-from tiler.report.judged import Judged
-from tiler.report.outline import outline0
-from tiler.report.recorded import Recorded
-from tiler.report.samples import choose
-from tiler.report.slide_task import SlideReport, SlideReportTask
+from tiler.report.slide.judged import Judged
+from tiler.report.slide.outline import outline0
+from tiler.report.slide.recorded import Recorded
+from tiler.report.slide.samples import choose
+from tiler.report.slide.task import SlideReport, SlideReportTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.run import run
 from tiler.runner.store import arrays

@@ -67,7 +67,7 @@ def benches(tmp_path_factory, shared_slides):
 
 def opened_page(opened, bench: Bench):
     page = opened(bench.report / "slide.html", "?n=0")
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     return page
 
 
@@ -162,7 +162,7 @@ def test_all_limits_at_once_follow_a_link(opened, benches):
     assert len(words) == 4
     page.wait_for_url("**#threshold*")
     page.reload()
-    page.locator("#bench").wait_for()
+    page.locator("#workbench").wait_for()
     assert overrides_of(page).split() == words
     page.get_by_role("button", name="Reset").click()
     page.get_by_text("The limits are those of the run", exact=True).wait_for()

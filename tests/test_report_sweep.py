@@ -14,8 +14,8 @@ from command import complaint, read_csv, tiler
 from report_data import kept_boxes, read_script, unpacked
 
 from tiler.geometry import Size
-from tiler.report.sweep_data import job_status, sweep_content
-from tiler.report.sweep_page import problems, trouble
+from tiler.report.sweep.data import job_status, sweep_content
+from tiler.report.sweep.page import problems, trouble
 from tiler.runner.reporting.tables import COLUMNS
 from tiler.slides.demo import write_demo_slide
 from tiler.sweep.table import JobRecord
@@ -289,7 +289,7 @@ def test_jobs_with_one_reason_are_one_entry() -> None:
 
 def test_hostile_names_are_text() -> None:
     from tiler.report.pages import frame, html
-    from tiler.report.sweep_page import words
+    from tiler.report.sweep.page import words
 
     one = job(0, {HOSTILE: HOSTILE}, exit_code=3, error=HOSTILE)
     content = sweep_content(HOSTILE, [HOSTILE], [one], [HOSTILE], {}, set(), "now")

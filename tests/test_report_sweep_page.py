@@ -12,8 +12,8 @@ from browser import NARROW, Opener
 from command import read_csv, tiler
 
 from tiler.geometry import Size
-from tiler.report.sweep_data import slide_ids, sweep_content
-from tiler.report.sweep_page import write_sweep_pages
+from tiler.report.sweep.data import slide_ids, sweep_content
+from tiler.report.sweep.page import write_sweep_pages
 from tiler.slides.demo import write_demo_slide
 from tiler.sweep.table import JobRecord
 

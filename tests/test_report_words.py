@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from report_data import loaded
 
 from tiler.config.command.folder import conf_folder
-from tiler.report.funnel import funnel
 from tiler.report.pages import write_run_pages
-from tiler.report.rows import typed_rows
-from tiler.report.run_data import Card, run_data
-from tiler.report.words import rule_labels, settings_in_words
+from tiler.report.run.data import Card, run_data
+from tiler.report.run.funnel import funnel
+from tiler.report.run.rows import typed_rows
+from tiler.report.run.words import rule_labels, settings_in_words
 from tiler.runner.reporting.tables import slides_table
 from tiler.runner.work.job import STATUSES, SlideRow
 

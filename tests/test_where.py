@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiler.dataset.where import parse
+from tiler.dataset.where.expression import parse
 from tiler.errors import ConfigError
 
 COLUMNS = {

@@ -1,10 +1,10 @@
 /** Starts the page that the body names: run, slide or sweep. */
 
-import { byId, element } from "./dom.ts";
-import { acceptData } from "./load.ts";
-import { runPage } from "./run_page.ts";
-import { slidePage } from "./slide_page.ts";
-import { sweepPage } from "./sweep_page.ts";
+import { byId, element } from "./common/dom.ts";
+import { acceptData } from "./common/load.ts";
+import { runPage } from "./run/page.ts";
+import { slidePage } from "./slide/page.ts";
+import { sweepPage } from "./sweep/page.ts";
 
 const PAGES: Record<string, () => Promise<void>> = {
   run: runPage,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csvField, forTable, overrides, pythonFloat, readOverrides, sameRules } from "../src/changes.ts";
-import type { Rules } from "../src/data.ts";
+import { csvField, forTable, overrides, pythonFloat, readOverrides, sameRules } from "../src/common/changes.ts";
+import type { Rules } from "../src/common/data.ts";
 
 const RULES: Rules = {
   threshold: 0.5,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choose, PAGE, readChoice, SORTS, START, STATUSES, writeChoice } from "../src/choice.ts";
-import type { Choice, Sort, Status } from "../src/choice.ts";
-import { outliers } from "../src/outliers.ts";
-import { rowsOf } from "../src/rows.ts";
-import { target } from "../src/grid_keys.ts";
+import { choose, PAGE, readChoice, SORTS, START, STATUSES, writeChoice } from "../src/run/choice.ts";
+import type { Choice, Sort, Status } from "../src/run/choice.ts";
+import { outliers } from "../src/run/outliers.ts";
+import { rowsOf } from "../src/run/rows.ts";
+import { target } from "../src/run/grid_keys.ts";
 import { row, rows } from "./rows_for_tests.ts";
 
 const NONE = new Map();

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { overridden } from "../src/changes.ts";
-import { cohortOf, compare, type Count, type Opened, type Source } from "../src/cohort.ts";
-import type { Rules } from "../src/data.ts";
-import { decide } from "../src/decide.ts";
+import { overridden } from "../src/common/changes.ts";
+import { cohortOf, compare, type Count, type Opened, type Source } from "../src/common/cohort.ts";
+import type { Rules } from "../src/common/data.ts";
+import { decide } from "../src/common/decide.ts";
 
 const RULES: Rules = {
   threshold: 0.5,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
-import { unpack, unpackAll } from "../src/data.ts";
+import { unpack, unpackAll } from "../src/common/data.ts";
 
 const packed = (bytes: Uint8Array): string => deflateSync(bytes).toString("base64");
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Column, Rules, Sampler } from "../src/data.ts";
-import { amount, type Cells, decide } from "../src/decide.ts";
+import type { Column, Rules, Sampler } from "../src/common/data.ts";
+import { amount, type Cells, decide } from "../src/common/decide.ts";
 
 const numbers = (...values: number[]): Column => ({ numbers: Float64Array.from(values), values: null });
 

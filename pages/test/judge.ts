@@ -1,9 +1,9 @@
 /** Decides about slides that a test in Python sends, and prints what the page would show. */
 
 import { readFileSync } from "node:fs";
-import { changedCells, changesCsv, keptCsv } from "../src/changes.ts";
-import type { Rules, SlideData } from "../src/data.ts";
-import { cellsOf, decide, runDecision } from "../src/decide.ts";
+import { changedCells, changesCsv, keptCsv } from "../src/common/changes.ts";
+import type { Rules, SlideData } from "../src/common/data.ts";
+import { cellsOf, decide, runDecision } from "../src/common/decide.ts";
 
 const cases = JSON.parse(readFileSync(0, "utf8")) as { slide: SlideData; rules: Rules }[];
 const found = [];

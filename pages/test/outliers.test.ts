@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { centre, FEWEST, median, outliers } from "../src/outliers.ts";
+import { centre, FEWEST, median, outliers } from "../src/run/outliers.ts";
 import { row, rows } from "./rows_for_tests.ts";
 
 test("the median of an even number of values lies between the middle ones", () => {

@@ -1,6 +1,6 @@
 /** Rows for tests. */
 
-import type { Row } from "../src/rows.ts";
+import type { Row } from "../src/run/rows.ts";
 
 /** Return a finished slide of ordinary values, with some of them changed. */
 export function row(n: number, changes: Partial<Row> = {}): Row {

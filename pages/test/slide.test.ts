@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressOf, readOverrides, overrides } from "../src/changes.ts";
-import type { Rules } from "../src/data.ts";
-import { limitsOn } from "../src/cell_card.ts";
-import { short } from "../src/dom.ts";
-import { binned, binsOf, BINS, rangeOf } from "../src/ranges.ts";
-import { looksOf } from "../src/reasons.ts";
+import { addressOf, readOverrides, overrides } from "../src/common/changes.ts";
+import type { Rules } from "../src/common/data.ts";
+import { limitsOn } from "../src/slide/cell_card.ts";
+import { short } from "../src/common/dom.ts";
+import { binned, binsOf, BINS, rangeOf } from "../src/slide/ranges.ts";
+import { looksOf } from "../src/common/reasons.ts";
 
 test("every reason has a letter of its own, whatever the names of filters", () => {
   const filters = ["blur", "black", "b", "kept", "тест", "", "lust", "stain"].map((name) => `filter:${name}`);

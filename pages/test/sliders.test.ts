@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changesCsv, mostChanged, progressText } from "../src/cohort_panel.ts";
-import type { Change } from "../src/cohort.ts";
-import { rounded, stepOf } from "../src/sliders.ts";
+import { changesCsv, mostChanged, progressText } from "../src/run/cohort_panel.ts";
+import type { Change } from "../src/common/cohort.ts";
+import { rounded, stepOf } from "../src/common/sliders.ts";
 
 test("steps are 1, 2 or 5 times a power of ten, and 100 to 200 of them make a range", () => {
   for (const [low, high] of [[0, 1], [0, 0.9], [-3, 5], [10, 1200], [0, 3e-5], [0, 7e6]] as const) {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BOTH, compareAreas, compareTiles, ONLY } from "../src/compare_tiles.ts";
-import type { Column } from "../src/data.ts";
-import { compareValues, firstChoice, pageOf, shadeOf, sortedJobs, sortedSlides, spreadOf } from "../src/heat_order.ts";
-import { commonSlides, linedKeys, linesOf, slidePoints, sumPoints } from "../src/series.ts";
-import { sweepCsv } from "../src/sweep_csv.ts";
-import { bitsOf, keptOf, settingText, totalOf } from "../src/sweep_data.ts";
-import type { Job, Sweep, Tiles } from "../src/sweep_data.ts";
-import { eachRun } from "../src/tile_marks.ts";
+import { BOTH, compareAreas, compareTiles, ONLY } from "../src/sweep/compare_tiles.ts";
+import type { Column } from "../src/common/data.ts";
+import { compareValues, firstChoice, pageOf, shadeOf, sortedJobs, sortedSlides, spreadOf } from "../src/sweep/heat_order.ts";
+import { commonSlides, linedKeys, linesOf, slidePoints, sumPoints } from "../src/sweep/series.ts";
+import { sweepCsv } from "../src/sweep/csv.ts";
+import { bitsOf, keptOf, settingText, totalOf } from "../src/sweep/data.ts";
+import type { Job, Sweep, Tiles } from "../src/sweep/data.ts";
+import { eachRun } from "../src/sweep/tile_marks.ts";
 
 const SLIDES = ["b", "a2", "a10"];
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from tiler.dataset.runs import Slide, chosen, read_source
 from tiler.dataset.tables import column_names
-from tiler.dataset.where import Where, parse
-from tiler.dataset.where_tokens import unknown_column
+from tiler.dataset.where.expression import Where, parse
+from tiler.dataset.where.tokens import unknown_column
 from tiler.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ from tiler.dataset.index import Index
 from tiler.dataset.runs import Slide
 from tiler.dataset.slides import Found, Opening, OpenSlide, load_readers, open_slide
 from tiler.dataset.tables import PLACE, UNASKED, Table
-from tiler.dataset.where_tokens import unknown_column
+from tiler.dataset.where.tokens import unknown_column
 from tiler.errors import ReadError
 from tiler.exporters.reading import tile_pixels
 from tiler.protocols import Pixels

@@ -18,11 +18,11 @@ from tiler.report.assets import check_assets
 from tiler.report.charts.figure import check_charts, check_formats
 from tiler.report.charts.of_run import chart_files
 from tiler.report.pages import check_templates, write_run_pages
-from tiler.report.picture_task import PictureTask, file_facts, pictured
-from tiler.report.recorded import Recorded
-from tiler.report.rows import Row, typed_rows
-from tiler.report.run_data import card_of, run_data
-from tiler.report.slide_task import SlideReport, SlideReportTask
+from tiler.report.run.data import card_of, run_data
+from tiler.report.run.rows import Row, typed_rows
+from tiler.report.slide.picture_task import PictureTask, file_facts, pictured
+from tiler.report.slide.recorded import Recorded
+from tiler.report.slide.task import SlideReport, SlideReportTask
 from tiler.runner.products.listed import SLIDES, Written
 from tiler.runner.products.report_files import INDEX, PAGES, ReportFiles
 from tiler.runner.reporting.tables import table_key

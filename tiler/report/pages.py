@@ -14,7 +14,7 @@ from tiler.files import write_whole
 from tiler.report.arrays import script
 from tiler.report.assets import assets
 from tiler.report.charts.of_run import shown
-from tiler.report.failures import grouped
+from tiler.report.run.failures import grouped
 from tiler.runner.products.listed import Written
 from tiler.runner.products.report_files import INDEX
 from tiler.storage.destinations import make_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from tiler.report.rows import Row
+    from tiler.report.run.rows import Row
 
 
 def write_run_pages(

@@ -11,7 +11,7 @@ from tiler.checks.hints import made_of
 from tiler.config.job import say
 from tiler.config.rebuilt import rebuilt
 from tiler.errors import ConfigError, JobError
-from tiler.report.sweep_report import make_sweep_report
+from tiler.report.sweep.report import make_sweep_report
 from tiler.runner.engines import ProcessEngine, SerialEngine
 from tiler.runner.engines.base import Engine
 from tiler.runner.reporting.tables import REFUSED

@@ -1,0 +1,1 @@
+"""Expressions that choose the tiles of a dataset."""

@@ -1,0 +1,1 @@
+"""The data and the pictures of a slide in the report."""
