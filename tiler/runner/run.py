@@ -50,14 +50,10 @@ def run(
 
     Parameters
     ----------
-    jobs
-        One per slide, ids unique.
-    out
-        The run's folder; created if need be.
-    engine
-        Does the work.
-    facts
-        The facts about the configuration for ``run.json``.
+    jobs, out
+        One per slide, ids unique; the run's folder, created if need be.
+    engine, facts
+        The engine that does the work; the facts about the configuration for ``run.json``.
     policy
         The policy for output that is already there.
     limits

@@ -70,10 +70,8 @@ class SlideJob:
         The resolutions of the tiles' parents, the finest first.
     transforms, on_bad_fit
         By name, in their order; ``fail`` or ``raw`` for a slide that one cannot be fitted to.
-    plan_share
-        The number of workers whose threads its plan may use.
-    from_table
-        The keys that the slide's row in a table of slides sets.
+    plan_share, from_table
+        The number of workers whose threads its plan may use; the keys that a table sets for it.
     """
 
     path: Path
