@@ -25,7 +25,8 @@ from tiler.config.command.folder import conf_folder
 from tiler.config.schema import register_schema
 from tiler.config.sweeps.multirun import register_resolvers
 from tiler.errors import ConfigError, SlideError
-from tiler.report import assets, slide_task
+from tiler.report import assets
+from tiler.report.slide import task as slide_task
 from tiler.report.slide.picture_task import PictureTask
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
@@ -444,7 +445,7 @@ def test_a_run_killed_as_it_writes_its_report_is_completed_by_the_next(
     assert tiler(*WORDS, "threshold=0.1", cwd=folder).returncode == 0
     shutil.copytree("out", "before")
     watch = ["strace", "-f", "-qq", "-e", f"trace={CALLS['rename']}"]
-    done = tiler(*WORDS, cwd=folder, tracer=[*watch, "-o", "log"])
+    done = tiler(*WORDS, cwd=folder, tracer=[*watch, "-o", str(folder / "log")])
     assert done.returncode == 0, done.stderr
     lines = (folder / "log").read_text().splitlines()
     own = [line for line in lines if line.split()[0] == lines[0].split()[0]]

@@ -28,9 +28,11 @@ from tiler.config.sweeps.end import end_sweep
 from tiler.config.sweeps.multirun import Sweep, SweepContext, register_resolvers
 from tiler.config.sweeps.report import report_sweep
 from tiler.errors import ConfigError, DestinationError, SlideError
-from tiler.report import html, pages, slide_task, sweep_report
+from tiler.report import html, pages
 from tiler.report.run.rows import typed_rows
+from tiler.report.slide import task as slide_task
 from tiler.report.slide.picture_task import file_facts
+from tiler.report.sweep import report as sweep_report
 from tiler.runner.engines import SerialEngine
 from tiler.runner.products import report_files
 from tiler.runner.products.listed import Listed, read_listed, write_listed
@@ -206,7 +208,7 @@ def test_a_table_whose_numbers_are_none_is_damaged(name: str, text: str) -> None
     good = csv_text([*row], [row]).encode()
     assert typed_rows(good)[0][name] == 2
     bad = csv_text([*row], [{**row, name: text}]).encode()
-    with pytest.raises(StoredError, match=rf"is damaged: row 1 has {name} '"):
+    with pytest.raises(StoredError, match=rf"is damaged: slide \S+ has {name}='"):
         typed_rows(bad)
 
 

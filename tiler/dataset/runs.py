@@ -187,13 +187,14 @@ def chosen(slides: Sequence[Slide], names: Sequence[str]) -> list[bool]:
 
 def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
     """Return a run and the rows of its ``slides.csv``."""
+    name = "slides.csv"
     try:
-        rows = read_slides(folder)
-        facts = read_json(folder / "run.json")
+        rows, name = read_slides(folder), "run.json"
+        facts = read_json(folder / name)
     except FileNotFoundError:
         facts = {}
     except StoredError as error:
-        raise ConfigError(f"{folder}: slides.csv or run.json {error}; run tiler again") from error
+        raise ConfigError(f"{folder / name} {error}; run tiler again") from error
     if not rows:
         raise ConfigError(f"{folder} contains no slides.csv with slides; give the folder of a run")
     return Run(folder, facts, Path.cwd()), rows

@@ -99,10 +99,11 @@ def slide_rows(data: bytes) -> list[dict[str, str]]:
     """
     rows = table_rows(data, ("slide_id", "status", "candidates", "kept"))
     kinds = {name: kind_of(name) for name in (rows[0] if rows else ())}
-    for number, row in enumerate(rows, 1):
+    for row in rows:
         for name, kind in kinds.items():
             if (text := row[name]) and not _fits(text, kind):
-                raise StoredError(f"is damaged: row {number} has {name} {visible(text[:40])!r}")
+                slide, shown = visible(row["slide_id"]), visible(text[:40])
+                raise StoredError(f"is damaged: slide {slide} has {name}={shown!r}")
     return rows
 
 
