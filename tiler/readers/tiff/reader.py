@@ -152,7 +152,7 @@ class TiffReader(LevelReader):
         out = np.empty((box.height // scale, box.width // scale, 3), np.uint8)
         if not native.contains(box):
             out[:] = background
-        for tile, (x, y, width, height) in native.overlaps(box):
+        for tile, x, y, width, height in native.overlaps(box):
             small = Size(width // scale, height // scale)
             left, top = (x - box.x) // scale, (y - box.y) // scale
             there = out[top : top + small.height, left : left + small.width]

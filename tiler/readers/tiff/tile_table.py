@@ -97,20 +97,27 @@ class TileTable:
 
     def contains(self, box: Box) -> bool:
         """Return whether a box is wholly within the image."""
-        width, height = self.size
-        return min(box.x, box.y) >= 0 and box.right <= width and box.bottom <= height
+        x, y, width, height = box
+        across, down = self.size
+        return x >= 0 and y >= 0 and x + width <= across and y + height <= down
 
-    def overlaps(self, box: Box) -> Iterator[tuple[int, Box]]:
-        """Yield the tiles that a box touches, and the pixels of the image that both have."""
+    def overlaps(self, box: Box) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield the tiles that a box touches, with the pixels of the image that both have.
+
+        Each is the tile's number, then x, y, width and height of these pixels in the image. The
+        last native tiles may reach beyond the image, as the box may.
+        """
         width, height = self.tile
-        right, bottom = min(box.right, self.size.width), min(box.bottom, self.size.height)
-        if box.x >= right or box.y >= bottom:
-            return  # the last native tile may reach beyond the image, as the box does
-        for tile in self.within(box.x, box.y, right, bottom):
-            row, column = divmod(tile, self.columns)
-            x, y = max(box.x, column * width), max(box.y, row * height)
-            end_x, end_y = min(right, (column + 1) * width), min(bottom, (row + 1) * height)
-            yield tile, Box(x, y, end_x - x, end_y - y)
+        x, y, across, down = box
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + across, self.size.width), min(y + down, self.size.height)
+        if left >= right or top >= bottom:
+            return
+        for row in range(top // height, -(-bottom // height)):
+            y0, y1 = max(top, row * height), min(bottom, (row + 1) * height)
+            for column in range(left // width, -(-right // width)):
+                x0, x1 = max(left, column * width), min(right, (column + 1) * width)
+                yield row * self.columns + column, x0, y0, x1 - x0, y1 - y0
 
 
 @dataclass(frozen=True, eq=False)
