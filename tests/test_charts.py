@@ -87,6 +87,7 @@ def test_each_chart_is_made_in_each_format(made: dict[str, bytes]) -> None:
     assert set(made) == {f"{name}.{suffix}" for name in names for suffix in FORMATS}
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(made: dict[str, bytes]) -> None:
     for name in ("funnel", "score_blur", "tiles"):
         parts = {"funnel": RUN.funnel, "scores": {"blur": RUN.scores["blur"]}, "slides": RUN.slides}
@@ -99,6 +100,7 @@ def test_the_same_data_give_the_same_bytes(made: dict[str, bytes]) -> None:
         assert b"Software" not in data
 
 
+@pytest.mark.slow
 def test_a_new_process_and_a_settings_file_change_no_byte(made: dict[str, bytes], tmp_path) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nsvg.fonttype: path\n")
     code = "\n".join([
@@ -255,6 +257,7 @@ def test_settings_with_the_same_short_label_are_numbered() -> None:
         assert [text[:2] for text in found] == ["1:", "2:", "3:"]
 
 
+@pytest.mark.slow
 def test_charts_of_10000_slides_stay_small() -> None:
     kept = RANDOM.lognormal(5, 2, 10_000).astype(int)
     mpp = 0.5 + RANDOM.random(10_000) / 100
@@ -297,6 +300,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_draws_the_cells_of_all_its_slides(runs: Path) -> None:
     charts = runs / "report2/charts"
     names = {"funnel", "coverage", "score_white", "tiles"}
@@ -311,6 +315,7 @@ def test_a_run_draws_the_cells_of_all_its_slides(runs: Path) -> None:
     assert any("$b$" in text or "_b_" in text for text in seen)
 
 
+@pytest.mark.slow
 def test_trackers_get_the_charts(runs: Path) -> None:
     client = mlflow_client(runs / "out/mlflow.db")
     (run,) = mlflow_runs(client)
@@ -365,6 +370,7 @@ def test_a_damaged_histogram_is_left_out_with_a_warning(data, tmp_path, caplog) 
     assert caplog.text.count("the charts of all slides lack it") == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_draws_the_numbers_of_its_table(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         picture(tmp_path, name)

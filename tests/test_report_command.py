@@ -220,6 +220,7 @@ def test_limits_that_a_filter_of_the_command_lacks_are_named_and_can_be_added(
         assert after["kept"] == before["kept"] != "0"
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_has_a_report_of_its_own_from_the_cache_of_the_sweep(
     tmp_path: Path,
 ) -> None:

@@ -157,6 +157,7 @@ def test_all_engines_write_the_same_report(folder: Path, reference: Path, engine
     assert lasting(folder / "out/report") == lasting(reference / "out/report")
 
 
+@pytest.mark.slow
 def test_a_report_changes_no_other_output_and_redoes_no_slide(
     folder: Path, reference: Path, composed: None
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_report_changes_no_other_output_and_redoes_no_slide(
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_no_slide_again(folder: Path, composed: None) -> None:
     ran(folder)
     report = folder / "out/report"
@@ -191,6 +193,7 @@ def test_a_second_run_makes_no_slide_again(folder: Path, composed: None) -> None
     assert (report / "data/slides/000000.js").stat().st_mtime_ns == times["data/slides/000000.js"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_has_no_page_and_the_next_one_completes_it(
     folder: Path, reference: Path, composed: None
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_page_shows_what_slides_csv_has(opened, cohort):
     assert f"{int(row['kept'])} of {int(row['candidates'])}" in first
 
 
+@pytest.mark.slow
 def test_the_funnel_ends_at_the_tiles_of_the_run(opened, cohort):
     page = opened(cohort / "index.html")
     done = [row for row in rows_of(cohort) if row["status"] == "done"]
@@ -61,6 +62,7 @@ def test_the_funnel_ends_at_the_tiles_of_the_run(opened, cohort):
     assert 0 < total["dropped_white"] < sharp
 
 
+@pytest.mark.slow
 def test_the_numbers_of_a_card_add_up(opened, cohort):
     page = opened(cohort / "index.html")
     done = [row for row in rows_of(cohort) if row["status"] == "done"]
@@ -75,6 +77,7 @@ def test_the_numbers_of_a_card_add_up(opened, cohort):
         assert shown["Below threshold"] == row["below_threshold"]
 
 
+@pytest.mark.slow
 def test_cards_are_sorted_and_filtered(opened, cohort):
     page = opened(cohort / "index.html")
     done = [row for row in rows_of(cohort) if row["status"] == "done"]
@@ -141,6 +144,7 @@ def test_other_limits_are_counted_over_all_slides(opened, cohort):
     assert page.locator("#kept-here").inner_text() == f"{int(then['slide_02']):,} tiles"
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_a_slide_and_comes_back(opened, cohort):
     page = opened(cohort / "index.html")
     page.wait_for_selector(NAMES)

@@ -796,6 +796,7 @@ MOVED = {
 }
 
 
+@pytest.mark.slow
 def test_the_pages_own_code_writes_the_tables_of_runs_with_moved_sliders(
     shared_slides: Path, tmp_path: Path
 ) -> None:

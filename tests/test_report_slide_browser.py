@@ -112,6 +112,7 @@ def reasons(candidates) -> set[str]:
     return {row["decision"] for row in candidates} - {"kept"}
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_the_run(opened, benches):
     bench = benches("filters")
     page = opened_page(opened, bench)
@@ -126,6 +127,7 @@ def test_the_page_begins_with_the_run(opened, benches):
     assert page.locator(".sample img").count() >= 4
 
 
+@pytest.mark.slow
 def test_the_threshold_by_value_below_that_of_the_run(opened, benches):
     page = opened_page(opened, benches("filters"))
     field(page, "Threshold", "Coverage at least", "spinbutton").fill("0.12")
@@ -178,6 +180,7 @@ def test_a_sample_of_labelled_tiles_is_the_one_that_tiler_chooses(opened, benche
     assert check(page, bench).endswith("filter.blur.min=2345.678")
 
 
+@pytest.mark.slow
 def test_the_keyboard_shows_a_cell(opened, benches):
     bench = benches("filters")
     page = opened_page(opened, bench)

@@ -150,6 +150,7 @@ def test_numbers_tiles_and_pictures_of_a_sweep_with_a_failed_slide(small: Path) 
     assert not list(small.glob("*/report")), "jobs make no report of their own"
 
 
+@pytest.mark.slow
 def test_an_unchanged_sweep_makes_no_tiles_again(
     slides: list[str], small: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +195,7 @@ def test_the_report_of_a_sweep_is_made_afterwards(
     assert not (tmp_path / "res/.partial").exists()
 
 
+@pytest.mark.slow
 def test_tiles_that_cannot_be_made_again_are_told(
     slides: list[str], small: Path, tmp_path: Path
 ) -> None:

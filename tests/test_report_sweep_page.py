@@ -45,6 +45,7 @@ def boxes(sweep: Path, job: str, slide: str) -> set[tuple[str, ...]]:
     return {tuple(row[name] for name in BOX) for row in rows}
 
 
+@pytest.mark.slow
 def test_two_settings_of_one_grid_are_compared_by_tiles(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep))
     page.select_option("#choose-left", label="resolution.value=0.5 threshold=0.1")
@@ -63,6 +64,7 @@ def test_two_settings_of_one_grid_are_compared_by_tiles(sweep: Path, opened: Ope
     assert page.locator(".tile-view canvas.tiles").count() == 2
 
 
+@pytest.mark.slow
 def test_settings_of_other_grids_are_compared_by_area(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep))
     page.select_option("#choose-left", label="resolution.value=0.5 threshold=0.5")
@@ -71,6 +73,7 @@ def test_settings_of_other_grids_are_compared_by_area(sweep: Path, opened: Opene
     assert "mm² only in A" in page.locator(".comparison").inner_text()
 
 
+@pytest.mark.slow
 def test_a_failed_slide_is_told_and_not_drawn(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep))
     page.select_option("#choose-slide", label="c")
@@ -80,6 +83,7 @@ def test_a_failed_slide_is_told_and_not_drawn(sweep: Path, opened: Opener) -> No
     assert page.locator("td.none").count() == 6
 
 
+@pytest.mark.slow
 def test_the_saved_table_equals_sweep_csv(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep))
     with page.expect_download() as saved:
@@ -91,6 +95,7 @@ def test_the_saved_table_equals_sweep_csv(sweep: Path, opened: Opener) -> None:
     assert rows == [{name: row[name] for name in rows[0]} for row in wanted]
 
 
+@pytest.mark.slow
 def test_the_table_is_sorted_and_filtered_and_follows_the_keyboard(
     sweep: Path, opened: Opener
 ) -> None:
@@ -114,6 +119,7 @@ def test_the_table_is_sorted_and_filtered_and_follows_the_keyboard(
     assert page.locator("td button[aria-pressed='true']").get_attribute("aria-label") == chosen
 
 
+@pytest.mark.slow
 def test_a_narrow_page_does_not_scroll_sideways(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep), size=NARROW)
     page.locator(".tile-view canvas").first.wait_for()
@@ -130,6 +136,7 @@ def job(number: int, slides: int) -> JobRecord:
     return JobRecord(f"threshold=0.{number:03d}", {**run, "exit_code": 0}, rows)
 
 
+@pytest.mark.slow
 def test_100_jobs_of_1000_slides_are_shown_in_pieces(tmp_path: Path, opened: Opener) -> None:
     jobs = [job(number, 1000) for number in range(100)]
     missing = {(number, n): "not made" for number in range(100) for n in range(1000)}
