@@ -53,8 +53,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use one process more than there are cores: some tests mostly wait."""
-    return (os.cpu_count() or 1) + 1
+    """Use two processes more than there are cores: some tests mostly wait, also for a browser."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session")
