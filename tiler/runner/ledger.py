@@ -98,7 +98,7 @@ class Ledger:
         withdraw_page(self._out)  # first: it is about the tables that are replaced
         write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
         self.begun = True
-        self._write_table()
+        self._write_table(self.table())
         withdraw(self._out, self._redo)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
@@ -114,7 +114,7 @@ class Ledger:
         if len(self.rows) % _PRUNE_EVERY == 0:
             prune_caches(self._jobs)
         if time.monotonic() - self._table_written > _TABLE_EVERY_S:
-            self._write_table()
+            self._write_table(self.table())
 
     def close_failed(self, error: BaseException, engine: Engine) -> None:
         """Write the tables of a run that an error ends, as far as there is room for them."""
@@ -143,9 +143,9 @@ class Ledger:
         pages
             The report; None if there is none, or the run did not get that far.
         """
-        rows = self._all_rows()
-        withdraw_page(self._out, table_key(self.table()))
-        table = self._write_table()
+        rows, table = self._all_rows(), self.table()
+        withdraw_page(self._out, table_key(table))
+        self._write_table(table)
         code = worst([code, self._products.exit_code, *(row.exit_code for row in rows)])
         prune_caches(self._jobs)
         cache = cache_facts(self._out, self._jobs, self.shared)
@@ -187,11 +187,9 @@ class Ledger:
         """Return ``slides.csv`` as it is now."""
         return slides_table(self._all_rows(), [job.columns for job in self._jobs])
 
-    def _write_table(self) -> bytes:
-        data = self.table()
+    def _write_table(self, data: bytes) -> None:
         write_whole(inside(self._out, "slides.csv"), data)
         self._table_written = time.monotonic()
-        return data
 
     def _all_rows(self) -> list[SlideRow]:
         """The slides' rows in the order they were asked for; of those not done yet, too."""
