@@ -11,8 +11,7 @@ from tiler.compare.rows import Precision, Tile
 from tiler.compare.runs import Facts, Run
 from tiler.compare.tiles import Tiles, read_tiles
 from tiler.runner.store.settings import differences
-
-_DONE = ("done", "done_empty")
+from tiler.runner.work.job import DONE
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def slide_changes(a: Run, b: Run, load_mask: LoadMask = cached_mask) -> Iterator
             status=(in_a.get("status", ""), in_b.get("status", "")),
             reason=(in_a.get("reason", ""), in_b.get("reason", "")),
         )
-        done = all(status in _DONE for status in change.status)
+        done = all(status in DONE for status in change.status)
         yield _with_tiles(change, a, b, common, load_mask) if done else change
 
 

@@ -17,6 +17,7 @@ from tiler.checks.arguments import as_path
 from tiler.dataset.tables import Table, is_of, read_columns, table_of, tables_by_slide
 from tiler.errors import ConfigError
 from tiler.runner.reporting.tables import read_slides
+from tiler.runner.work.job import DONE
 from tiler.storage.destinations import expanded, inside
 from tiler.storage.safe_text import listed, plain_text
 from tiler.storage.stored import StoredError, read_json
@@ -201,7 +202,7 @@ def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
 
 
 def _finished(run: Run, rows: Sequence[Mapping[str, str]]) -> list[Slide]:
-    unfinished = [row["slide_id"] for row in rows if row["status"] not in ("done", "done_empty")]
+    unfinished = [row["slide_id"] for row in rows if row["status"] not in DONE]
     if unfinished:
         some = listed(unfinished)
         log.warning("%s: slides that are not done have no tiles here: %s", run.folder, some)

@@ -11,7 +11,7 @@ from tiler.report.charts.bins import RATIO, SCORE, read_bins
 from tiler.report.charts.histogram_chart import Limits
 from tiler.report.charts.histograms import Binned, added
 from tiler.report.charts.run import ChartSlide, RunCharts, Stage, run_charts
-from tiler.report.run.funnel import DONE
+from tiler.runner.work.job import DONE
 from tiler.storage.stored import StoredError, read_regular
 
 log = logging.getLogger("tiler")

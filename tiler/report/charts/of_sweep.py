@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tiler.report.charts.of_run import FOLDER
 from tiler.report.charts.sweep import ChartJob, SweepCharts, sweep_charts
-from tiler.report.run.funnel import DONE
+from tiler.runner.work.job import DONE
 from tiler.sweep.table import JobRecord
 
 

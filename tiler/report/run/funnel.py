@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tiler.report.run.rows import Row, count_of
-from tiler.runner.work.job import DROPPED
+from tiler.runner.work.job import DONE, DROPPED
 from tiler.selection import BELOW_THRESHOLD, FILTER, LABEL, NOT_SAMPLED, UNREADABLE
-
-DONE = ("done", "done_empty")
 
 
 def funnel(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any]]:

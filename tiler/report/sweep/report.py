@@ -20,7 +20,7 @@ from tiler.runner.reporting.run_report import report_slides
 from tiler.runner.store.code import code_version
 from tiler.runner.store.record_file import MAX_BYTES, NAME, read_record
 from tiler.runner.work.folders import PARTIAL, clear, new_work
-from tiler.runner.work.job import SlideJob
+from tiler.runner.work.job import DONE, SlideJob
 from tiler.runner.work.tasks import Task
 from tiler.storage.destinations import own_folder
 from tiler.storage.stored import StoredError, read_regular
@@ -143,7 +143,7 @@ class _Tiles:
         todo: list[tuple[int, int]] = []
         for line, row in enumerate(job.rows):
             slide_id, n = row["slide_id"], self._at[row["slide_id"]]
-            if not row["status"].startswith("done"):
+            if row["status"] not in DONE:
                 continue
             owner, key = _tiles_owner(number, n), _key(slide_id, self._slide(job, slide_id) / NAME)
             self.owners |= {owner, _view_owner(n)}

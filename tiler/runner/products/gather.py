@@ -18,13 +18,11 @@ from tiler.runner.products.listed import SLIDES
 from tiler.runner.store.record import Record
 from tiler.runner.store.record_file import read_record
 from tiler.runner.store.settings import of_exporter, shared
-from tiler.runner.work.job import SlideJob, SlideRow
+from tiler.runner.work.job import DONE, SlideJob, SlideRow
 from tiler.storage.destinations import inside
 from tiler.written import WrittenFiles, joined
 
 log = logging.getLogger("tiler")
-
-_DONE = ("done", "done_empty")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def gathered(
     common: dict[str, dict[str, Any]] = {}
     for job in jobs:
         row = rows.get(job.slide_id)
-        if row is None or row.status not in _DONE or row.output != "current":
+        if row is None or row.status not in DONE or row.output != "current":
             continue
         folder = inside(out / SLIDES, job.slide_id)
         record = read_record(folder)

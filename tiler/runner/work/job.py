@@ -15,8 +15,9 @@ from tiler.resolution import Resolution
 from tiler.runner.store.code import code_version, users_codes
 from tiler.runner.store.fingerprint import settled_hash
 
-STATUSES = ("done", "done_empty", "failed", "interrupted")
-"""Statuses of a slide; ``interrupted`` includes slides that are not done yet."""
+DONE = ("done", "done_empty")
+STATUSES = (*DONE, "failed", "interrupted")
+"""Statuses of a slide, those of a finished one first; ``interrupted``: also of one not begun."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class DroppedTile:
 
 
 _NOT_GIVEN: Any = object()
-
 DROPPED = "dropped_"
 """Begins the columns of ``slides.csv`` that count the cells that a filter or label rule drops."""
 
