@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from tiler.errors import SlideError
 from tiler.exporters.pictures.drawing import (
     BELOW,
     DROPPED,
@@ -25,7 +26,7 @@ from tiler.exporters.pictures.drawing import (
 from tiler.exporters.tiles.encoders import make_encoder
 from tiler.geometry import Box, Size
 from tiler.grid import Cells
-from tiler.protocols import Mask, Pixels
+from tiler.protocols import Mask, Pixels, WSIReader
 from tiler.regions import spans0
 from tiler.selection import BELOW_THRESHOLD
 from tiler.selection import UNREADABLE as CANNOT_BE_READ
@@ -49,6 +50,17 @@ def view_size(bounds: Box, side: int = VIEW_SIDE) -> tuple[Size, float]:
     scale = min(1.0, side / max(bounds.width, bounds.height, 1))
     width, height = (max(1, round(length * scale)) for length in (bounds.width, bounds.height))
     return Size(width, height), scale
+
+
+def read_view(source: WSIReader) -> tuple[Pixels | None, str]:
+    """Return the plain picture of a slide's bounded area; or None, and why there is none."""
+    if not (source.bounds.width and source.bounds.height):
+        return None, "nothing was scanned"
+    size, _ = view_size(source.bounds)
+    try:
+        return source.thumbnail(size), ""
+    except SlideError as error:
+        return None, error.what
 
 
 def draw_card(

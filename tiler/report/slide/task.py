@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.errors import SlideError
 from tiler.files import write_whole
 from tiler.protocols import Pixels, WSIReader
 from tiler.report.arrays import script
@@ -17,7 +16,7 @@ from tiler.report.planned import Planned, planned
 from tiler.report.slide.data import slide_data
 from tiler.report.slide.judged import Judged, judged
 from tiler.report.slide.low_scores import low_scores
-from tiler.report.slide.pictures import draw_card, encode_card, encode_view, view_size
+from tiler.report.slide.pictures import draw_card, encode_card, encode_view, read_view
 from tiler.report.slide.recorded import Recorded, staleness
 from tiler.report.slide.samples import Sample, choose, encode_tile, read_samples
 from tiler.runner.work.job import SlideJob
@@ -92,7 +91,7 @@ class SlideReportTask:
         dropped = self.recorded.dropped if self.recorded else ()
         found = judged(candidates, low, dropped)
         files = Files(self.folder, self.n)
-        view, problem = _view(source)
+        view, problem = read_view(source)
         problems = [f"no picture: {problem}"] if problem else []
         if low.problem:
             problems.append(f"no scores below the threshold: {low.problem}")
@@ -134,17 +133,6 @@ class SlideReportTask:
                 src = files.write("tiles", f"_{sample.kind}{number}.jpg", encode_tile(pixels))
             samples.append(replace(sample, src=src))
         return samples
-
-
-def _view(source: WSIReader) -> tuple[Pixels | None, str]:
-    """Return the picture of a slide, or None and the reason."""
-    if not (source.bounds.width and source.bounds.height):
-        return None, "nothing was scanned"
-    size, _ = view_size(source.bounds)
-    try:
-        return source.thumbnail(size), ""
-    except SlideError as error:
-        return None, error.what
 
 
 @dataclass

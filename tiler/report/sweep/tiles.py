@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tiler.errors import SlideError
 from tiler.files import write_whole
 from tiler.grid import Cells
 from tiler.protocols import Mask, WSIReader
@@ -17,7 +16,7 @@ from tiler.report.arrays import packed, script
 from tiler.report.planned import Planned, plan_only, planned
 from tiler.report.slide.judged import judged
 from tiler.report.slide.low_scores import LowScores
-from tiler.report.slide.pictures import encode_view, view_size
+from tiler.report.slide.pictures import encode_view, read_view
 from tiler.report.slide.recorded import Recorded, staleness
 from tiler.runner.store.record import Record
 from tiler.runner.work.job import SlideJob
@@ -87,13 +86,8 @@ class KeptTask:
 
     def _view(self, source: WSIReader) -> WrittenFile | None:
         """Write the picture of a slide, if its pixels can be read."""
-        if not (source.bounds.width and source.bounds.height):
-            return None
-        try:
-            pixels = source.thumbnail(view_size(source.bounds)[0])
-        except SlideError:
-            return None
-        return self._write(view_name(self.n), encode_view(pixels))
+        pixels, _ = read_view(source)
+        return None if pixels is None else self._write(view_name(self.n), encode_view(pixels))
 
     def _write(self, name: str, data: bytes) -> WrittenFile:
         path = self.folder / name
