@@ -178,3 +178,10 @@ export async function unpackAll(columns: Record<string, Packed>): Promise<Map<st
   const found = await Promise.all(names.map((name) => unpack(columns[name]!)));
   return new Map(names.map((name, index) => [name, found[index]!]));
 }
+
+/** Return a cell of a table as a number; null for an empty cell or text that is none. */
+export function amount(cell: Cell | undefined): number | null {
+  if (cell === null || cell === undefined || cell === "") return null;
+  const found = Number(cell);
+  return Number.isFinite(found) ? found : null;
+}

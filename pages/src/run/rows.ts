@@ -1,6 +1,6 @@
 /** The slides of a run as rows, from the columns of the data file. */
 
-import type { Cell, RunData } from "../common/data.ts";
+import { amount, type Cell, type RunData } from "../common/data.ts";
 
 /** A slide of the run: what its card shows, and what the cards are sorted by. */
 export interface Row {
@@ -66,13 +66,6 @@ export function rowsOf(run: RunData): Row[] {
       data: text("data") || null,
     };
   });
-}
-
-/** Return a cell as a number; null for an empty cell or text that is none. */
-function amount(cell: Cell | undefined): number | null {
-  if (cell === null || cell === undefined || cell === "") return null;
-  const found = Number(cell);
-  return Number.isFinite(found) ? found : null;
 }
 
 function words(cell: Cell | undefined): string {

@@ -1,7 +1,7 @@
 /** The head of a slide's page: its facts, its row of slides.csv, and links to its neighbours. */
 
 import { shownValue } from "./cell_card.ts";
-import type { Cell, RunData } from "../common/data.ts";
+import { amount, type Cell, type RunData } from "../common/data.ts";
 import { byId, element, fact, fill, short, whole } from "../common/dom.ts";
 
 type Row = Record<string, Cell>;
@@ -15,17 +15,13 @@ export function rowOf(run: RunData, n: number): Row | null {
 
 /** Show what a slide's row says: the main facts, and all of it folded. */
 export function showRow(row: Row): void {
-  const number = (name: string): number | null => {
-    const value = row[name];
-    return typeof value === "number" ? value : value === "" || value == null ? null : Number(value);
-  };
-  const count = (name: string): string | null => format(number(name), whole, "");
+  const count = (name: string): string | null => format(amount(row[name]), whole, "");
   const facts: [string, string | null, string?][] = [
     ["Status", row.status === null || row.status === undefined ? null : String(row.status)],
     ["Grid cells", count("candidates")],
     ["Tiles", count("kept")],
-    ["Tissue", format(number("tissue_mm2"), short, " mm²")],
-    ["Tiles at", format(number("effective_mpp"), short, " µm/px"), row.mpp_source ? `slide: ${String(row.mpp_source)}` : ""],
+    ["Tissue", format(amount(row.tissue_mm2), short, " mm²")],
+    ["Tiles at", format(amount(row.effective_mpp), short, " µm/px"), row.mpp_source ? `slide: ${String(row.mpp_source)}` : ""],
   ];
   fill(
     byId("facts"),
@@ -46,7 +42,7 @@ export function showRow(row: Row): void {
 }
 
 function format(value: number | null, text: (value: number) => string, unit: string): string | null {
-  return value === null || Number.isNaN(value) ? null : text(value) + unit;
+  return value === null ? null : text(value) + unit;
 }
 
 /** Add a remark below the heading. */
