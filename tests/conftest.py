@@ -210,3 +210,24 @@ def opened(browser: object) -> Iterator[Opener]:
     yield opener
     opener.close()
     assert opener.faults == []
+
+
+@pytest.fixture(scope="session")
+def three_slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of three small slides of reports. Read only."""
+    from test_report_run import NAMES, slide
+
+    folder = tmp_path_factory.mktemp("slides")
+    for number, name in enumerate(NAMES):
+        slide(folder, f"{name}.tiff", number)
+    return folder
+
+
+@pytest.fixture
+def beside_slides(three_slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working folder, with links to the three slides of reports."""
+    for path in three_slides.iterdir():
+        os.link(path, tmp_path / path.name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # the machine does not crash here
+    return tmp_path

@@ -52,22 +52,10 @@ def slide(folder: Path, name: str, seed: int) -> None:
     tifffile.imwrite(folder / name, pixels.astype(np.uint8), tile=(64, 64), photometric="rgb")
 
 
-@pytest.fixture(scope="module")
-def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("slides")
-    for number, name in enumerate(NAMES):
-        slide(folder, f"{name}.tiff", number)
-    return folder
-
-
 @pytest.fixture
-def folder(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(beside_slides: Path) -> Path:
     """Return a working folder with three slides."""
-    for path in slides.iterdir():
-        os.link(path, tmp_path / path.name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # the machine does not crash here
-    return tmp_path
+    return beside_slides
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +125,10 @@ def test_a_run_with_a_report_ends_with_the_path_of_its_page(folder: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def reference(slides: Path, composed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(three_slides: Path, composed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run with a report, on slides of its own. Read only."""
     place = tmp_path_factory.mktemp("reference")
-    for path in slides.iterdir():
+    for path in three_slides.iterdir():
         os.link(path, place / path.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)

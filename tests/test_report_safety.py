@@ -17,7 +17,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from report_data import files_in, loaded, unpacked
 from special_files import plant
-from test_report_run import NAMES, WORDS, plan_of, ran, slide
+from test_report_run import WORDS, plan_of, ran, slide
 from test_workers import FAULTY
 
 from tiler.config.build import Plan
@@ -43,22 +43,10 @@ from tiler.storage.stored import StoredError
 from tiler.trackers import NoTracker
 
 
-@pytest.fixture(scope="module")
-def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("slides")
-    for number, name in enumerate(NAMES):
-        slide(folder, f"{name}.tiff", number)
-    return folder
-
-
 @pytest.fixture
-def folder(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(beside_slides: Path) -> Path:
     """Return a working folder with three slides."""
-    for path in slides.iterdir():
-        os.link(path, tmp_path / path.name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # the machine does not crash here
-    return tmp_path
+    return beside_slides
 
 
 @pytest.fixture
