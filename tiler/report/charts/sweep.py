@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Counts = npt.NDArray[np.float64]
 
 _NAMED_SLIDES, _NAMED_JOBS, _NUMBERED = 20, 40, 8
-_LINES = 5  # lines that can be told apart without colour
+_LINES = 5  # more have no style of their own
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (1, 1)), "v"))
 _GREYS = ("black", "#2b5c8a", "#5f8fbf", "#6b6b6b", "#9a9a9a")
 _PLOT_MM, _ROW_MM, _FRAME_MM, _MAX_MM = 60.0, 4.5, 26.0, 220.0

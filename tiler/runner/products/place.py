@@ -103,7 +103,7 @@ class Placer:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise destination_error(error, probe) from error
             return False
-        except NotImplementedError:
+        except NotImplementedError:  # raised by pathlib where the system has no symbolic links
             return False
         return True
 
