@@ -117,6 +117,7 @@ def test_a_setting_that_shapes_output_redoes_and_reports_the_reason(
     lines = run(tmp_path, setting)
     assert len(lines) == 2
     assert words in lines[0]
+    assert "not set" in words or "not set" not in lines[0], "keys of another class of mask"
     assert run(tmp_path, setting) == []
 
 

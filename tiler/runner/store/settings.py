@@ -15,6 +15,7 @@ TRANSFORM = "transform"
 """The key of an exporter's settings that contains the transforms of its pixels."""
 
 _POLICY = "on_bad_fit"
+_TARGET = "_target_"
 
 
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,8 +51,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 def changes(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str]]:
-    """Every setting that differs: its dotted key, the old value and the new one as text."""
-    for key in sorted({*old, *new}):
+    """Every setting that differs: its dotted key, the old value and the new one as text.
+
+    Where a component was replaced by one of another class, the keys that only one of the two has
+    are left out: a mask has up to twenty.
+    """
+    keys = {*old, *new}
+    if old.get(_TARGET) and new.get(_TARGET) and old[_TARGET] != new[_TARGET]:
+        keys = {*old} & {*new}
+    for key in sorted(keys):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from changes(before, after, f"{prefix}{key}.")
