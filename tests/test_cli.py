@@ -240,6 +240,7 @@ def test_the_whole_command_of_the_specification(tmp_path: Path, slide: Path) -> 
                 ["exporter=csv,json is a sweep; add -m, or", "'exporter=[csv,json]'"],
             ),
             (["mask=none,otsu"], ["mask=none,otsu is a sweep; add -m"]),
+            (["reader.mpp=0,5"], ["is a sweep; add -m, or write reader.mpp=0.5 with a decimal"]),
             (["threshold=high"], ["threshold=high is invalid; use a number"]),
             (["context=1.0"], ["context=1.0 is not a list; write 'context=[1.0]'"]),
             (["context=1.0,2"], ["add -m, or write a list as 'context=[1.0,2]'"]),

@@ -26,6 +26,9 @@ _OPTION = re.compile(r"Could not (?:load|find) '([a-z]+)/([^'/]+)'")
 _AVAILABLE = "Available options in "
 _NO_NAME = "Config group override must be a string or a list"
 _AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^'=]+)=([^']*)'")
+_COMMA = re.compile(r"0,\d+")
+"""A decimal number with a comma, as several languages write it."""
+
 _MERGING = re.compile(
     r"Error merging override (\S+?)=(.*?)\s*Value .* could not be converted to (\w+)", re.DOTALL
 )
@@ -83,8 +86,12 @@ def explain(error: BaseException) -> str:
         )
     if ambiguous := _AMBIGUOUS.search(lines[0]):
         key, values = ambiguous.groups()
-        listed = f", or write a list as '{key}=[{values}]'" if key in (*LISTS, *_LISTED) else ""
-        return f"{key}={values} is a sweep; add -m{listed}"
+        if key in (*LISTS, *_LISTED):
+            other = f", or write a list as '{key}=[{values}]'"
+        else:
+            number = values.replace(",", ".") if _COMMA.fullmatch(values) else ""
+            other = f", or write {key}={number} with a decimal point" if number else ""
+        return f"{key}={values} is a sweep; add -m{other}"
     if merging := _MERGING.search(text):
         key, value, kind = merging.groups()
         return f"{key}={value} is invalid; use {_KINDS.get(kind, kind)}"
