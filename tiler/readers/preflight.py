@@ -21,7 +21,8 @@ def look(path: Path, name: str) -> None:
     try:
         facts = path.stat()
     except FileNotFoundError:
-        what = "its link points to nothing" if path.is_symlink() else "there is no such file"
+        link = path.is_symlink()
+        what = "its link points to nothing" if link else "there is no such file or folder"
         raise OpenError(name, f"{path.name}: {what}; check the path") from None
     except OSError as error:
         raise OpenError(name, f"{path.name}: {error.strerror}; check the path") from error
