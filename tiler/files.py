@@ -51,7 +51,7 @@ def write_chunks(
     Parameters
     ----------
     path, chunks
-        As there; all of its content in order.
+        The file, and all of its content in order.
     durable
         Whether the file and its folder are flushed to the disk before returning.
 

@@ -95,7 +95,7 @@ def whole_box(box: Box, downsample: float, *, inside: bool) -> Box:
     Parameters
     ----------
     box
-        In pixels of level 0.
+        A box in pixels of level 0.
     downsample
         Level-0 pixels per pixel of the result.
     inside

@@ -94,7 +94,7 @@ class Axes:
     columns, rows
         float64 (nx, 2) and (ny, 2): where they begin and end, in mask pixels.
     size
-        Of each cell, in target pixels.
+        The size of each cell in target pixels.
     downsample
         Level-0 pixels per target pixel.
     """

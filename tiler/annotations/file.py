@@ -36,9 +36,9 @@ class Annotations:
     Attributes
     ----------
     areas
-        By class: the union of its annotations, a valid shapely geometry in the file's pixels.
+        For each class the union of its annotations, a valid shapely geometry in the file's pixels.
     parts
-        By class: its single annotations.
+        For each class its single annotations.
     format
         ``geojson`` or ``xml``.
     repaired

@@ -57,7 +57,7 @@ def build(
     Parameters
     ----------
     config
-        As Hydra composed it.
+        The configuration as Hydra composed it.
     root
         The folder of the run, or of the sweep that it is part of: the place of its cache.
     swept

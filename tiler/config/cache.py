@@ -19,7 +19,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
     Parameters
     ----------
     wish
-        What the configuration says.
+        The value of ``cache`` in the configuration.
     root
         The folder of the run, or of the sweep that it is part of.
 

@@ -44,11 +44,11 @@ class Composed:
     Attributes
     ----------
     config
-        As Hydra is going to compose it, with Hydra's own node.
+        The configuration as Hydra is going to compose it, with Hydra's own node.
     sweeps
         True for a sweep, which a flag or a file asked for.
     lines
-        Of a sweep: the overrides of its jobs, those of its file first.
+        The overrides of a sweep's jobs, those of its file first.
     typed
         The keys that the command itself sets.
     loader

@@ -71,7 +71,7 @@ def do_job(config: DictConfig, command: Command) -> int:
     Parameters
     ----------
     config
-        As Hydra composed it.
+        The configuration as Hydra composed it.
     command
         The command that started it.
 

@@ -52,7 +52,7 @@ class Rebuilt:
     plan
         Its jobs, one for each row of ``slides.csv``, and the engine; no report and no tracker.
     unread
-        By number, why a slide cannot be read as the run read it.
+        The reason why a slide cannot be read as the run read it, by its number.
     """
 
     plan: Plan

@@ -160,7 +160,7 @@ class Cover:
         Parameters
         ----------
         size
-            Of the picture; by default at most ``PICTURE_SIDE`` pixels, and those of level 0.
+            The size of the picture; by default that of level 0, but at most ``PICTURE_SIDE``.
         """
         even = self.raster
         width, height = size or _picture_size(self.extent)

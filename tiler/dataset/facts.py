@@ -44,7 +44,7 @@ class SlideFacts:
     open_reader
         Opens it.
     resolution
-        Of its tiles.
+        The resolution of its tiles.
     source
         Its fingerprint; None if it has no record.
     transforms

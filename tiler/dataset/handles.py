@@ -39,7 +39,7 @@ class Handles(Generic[_T]):
     close_one
         Closes a value.
     most
-        How many are open at most. A thread waits until one can be closed.
+        The largest number of open slides. A thread waits until one can be closed.
     """
 
     def __init__(self, close_one: Callable[[_T], None], most: int) -> None:

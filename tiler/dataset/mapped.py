@@ -54,7 +54,7 @@ class TileDataset:
         A tile that cannot be read is an error (``raise``), is left out of its batch (``skip``), or
         is black and has the reason in ``error`` (``mark``).
     max_open
-        How many slides a process keeps open.
+        The number of slides that a process keeps open.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class TileStream:
     Parameters
     ----------
     run
-        As of ``TileDataset``, like all arguments that are not described here.
+        The same as for ``TileDataset``, like all arguments that are not described here.
     batch
         None for items; a number for dicts of arrays of so many tiles. Only the last batch of a rank
         is shorter, whatever the number of ``DataLoader`` workers.

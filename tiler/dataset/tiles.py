@@ -61,9 +61,9 @@ class RunTiles:
     index
         Which tiles there are.
     opening, look
-        How slides are opened, and what items contain.
+        The settings for opening slides, and for the content of items.
     max_open
-        How many slides are open at most.
+        The largest number of open slides.
     """
 
     index: Index

@@ -21,7 +21,7 @@ def labels_of(
     Parameters
     ----------
     shares
-        By class, at least one: float64 (ny, nx), 0 to 1. Classes may overlap.
+        For each class, at least one: float64 (ny, nx), 0 to 1. Classes may overlap.
     assign
         ``majority``: the class with the largest share. ``any``: the first class with a share.
         ``threshold``: the class with the largest share, if that reaches the threshold. The first

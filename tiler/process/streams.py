@@ -38,7 +38,7 @@ def end_streams(code: int) -> int:
     Parameters
     ----------
     code
-        What the command would end with.
+        The exit code that the command would end with.
     """
     with suppress(OSError):
         sys.stdout.flush()
@@ -65,7 +65,7 @@ class _Stream(io.FileIO):
     Attributes
     ----------
     error
-        What stopped it; None for a pipe without a reader, which is no error.
+        The error that stopped it; None for a pipe without a reader, which is no error.
     """
 
     error: OSError | None = None

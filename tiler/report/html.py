@@ -79,7 +79,7 @@ class HtmlPages:
     charts
         The formats of charts.
     unread
-        By number, why a slide cannot be read at all.
+        The reason why a slide cannot be read at all, by its number.
     """
 
     def __init__(

@@ -39,13 +39,13 @@ def write_run_pages(
     Parameters
     ----------
     folder
-        Where.
+        The folder to write to.
     data
         The data of the run's page.
     rows
-        Of the slides.
+        The rows of ``slides.csv``.
     stale
-        How many slides have data that may differ from what the run wrote.
+        The number of slides whose data may differ from what the run wrote.
     charts
         Its charts by their paths.
     """

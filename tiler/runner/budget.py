@@ -45,7 +45,7 @@ class SlideCost:
     tiles
         Exactly how many would be written, context tiles included.
     bytes
-        Of all its files, predicted.
+        The predicted size of all its files.
     seconds
         Predicted, if it were the only one.
     work
@@ -72,13 +72,13 @@ class Budget:
     replaced
         How many tiles of earlier runs would be replaced.
     seconds
-        Of the whole command, with so many ``workers``.
+        The time of the whole command with so many ``workers``.
     refusal
         Why it would be refused; empty if it would not.
     failures
         The exit codes of a run of each slide that failed.
     exit_code
-        What the dry run ends with.
+        The exit code of the dry run.
     """
 
     slides: tuple[SlideCost, ...] = ()

@@ -104,7 +104,7 @@ def refuse_foreign_hydra_files(folder: Path, subdir: str, *, of_sweep: bool) -> 
     Parameters
     ----------
     folder
-        Of the run, or of the sweep whose jobs lie at most two folders below.
+        The folder of the run, or of the sweep whose jobs lie at most two folders below.
     subdir
         Hydra's ``output_subdir``.
     of_sweep

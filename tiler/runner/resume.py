@@ -47,7 +47,7 @@ class Found:
     settings_changed
         Whether other settings, or other code of the user's, are a reason.
     tiles
-        How many tiles the output that is replaced has.
+        The number of tiles in the output that is replaced.
     removed
         The exporters that this run leaves out and whose files go nevertheless.
     earlier
@@ -69,7 +69,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     Parameters
     ----------
     job
-        What would be done.
+        The slide's job.
     out
         The run's folder.
     verify

@@ -78,7 +78,7 @@ class Schedule:
     cut
         Which tiles are written, and in which pieces.
     verify
-        How tiles that an interrupted run finished are checked: see ``find_done``.
+        The check of tiles that an interrupted run finished: see ``find_done``.
 
     Attributes
     ----------

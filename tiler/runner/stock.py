@@ -21,9 +21,9 @@ class Policy:
     Attributes
     ----------
     verify
-        How finished slides are checked: ``size``, ``hash`` or ``none``.
+        The check of finished slides: ``size``, ``hash`` or ``none``.
     on_change
-        What happens to slides made with other settings: ``redo`` them, or ``refuse`` the run.
+        For slides made with other settings: ``redo`` them, or ``refuse`` the run.
     """
 
     verify: str = "size"
@@ -40,9 +40,9 @@ class Replaced:
     Attributes
     ----------
     tiles
-        How many tiles the output that goes has.
+        The number of tiles in the output that is replaced.
     slides
-        Of how many slides.
+        The number of slides with such output.
     reasons
         For each reason the number of slides.
     removed
@@ -80,13 +80,13 @@ class Stock:
     left
         The rows of slides that cannot be done and stay as they are.
     todo
-        What is to be done on the others.
+        The jobs of the other slides.
     redo
         For slides whose output is replaced, the reason.
     changed
         For slides that were made with other settings, slide and difference.
     replaced
-        What goes.
+        The output that is replaced, and the reasons.
     earlier
         The slides with finished output of an earlier run.
     """

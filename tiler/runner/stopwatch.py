@@ -116,13 +116,13 @@ class Sample:
     Attributes
     ----------
     tiles
-        That were written.
+        The number of tiles that were written.
     bytes
-        Of their files, with what the record says of each file.
+        The total size of their files, with their entries in the record.
     blocks, first
-        How many blocks there were, and the seconds of the first tile of each.
+        The number of blocks, and the seconds of the first tiles of all blocks.
     others, rest
-        All other tiles, and their seconds.
+        The number of all other tiles, and their seconds.
     """
 
     tiles: int = 0

@@ -31,7 +31,7 @@ class Frame:
     level_scale
         Pixels of the level that is read for each pixel.
     width, height
-        Of the slide in pixels, fractional.
+        The size of the slide in pixels, fractional.
     across, down
         The columns and rows of cells.
     """

@@ -83,7 +83,7 @@ class RowOfCells:
         Parameters
         ----------
         number
-            Of the map.
+            The number of the map.
         sums
             float64 (number of breaks - 1, P across, n): see ``span_sums``.
         breaks

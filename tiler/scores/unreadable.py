@@ -35,7 +35,7 @@ def read_run(
     axes
         The columns and rows of cells.
     margin
-        How far neighbours count, in pixels.
+        The distance in pixels up to which neighbours count.
     alone
         Whether to read each cell alone if the run cannot be read.
 

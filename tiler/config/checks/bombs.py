@@ -29,7 +29,7 @@ def check_files(folder: Path) -> None:
     Parameters
     ----------
     folder
-        As ``--config-dir`` or ``--config-path`` names it.
+        The folder as ``--config-dir`` or ``--config-path`` names it.
 
     Raises
     ------

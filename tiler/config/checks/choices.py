@@ -25,9 +25,9 @@ def check_choices(
     loader
         Finds the options.
     name
-        Of the primary configuration.
+        The name of the primary configuration.
     config
-        As it was composed.
+        The configuration as it was composed.
     overrides
         Those of the command, and of a sweep's file.
 

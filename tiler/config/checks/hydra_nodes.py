@@ -51,7 +51,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
     Parameters
     ----------
     config
-        As Hydra composed it, with its own node.
+        The configuration as Hydra composed it, with its own node.
     typed
         The keys that the command itself sets.
 

@@ -32,7 +32,7 @@ def check_interpolations(config: DictConfig) -> None:
     Parameters
     ----------
     config
-        As Hydra composed it: nothing is resolved.
+        The configuration as Hydra composed it: nothing is resolved.
 
     Raises
     ------

@@ -81,7 +81,7 @@ def check_defaults(
     Parameters
     ----------
     loader, name, words
-        As the configuration was composed with.
+        The loader, the name and the overrides with which the configuration was composed.
     config
         That configuration.
 

@@ -134,7 +134,7 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     Parameters
     ----------
     config
-        As Hydra composed it, with its own node.
+        The configuration as Hydra composed it, with its own node.
     lines
         The overrides of the sweep.
     folder

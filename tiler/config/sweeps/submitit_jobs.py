@@ -44,7 +44,7 @@ def watch_slurm(config: DictConfig, keys: Sequence[str]) -> SlurmJobs | None:
     Parameters
     ----------
     config
-        As Hydra composed it, with its own node.
+        The configuration as Hydra composed it, with its own node.
     keys
         The swept keys; messages name a job by its values of them.
     """

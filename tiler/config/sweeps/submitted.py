@@ -31,7 +31,7 @@ class SubmittedJobs:
     Parameters
     ----------
     config
-        As Hydra composed it, with its own node.
+        The configuration as Hydra composed it, with its own node.
     """
 
     def __init__(self, config: DictConfig) -> None:

@@ -107,7 +107,7 @@ def hatched(size: Size, pattern: int, period: int) -> Mask:
     Parameters
     ----------
     size
-        Of the picture.
+        The size of the picture.
     pattern
         0 to 5: rising, falling, lying and standing lines, dots, and crossed lines.
     period

@@ -90,7 +90,7 @@ def footprint_of(
     spec
         The tiles.
     mpp, magnification
-        Of level 0, if the slide says them.
+        Those of level 0; None if the slide does not state them.
     downsample
         Level-0 pixels per target pixel.
     """

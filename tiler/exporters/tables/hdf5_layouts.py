@@ -42,9 +42,9 @@ class Layout:
     Attributes
     ----------
     attributes
-        By name.
+        The attributes by name.
     read
-        What the tool reads for each tile.
+        The pixels that the tool reads for each tile.
     left_out
         Attributes that need facts that the slide does not say.
     of_file

@@ -49,7 +49,7 @@ def make_encoder(
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
-        Of png: 0 (fastest, files half as large again) to 3, or ``pillow`` for the smallest files.
+        For png: 0 (fastest, files half as large again) to 3, or ``pillow`` for the smallest files.
     lossless
         Whether decoding returns the same pixels, for webp and jxl. None is lossy for webp, and for
         jxl lossless unless there is a quality.

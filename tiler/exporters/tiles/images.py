@@ -35,7 +35,7 @@ class ImagesExporter:
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
-        Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+        For png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     passthrough
         Write the slide's native JPEG tiles without decoding; any other tile is an error. This is
         the only lossless export as JPEG. Damage inside them is not detected.

@@ -67,11 +67,11 @@ def written_shards(
     Parameters
     ----------
     samples
-        In their order; they are taken one by one.
+        The tiles in their order; they are taken one by one.
     folder, slide
         The place and the beginning of the names.
     extension
-        Of the images.
+        The extension of the images.
     most_tiles, most_bytes
         Limits of a shard; None for none. A sample that is larger gets a shard of its own.
     """

@@ -44,7 +44,7 @@ class WebdatasetExporter:
     subsampling
         Chroma of jpeg: ``420``, ``422`` or ``444``.
     compression
-        Of png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
+        For png: 0 (fastest) to 3, or ``pillow`` for the smallest files.
     passthrough
         Store the slide's native JPEG tiles without decoding; any other tile is an error. Damage
         inside them is not detected.

@@ -46,9 +46,9 @@ class ArrayFacts:
     shape, chunk
         The shape of the array, and of a chunk, which is a file. The first axis is the tile.
     data_type, fill_value
-        As ``zarr.json`` has them.
+        The values of ``zarr.json``.
     codecs
-        From an array to the bytes of a chunk.
+        The codecs that turn an array into the bytes of a chunk.
     dimensions
         Names of the axes.
     attributes

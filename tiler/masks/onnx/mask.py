@@ -52,7 +52,7 @@ class OnnxMask:
         Share of a tile that its neighbour has too, 0 to 0.9. Three eighths of it count for nothing
         at a tile's border. They should cover the radius of the network's receptive field.
     mean, std
-        Of red, green and blue: the network gets ``(pixel / 255 - mean) / std``.
+        One for red, green and blue each: the network gets ``(pixel / 255 - mean) / std``.
     layout
         ``nchw`` or ``nhwc``: the order of axes of input and output.
     output

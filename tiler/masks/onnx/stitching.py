@@ -41,7 +41,7 @@ def blended(
     Parameters
     ----------
     size
-        Of the result.
+        The size of the result.
     side
         Width and height of the map of a tile.
     overlap

@@ -40,7 +40,7 @@ class NativeLevel(TileTable):
     Attributes
     ----------
     coding
-        How each tile is stored.
+        The coding of each tile.
     """
 
     coding: Coding

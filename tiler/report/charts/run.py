@@ -92,7 +92,7 @@ def run_charts(data: RunCharts, formats: Sequence[str]) -> dict[str, bytes]:
     Parameters
     ----------
     data
-        What they show.
+        The data that they show.
     formats
         ``svg``, ``png``, both, or none.
 

@@ -65,7 +65,7 @@ def sweep_charts(data: SweepCharts, formats: Sequence[str]) -> dict[str, bytes]:
     Parameters
     ----------
     data
-        What they show.
+        The data that they show.
     formats
         ``svg``, ``png``, both, or none.
 

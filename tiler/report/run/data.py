@@ -40,7 +40,7 @@ class Card:
     stale
         Why its data may differ from what the run wrote.
     problems
-        What the report lacks of it, and why.
+        A line for each thing of the slide that the report lacks, with the reason.
     """
 
     picture: str | None = None
@@ -65,9 +65,9 @@ def card_of(paths: Sequence[str], key: str, without: str) -> Card:
     Parameters
     ----------
     paths
-        Of its files in the report.
+        The paths of its files in the report.
     key
-        What they were made from, and after a space the facts about them as JSON.
+        A digest of what they were made from, a space, and the facts about them as JSON.
     without
         Why the slide has no data; empty if it has.
     """
@@ -94,7 +94,7 @@ def run_data(
     Parameters
     ----------
     jobs
-        Of the slides; none if they could not be built.
+        The jobs of the slides; none if they could not be built.
     rows, cards
         One per slide.
     run

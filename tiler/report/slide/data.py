@@ -45,11 +45,11 @@ def slide_data(
     Parameters
     ----------
     job, n
-        Of the slide; its number.
+        The slide's job, and its number in ``slides.csv``, from 0.
     plan
         Its plan, with all cells.
     low, found
-        Its scores; its cells and the decision.
+        Its scores, and its cells with the decision about each.
     row
         Its row of ``slides.csv``.
     view

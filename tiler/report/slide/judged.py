@@ -39,7 +39,7 @@ def judged(candidates: Candidates, low: LowScores, dropped: Sequence[DroppedTile
     Parameters
     ----------
     candidates
-        Of the plan.
+        The cells of the plan.
     low
         The scores of all cells.
     dropped

@@ -56,7 +56,7 @@ def low_scores(
     Parameters
     ----------
     job
-        Of the slide.
+        The slide's job.
     cells
         The grid with the scores of the run.
     shelf

@@ -49,7 +49,7 @@ class PictureTask:
     Attributes
     ----------
     job, folder, n
-        As in ``SlideReportTask``.
+        The same as in ``SlideReportTask``.
     """
 
     job: SlideJob

@@ -21,7 +21,7 @@ class Recorded:
     source, inputs
         The fingerprint of the slide, and the hashes of other files.
     mask_sha256, mask_size
-        Of its mask: of the pixels, and (width, height).
+        The SHA-256 of its mask's pixels, and the mask's (width, height).
     planned, kept
         The number of cells, and of those that passed all rules: written or not readable.
     dropped

@@ -172,7 +172,7 @@ def read_samples(
     samples, found
         The samples and the cells that they are of.
     resolution
-        Of the tiles.
+        The resolution of the tiles.
     source
         The slide.
     fits

@@ -40,7 +40,7 @@ class SlideReport:
     doubt
         A warning about the mask.
     problems
-        What the report lacks, and why.
+        A line for each thing that the report lacks, with the reason.
     """
 
     files: tuple[WrittenFile, ...]
@@ -56,7 +56,7 @@ class SlideReportTask:
     Attributes
     ----------
     job
-        Of the slide.
+        The slide's job.
     folder
         The report's folder.
     n

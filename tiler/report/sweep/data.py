@@ -61,7 +61,7 @@ def sweep_content(
     Parameters
     ----------
     name
-        Of the sweep.
+        The name of the sweep.
     keys
         The swept keys.
     jobs
@@ -69,7 +69,7 @@ def sweep_content(
     slides
         The slides: see ``slide_ids``.
     missing
-        By job number and slide number, why there is no file of the kept tiles.
+        The reason why there is no file of the kept tiles, by job number and slide number.
     views
         The numbers of the slides with a picture.
     made

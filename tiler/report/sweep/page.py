@@ -31,9 +31,9 @@ def write_sweep_pages(
     Parameters
     ----------
     folder
-        Where.
+        The folder to write to.
     content
-        Of ``data/sweep.js``.
+        The content of ``data/sweep.js``.
     jobs
         The jobs in the order of the content.
     charts

@@ -118,7 +118,7 @@ class _Tiles:
     slides
         The slides of the sweep by their numbers.
     missing
-        By job number and slide number, why there is no file of the kept tiles.
+        The reason why there is no file of the kept tiles, by job number and slide number.
     owners
         The owners of files that the report has now.
     problems

@@ -42,13 +42,13 @@ class KeptTask:
     Attributes
     ----------
     job
-        Of the slide.
+        The slide's job.
     folder
         The folder that it writes to.
     number, n
         The numbers of job and slide in the sweep.
     recorded
-        What the job recorded of the slide.
+        The content of the slide's record in the job.
     with_view
         Whether to write the picture of the slide, too.
     """

@@ -44,7 +44,7 @@ class DaskEngine:
         How many worker processes (local) or Slurm jobs (``slurm``) to keep; for a local cluster
         one per core if None. With ``address`` it only says how much to have under way.
     address
-        Of a scheduler that runs already, such as ``tcp://node17:8786``.
+        The address of a scheduler that runs already, such as ``tcp://node17:8786``.
     slurm
         Arguments of ``dask_jobqueue.SLURMCluster`` (queue, cores, memory, walltime …); jobs that
         are cancelled are replaced.

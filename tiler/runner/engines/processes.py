@@ -42,7 +42,7 @@ class ProcessEngine:
     Parameters
     ----------
     workers
-        How many; one per core if None.
+        The number of worker processes; one per core if None.
     timeout
         Seconds that a worker may spend on one piece of work (finding the tiles of a slide, or
         writing some hundred of them) before it counts as hung and is killed.

@@ -126,7 +126,7 @@ def make_products(
     Parameters
     ----------
     jobs, out
-        Of the run.
+        The run's slides, and its folder.
     rows
         The rows of slides that have ended, by slide id.
     verify

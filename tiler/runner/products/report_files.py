@@ -205,7 +205,7 @@ def withdraw_page(out: Path, key: str = "") -> None:
     out
         The folder.
     key
-        What a page that stays was made from.
+        A digest of what a page that stays was made from.
     """
     if not os.path.lexists(out / REPORT / INDEX):  # the list of 10,000 slides takes seconds
         return

@@ -135,7 +135,7 @@ def counted_slides(
     Parameters
     ----------
     slides, what
-        How many there are, and what is made of them.
+        The number of slides, and the name of the work on them.
     every_s
         Without a terminal, seconds between two lines.
     """

@@ -29,7 +29,7 @@ class Fingerprint:
     size
         Bytes of the file that names it.
     mtime_ns
-        Of the same file.
+        The modification time of the same file.
     content
         SHA-256 of that file's head, its tail and, of a TIFF, its index of tiles; and of names,
         sizes and times of the slide's other files, and whether they may be read.

@@ -54,13 +54,13 @@ class MaskFacts:
     Attributes
     ----------
     key
-        What it is cached under.
+        Its key in the cache.
     sha256
-        Of its pixels.
+        The SHA-256 of its pixels.
     width, height
-        In mask pixels.
+        Its size in mask pixels.
     grid
-        What its coverage of the grid is cached under.
+        The key of its coverage of the grid in the cache.
     bounds
         The area that it covers: x, y, width and height in level-0 pixels; None in older records.
     mpp
@@ -97,7 +97,7 @@ class Record:
     settings
         The configuration that shapes the output; below ``exporter`` that of each in ``exporters``.
     code
-        As of ``SlideJob``: of the components that the user brought.
+        Digests of the code of the user's own components: see ``SlideJob``.
     mask
         The mask that it was tiled with.
     counts

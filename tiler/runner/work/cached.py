@@ -42,9 +42,9 @@ class Shared:
     known
         What the slide is.
     slide_mask
-        As of ``TileExtractor.make_mask``.
+        The mask, as ``TileExtractor.make_mask`` returns it.
     keys
-        What mask and grid are kept under.
+        The keys of the mask and of the grid in the cache.
     made, reused
         The kinds of arrays that were not in the cache, and of those that were: ``mask``, ``grid``,
         ``label``, ``score`` for each filter, and ``tissue sample`` for transforms.
@@ -206,7 +206,7 @@ class Grid:
     Attributes
     ----------
     bounds
-        Of the slide, in level-0 pixels.
+        The slide's bounds, in level-0 pixels.
     columns, rows, ratios
         See ``Cells``.
     tissue

@@ -48,9 +48,9 @@ class FinishTask:
     Attributes
     ----------
     job, planned
-        Of the slide.
+        The slide's job, and its plan.
     written
-        What each exporter of tiles wrote.
+        The files that each exporter of tiles wrote.
     failed
         The tiles that could not be read, ordered; a tile that several exporters read may be there
         more than once.

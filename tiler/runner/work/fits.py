@@ -28,7 +28,7 @@ class Fits:
     Attributes
     ----------
     transforms
-        In their order; empty for tiles that stay as they are.
+        The fitted transforms in their order; empty for tiles that stay as they are.
     facts
         Of each transform by name, for the record. A transform that cannot be fitted has ``raw``,
         the reason.

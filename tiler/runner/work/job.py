@@ -43,11 +43,11 @@ class SlideJob:
     path, slide_id
         The slide's file, and its name in outputs, unique in a run.
     open_reader
-        Opens it.
+        Opens the slide.
     extractor
-        Not fitted; every use works on a copy.
+        An extractor that is not fitted; every use works on a copy.
     exporters
-        By their names in the configuration.
+        The exporters by their names in the configuration.
     settings
         The configuration that decides what is written for this slide, as plain values.
     on_bad_tile, max_bad_fraction
@@ -69,7 +69,7 @@ class SlideJob:
     pyramid
         The resolutions of the tiles' parents, the finest first.
     transforms, on_bad_fit
-        By name, in their order; ``fail`` or ``raw`` for a slide that one cannot be fitted to.
+        The transforms by name, in their order; ``fail`` or ``raw`` for a slide without a fit.
     plan_share, from_table
         The number of workers whose threads its plan may use; the keys that a table sets for it.
     """
@@ -173,19 +173,19 @@ class SlideRow:
     tissue_mm2
         Area of the mask, where the mpp is known.
     requested
-        The resolution that was asked for.
+        The requested resolution.
     downsample
         Level-0 pixels per tile pixel.
     effective_mpp
         Microns per tile pixel, where known.
     mpp, mpp_source, magnification, magnification_source
-        Of level 0, and where each came from or why it is not known.
+        Those of level 0, and the source of each, or the reason why it is not known.
     reader
-        What read the slide.
+        The class that read the slide.
     notes
-        Which image of the file it is, and images that are not used as levels.
+        Remarks: the image of the file that was tiled, images that are not levels, and others.
     bytes
-        Of all files written for it.
+        The total size of all files written for it.
     path
         The slide's file as the user wrote it; relative ones count from ``slides.base`` of
         ``run.json``.

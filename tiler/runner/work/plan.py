@@ -58,7 +58,7 @@ class SlidePlan:
     candidates
         All cells, if they are wanted, or an exporter shows those that are not kept.
     transforms
-        Of the tiles' pixels, before they are encoded.
+        The transforms of the tiles' pixels, before they are encoded.
     fits
         The transforms with their facts.
     """
@@ -80,7 +80,7 @@ def plan_slide(
     Parameters
     ----------
     job
-        Of the slide.
+        The slide's job.
     open_reader
         Opens it.
     all_cells

@@ -28,9 +28,9 @@ class Shelf:
     Attributes
     ----------
     job
-        Of the slide.
+        The slide's job.
     identity
-        Of its files, before anything was read.
+        The identity of its files before anything was read.
     made, reused
         The kinds of arrays that were not in the cache, and of those that were, in order.
     notes

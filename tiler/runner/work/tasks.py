@@ -45,7 +45,7 @@ class Task(Protocol):
         """The slide's job."""
 
     def run(self, state: WorkerState) -> object:
-        """Do it."""
+        """Do the work and return its result."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ class Planned:
     Attributes
     ----------
     plan
-        What is to be written.
+        The plan of the slide to be written.
     state
-        Of the slide's files; they have to be in it at the end, too.
+        The state of the slide's files; it must be the same at the end.
     key
-        Of this plan alone. A worker may outlive a run: what is open there for another plan is of
-        other settings, or of a file that was replaced since.
+        A key of this plan alone. A worker may outlive a run: a slide that is open there for another
+        plan has other settings, or its file was replaced since.
     seconds
-        How long the work took, without what came before it in the worker.
+        Seconds that the work took, without earlier work of the worker.
     finished
-        What interrupted runs finished, by exporter of tiles.
+        The tiles that interrupted runs finished, by exporter of tiles.
     """
 
     plan: SlidePlan
@@ -98,11 +98,11 @@ class PlanTask:
     Attributes
     ----------
     job
-        Of the slide.
+        The slide's job.
     work
         Its work folder; None if nothing is to be taken over.
     verify
-        How finished tiles are checked.
+        The check of finished tiles: see ``find_done``.
     """
 
     job: SlideJob
@@ -133,15 +133,15 @@ class TilesTask:
     Attributes
     ----------
     job, exporters, regions
-        What is exported: the exporters by name.
+        The slide's job, the names of its exporters, and the regions to write.
     folder
         The folder that is to be the slide's.
     key
-        Of the plan.
+        The key of the plan: see ``Planned``.
     listed
-        By exporter, the key under which finished tiles are listed for a run to come.
+        The key under which finished tiles are listed for a later run, by exporter.
     transforms
-        Of the pixels, before they are encoded.
+        The transforms of the pixels, before they are encoded.
     """
 
     job: SlideJob

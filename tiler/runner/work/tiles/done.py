@@ -1,4 +1,4 @@
-"""What the exporters of tiles wrote of a slide."""
+"""The files that exporters of tiles wrote for a slide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiler.written import NO_FILES, WrittenFiles, joined
 
 @dataclass(frozen=True)
 class Written:
-    """What an exporter wrote of some tiles of a slide.
+    """The files that an exporter wrote for some tiles of a slide.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class TilesDone:
     Attributes
     ----------
     written
-        By exporter.
+        The files that each exporter wrote, by its name.
     failed
         The tiles that could not be read; a tile is there once for each resolution.
     """

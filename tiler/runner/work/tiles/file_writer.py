@@ -25,7 +25,7 @@ class FileWriter:
     journal
         The list of finished tiles; None for none.
     blank
-        As in ``Written``.
+        The SHA-256 of a tile that is background throughout: see ``Written``.
     linked
         Files that are there already.
     """

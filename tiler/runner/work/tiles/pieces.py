@@ -67,7 +67,7 @@ def take_over(job: SlideJob, plan: SlidePlan, work: Work, verify: str) -> dict[s
     Returns
     -------
     dict
-        By name, each exporter that can continue, also where no tile is finished.
+        Each exporter that can continue, by name, also where no tile is finished.
     """
     found: dict[str, Finished] = {}
     others = work.others()
