@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiler.storage.named import opened_by_name
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -29,7 +31,7 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
     """
     from PIL import Image
 
-    with path.open("rb") as file, Image.open(file, formats=formats) as image:
+    with opened_by_name(path) as file, Image.open(file, formats=formats) as image:
         yield image
 
 

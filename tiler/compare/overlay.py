@@ -157,7 +157,7 @@ def _slides_of(config: Facts) -> list[Path]:
     try:
         if paths is not None and fits(paths, str | list[str]):
             return [entry.path for entry in find_slides(paths)]
-        if isinstance(table, str) and Path(expanded(table)).is_file():
+        if isinstance(table, str):
             return [entry.path for entry in read_table(table)]
         if isinstance(folder, str):
             return sorted(Path(expanded(folder)).glob("*"))

@@ -14,6 +14,7 @@ from tiler.runner.reporting.tables import REFUSED, RUNNING, table_rows
 from tiler.runner.store.record_file import NAME as RECORD
 from tiler.runner.store.record_file import record_content
 from tiler.storage.destinations import inside
+from tiler.storage.named import is_file, is_folder
 from tiler.storage.stored import MAX_TABLE, StoredError, read_json, read_regular
 
 Facts = Mapping[str, Any]
@@ -94,8 +95,8 @@ def read_run(folder: Path) -> Run:
         If the folder contains no run, or its files are damaged.
     """
     _check_there(folder)
-    if not (folder / "run.json").is_file():
-        if (folder / REFUSED).is_file():
+    if not is_file(folder / "run.json"):
+        if is_file(folder / REFUSED):
             return Run(folder, _json_object(folder / REFUSED), {})
         hint = "; it contains a sweep: give one of its jobs" if _is_sweep(folder) else ""
         raise ConfigError(f"{folder} contains no run.json, so no run{hint}")
@@ -133,12 +134,12 @@ def pairs(a: Path, b: Path) -> Iterator[tuple[str, Run, Run]]:
 
 
 def _check_there(folder: Path) -> None:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ConfigError(f"{folder}: the folder is missing; check the path")
 
 
 def _is_sweep(folder: Path) -> bool:
-    return (folder / "sweep.csv").is_file()
+    return is_file(folder / "sweep.csv")
 
 
 def _job_names(sweep: Path) -> list[str]:

@@ -30,7 +30,7 @@ from tiler.runner.work.job import SlideJob
 from tiler.slides import find_slides, read_table
 from tiler.storage.destinations import expanded, inside
 from tiler.storage.safe_text import has_mask
-from tiler.storage.stored import MAX_TABLE, StoredError, read_json
+from tiler.storage.stored import StoredError, read_json
 
 SERIAL = {"_target_": "tiler.runner.engines.SerialEngine"}
 
@@ -160,7 +160,7 @@ def _overrides(config: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
     """
     slides = config.get("slides")
     table = slides.get("table") if isinstance(slides, dict) else None
-    if not isinstance(table, str) or not _is_table(Path(expanded(table))):
+    if not isinstance(table, str):
         return {}
     try:
         entries = read_table(table)
@@ -169,14 +169,6 @@ def _overrides(config: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
         }
     except ConfigError:  # it is gone, or another one
         return {}
-
-
-def _is_table(path: Path) -> bool:
-    """Return whether a path is a file of bounded size: a run.json of others may name any path."""
-    try:
-        return path.is_file() and path.stat().st_size <= MAX_TABLE
-    except OSError:
-        return False
 
 
 def _candidates(where: str | None) -> list[Path]:

@@ -14,6 +14,7 @@ from tiler.dataset.tiles import BAD_TILE, Look, RunTiles
 from tiler.errors import ArgumentError, ConfigError
 from tiler.geometry import is_number
 from tiler.protocols import Pixels
+from tiler.storage.named import is_folder
 
 
 def run_tiles(
@@ -46,7 +47,7 @@ def run_tiles(
     if isinstance(columns, str):
         raise ArgumentError(f"columns={columns!r} is a text; pass a list of names")
     root = None if slide_root is None else as_path(slide_root, "slide_root")
-    if root is not None and not root.is_dir():
+    if root is not None and not is_folder(root):
         raise ConfigError(f"slide_root={root} is no folder; check the path")
     names = None
     if columns is not None:

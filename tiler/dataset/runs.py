@@ -19,6 +19,7 @@ from tiler.errors import ConfigError
 from tiler.runner.reporting.tables import read_slides
 from tiler.runner.work.job import DONE
 from tiler.storage.destinations import expanded, inside
+from tiler.storage.named import is_file, is_folder
 from tiler.storage.safe_text import listed, plain_text
 from tiler.storage.stored import StoredError, read_json
 
@@ -93,7 +94,7 @@ class Slide:
         if find_spec("pyarrow") is None:
             paths.reverse()
         for path in paths:
-            if path.is_file():
+            if is_file(path):
                 return path
         raise ConfigError(
             f"{self.folder} contains no table ({self.slide_id}.parquet or {self.slide_id}.csv);"
@@ -140,8 +141,8 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
         If there is no run.
     """
     path = as_path(source, "run").absolute()
-    if path.is_dir():
-        if not (path / "slides.csv").is_file() and (path / "sweep.csv").is_file():
+    if is_folder(path):
+        if not is_file(path / "slides.csv") and is_file(path / "sweep.csv"):
             raise ConfigError(f"{path} contains a sweep; give one of its jobs")
         run, rows = _run(path)
         return _finished(run, rows), None
@@ -150,7 +151,7 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
     if path.name in ("slides.csv", "sweep.csv"):
         raise ConfigError(f"{path} is no table of tiles; give its folder, {path.parent}")
     columns = read_columns(path)
-    own = path.parent.parent.name == "slides" and not (path.parent / "slides.csv").is_file()
+    own = path.parent.parent.name == "slides" and not is_file(path.parent / "slides.csv")
     run, rows = _run(path.parents[2] if own else path.parent)  # a slide's own table
     known = {plain_text(row["slide_id"]): row for row in rows}
     slides: list[Slide] = []

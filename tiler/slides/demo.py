@@ -13,6 +13,7 @@ from tiler.geometry import Box, Size
 from tiler.protocols import Pixels, SlideEntry
 from tiler.slides.painter import paint
 from tiler.storage.destinations import destination_error, expanded, make_folder
+from tiler.storage.named import opened_by_name
 
 SIZE = Size(4864, 3584)
 MPP = 0.25
@@ -21,6 +22,7 @@ _BLOCK = 1024  # pixels painted at once; small blocks skip empty glass
 _STEP = 4  # downsample between neighbouring levels
 _PAINTER = "tiler demo slide, painter 1"  # increment to redraw when the picture changes
 _PAINTERS = b"Aperio format, tiler demo slide, painter "  # of any version
+_MAX_BYTES = 64 << 20  # of a demo slide
 
 
 def demo_slide(folder: str = "outputs/demo-slide") -> list[SlideEntry]:
@@ -159,13 +161,19 @@ def _description(size: Size, shape: Size, mpp: float) -> str:
 
 def _refuse_to_replace(path: Path) -> None:
     """Refuse to overwrite a file that is not a demo slide."""
-    if os.path.lexists(path) and not (path.is_file() and _PAINTERS in path.read_bytes()):
+    if os.path.lexists(path) and _PAINTERS not in _content(path):
         raise ConfigError(f"{path} is not a demo slide; move it, or set another slides.folder")
 
 
 def _is_current(path: Path) -> bool:
     """Return whether the file exists and this version of the painter drew it."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return f"{_PAINTER}\r\n".encode() in file.read()
+    return f"{_PAINTER}\r\n".encode() in _content(path)
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's content, empty if it cannot be a demo slide."""
+    try:
+        with opened_by_name(path, _MAX_BYTES) as file:
+            return file.read()
+    except OSError:
+        return b""

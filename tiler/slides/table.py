@@ -12,10 +12,12 @@ from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry
 from tiler.slides.files import refuse_missing
 from tiler.storage.destinations import expanded
+from tiler.storage.named import UnusableFileError, opened_by_name
 
 _OWN = ("path", "slide_id", "expected_sha256")
 _PATHS = re.compile(r"(mask|label)\.(.+\.)?path")
 """Keys of paths that count from the table's folder, those of masks in combinations included."""
+_MAX_BYTES = 256 << 20
 _LONGEST_CELL = 4096
 _LONGEST_NAME = 60
 _MOST = 50
@@ -47,7 +49,8 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     """
     source = Path(expanded(table))
     try:
-        text = source.read_bytes().decode("utf-8-sig")
+        with opened_by_name(source, _MAX_BYTES) as file:
+            text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"slides.table={table}: byte {error.start} is not UTF-8; save it as CSV in UTF-8"
@@ -153,4 +156,6 @@ def _unreadable(error: OSError) -> str:
         return "this is a folder; give a CSV file, or use slides=files for the slides in it"
     if isinstance(error, PermissionError):
         return "permission denied; make the file readable"
+    if isinstance(error, UnusableFileError):
+        return f"{error.strerror}; give a CSV file"
     return f"cannot be read ({error.strerror}); check the path"

@@ -206,9 +206,9 @@ def check_table(table: str | None, folder: Path) -> None:
     """
     from tiler.runner.guard import NAMES
 
-    place = Path(expanded(table)).resolve() if table else None
+    place = os.path.realpath(expanded(table)) if table else None  # a Path refuses loops of links
     for name in NAMES:
-        if place == (folder / name).resolve():
+        if place == os.path.realpath(folder / name):
             raise ConfigError(
                 f"slides.table={table}: the run would write its own {name} over it; choose another"
                 " out, or give the table another name"

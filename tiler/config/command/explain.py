@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Sequence
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
@@ -112,7 +111,7 @@ def _of_a_word(word: str) -> str:
     problem = f"{word!r} is not an override"
     if word in all_keys():
         return f"{problem}; write {word}=VALUE, without spaces around the equals sign"
-    if "/" in word or os.sep in word or Path(word).exists():
+    if "/" in word or os.sep in word or os.path.lexists(word):
         return f"{problem}; name slides as slides=files 'slides.paths={word}'"
     return f"{problem}; write key=value without spaces, such as threshold=0.5"
 

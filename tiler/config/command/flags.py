@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from tiler.config.command.folder import conf_folder
 from tiler.errors import ConfigError
+from tiler.storage.named import is_folder
 
 _SWITCHES = (
     ("--help", "-h"),
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _folder(flag: str, text: str) -> Path:
     path = Path(os.path.abspath(text))
-    if not path.is_dir():
+    if not is_folder(path):
         raise ConfigError(f"--config-{flag}={text}: no such folder")
     return path
 

@@ -71,11 +71,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _made(options: argparse.Namespace) -> int:
     folder: Path = options.folder
-    if (folder / "run.json").exists():
+    if os.path.lexists(folder / "run.json"):
         return _of_run(folder, options)
-    if (folder / "sweep.json").exists():
+    if os.path.lexists(folder / "sweep.json"):
         return _of_sweep(folder, options)
-    what = "there is no such folder" if not folder.exists() else "it has no run.json or sweep.json"
+    what = (
+        "there is no such folder"
+        if not os.path.lexists(folder)
+        else "it has no run.json or sweep.json"
+    )
     problem = f"{folder} is neither a run nor a sweep ({what})"
     raise ConfigError(f"{problem}; give a folder that tiler wrote")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tiler.config.command.folder import conf_folder
 from tiler.config.literal import literal
 from tiler.errors import ConfigError
 from tiler.storage.destinations import expanded
+from tiler.storage.named import is_folder
 from tiler.storage.safe_text import has_mask
 from tiler.storage.stored import StoredError, read_json
 
@@ -59,7 +61,7 @@ def write_rerun(old: Path, others: Sequence[str], folder: Path) -> list[str]:
     ConfigError
         When there is no configuration of a run, or an argument chooses another configuration.
     """
-    path = old / "run.json" if old.is_dir() else old
+    path = old / "run.json" if is_folder(old) else old
     config = _config_of(path, old)
     if "defaults" in config:
         raise ConfigError(f"--rerun {old}: {path} has a key 'defaults', which no run writes")
@@ -93,7 +95,7 @@ def write_rerun(old: Path, others: Sequence[str], folder: Path) -> list[str]:
 
 def _config_of(path: Path, old: Path) -> dict[str, Any]:
     try:
-        config = read_json(path.resolve()).get("config")  # the user may name a link
+        config = read_json(Path(os.path.realpath(path))).get("config")  # the user may name a link
         if isinstance(config, dict) and config:
             return config
         what = f"{path} contains no configuration"

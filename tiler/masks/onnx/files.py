@@ -7,6 +7,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from tiler.storage.named import opened_by_name
+
+_MAX_BYTES = 2 << 30
+"""Maximum bytes of an ONNX file, which is a message of Protocol Buffers."""
+
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 """The entry of ``TensorProto.external_data`` that names a file: its value's length comes next."""
 
@@ -29,7 +34,10 @@ def _named(path: Path, size: int, mtime_ns: int) -> tuple[str, ...]:
     if not size:
         return ()
     names = set()
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with (
+        opened_by_name(path, _MAX_BYTES) as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         for found in _LOCATION.finditer(data):
             end = found.end() + found[1][0]
             names.add(data[found.end() : end])

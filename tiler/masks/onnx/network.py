@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from tiler.errors import MaskError
 from tiler.masks.onnx.files import other_files
 from tiler.protocols import Pixels
+from tiler.storage.named import UnusableFileError
 
 Channels = npt.NDArray[Any]
 """(C, h, w)."""
@@ -169,6 +172,8 @@ class _CannotOpenError(Exception):
 
 def _state(path: Path) -> tuple[int, ...]:
     facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):  # onnxruntime would wait for a FIFO
+        raise UnusableFileError(errno.EINVAL, f"{path.name} is not a regular file")
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.storage.companions import companions
+from tiler.storage.named import opened_by_name
 
 _PIECE = 1 << 16
+_MAX_BESIDE = 16 << 30
+"""Maximum bytes of a mask, an annotation or a network; to hash a terabyte would take hours."""
 _CLOCK_NS = 3_000_000_000
 """Longer than a tick of any file system's clock, the coarsest being FAT's: two changes within one
 tick leave the same times, so a file that changed just now is read each time. Windows has no time
@@ -109,17 +112,22 @@ def settled_hash(path: Path) -> str:
     """SHA-256 of a whole file, which is not read again while nothing about it changed.
 
     All slides of a run may share a file, such as a network of some hundred megabytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, is no regular file, or has more than 16 GiB.
     """
     state = _state(path.stat())
     if _hashes.get(path, ((), ""))[0] == state:
         return _hashes[path][1]
-    found = full_hash(path)
+    found = full_hash(path, _MAX_BESIDE)
     if os.name != "nt" and time.time_ns() - state[-1] > _CLOCK_NS and _state(path.stat()) == state:
         _hashes[path] = state, found
     return found
 
 
-def full_hash(path: Path) -> str:
-    """SHA-256 of a whole file, in hex."""
-    with path.open("rb") as file:
+def full_hash(path: Path, max_bytes: int | None = None) -> str:
+    """SHA-256 of a whole regular file, in hex."""
+    with opened_by_name(path, max_bytes) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

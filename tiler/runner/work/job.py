@@ -137,7 +137,7 @@ class SlideJob:
 
 def _hash_or_none(path: Path) -> str:
     try:
-        return settled_hash(path) if path.is_file() else ""  # a FIFO would never end
+        return settled_hash(path)
     except OSError:
         return ""
 
