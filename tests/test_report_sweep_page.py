@@ -61,7 +61,7 @@ def test_two_settings_of_one_grid_are_compared_by_tiles(sweep: Path, opened: Ope
     assert f"{len(right - left)} gained: only in B" in marks.inner_text()
     page.get_by_role("button", name="Swap A and B").click()
     marks.get_by_text(f"{len(left - right)} gained: only in B").wait_for()
-    assert page.locator(".tile-view canvas.tiles").count() == 2
+    assert page.locator(".pair .view-grid").count() == 2
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_the_table_is_sorted_and_filtered_and_follows_the_keyboard(
 @pytest.mark.slow
 def test_a_narrow_page_does_not_scroll_sideways(sweep: Path, opened: Opener) -> None:
     page = opened(index(sweep), size=NARROW)
-    page.locator(".tile-view canvas").first.wait_for()
+    page.locator(".pair canvas").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW[0]
 
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf, readOverrides, overrides } from "../src/common/changes.ts";
 import type { Rules } from "../src/common/data.ts";
-import { limitsOn } from "../src/slide/cell_card.ts";
+import { limitsOn, shortened } from "../src/slide/cell_card.ts";
 import { short } from "../src/common/dom.ts";
 import { binned, binsOf, BINS, rangeOf } from "../src/slide/ranges.ts";
 import { looksOf } from "../src/common/reasons.ts";
@@ -83,4 +83,10 @@ test("kept tissue is seen through more than what a filter drops", () => {
   const [kept, below, filter] = looksOf(["kept", "below_threshold", "filter.blur"]);
   assert.ok(kept!.fill < 0.1 && kept!.ink === 0 && kept!.frame === 1);
   assert.ok(below!.ink < filter!.ink && below!.frame < filter!.frame);
+});
+
+test("a long name loses its middle, and no half of a letter stays", () => {
+  assert.equal(shortened("tumour"), "tumour");
+  const short = shortened(`${"a".repeat(99)}${"𝒶".repeat(101)}`);
+  assert.equal(short, `${"a".repeat(14)}…${"𝒶".repeat(13)}`);
 });

@@ -2,16 +2,8 @@
 
 import type { SlideData } from "./data.ts";
 import { type Decision, KEPT } from "./decide.ts";
+import { type Frame, fitted, framed } from "./frame.ts";
 import { type Look, cssColour, patternTile } from "./reasons.ts";
-
-/** Where level-0 coordinates are on the screen: `x + level0 * scale`, in CSS pixels. */
-export interface Frame {
-  x: number;
-  y: number;
-  scale: number;
-  width: number;
-  height: number;
-}
 
 export interface Grid {
   /** Take the colours of a decision; reasons that are not shown are left out. */
@@ -73,15 +65,9 @@ export function gridOn(canvas: HTMLCanvasElement, slide: SlideData): Grid {
       for (let column = left; column < right; column++) {
         const code = codes[row * nx + column]!;
         if (!visible[code]) continue;
-        const x = frame.x + slide.x0[column]! * frame.scale;
-        const y = frame.y + slide.y0[row]! * frame.scale;
+        const [x, y, width, height] = framed(frame, [slide.x0[column]!, slide.y0[row]!, slide.width0[column]!, slide.height0[row]!]);
         const inset = letters ? 1 : 0.5; // neighbours stay apart
-        paths[code]!.rect(
-          x + inset,
-          y + inset,
-          slide.width0[column]! * frame.scale - 2 * inset,
-          slide.height0[row]! * frame.scale - 2 * inset,
-        );
+        paths[code]!.rect(x + inset, y + inset, width - 2 * inset, height - 2 * inset);
         if (letters) text.push([looks[code]!.letter, x + 4, y + 14]);
       }
     }
@@ -111,12 +97,8 @@ export function gridOn(canvas: HTMLCanvasElement, slide: SlideData): Grid {
       for (const h of across) {
         for (const v of down) {
           pen.imageSmoothingEnabled = h.step0 * frame.scale < 1;
-          pen.drawImage(
-            pixels,
-            ...[h.from, v.from, h.count, v.count],
-            ...([frame.x + h.start0 * frame.scale, frame.y + v.start0 * frame.scale] as const),
-            ...([h.count * h.step0 * frame.scale, v.count * v.step0 * frame.scale] as const),
-          );
+          const place = framed(frame, [h.start0, v.start0, h.count * h.step0, v.count * v.step0]);
+          pen.drawImage(pixels, h.from, v.from, h.count, v.count, ...place);
         }
       }
     }
@@ -137,31 +119,12 @@ function rgba(look: Look): number {
   return new Uint32Array(bytes.buffer)[0]!;
 }
 
-/** Fit a canvas to its frame and the screen's pixels, and return its pen. */
-function fitted(canvas: HTMLCanvasElement, frame: Frame): CanvasRenderingContext2D {
-  const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [Math.round(frame.width * ratio), Math.round(frame.height * ratio)];
-  if (canvas.width !== width || canvas.height !== height) {
-    canvas.width = width;
-    canvas.height = height;
-  }
-  const pen = canvas.getContext("2d")!;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, frame.width, frame.height);
-  return pen;
-}
-
 function drawCursor(pen: CanvasRenderingContext2D, slide: SlideData, frame: Frame, column: number, row: number): void {
-  const box = [
-    frame.x + slide.x0[column]! * frame.scale - 1,
-    frame.y + slide.y0[row]! * frame.scale - 1,
-    Math.max(slide.width0[column]! * frame.scale + 2, 6),
-    Math.max(slide.height0[row]! * frame.scale + 2, 6),
-  ] as const;
-  for (const [width, colour] of [[5, "#ffffff"], [2, "#000000"]] as const) {
-    pen.lineWidth = width;
+  const [x, y, width, height] = framed(frame, [slide.x0[column]!, slide.y0[row]!, slide.width0[column]!, slide.height0[row]!]);
+  for (const [line, colour] of [[5, "#ffffff"], [2, "#000000"]] as const) {
+    pen.lineWidth = line;
     pen.strokeStyle = colour;
-    pen.strokeRect(...box);
+    pen.strokeRect(x - 1, y - 1, Math.max(width + 2, 6), Math.max(height + 2, 6));
   }
 }
 

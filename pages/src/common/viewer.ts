@@ -1,48 +1,131 @@
-/** The zoomable picture of a slide: OpenSeadragon with its canvas drawer, the grid over it. */
+/** A zoomable picture of a slide: OpenSeadragon with its canvas drawer, and a canvas over it. */
 
 import OpenSeadragon from "openseadragon";
-import type { SlideData } from "./data.ts";
 import { element } from "./dom.ts";
-import type { Frame } from "./grid.ts";
+import type { Box, Frame } from "./frame.ts";
 import { keepStyleOut } from "./no_style.ts";
 
+type Place = [x0: number, y0: number];
+
 export interface View {
+  /** The canvas over the picture. */
   canvas: HTMLCanvasElement;
   frame: () => Frame;
+  /** Show a slide, whole: its picture, if it has one, and its bounds in level-0 pixels. */
+  open: (src: string | null, bounds: Box) => void;
   /** Show a box of level-0 pixels, with some of its surroundings. */
-  show: (x0: number, y0: number, width0: number, height0: number) => void;
-  pan: (x0: number, y0: number) => void;
-  /** Zoom around a place in level-0 pixels; around the centre without one. */
-  zoom: (factor: number, around: [number, number] | null) => void;
+  show: (box: Box) => void;
+  /** Move a place in level-0 pixels to the centre. */
+  pan: (place: Place) => void;
+  zoomIn: () => void;
+  zoomOut: () => void;
   home: () => void;
+  /** For `link` alone. */
+  viewer: OpenSeadragon.Viewer;
 }
 
 interface Handlers {
   /** The picture was moved, resized or loaded. */
   moved: () => void;
+  /** An arrow key was pressed; without a function the picture moves. */
+  stepped?: (across: number, down: number) => void;
   /** The pointer is at a place in level-0 pixels; null where it left the picture. */
-  pointed: (place: [number, number] | null) => void;
-  chosen: (place: [number, number]) => void;
+  pointed?: (place: Place | null) => void;
+  chosen?: (place: Place) => void;
+  /** Return the place around which keys and buttons zoom; null for the centre. */
+  around?: () => Place | null;
 }
 
-const LABEL =
-  "Picture of the slide with its grid. Arrow keys move from cell to cell, plus and minus zoom, 0 shows the whole slide.";
+const ZOOM = 1.5;
+const STEP = 0.125; // of the picture that is in sight
 
-/** Build the picture of a slide in an element. */
-export function openView(parent: HTMLElement, slide: SlideData, handlers: Handlers): View {
+/** Build a view in an element, which gets the keys; its label is read by screen readers. */
+export function openView(parent: HTMLElement, label: string, handlers: Handlers): View {
   const picture = element("div", { class: "view-picture" });
   const canvas = element("canvas", { class: "view-grid", "aria-hidden": "true" });
   parent.append(picture, canvas);
-  for (const [name, value] of Object.entries({ tabindex: "0", role: "application", "aria-label": LABEL })) {
+  for (const [name, value] of Object.entries({ tabindex: "0", role: "application", "aria-label": label })) {
     parent.setAttribute(name, value);
   }
+  const viewer = viewerIn(picture);
+  const { viewport } = viewer;
+  let bounds: Box = [0, 0, 1, 1];
+
+  const item = (): OpenSeadragon.TiledImage | undefined => viewer.world.getItemAt(0);
+  const point = (x0: number, y0: number): OpenSeadragon.Point => {
+    const scale = (item()?.getContentSize().x ?? 1) / bounds[2]; // of the picture
+    return viewport.imageToViewportCoordinates((x0 - bounds[0]) * scale, (y0 - bounds[1]) * scale);
+  };
+  const frame = (): Frame => {
+    const { clientWidth: width, clientHeight: height } = picture;
+    const found = item();
+    if (found === undefined) return { x: 0, y: 0, scale: 1, width, height };
+    const start = found.imageToViewerElementCoordinates(new OpenSeadragon.Point(0, 0));
+    const end = found.imageToViewerElementCoordinates(new OpenSeadragon.Point(found.getContentSize().x, 0));
+    const scale = (end.x - start.x) / bounds[2];
+    return { x: start.x - bounds[0] * scale, y: start.y - bounds[1] * scale, scale, width, height };
+  };
+  const placeAt = (x: number, y: number): Place => {
+    const { x: left, y: top, scale } = frame();
+    return [(x - left) / scale, (y - top) / scale];
+  };
+  const zoom = (factor: number) => (): void => {
+    const around = handlers.around?.() ?? null;
+    if (around === null) viewport.zoomBy(factor);
+    else viewport.zoomBy(factor, point(...around));
+    viewport.applyConstraints();
+  };
+  const step = (across: number, down: number): void => {
+    const { width, height } = viewport.getBounds();
+    viewport.panBy(new OpenSeadragon.Point(across * STEP * width, down * STEP * height)).applyConstraints();
+  };
+  const view: View = {
+    canvas,
+    frame,
+    viewer,
+    open: (src, found) => {
+      bounds = found;
+      viewer.open({ tileSource: { type: "image", url: src ?? blank(bounds) } });
+    },
+    show: ([x0, y0, width0, height0]) => {
+      const around = 2 * Math.max(width0, height0);
+      const [from, to] = [point(x0 - around, y0 - around), point(x0 + width0 + around, y0 + height0 + around)];
+      viewport.fitBoundsWithConstraints(new OpenSeadragon.Rect(from.x, from.y, to.x - from.x, to.y - from.y));
+    },
+    pan: (place) => {
+      viewport.panTo(point(...place));
+    },
+    zoomIn: zoom(ZOOM),
+    zoomOut: zoom(1 / ZOOM),
+    home: () => {
+      viewport.goHome();
+    },
+  };
+  for (const event of ["open", "update-viewport"] as const) viewer.addHandler(event, handlers.moved);
+  followSize(picture, viewer, handlers.moved);
+  viewer.addHandler("canvas-click", (event) => {
+    if (event.quick) handlers.chosen?.(placeAt(event.position.x, event.position.y));
+    parent.focus({ preventScroll: true });
+  });
+  picture.addEventListener("pointermove", (event) => {
+    const box = picture.getBoundingClientRect();
+    if (event.buttons === 0) handlers.pointed?.(placeAt(event.clientX - box.left, event.clientY - box.top));
+  });
+  picture.addEventListener("pointerleave", () => {
+    handlers.pointed?.(null);
+  });
+  takeKeys(parent, view, handlers.stepped ?? step);
+  return view;
+}
+
+function viewerIn(picture: HTMLElement): OpenSeadragon.Viewer {
   keepStyleOut();
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const viewer = OpenSeadragon({
     element: picture,
-    tileSources: { type: "image", url: slide.view?.src ?? blank(slide.bounds) },
     drawer: "canvas",
     showNavigationControl: false,
+    autoResize: false, // see followSize
     animationTime: still ? 0 : 0.4,
     maxZoomPixelRatio: 32,
     minZoomImageRatio: 0.7,
@@ -51,71 +134,76 @@ export function openView(parent: HTMLElement, slide: SlideData, handlers: Handle
     gestureSettingsTouch: { clickToZoom: false },
   });
   viewer.canvas.tabIndex = -1; // the element around it has the keys
-  const scale = (): number => (slide.view?.width ?? BLANK) / slide.bounds[2]; // of the picture
-  const { viewport } = viewer;
+  return viewer;
+}
 
-  const frame = (): Frame => {
+/**
+ * Let a viewer follow the size of its element.
+ *
+ * OpenSeadragon's own way keeps the zoom: a slide that was in sight whole would be cut.
+ */
+function followSize(picture: HTMLElement, viewer: OpenSeadragon.Viewer, moved: () => void): void {
+  new ResizeObserver(() => {
+    const { viewport } = viewer;
     const { clientWidth: width, clientHeight: height } = picture;
-    const item = viewer.world.getItemAt(0) as OpenSeadragon.TiledImage | undefined;
-    if (item === undefined) return { x: 0, y: 0, scale: 1, width, height };
-    const start = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(0, 0));
-    const end = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(1000, 0));
-    const found = ((end.x - start.x) / 1000) * scale();
-    return {
-      x: start.x - slide.bounds[0] * found,
-      y: start.y - slide.bounds[1] * found,
-      scale: found,
-      width,
-      height,
-    };
-  };
-  const place = (x: number, y: number): [number, number] => {
-    const { x: left, y: top, scale: factor } = frame();
-    return [(x - left) / factor, (y - top) / factor];
-  };
+    if (width === 0 || height === 0) return; // hidden
+    const whole = nearly(viewport.getBounds(), viewport.getHomeBounds());
+    viewport.resize(new OpenSeadragon.Point(width, height));
+    if (whole) viewport.goHome(true);
+    else viewport.applyConstraints(true);
+    viewer.forceRedraw();
+    moved();
+  }).observe(picture);
+}
 
-  for (const event of ["open", "update-viewport", "resize"] as const) {
-    viewer.addHandler(event, handlers.moved);
+/** Let two views move together. */
+export function link(first: View, second: View): void {
+  let busy = false; // moving a view calls the handlers of its own
+  for (const [{ viewer: from }, { viewer: to }] of [[first, second], [second, first]] as const) {
+    for (const event of ["viewport-change", "zoom", "pan"] as const) {
+      from.addHandler(event, () => {
+        const wanted = from.viewport.getBounds(true);
+        if (busy || !from.isOpen() || !to.isOpen() || nearly(wanted, to.viewport.getBounds(true))) return;
+        busy = true;
+        to.viewport.fitBounds(wanted, true);
+        busy = false;
+      });
+    }
   }
-  picture.addEventListener("pointermove", (event) => {
-    const box = picture.getBoundingClientRect();
-    if (event.buttons === 0) handlers.pointed(place(event.clientX - box.left, event.clientY - box.top));
-  });
-  picture.addEventListener("pointerleave", () => {
-    handlers.pointed(null);
-  });
-  viewer.addHandler("canvas-click", (event) => {
-    if (event.quick) handlers.chosen(place(event.position.x, event.position.y));
-    parent.focus({ preventScroll: true });
-  });
-  const point = (x0: number, y0: number): OpenSeadragon.Point =>
-    viewport.imageToViewportCoordinates((x0 - slide.bounds[0]) * scale(), (y0 - slide.bounds[1]) * scale());
-  return {
-    canvas,
-    frame,
-    show: (x0, y0, width0, height0) => {
-      const around = 2 * Math.max(width0, height0);
-      const [from, to] = [point(x0 - around, y0 - around), point(x0 + width0 + around, y0 + height0 + around)];
-      viewport.fitBoundsWithConstraints(new OpenSeadragon.Rect(from.x, from.y, to.x - from.x, to.y - from.y));
-    },
-    pan: (x0, y0) => {
-      viewport.panTo(point(x0, y0));
-    },
-    zoom: (factor, around) => {
-      if (around === null) viewport.zoomBy(factor);
-      else viewport.zoomBy(factor, point(...around));
-      viewport.applyConstraints();
-    },
-    home: () => {
-      viewport.goHome();
-    },
+}
+
+/** Return whether two boxes differ by rounding alone. */
+function nearly(a: OpenSeadragon.Rect, b: OpenSeadragon.Rect): boolean {
+  const most = 1e-6 * a.width;
+  return (["x", "y", "width", "height"] as const).every((name) => Math.abs(a[name] - b[name]) <= most);
+}
+
+/** Let keys on an element move a view. */
+function takeKeys(parent: HTMLElement, view: View, step: (across: number, down: number) => void): void {
+  const keys: Record<string, () => void> = {
+    ArrowLeft: () => { step(-1, 0); },
+    ArrowRight: () => { step(1, 0); },
+    ArrowUp: () => { step(0, -1); },
+    ArrowDown: () => { step(0, 1); },
+    "+": view.zoomIn,
+    "=": view.zoomIn,
+    "-": view.zoomOut,
+    "0": view.home,
   };
+  const pressed = (event: KeyboardEvent): void => {
+    const key = keys[event.key];
+    if (key === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    key();
+  };
+  parent.addEventListener("keydown", pressed, true); // before OpenSeadragon, which has keys of its own
 }
 
 const BLANK = 400;
 
 /** Return an empty picture in the shape of a slide that has none. */
-export function blank(bounds: SlideData["bounds"]): string {
+function blank(bounds: Box): string {
   const canvas = element("canvas", {
     width: BLANK,
     height: Math.max(1, Math.round((BLANK * bounds[3]) / bounds[2])),

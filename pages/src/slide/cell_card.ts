@@ -61,7 +61,27 @@ export function showCell(
 
 /** Return a cell in one sentence, for a screen reader. */
 export function spokenCell(cells: Cells, cell: number, now: Decision, rules: Rules): string {
+  return sentence(cells, cell, now, rules, (text) => text);
+}
+
+/** Return a cell in one short sentence, for a line over the picture: long names lose their middle. */
+export function tipOf(cells: Cells, cell: number, now: Decision, rules: Rules): string {
+  return sentence(cells, cell, now, rules, shortened);
+}
+
+function sentence(cells: Cells, cell: number, now: Decision, rules: Rules, named: (text: string) => string): string {
   const [row, column] = [Math.floor(cell / cells.nx), cell % cells.nx];
-  const columns = columnsOf(cells, cell).map(([name, value]) => `${columnTitle(name)} ${shownValue(value, limitsOn(name, rules))}`);
-  return [`Row ${row}, column ${column}: ${reasonText(now.reasons[now.codes[cell]!]!)}`, ...columns].join(", ");
+  const columns = columnsOf(cells, cell).map(
+    ([name, value]) => `${named(columnTitle(name))} ${named(shownValue(value, limitsOn(name, rules)))}`,
+  );
+  return [`Row ${row}, column ${column}: ${named(reasonText(now.reasons[now.codes[cell]!]!))}`, ...columns].join(", ");
+}
+
+const LONGEST = 28;
+
+/** Return a text without its middle if it is long. */
+export function shortened(text: string): string {
+  const letters = Array.from(text); // no half of a pair of surrogates
+  const half = LONGEST / 2;
+  return letters.length <= LONGEST ? text : `${letters.slice(0, half).join("")}…${letters.slice(1 - half).join("")}`;
 }

@@ -3,12 +3,13 @@
 import { compareAreas, compareTiles } from "./compare_tiles.ts";
 import type { AreaMap, Comparison } from "./compare_tiles.ts";
 import { element, field, fill, select, short, whole } from "../common/dom.ts";
+import { fitted } from "../common/frame.ts";
 import type { Choice } from "./heat_map.ts";
 import { load } from "../common/load.ts";
+import { link, openView, type View } from "../common/viewer.ts";
 import { decodeTiles, isDone, settingText, textOf, tilesFile } from "./data.ts";
 import type { Sweep, Tiles, TilesData } from "./data.ts";
-import { areasDrawing, GAINED, LOST, tilesDrawing } from "./tile_marks.ts";
-import { TileView } from "./tile_view.ts";
+import { areasDrawing, type Draw, GAINED, LOST, tilesDrawing } from "./tile_marks.ts";
 
 /** The tiles of one setting, or the reason why there are none. */
 type Found = { data: TilesData; tiles: Tiles } | string;
@@ -16,7 +17,8 @@ type Found = { data: TilesData; tiles: Tiles } | string;
 /** The comparison on the page: two selects for settings, one for the slide, two pictures. */
 export class SideBySide {
   private readonly selects: Record<keyof Choice, HTMLSelectElement>;
-  private readonly views: [TileView, TileView];
+  private readonly views: [View, View];
+  private readonly drawings: [Draw | null, Draw | null] = [null, null];
   private readonly heads = [element("h3", {}), element("h3", {})] as const;
   private readonly result = element("div", { class: "comparison", "aria-live": "polite" });
   private readonly pictures: HTMLElement;
@@ -33,7 +35,7 @@ export class SideBySide {
       return made;
     };
     this.selects = { left: chooser("left", settings), right: chooser("right", settings), slide: chooser("slide", slides) };
-    const panes = [element("div", { class: "tile-view" }), element("div", { class: "tile-view" })] as const;
+    const panes = [element("div", { class: "view" }), element("div", { class: "view" })] as const;
     const swap = element("button", { type: "button" }, "Swap A and B");
     swap.addEventListener("click", () => {
       choose({ left: Number(this.selects.right.value), right: Number(this.selects.left.value) });
@@ -53,9 +55,10 @@ export class SideBySide {
       this.result,
       this.pictures,
     );
-    this.views = [new TileView(panes[0], "Tiles of A"), new TileView(panes[1], "Tiles of B")];
-    this.views[0].follow(this.views[1]);
-    this.views[1].follow(this.views[0]);
+    const view = (index: 0 | 1): View =>
+      openView(panes[index], `Tiles of ${"AB"[index]!}. ${KEYS}`, { moved: () => { this.redraw(index); } });
+    this.views = [view(0), view(1)];
+    link(...this.views);
   }
 
   /** Show a choice. */
@@ -101,12 +104,14 @@ export class SideBySide {
     const map = compareAreas(left.tiles, right.tiles);
     fill(this.result, ...summary(compared, map, left.data, right.data));
     if (compared.sameTiles) {
-      this.views[0].show(tilesDrawing(left.tiles, compared.left, LOST));
-      this.views[1].show(tilesDrawing(right.tiles, compared.right, GAINED));
+      this.drawings[0] = tilesDrawing(left.tiles, compared.left, LOST);
+      this.drawings[1] = tilesDrawing(right.tiles, compared.right, GAINED);
     } else {
-      this.views[0].show(areasDrawing(left.tiles, map, 1, LOST));
-      this.views[1].show(areasDrawing(right.tiles, map, 2, GAINED));
+      this.drawings[0] = areasDrawing(left.tiles, map, 1, LOST);
+      this.drawings[1] = areasDrawing(right.tiles, map, 2, GAINED);
     }
+    this.redraw(0);
+    this.redraw(1);
     const { view, slide_id } = this.sweep.slides[slide]!;
     const opened = `${slide_id} ${left.data.bounds.join()} ${right.data.bounds.join()}`;
     if (opened === this.shown) return;
@@ -115,13 +120,22 @@ export class SideBySide {
     this.views[1].open(view, right.data.bounds);
   }
 
+  private redraw(index: 0 | 1): void {
+    const view = this.views[index];
+    const frame = view.frame();
+    if (frame.width === 0 || frame.height === 0) return; // the pictures are hidden
+    this.drawings[index]?.(fitted(view.canvas, frame), frame);
+  }
+
   private zoomButtons(): HTMLElement[] {
-    const steps: [string, number][] = [["Zoom in", 1.5], ["Zoom out", 1 / 1.5], ["Show all", 0]];
-    return steps.map(([text, factor]) =>
-      element("button", { type: "button", onclick: () => { this.views[0].zoom(factor); } }, text),
+    const acts = [["Zoom in", "zoomIn"], ["Zoom out", "zoomOut"], ["Show all", "home"]] as const;
+    return acts.map(([text, act]) =>
+      element("button", { type: "button", onclick: () => { this.views[0][act](); } }, text),
     );
   }
 }
+
+const KEYS = "Arrow keys move the picture, plus and minus zoom, 0 shows the whole slide.";
 
 function summary(compared: Comparison, map: AreaMap, left: TilesData, right: TilesData): HTMLElement[] {
   const item = (kind: string, letter: string, text: string): HTMLElement =>
