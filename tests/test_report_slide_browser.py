@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import report_runs
+from browser import NARROW
 from command import read_csv, tiler
 from page_checks import findings, looks, overflowing, overrides_of, shot
 
@@ -201,9 +202,43 @@ def test_the_keyboard_shows_a_cell(opened, benches):
 
 @pytest.mark.slow
 def test_the_page_is_accessible_and_fits(opened, benches):
-    page = opened_page(opened, benches("filters"))
+    bench = benches("filters")
+    page = opened_page(opened, bench)
     page.wait_for_timeout(500)
     for colours in looks(page):
         assert findings(page) == [], colours
         assert overflowing(page) == [], colours
+        shape, filled = drawn(page)  # the whole slide, as large as the picture has room
+        assert shape == pytest.approx(grid_shape(bench), rel=0.05), colours
+        assert filled > 0.9, colours
         shot(page, f"slide_{colours}")
+    page.locator("#sliders input").last.focus()  # of the narrow page
+    page.wait_for_timeout(500)
+    picture, slider = (page.locator(name).bounding_box() for name in ("#view", ":focus"))
+    assert picture["y"] >= 0
+    assert picture["y"] + picture["height"] < slider["y"] < NARROW[1] - slider["height"]
+
+
+def grid_shape(bench: Bench) -> float:
+    """Return the width of the grid over its height."""
+    columns, rows = ({int(row[name]) for row in bench.table[1]} for name in ("column", "row"))
+    return len(columns) / len(rows)
+
+
+def drawn(page) -> tuple[float, float]:
+    """Return the width over the height of the grid as drawn, and which share of the picture it has.
+
+    The share is that of the width or of the height, whichever is larger.
+    """
+    return page.evaluate("""() => {
+      const canvas = document.querySelector("#view .view-grid");
+      const { width, height } = canvas;
+      const pen = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+      pen.drawImage(canvas, 0, 0);
+      const pixels = pen.getImageData(0, 0, width, height).data;
+      const [rows, columns] = [new Set(), new Set()];
+      for (let at = 0; at < width * height; at++) {
+        if (pixels[4 * at + 3]) rows.add(Math.floor(at / width)) && columns.add(at % width);
+      }
+      return [columns.size / rows.size, Math.max(columns.size / width, rows.size / height)];
+    }""")
