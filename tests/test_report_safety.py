@@ -36,7 +36,7 @@ from tiler.report.sweep import report as sweep_report
 from tiler.runner.engines import SerialEngine
 from tiler.runner.products import report_files
 from tiler.runner.products.listed import Listed, read_listed, write_listed
-from tiler.runner.products.report_files import LIST, ReportFiles
+from tiler.runner.products.report_files import LIST, ReportFiles, withdraw_page
 from tiler.runner.reporting.tracking import Guarded
 from tiler.storage.csv_text import csv_text
 from tiler.storage.stored import StoredError
@@ -157,6 +157,23 @@ def test_the_next_report_removes_what_a_killed_one_left_of_its_list(
     ran(folder, plan=plan)
     assert not left.exists()
     assert users.read_bytes() == b"mine"
+
+
+def test_a_damaged_list_is_named_with_one_step_that_helps(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "index.html").write_bytes(b"of an earlier run")
+    withdraw_page(tmp_path)
+    assert not caplog.records, "a page without a list is the user's"
+    (report / "report.json").write_bytes(b'{"tiler": ')
+    before = files_in(report)
+    with pytest.raises(ConfigError, match=f"move {report} away, or use report=none"):
+        ReportFiles(tmp_path).check()
+    withdraw_page(tmp_path)
+    assert f"move {report} away" in caplog.text
+    assert files_in(report) == before
 
 
 def test_a_link_in_place_of_the_report_during_the_run_is_not_followed(

@@ -56,6 +56,8 @@ def opened_by_name(path: Path, max_bytes: int | None = None) -> Iterator[Buffere
         if error.errno != errno.ENXIO:
             raise
         raise UnusableFileError(errno.ENXIO, _SPECIAL, name) from error  # a socket
+    except ValueError as error:
+        raise UnusableFileError(errno.EINVAL, "has a name that contains NUL", name) from error
     try:
         facts = os.fstat(handle)
         if stat.S_ISDIR(facts.st_mode):

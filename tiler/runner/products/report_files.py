@@ -6,6 +6,7 @@ a run that is killed leaves no file that the next one does not know.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import time
@@ -28,6 +29,8 @@ from tiler.runner.products.listed import (
 )
 from tiler.runner.products.occupied import kind_of, remove_others
 from tiler.storage.destinations import destination_error, make_folder
+
+log = logging.getLogger("tiler")
 
 LIST = "report.json"
 
@@ -74,11 +77,16 @@ class ReportFiles:
         fix = "move it away, or use report=none"
         if os.path.lexists(self.folder) and not _is_folder(self.folder):
             raise ConfigError(f"{self.folder} is {kind_of(self.folder)}, not a folder; {fix}")
-        unread = not self._listed.files and os.path.lexists(self.folder / LIST)
-        if unread and not is_sound(self.folder, LIST):
-            raise ConfigError(f"{self.folder / LIST} is not a list that tiler wrote; {fix}")
+        if self.is_unlisted():
+            what = f"{self.folder / LIST} is not a valid list of tiler's files in that folder"
+            raise ConfigError(f"{what}; move {self.folder} away, or use report=none")
         if what := self._in_the_way(INDEX):
             raise ConfigError(f"{what}; {fix}")
+
+    def is_unlisted(self) -> bool:
+        """Return whether there is a list of the files, but it cannot be trusted."""
+        unread = not self._listed.files and os.path.lexists(self.folder / LIST)
+        return unread and not is_sound(self.folder, LIST)
 
     def keys(self) -> dict[str, str]:
         """Return what the files of each owner were made from, if all of them are there."""
@@ -212,6 +220,11 @@ def withdraw_page(out: Path, key: str = "") -> None:
     files = ReportFiles(out)
     if INDEX in files.paths() and (not key or files.keys().get(INDEX) != key):
         files.remove(INDEX)
+    elif not key and files.is_unlisted():
+        log.warning(
+            "%s may be about another run, because %s is not a valid list; move %s away",
+            files.folder / INDEX, LIST, files.folder,
+        )  # fmt: skip
 
 
 def _is_folder(path: Path) -> bool:
