@@ -53,7 +53,7 @@ RULES = ("blur", "white", "label")
                    "all": {"tissue": {"_target_": "tiler.masks.OtsuMask"},
                            "mine": {"_target_": OWN}},
                    "any": {}, "none": {"pen": {"_target_": "tiler.masks.PenMask"}}}},
-         "combined masks (all of Otsu tissue, mask Own; none of everything but pen)"),
+         "combined masks (all of Otsu tissue, mask Own; none of pen)"),
         ({"filter": {"blur": {"_target_": "tiler.scores.Blur", "min": 40.0, "max": None},
                      "white": {"_target_": "tiler.scores.White", "min": None, "max": 0.9},
                      "grey": {"_target_": "tiler.scores.Grey", "min": 0.1, "max": 0.7},

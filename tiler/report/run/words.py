@@ -18,7 +18,7 @@ _MASKS = {
     "HsvMask": "HSV tissue",
     "OnnxMask": "tissue by a network",
     "OtsuMask": "Otsu tissue",
-    "PenMask": "everything but pen",
+    "PenMask": "pen",
     "TextureMask": "texture tissue",
 }
 
