@@ -98,7 +98,7 @@ class HtmlPages:
 
     @property
     def problems(self) -> Sequence[str]:
-        """A line for each file that something else is in the way of."""
+        """A line for each file whose place is taken by something else."""
         return self._files.problems
 
     @property
@@ -121,13 +121,13 @@ class HtmlPages:
             record = read_record(inside(self._out / SLIDES, job.slide_id))
             self._keys[n] = key_of(job, n, own, record)
             if there.get(_owner(n), "").partition(" ")[0] == self._keys[n]:
-                self._without.pop(n, None)  # its data are still right
+                self._without.pop(n, None)  # its data are up to date
             elif n not in self._without:
                 folder = self._folder()
                 recorded = Recorded.of(record) if record else None
                 tasks.append(SlideReportTask(job, folder, n, own, recorded))
         if tasks:
-            self._files.remove(INDEX)  # until the end, it would be about other data
+            self._files.remove(INDEX)  # until it is written again, it would not match the data
         return tasks
 
     def took(self, task: Task, result: object) -> None:
@@ -156,7 +156,7 @@ class HtmlPages:
             self._put()
 
     def settle(self) -> None:
-        """Put into place what the tasks made."""
+        """Put the files that the tasks made into place."""
         self._put()
         self._files.write_list()
         if self._work:

@@ -41,7 +41,7 @@ class Planned:
 
 
 def plan_only(job: SlideJob) -> SlideJob:
-    """Return a job without what only the export of tiles needs."""
+    """Return a job without the settings that only the export of tiles needs."""
     return replace(job, exporters={}, transforms={}, expected_sha256=None)
 
 
@@ -54,7 +54,7 @@ def planned(job: SlideJob, state: WorkerState) -> Iterator[Planned]:
     SlideError
         If the slide cannot be planned.
     """
-    state.close()  # a retry must not meet the handle of the attempt before
+    state.close()  # a retry must open the slide again
     if job.problem:
         raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")
     look(job.path, job.slide_id)

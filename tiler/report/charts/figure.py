@@ -148,7 +148,7 @@ def _bytes(figure: Figure, name: str) -> bytes:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Use settings of our own, whatever a ``matplotlibrc`` says; restore them afterwards."""
+    """Use tiler's settings instead of those of a ``matplotlibrc``; restore them afterwards."""
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():

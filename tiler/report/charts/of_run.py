@@ -50,7 +50,7 @@ def chart_files(
 
 
 def shown(paths: Sequence[str]) -> list[dict[str, str]]:
-    """Return the charts that a page shows: of each the SVG, or the PNG if there is no SVG."""
+    """Return the charts that a page shows: the SVG of each, or the PNG if there is no SVG."""
     by_name: dict[str, str] = {}
     for path in sorted(paths):  # .png before .svg
         by_name[path.removeprefix(f"{FOLDER}/").rpartition(".")[0]] = path

@@ -28,7 +28,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
 @dataclass(frozen=True)
 class Card:
-    """What the run page shows of a slide beside its row.
+    """The facts that the run page shows about a slide beside its row.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Card:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What the list of a report keeps of a slide beside the names of its files."""
+    """The facts about a slide in the list of a report, beside the names of its files."""
 
     doubt: str = ""
     stale: str = ""

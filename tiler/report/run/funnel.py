@@ -16,7 +16,7 @@ def funnel(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any
     Parameters
     ----------
     rows
-        Of ``slides.csv``. Those of slides without output of this run have no place here: their
+        The rows of ``slides.csv``. Slides without output of this run are left out, because their
         counts are not final. A slide that failed for too many unreadable tiles has output.
     labels
         The rules in words, by reason.

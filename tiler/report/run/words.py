@@ -1,7 +1,4 @@
-"""The settings of a run in words.
-
-Such as ``256 px at 0.5 µm/px, stride 256, Otsu tissue, threshold 0.5``.
-"""
+"""The settings of a run in words: ``256 px at 0.5 µm/px, stride 256, Otsu tissue, …``."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from tiler.geometry import Box, Size
 from tiler.protocols import Mask
 
 _MAX_EDGES = 100_000
-"""A mask with more edges between pixels is noise: its outline is that of a coarser mask."""
+"""A mask with more edges between pixels is noise: a coarser mask is outlined."""
 
 
 def outline0(mask: Mask, bounds: Box, view: Size) -> list[list[int]]:
     """Return the rings of a mask's tissue in level-0 pixels: x, y, x, y, ….
 
     Holes are rings, too: fill them by the even-odd rule. A ring differs from the mask by about one
-    pixel of the view; pieces smaller than that are left out. That of noise is coarser.
+    pixel of the view; smaller pieces are left out. The outline of noise is coarser.
 
     Parameters
     ----------

@@ -18,11 +18,11 @@ from tiler.runner.work.job import SlideJob
 from tiler.runner.work.worker_state import WorkerState
 
 _READABLE = tuple(one.code for one in (ResolutionError, MaskError, LabelError, TransformError))
-"""Codes of failures that say nothing against the slide's pixels."""
+"""Codes of failures after which the slide's pixels may be readable."""
 
 
 def pictured(row: Mapping[str, Any]) -> bool:
-    """Return whether a slide without output gets a card: it failed for another reason than pixels.
+    """Return whether a slide without output gets a card: its pixels were not the reason.
 
     Parameters
     ----------

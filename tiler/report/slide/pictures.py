@@ -36,7 +36,7 @@ CARD_SIDE = 320
 """Maximum pixels of the longer side of a view, and of a card."""
 
 _TINT = np.float32(0.18)
-"""The share of the colour of kept tiles in their pixels: frames of small tiles are thin."""
+"""The share of colour in the pixels of kept tiles; the frames of small tiles are too thin."""
 
 encode_view = make_encoder("jpg", 85)
 encode_card = make_encoder("jpg", 70, "444")  # thin lines stay coloured; 60 cards stay below 3 MB

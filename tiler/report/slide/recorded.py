@@ -1,4 +1,4 @@
-"""What a run recorded of a slide, compared with what the slide is now."""
+"""The record of a slide, compared with the slide as it is now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiler.storage.safe_text import listed
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the report needs of a slide's record; small to send.
+    """The facts of a slide's record that the report needs; small to send.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Recorded:
 
     @classmethod
     def of(cls, record: Record) -> Recorded:
-        """Return what the report needs of a record."""
+        """Return the facts of a record that the report needs."""
         mask, counts = record.mask, record.counts
         return cls(
             record.source,

@@ -75,7 +75,7 @@ def make_sweep_report(
     work = new_work(folder, "report")
     try:
         tiles = _Tiles(folder, jobs, work.slide)
-        tiles.files.remove(INDEX)  # until the end, it would be about other data
+        tiles.files.remove(INDEX)  # until it is written again, it would not match the data
         with engine:
             for job in jobs:
                 if tasks := tiles.tasks(job, again):
@@ -100,7 +100,7 @@ def make_sweep_report(
 
 
 class _Tiles:
-    """The files of kept tiles and pictures in a report, as they are made.
+    """Collects the files of kept tiles and pictures of a report.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class _Tiles:
     missing
         The reason why there is no file of the kept tiles, by job number and slide number.
     owners
-        The owners of files that the report has now.
+        The owners of the files of the report.
     problems
         A line for each job or slide without tiles.
     """
@@ -188,12 +188,12 @@ class _Tiles:
             self._add(_view_owner(task.n), result.view)
 
     def settle(self) -> None:
-        """Put into place what the tasks made, unless the list takes too long for each job."""
+        """Put the finished files into place, if writing the list is quick enough for each job."""
         if self.files.is_due():
             self.put()
 
     def put(self) -> None:
-        """Put into place what is not there yet."""
+        """Put the other finished files into place."""
         if self._made:
             self.files.put(self._made, self._work)
         self._made = {}
@@ -206,7 +206,7 @@ class _Tiles:
         self._made[owner] = written, self._keys[owner]
 
     def _lack(self, where: str, places: set[tuple[int, int]], why: str) -> None:
-        """Note that slides have no tiles in the report."""
+        """Record that slides have no tiles in the report, and why."""
         self.problems.append(f"{where}: no tiles: {why}")
         self.missing |= dict.fromkeys(places, why)
         self.owners -= {_tiles_owner(*place) for place in places}
@@ -221,7 +221,7 @@ def _view_owner(n: int) -> str:
 
 
 def _key(slide_id: str, record: Path) -> str:
-    """Return what the tiles of a slide are made from; empty if there is no record."""
+    """Return a digest of what the tiles of a slide are made from; empty without a record."""
     try:
         data = read_regular(record, MAX_BYTES)
     except (FileNotFoundError, StoredError):

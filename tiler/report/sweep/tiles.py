@@ -29,7 +29,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class KeptTiles:
-    """The files that a task wrote, with names below its folder: of the tiles, and of the slide."""
+    """The files that a task wrote, with names below its folder: kept tiles, and the picture."""
 
     tiles: WrittenFile
     view: WrittenFile | None = None
