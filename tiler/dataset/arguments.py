@@ -10,7 +10,7 @@ from tiler.checks.arguments import as_path
 from tiler.dataset.index import Source, check_columns, index_of
 from tiler.dataset.slides import VERIFY, Opening
 from tiler.dataset.tables import PLACE
-from tiler.dataset.tiles import BAD_TILE, Look, RunTiles
+from tiler.dataset.tiles import BAD_TILE, ItemSettings, RunTiles
 from tiler.errors import ArgumentError, ConfigError
 from tiler.geometry import is_number
 from tiler.protocols import Pixels
@@ -57,7 +57,7 @@ def run_tiles(
     if names:
         check_columns(index, names)
     opening = Opening(root and root.absolute(), verify, bool(raw), _context(context), cache_bytes)
-    return RunTiles(index, opening, Look(names, transform, on_bad_tile), max_open)
+    return RunTiles(index, opening, ItemSettings(names, transform, on_bad_tile), max_open)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

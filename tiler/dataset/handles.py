@@ -1,4 +1,4 @@
-"""A bounded number of open things, in each process, shared by its threads."""
+"""A bounded number of open values in each process, shared by its threads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class _Renewed(Protocol):
 
 _renewed: weakref.WeakSet[_Renewed] = weakref.WeakSet()
 _of_parents: list[object] = []
-"""What a forked process inherits: it is never closed there, because a thread of the parent may
-have been reading from it."""
+"""Values that a forked process inherits. They are never closed there, because a thread of the
+parent may have been reading from them."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Handles(Generic[_T]):
     close_one
         Closes a value.
     most
-        The largest number of open slides. A thread waits until one can be closed.
+        The largest number of open values. A thread waits until one can be closed.
     """
 
     def __init__(self, close_one: Callable[[_T], None], most: int) -> None:
@@ -88,7 +88,7 @@ class Handles(Generic[_T]):
             return entry
 
     def close(self) -> None:
-        """Close all that is open; what a thread uses is closed with it."""
+        """Close all values, also those that a thread uses."""
         with self._free:
             _close_all(self._entries, self._close)
 
@@ -101,7 +101,7 @@ def _close_all(entries: OrderedDict[int, _Entry], close: Callable[[Any], None]) 
 
 
 def renew_after_fork(one: _Renewed) -> None:
-    """Have ``after_fork`` of an object called in each forked process, before anything else."""
+    """Call ``after_fork`` of an object in each forked process, before anything else."""
     _renewed.add(one)
 
 

@@ -1,4 +1,4 @@
-"""Which tiles a dataset has: those of all slides in one sequence, or some of them."""
+"""The tiles of a dataset: those of all slides in one sequence, or some of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from tiler.errors import ConfigError
 Ints = npt.NDArray[np.int64]
 
 Source = str | Path | list[str | Path] | tuple[str | Path, ...]
+
+_SHARED = ("slide", "slide_id", "width", "height", "resolution")
+"""Columns that are equal for all tiles of a slide: ``Table.columns`` does not contain them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,7 @@ def _fulfilling(
         if keep is not None and not keep[span].any():
             continue
         table = slide.read_table()
-        known.update(table.columns, ("slide", "slide_id", "width", "height", "resolution"))
+        known.update(table.columns, _SHARED)
         columns = {}
         for name in condition.names:
             if name in ("slide", "slide_id"):
@@ -131,7 +134,7 @@ def _fulfilling(
                     columns[name] = table.column(name)
                 except KeyError:
                     raise unknown_column("where", name, known) from None
-            lacking -= {*table.columns, "slide", "slide_id", "width", "height", "resolution"}
+            lacking -= {*table.columns, *_SHARED}
         found[span] = condition(columns)
     if lacking and known:
         raise unknown_column("where", min(lacking), known)
@@ -152,7 +155,7 @@ def check_columns(index: Index, columns: Sequence[str]) -> None:
         if not lacking:
             return
         if slide.table is not None:
-            there = [*slide.table.columns, "slide", "width", "height", "resolution"]
+            there = [*slide.table.columns, *_SHARED]
         else:
             there = column_names(slide.table_path())
         lacking.difference_update(there)

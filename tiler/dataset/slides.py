@@ -55,7 +55,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class OpenSlide:
-    """An open slide and what its tiles are read with."""
+    """An open slide, with the settings that its tiles are read with."""
 
     source: WSIReader
     resolution: Resolution
@@ -64,8 +64,8 @@ class OpenSlide:
     contexts: tuple[Resolution, ...]
 
 
-class Found:
-    """Files below a folder by name: those with names that some slides have."""
+class FilesByName:
+    """The files below a folder that have the name of a slide, found by one search."""
 
     def __init__(self, root: Path, slides: Sequence[Slide]) -> None:
         self.root = root
@@ -93,7 +93,9 @@ def load_readers() -> None:
         import_module(name)
 
 
-def open_slide(slide: Slide, table: Table, opening: Opening, found: Found | None) -> OpenSlide:
+def open_slide(
+    slide: Slide, table: Table, opening: Opening, found: FilesByName | None
+) -> OpenSlide:
     """Open a slide as its run did.
 
     Raises
@@ -165,7 +167,7 @@ def _contexts(
     return resolutions_like(list(values), resolution, "context")
 
 
-def _path(slide: Slide, facts: SlideFacts, verify: str, found: Found | None) -> Path:
+def _path(slide: Slide, facts: SlideFacts, verify: str, found: FilesByName | None) -> Path:
     """Return the file of a slide, after its check."""
     given = Path(slide.run.base) / expanded(slide.given)
     if _is_there(given):

@@ -1,4 +1,4 @@
-"""The tiles of one or several runs: which they are, and how one is read."""
+"""The tiles of one or several runs, read from the slides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tiler.dataset.handles import Handles, renew_after_fork
 from tiler.dataset.index import Index
 from tiler.dataset.runs import Slide
-from tiler.dataset.slides import Found, Opening, OpenSlide, load_readers, open_slide
+from tiler.dataset.slides import FilesByName, Opening, OpenSlide, load_readers, open_slide
 from tiler.dataset.tables import PLACE, UNASKED, Table
 from tiler.dataset.where.tokens import unknown_column
 from tiler.errors import ReadError
@@ -34,8 +34,8 @@ _TABLE_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
-class Look:
-    """Settings for what an item contains.
+class ItemSettings:
+    """Settings for the content of an item.
 
     Attributes
     ----------
@@ -54,13 +54,13 @@ class Look:
 
 @dataclass(eq=False)
 class RunTiles:
-    """The tiles of runs. It pickles without what is open; a forked process opens slides again.
+    """The tiles of runs. Pickles contain no open slide; a forked process opens slides again.
 
     Attributes
     ----------
     index
-        Which tiles there are.
-    opening, look
+        The tiles in their order.
+    opening, wanted
         The settings for opening slides, and for the content of items.
     max_open
         The largest number of open slides.
@@ -68,7 +68,7 @@ class RunTiles:
 
     index: Index
     opening: Opening
-    look: Look
+    wanted: ItemSettings
     max_open: int
 
     def __post_init__(self) -> None:
@@ -79,22 +79,22 @@ class RunTiles:
         self._tables_bytes = 0
         load_readers()
         root = self.opening.slide_root
-        self._found = None if root is None else Found(root, self.index.slides)
+        self._found = None if root is None else FilesByName(root, self.index.slides)
         self.after_fork()
         self._handles = Handles(_close, self.max_open)
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a lock of this process: a thread of the parent may have had the other one."""
+        """Make a new lock: a thread of the parent process may hold the inherited one."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without what is open."""
-        names = ("index", "opening", "look", "max_open")
+        """Return the settings, without open slides."""
+        names = ("index", "opening", "wanted", "max_open")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take settings."""
+        """Take the settings of a pickled object."""
         self.__dict__.update(state)
         self._begin()
 
@@ -127,8 +127,8 @@ class RunTiles:
     def items(self, number: int, rows: npt.NDArray[np.int64]) -> list[Item | None]:
         """Return the items of some tiles of a slide, in the order of ``rows``.
 
-        What tiles share is computed once for all of them. None stands for a tile that cannot be
-        read and is skipped.
+        Values that tiles share are computed once. None stands for a tile that cannot be read and is
+        skipped.
         """
         with self._handles.lease(number, self._open) as opened:
             table, slide = self.table(number), self.index.slides[number]
@@ -148,29 +148,29 @@ class RunTiles:
                 for key, context in keys.items()
             }
         except ReadError as error:
-            if self.look.on_bad_tile == "raise":
+            if self.wanted.on_bad_tile == "raise":
                 raise
-            if self.look.on_bad_tile == "skip":
+            if self.wanted.on_bad_tile == "skip":
                 return None
             problem = str(error)
             width, height = region.shape
             images = {key: np.zeros((height, width, 3), np.uint8) for key in keys}
-        made = self.look.transform or _same
+        made = self.wanted.transform or _same
         item: Item = {key: made(_owned(pixels)) for key, pixels in images.items()}
         for name, value in values.items():
             item.setdefault(name, value)  # a user's column may have the name of an image
-        if self.look.on_bad_tile == "mark":
+        if self.wanted.on_bad_tile == "mark":
             item[ERROR] = problem
         return item
 
     def _values(
         self, slide: Slide, table: Table, rows: npt.NDArray[np.int64]
     ) -> dict[str, list[Any]]:
-        """Return what items contain beside images, as plain values of each tile by name."""
-        if self.look.columns is None:
+        """Return the values of each tile that items contain beside images, by name."""
+        if self.wanted.columns is None:
             names: Sequence[str] = [name for name in table.columns if name not in UNASKED]
         else:
-            names = self.look.columns
+            names = self.wanted.columns
         ids = [slide.slide_id] * len(rows)
         found: dict[str, list[Any]] = {"slide_id": ids}
         for name in (*PLACE, *names):

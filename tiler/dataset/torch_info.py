@@ -1,4 +1,4 @@
-"""Facts that torch knows, if the program imported it: tiler never imports it."""
+"""Ranks and workers of torch, if the program imported it: tiler never imports it."""
 
 from __future__ import annotations
 

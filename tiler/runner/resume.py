@@ -33,7 +33,7 @@ from tiler.storage.destinations import inside
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderState:
     """State of a slide's folder, compared with its job.
 
     Attributes
@@ -63,7 +63,7 @@ class Found:
     earlier: bool = False
 
 
-def find_done(job: SlideJob, out: Path, verify: str) -> Found:
+def find_done(job: SlideJob, out: Path, verify: str) -> FolderState:
     """Compare a slide's folder with its record, its input and the settings of now.
 
     Parameters
@@ -78,14 +78,16 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     folder = inside(out / "slides", job.slide_id)
     record = read_record(folder)
     if record is None or record.slide_id != job.slide_id:
-        return _unless_occupied(Found(job=job), folder, "the slide's files belong there")
+        return _unless_occupied(FolderState(job=job), folder, "the slide's files belong there")
     changed = _shared_changes(job, record)
     try:
         reason = _input_changes(job, record) or _version_changes(record)
     except SlideError as error:
         reason = kept_reason(job, record, error)
         row = SlideRow(job.slide_id, "failed", reason, output="earlier", code=error.code)
-        return Found(row=row, why="; ".join(changed), settings_changed=bool(changed), earlier=True)
+        return FolderState(
+            row=row, why="; ".join(changed), settings_changed=bool(changed), earlier=True
+        )
     if changed or reason:
         found = _whole(job, record, "; ".join(changed) or reason, settings_changed=bool(changed))
     else:
@@ -97,7 +99,7 @@ def find_done(job: SlideJob, out: Path, verify: str) -> Found:
     return _unless_occupied(found, folder, need)
 
 
-def _unless_occupied(found: Found, folder: Path, need: str) -> Found:
+def _unless_occupied(found: FolderState, folder: Path, need: str) -> FolderState:
     """Return the state of a folder, or a failed row if foreign files are in it."""
     slide_id = folder.name
     try:
@@ -109,9 +111,11 @@ def _unless_occupied(found: Found, folder: Path, need: str) -> Found:
     return found
 
 
-def _whole(job: SlideJob, record: Record, why: str, *, settings_changed: bool = False) -> Found:
+def _whole(
+    job: SlideJob, record: Record, why: str, *, settings_changed: bool = False
+) -> FolderState:
     """A slide of which nothing can stay."""
-    return Found(
+    return FolderState(
         job=job,
         why=why,
         settings_changed=settings_changed,
@@ -121,7 +125,7 @@ def _whole(job: SlideJob, record: Record, why: str, *, settings_changed: bool = 
     )
 
 
-def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str) -> Found:
+def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str) -> FolderState:
     """Return the work on a slide whose shared settings are unchanged."""
     if record.row.status == "failed":
         return _whole(job, record, "it had tiles that could not be read")
@@ -138,10 +142,10 @@ def _compared_exporters(job: SlideJob, record: Record, folder: Path, verify: str
             redone.add(name)
     todo = redone | (job.exporters.keys() - record.exporters.keys())
     if not todo:
-        return Found(row=replace(record.row, path=job.given, output="current"), earlier=True)
+        return FolderState(row=replace(record.row, path=job.given, output="current"), earlier=True)
     removed = _stale_tables(job, record, redone)
     stay = record.exporters.keys() - redone - removed
-    return Found(
+    return FolderState(
         job=replace(
             job,
             exporters={name: it for name, it in job.exporters.items() if name in todo},

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiler.runner.resume import Found, find_done
+from tiler.runner.resume import FolderState, find_done
 from tiler.runner.work.job import SlideJob, SlideRow
 
 _REASONS = 3
@@ -126,7 +126,7 @@ def take_stock(jobs: Sequence[SlideJob], out: Path, verify: str) -> Stock:
     )
 
 
-def _replaced(found: Iterable[Found]) -> Replaced:
+def _replaced(found: Iterable[FolderState]) -> Replaced:
     found = list(found)
     return Replaced(
         tiles=sum(it.tiles for it in found),

@@ -1,4 +1,4 @@
-"""Tokens of the expressions in ``where.py``, and errors about such expressions."""
+"""Tokens of the expressions of ``expression.py``, and errors about such expressions."""
 
 from __future__ import annotations
 
