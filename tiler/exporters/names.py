@@ -16,7 +16,7 @@ Naming = Literal["tiler", "gigapath"]
 
 
 def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
-    """``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``, the ratio to two decimals."""
+    """Return ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``, the ratio to two decimals."""
     (width, height), resolution = regions.shape, regions.resolution.token
     places = zip(regions.locations.tolist(), regions.ratios.tolist(), strict=True)
     return [
@@ -26,7 +26,7 @@ def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
 
 
 def gigapath_names(regions: Regions) -> list[str]:
-    """``{x:05d}x_{y:05d}y.png``, in pixels of the target resolution: Prov-GigaPath parses it.
+    """Return ``{x:05d}x_{y:05d}y.png`` in target pixels, which Prov-GigaPath parses.
 
     Coordinates of 100,000 and more have more digits; GigaPath reads them too.
 
@@ -78,7 +78,7 @@ def check_naming(naming: str, extension: str, shard: int, context: Resolution | 
 
 
 def context_names(tiles: Sequence[str], extension: str, resolution: Resolution) -> list[str]:
-    """``{tile}_c{res}.{ext}`` of each tile's file: the context tile of one resolution."""
+    """Return ``{tile}_c{res}.{ext}`` for each tile: the name of its context tile."""
     end = f"{suffix(resolution)}.{extension}"
     return [name.removesuffix(f".{extension}") + end for name in tiles]
 

@@ -55,7 +55,7 @@ class RegionWriter:
         Parameters
         ----------
         output_dir
-            Created with its parents if missing.
+            The folder; created with its parents if missing.
         regions
             The regions to write; by default those of the last extraction.
         indent
@@ -89,7 +89,7 @@ class RegionWriter:
         Parameters
         ----------
         output_dir
-            Created with its parents if missing.
+            The folder; created with its parents if missing.
         regions
             The regions to write; by default those of the last extraction.
         max_workers
@@ -97,8 +97,8 @@ class RegionWriter:
         extension
             ``png``, ``jpeg``, ``webp``, ``tiff``, or any other that Pillow writes; in any case.
         transforms
-            Applied to the pixels of each tile, in this order. Each is the result of a ``fit``: see
-            ``tiler.transforms``.
+            Transforms of the pixels of each tile, in this order. Each is the result of a ``fit``:
+            see ``tiler.transforms``.
 
         Returns
         -------

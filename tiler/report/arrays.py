@@ -70,8 +70,8 @@ def plain(value: Any) -> Any:
 def script(name: str, data: Any) -> bytes:
     r"""Return a script file that gives a page some data under a name.
 
-    It is ASCII. Characters that could end the script, begin markup or end a line are escapes such as
-    ``\u003c``, in names as in values. A byte of a slide's name that is not UTF-8 is a lone
+    It is ASCII. Characters that could end the script, begin markup or end a line are escaped, as
+    ``\u003c``, in names and in values. A byte of a slide's name that is not UTF-8 is a lone
     surrogate, as in the JSON of tiler's tables.
     """
     return f"tiler.data({_json(name)}, {_json(data)});\n".encode("ascii")

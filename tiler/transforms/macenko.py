@@ -160,7 +160,7 @@ def _content(stains: Stains) -> dict[str, Any]:
 
 
 def _stains(content: Mapping[str, Any]) -> Stains:
-    """Return what ``_content`` describes, to the bit."""
+    """Return the stains that ``_content`` describes, to the bit."""
     first, second = (numbers(vector, 3, '"stains"') for vector in content["stains"])
     return Stains((first, second), numbers(content["max"], 2, '"max"'))
 

@@ -1,4 +1,4 @@
-"""The parents of a slide's tiles: a table, and an image each."""
+"""The parents of a slide's tiles: a table, and an image of each."""
 
 from __future__ import annotations
 
