@@ -118,7 +118,7 @@ class Budget:
 
 
 def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget:
-    """Run a sample of every slide in ``folder`` and work out what all of it would cost.
+    """Run a sample of every slide in ``folder``, and predict the cost of all tiles.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     watch
         An engine that has started.
     folder
-        For the samples; gone when this is done.
+        The folder for the samples; removed at the end.
 
     Raises
     ------

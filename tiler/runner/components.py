@@ -63,7 +63,7 @@ def is_ours(component: object) -> bool:
 
 def links(exporter: object) -> TypeGuard[LinksFiles]:
     """Return whether an exporter links tiles of other jobs."""
-    # The protocol is asked last, because its check is slow.
+    # The protocol is checked last, because its check is slow.
     return bool(getattr(exporter, "link", False)) and isinstance(exporter, LinksFiles)
 
 
@@ -89,7 +89,7 @@ def is_table(exporter: Exporter) -> TypeGuard[TableExporter]:
 
 def with_settings(exporter: _E, job: SlideJob) -> _E:
     """Return an exporter that knows the settings of its slide, if its files contain them."""
-    # The protocol is asked last, because its check is slow.
+    # The protocol is checked last, because its check is slow.
     if hasattr(exporter, "with_settings") and isinstance(exporter, ShowsSettings):
         return exporter.with_settings(shared(job.settings))
     return exporter
@@ -114,7 +114,7 @@ def export(
         When the result is not an ``Exported``.
     """
     done: object
-    # The protocols are asked last, because their checks are slow.
+    # The protocols are checked last, because their checks are slow.
     if candidates and hasattr(exporter, "export_all") and isinstance(exporter, ShowsLeftOut):
         left_out = _left_out(candidates())
         done = exporter.export_all(source, regions, left_out, mask, folder)

@@ -1,4 +1,4 @@
-"""Refuse a run whose folder holds what it could harm: sources, or files under its own names."""
+"""Refuse a run whose folder contains files it could harm: sources, or files with its names."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _identity(place: Path) -> _Identity | None:
 
 @dataclass
 class _House:
-    """Some folders and all that lies below them; remembers what it was asked."""
+    """Some folders and all that lies below them; keeps its answers."""
 
     homes: set[_Identity]
     _real: dict[Path, Path] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Limits on what a run writes."""
+"""Limits on the output of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on what a run writes; finished slides do not count.
+    """Limits on the output of a run; finished slides do not count.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class FolderState:
     row
         The slide's row, if nothing is to be done: it is done, or failed and stays as it is.
     job
-        Otherwise what is to be done: its exporters are those that have to run.
+        Otherwise the job to do: its exporters are those that have to run.
     why
         The reason why files of an earlier run are replaced; empty where none are.
     settings_changed
@@ -49,7 +49,7 @@ class FolderState:
     tiles
         The number of tiles in the output that is replaced.
     removed
-        The exporters that this run leaves out and whose files go nevertheless.
+        The exporters that this run leaves out, but whose files are removed.
     earlier
         Whether the folder contains finished output of an earlier run.
     """
@@ -64,7 +64,7 @@ class FolderState:
 
 
 def find_done(job: SlideJob, out: Path, verify: str) -> FolderState:
-    """Compare a slide's folder with its record, its input and the settings of now.
+    """Compare a slide's folder with its record, its input and the current settings.
 
     Parameters
     ----------

@@ -51,13 +51,13 @@ def run(
     Parameters
     ----------
     jobs, out
-        One per slide, ids unique; the run's folder, created if need be.
+        A job per slide, with unique ids; the run's folder, created if it is missing.
     engine, facts
         The engine that does the work; the facts about the configuration for ``run.json``.
     policy
         The policy for output that is already there.
     limits
-        The limits of what it may write; they are checked before anything is written.
+        The limits of the run's output; they are checked before anything is written.
     tracking, report
         See ``tracked``, which begins when the folder has been checked, and ``RunReport``; or None.
 
@@ -178,7 +178,7 @@ class _Run:
         return budget
 
     def _taken_stock(self) -> Stock:
-        """Look at the folder, and report what is there."""
+        """Compare the folder with the jobs, and log which slides are done or redone."""
         stock = take_stock(self._jobs, self._out, self._policy.verify)
         changed = stock.changed
         if changed and self._policy.on_change == "refuse":

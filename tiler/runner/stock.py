@@ -1,4 +1,4 @@
-"""Taking stock: what a run finds in its folder, what is left to do, and what it would replace."""
+"""Taking stock: the finished slides of a run's folder, those to do, and files to be replaced."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ class Stock:
 
 
 def take_stock(jobs: Sequence[SlideJob], out: Path, verify: str) -> Stock:
-    """Look at every slide's folder; nothing is changed.
+    """Compare every slide's folder with its job; change nothing.
 
     Parameters
     ----------
     jobs
-        One per slide.
+        The jobs, one per slide.
     out
         The run's folder.
     verify

@@ -83,7 +83,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class TimedTask:
-    """A task and how long it takes; of several tiles, one goes ahead and pays for the imports."""
+    """A task with its time; the first of several tiles is timed alone, because it loads modules."""
 
     task: Task
 

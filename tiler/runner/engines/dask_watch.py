@@ -1,4 +1,4 @@
-"""Workers of Dask that hang: what they have to do does not get less."""
+"""Workers of Dask that hang: none of their tasks ends for too long."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Home:
 def attempt_at_home(
     task: Task, home: Home, levels: Mapping[str, int]
 ) -> tuple[object, list[logging.LogRecord]]:
-    """Run a task in this worker, alone, and return its result and what it logged.
+    """Run a task in this worker, alone, and return its result and its log records.
 
     Relative paths count from the run's folder.
     """

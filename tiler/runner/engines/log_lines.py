@@ -76,7 +76,7 @@ def log_again(record: logging.LogRecord) -> None:
 class _NamesSlide(logging.Filter):
     """Puts a slide's name before lines that lack it.
 
-    Other threads of tiler may log at the same time what is not about this slide.
+    Other threads of tiler may log lines about other slides at the same time.
     """
 
     def __init__(self, slide_id: str) -> None:

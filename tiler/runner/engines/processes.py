@@ -164,13 +164,13 @@ class _Worker:
             keep(self._started_in, self._process)
 
     def kill(self) -> None:
-        """End the process now, whatever it is doing."""
+        """End the process now, even if it works on a task."""
         self._ended.set()
         if self._process is not None:
             end(self._process)
 
     def _start(self) -> Process:
-        """The process, started again where the last one is gone."""
+        """Return the process; start another one if the last one ended."""
         if self._process is None:
             self._started_in, self._process = take(self._workers)
         return self._process

@@ -1,4 +1,4 @@
-"""Slurm jobs as workers of Dask: what is submitted, checked beforehand and seen in the queue."""
+"""Slurm jobs as workers of Dask: their scripts, a check beforehand, and their queue."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def slurm_cluster(
     Parameters
     ----------
     wanted
-        Arguments of ``dask_jobqueue.SLURMCluster``; they win over ours.
+        Arguments of ``dask_jobqueue.SLURMCluster``; they take precedence over tiler's.
     jobs
-        How many to keep: a job that is cancelled or out of time is replaced.
+        The number of jobs to keep: one that is cancelled or out of time is replaced.
     logs
-        The folder for what the jobs print, and for the keys of the run's TLS connections. It must
-        be one that all nodes share. Slurm and Dask choose their own if None.
+        The folder for the output of the jobs, and for the keys of the run's TLS connections. All
+        nodes must share it. Slurm and Dask choose their own if None.
     dashboard
         The address of Dask's dashboard; none if None.
 

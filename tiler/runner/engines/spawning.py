@@ -17,20 +17,20 @@ _LONGEST_END_S = 1.0
 
 
 def most_workers() -> int:
-    """More processes than this on one machine are a mistake."""
+    """Return the largest number of processes on this machine; more are a mistake."""
     return max(32, 8 * (os.cpu_count() or 1))
 
 
 Process = subprocess.Popen[bytes]
 
 _idle: list[tuple[object, Process]] = []
-"""Processes without work, and what they were started in."""
+"""Processes without work, and the circumstances in which they were started."""
 
 
 def take(workers: int) -> tuple[object, Process]:
-    """One of so many processes, and what it was started in.
+    """Return one of so many processes, and the circumstances in which it was started.
 
-    It is one that has no work, if there is one that could have been started now, or a new one.
+    It is one without work that was started in the present circumstances, or else a new one.
     """
     now = _circumstances(workers)
     while _idle:

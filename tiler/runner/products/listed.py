@@ -168,7 +168,7 @@ def is_reserved(name: str) -> bool:
 def target_of(out: Path, path: str) -> str:
     """Return where a relative link below a run's folder leads to, as a path below it.
 
-    Only its text counts: the file may be gone. Empty if there is no link, or it leads elsewhere.
+    Only its text counts: the file may be missing. Empty if there is no link, or it leads elsewhere.
     """
     try:
         text = (out / path).readlink().as_posix()

@@ -71,7 +71,7 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
 
 
 def _refuse_in_the_way(out: Path, top: str, name: str, *, is_folder: bool) -> None:
-    """Refuse what is at a product's name in the run's folder, unless it is tiler's own."""
+    """Refuse a file with a product's name in the run's folder, unless it is tiler's own."""
     path = out / top
     if not os.path.lexists(path):
         return

@@ -1,4 +1,4 @@
-"""What is in the way of a run's products, and the removal of products that are out of date."""
+"""Files in the way of a run's products, and the removal of products that are out of date."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiler.storage.destinations import destination_error
 
 
 class Occupied:
-    """Finds and reports what is in the way of a run's products.
+    """Finds and reports files and folders in the way of a run's products.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Occupied:
         return path in self.leaving and own_link(self._out, path)
 
     def forget(self) -> None:
-        """Look at folders again: some were removed, and what was leaving."""
+        """Check folders again, after folders and leaving links were removed."""
         self.leaving = frozenset()
         self._folders = {name: bad for name, bad in self._folders.items() if bad}
 
     def report(self, path: str, slide_id: str, what: str = "") -> None:
-        """Report what is at a path; ``slide_id`` is empty for a file about all slides."""
+        """Report the thing at a path; ``slide_id`` is empty for a file about all slides."""
         place = self._out / path
         needs = "a link to the slide's file" if slide_id else "a file about all slides"
         text = f"{place} is {what or kind_of(place)}, but {needs} belongs there; move it away, and"
@@ -122,7 +122,7 @@ def _through_link(out: Path, path: str) -> bool:
 
 
 def _no_folder(path: Path) -> str:
-    """Return what is at a folder's path if it is no folder; empty if it is one, or is missing."""
+    """Return the kind of thing at a folder's path if it is no folder; else empty."""
     try:
         mode = path.lstat().st_mode
     except OSError:
@@ -131,7 +131,7 @@ def _no_folder(path: Path) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """Return what is at a path, in words."""
+    """Return the kind of thing at a path, in words."""
     if path.is_symlink():
         return f"a symbolic link to {path.readlink()}"
     return "a folder" if path.is_dir() else "a file that tiler did not write"

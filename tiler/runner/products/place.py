@@ -1,4 +1,4 @@
-"""Make and remove links and files below a run's folder; what is not tiler's own stays."""
+"""Make and remove links and files below a run's folder; files of others stay."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Placer:
     ) -> Listed:
         """Make links and files, and remove all others of the last run except ``kept``.
 
-        A run that is killed in between leaves a list that names the old and the new products, so
-        that the next run can go on.
+        A run that is killed in between leaves a list of the old and the new products, so that the
+        next run can continue.
 
         Returns
         -------
@@ -139,10 +139,10 @@ class Placer:
         return own_file(self._out, path, self._listed, by_hash=verify == "hash")
 
     def _free(self, path: str, slide_id: str) -> bool:
-        """Return whether a file may be written to a path, or report what is in the way."""
+        """Return whether a file may be written to a path; report the obstacle if not."""
         if self._occupied.above(path, slide_id):
             return False
-        if self._occupied.leaves(path):  # what is there now is the slide's own
+        if self._occupied.leaves(path):  # the file there is the slide's own
             return True
         if not os.path.lexists(self._out / path) or own_file(self._out, path, self._listed):
             return True
@@ -152,7 +152,7 @@ class Placer:
         return False
 
     def _linked(self, path: str, link: Link) -> bool:
-        """Make a link unless it is there; return False and report what is in the way, if it is."""
+        """Make a link unless it is there; report an obstacle and return False."""
         if self._occupied.above(path, link.slide_id):
             return False
         place = self._out / path

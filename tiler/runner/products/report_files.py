@@ -41,7 +41,7 @@ _PUT_SHARE = 0.05
 """Putting files into place writes their whole list; it may take this share of the time."""
 
 PAGES = "pages"
-"""The owner of files that are not of one slide."""
+"""The owner of files that belong to no single slide."""
 
 
 class ReportFiles:
@@ -57,7 +57,7 @@ class ReportFiles:
     folder
         The folder of the report.
     problems
-        A line for each file that something else is in the way of.
+        A line for each file whose place is taken by something else.
     """
 
     def __init__(self, out: Path) -> None:
@@ -72,7 +72,7 @@ class ReportFiles:
         Raises
         ------
         ConfigError
-            Naming it.
+            If there is; the error names it.
         """
         fix = "move it away, or use report=none"
         if os.path.lexists(self.folder) and not _is_folder(self.folder):
@@ -89,7 +89,7 @@ class ReportFiles:
         return unread and not is_sound(self.folder, LIST)
 
     def keys(self) -> dict[str, str]:
-        """Return what the files of each owner were made from, if all of them are there."""
+        """Return the digest of what the files of each owner were made from, if all are there."""
         found: dict[str, str] = {}
         for path, one in self._listed.files.items():
             key = one.key if _has_size(self.folder / path, one) else ""
@@ -104,7 +104,7 @@ class ReportFiles:
         return found
 
     def is_due(self) -> bool:
-        """Return whether it is time to put files into place that wait for it."""
+        """Return whether it is time to put waiting files into place."""
         since = time.monotonic() - self._put_at
         return since > max(_PUT_EVERY_S, self._put_took / _PUT_SHARE)
 
@@ -114,7 +114,7 @@ class ReportFiles:
         Parameters
         ----------
         made
-            By owner, its files by their paths, and what they were made from.
+            The files of each owner by their paths, and a digest of what they were made from.
         work
             The folder that they are in, with the same paths, on the same file system.
 

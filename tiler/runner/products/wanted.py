@@ -35,7 +35,7 @@ def collecting(jobs: Iterable[SlideJob]) -> dict[str, list[CollectsRun]]:
 
 
 def wanted_links(name: str, slides: Sequence[Gathered]) -> dict[str, Link]:
-    """Return the links that an exporter wants, by their paths."""
+    """Return the links that an exporter requests, by their paths."""
     found: dict[str, Link] = {}
     for one in slides:
         exporter, slide = one.job.exporters[name], one.slide
@@ -56,7 +56,7 @@ def wanted_links(name: str, slides: Sequence[Gathered]) -> dict[str, Link]:
 def wanted_files(
     name: str, exporter: CollectsRun, slides: Sequence[Gathered], code: str
 ) -> dict[str, File]:
-    """Return the files about all slides that an exporter wants, by their paths."""
+    """Return the files about all slides that an exporter requests, by their paths."""
     key = f"{key_of(slides)} {others_key(slides)} {code}"
     with users_errors(exporter, ""):
         contents = dict(exporter.run_files([one.slide for one in slides]))

@@ -21,7 +21,7 @@ class TakesResults(Protocol):
         """Use the result of a task, or its error."""
 
     def settle(self) -> None:
-        """Put into place what the tasks made; called after the last one."""
+        """Put the files of the tasks into place; called after the last one."""
 
 
 class Pages(TakesResults, Protocol):

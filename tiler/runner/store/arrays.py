@@ -67,7 +67,7 @@ def load(folder: Path, key: str) -> Arrays | None:
     Raises
     ------
     ValueError
-        When there is an entry that cannot be trusted, saying what is wrong with it.
+        If the entry cannot be trusted; the error states the problem.
     """
     path = inside(folder, f"{key}{SUFFIX}")
     try:
@@ -80,7 +80,7 @@ def load(folder: Path, key: str) -> Arrays | None:
     if hashlib.sha256(memoryview(data)[checked:]).digest() != data[len(_MAGIC) : checked]:
         raise ValueError("is damaged")
     with suppress(OSError):  # another user's cache may be read-only
-        path.touch()  # used: the last to go when room is made
+        path.touch()  # used: the last to be removed when room is made
     try:
         return _unpacked(memoryview(data)[checked:])
     except MemoryError:
@@ -88,9 +88,10 @@ def load(folder: Path, key: str) -> Arrays | None:
 
 
 def load_or_recall(folder: Path, key: str) -> Arrays | None:
-    """As ``load``, of a key that says all that its arrays depend on: they are not to be written to.
+    """Return the arrays under a key as ``load`` does; they are read-only.
 
-    What was loaded once is held in memory, as far as there is room.
+    Arrays that were loaded once stay in memory, as far as there is room. The key must contain
+    everything that they depend on.
     """
     found = _held.pop((folder, key), None)
     if found is not None:

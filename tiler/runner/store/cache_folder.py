@@ -1,4 +1,4 @@
-"""The cache's folder: its size, and what a run reports about its use."""
+"""The cache's folder: its size, and the report about its use by a run."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Fingerprint:
 _State = tuple[int, ...]
 
 _known: dict[tuple[tuple[Path, ...], tuple[_State, ...]], Fingerprint] = {}
-"""By a slide's files and their states."""
+"""Fingerprints by a slide's files and their states."""
 
 _hashes: dict[Path, tuple[_State, str]] = {}
 """SHA-256 of files beside slides, with the state that each had."""

@@ -32,12 +32,12 @@ _HOLDER = ".lock-holder.json"
 _MAX_HOLDER = 4096  # bytes
 
 _WRITTEN = tuple({*NAMES} - {"refused.json"})
-"""What is written under the lock alone: a command that is refused does not hold it."""
+"""Files that are written only under the lock, which a refused command does not have."""
 
 
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Lock a run's folder, and restore what a crash left there.
+    """Lock a run's folder, and recover from a crash of an earlier run.
 
     Raises
     ------

@@ -21,7 +21,7 @@ _AT_ONCE = 1000  # files
 
 
 class Foreign(NamedTuple):
-    """Something that tiler may not remove: what it is, and what to do about it."""
+    """Something that tiler may not remove: a description, and the fix."""
 
     what: str
     fix: str = "move it away, or use another out"
@@ -121,7 +121,7 @@ def refuse_foreign(folder: Path, need: str) -> None:
 
 
 def publish(new: Path, final: Path, aside: Path) -> None:
-    """Put a finished folder in its place by one rename, and remove what it replaces.
+    """Put a finished folder in its place by one rename, and remove the one that it replaces.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def publish(new: Path, final: Path, aside: Path) -> None:
     final
         Its place.
     aside
-        Where what lay there is meanwhile: ``put_back`` finds it after a crash between two renames.
+        The place of the old folder meanwhile: ``put_back`` finds it after a crash between renames.
 
     Raises
     ------
@@ -160,9 +160,9 @@ def publish(new: Path, final: Path, aside: Path) -> None:
 
 
 def remove_listed(folder: Path) -> bool:
-    """Remove a slide's folder as far as its record lists it; whether nothing is left of it.
+    """Remove a slide's folder as far as its record lists it; return whether nothing is left.
 
-    The record goes last, so that another call can go on where one was interrupted.
+    The record is removed last, so that another call can continue after an interruption.
     """
     record = read_record(folder)
     files = record.files if record else NO_FILES
@@ -184,7 +184,7 @@ def remove_listed(folder: Path) -> bool:
 
 
 def put_back(aside: Path, final: Path) -> bool:
-    """Undo or end what a crash between the two renames of ``publish`` left; whether all is well.
+    """Undo or complete a replacement that crashed between the two renames of ``publish``.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""The source that a component of the user's own is made of: its module, and what that imports.
+"""The source of a user's own component: its module, and the modules that it imports.
 
-Imports are followed through the files that lie where the module's own package lies, in the text
-alone: nothing is imported for it. What is imported by a computed name is not seen.
+Imports are followed in the text of the files beside the module's own package; nothing is imported
+for it. Imports by a computed name are not seen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_FILES = 500
 
 @cache
 def source_digest(module: str) -> str:
-    """SHA-256 of a module's source and of what it imports from its own place.
+    """Return the SHA-256 of the source of a module and of its imports from its own place.
 
     Own are the modules of the same package, and, unless the package is installed, all that lie in
     the same folder. Empty for a module without a file.

@@ -1,1 +1,1 @@
-"""Work on one slide: its job, its plan, its tasks, and what a worker keeps between tasks."""
+"""Work on one slide: its job, its plan, its tasks, and the state of a worker between tasks."""

@@ -1,7 +1,7 @@
-"""Work that settings share: a slide's mask, and how much of it every grid cell holds.
+"""Work that settings share: a slide's mask, and the coverage of every grid cell by it.
 
-Both depend on few of the settings, so a sweep over the others finds them in the cache, and with
-them what the slide is: then it need not even be opened.
+Both depend on few of the settings, so a sweep over the others finds them in the cache. The facts
+about a slide are shared too, so it need not even be opened.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shared:
     source, inputs
         The slide's fingerprint, and ``SlideJob.input_hashes``.
     known
-        What the slide is.
+        The facts about the slide.
     slide_mask
         The mask, as ``TileExtractor.make_mask`` returns it.
     keys
@@ -88,7 +88,7 @@ def shared_work(job: SlideJob, open_reader: Callable[[], WSIReader]) -> tuple[Sh
     Raises
     ------
     SlideError
-        When the slide cannot be read or does not have the wanted resolution.
+        If the slide cannot be read, or the requested resolution is not available.
     """
     spec, extractor = job.extractor.tile_spec, job.extractor
 
@@ -162,7 +162,7 @@ def probe(reader: WSIReader, resolution: Resolution) -> None:
     Raises
     ------
     SlideError
-        When it cannot, or the target is finer than the scan.
+        If it cannot be read, or the target is finer than the scan.
     """
     reader.read_region((0, 0), (1, 1), resolution)
 

@@ -76,7 +76,7 @@ class FinishTask:
             return done
         try:
             return self._finished(state)
-        except DestinationError:  # a worker that passed for lost may have been the first
+        except DestinationError:  # a worker that was given up may have finished first
             if done := self._already_published():
                 return done
             raise
@@ -91,7 +91,7 @@ class FinishTask:
         if row.status == "failed" and earlier and earlier.row.status != "failed":
             raise ReadError(job.slide_id, row.reason)
         exporters, blanks = self._exported(state, regions, dropped, folder)
-        state.close()  # makes room for what follows, which grows with the slide
+        state.close()  # frees memory for the record, which grows with the slide
         _check_unchanged(job, self.planned.state)
         candidates, kept = row.candidates, len(regions)
         left_out = candidates - len(plan.regions) - len(plan.unreadable)
@@ -186,7 +186,7 @@ class FinishTask:
         return files, blanks
 
     def _already_published(self) -> SlideRow | None:
-        """The row, if this very task was done by a worker that was lost before it could say so."""
+        """Return the row, if a worker did this very task and was lost before it could report it."""
         if self.partial.exists():
             return None
         record = read_record(self.final)

@@ -30,8 +30,8 @@ class Fits:
     transforms
         The fitted transforms in their order; empty for tiles that stay as they are.
     facts
-        Of each transform by name, for the record. A transform that cannot be fitted has ``raw``,
-        the reason.
+        The facts of each transform by name, for the record. A transform that cannot be fitted has
+        ``raw``, the reason.
     notes
         Remarks for the slide's row.
     raw
@@ -54,7 +54,7 @@ def transformed_exporters(job: SlideJob) -> list[str]:
 
 
 def fit_transforms(job: SlideJob, shared: Shared, source: WSIReader, shelf: Shelf) -> Fits:
-    """Fit a job's transforms to its slide, each on what the ones before it return.
+    """Fit a job's transforms to its slide, each to the pixels that the ones before it return.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def _tissue(entry: Arrays) -> Pixels:
 
 
 def _checked(fitted: Any, transform: Transform, slide: str) -> FittedTransform:
-    """Return what a transform's ``fit`` returned.
+    """Return the result of a transform's ``fit`` after a check.
 
     Raises
     ------

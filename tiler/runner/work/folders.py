@@ -1,8 +1,9 @@
 """Work folders: where the files of a slide lie until its folder is published.
 
 ``.partial/<slide_id>.<pid>.<token>`` contains ``slide`` (the folder to be), ``pieces`` (lists of
-finished tiles), ``spool`` (the bytes of tiles to be packed) and for a moment ``old`` (what
-``slide`` replaces). The token is made of the rest, so that no folder of a user's passes for one.
+finished tiles) and ``spool`` (the bytes of tiles to be packed). For a moment it also contains
+``old``, the folder that ``slide`` replaces. The token is made of the rest, so that no folder of a
+user's passes for a work folder.
 """
 
 from __future__ import annotations
@@ -73,17 +74,17 @@ class Work:
         return self.path.parent.parent / "slides" / self.slide_id
 
     def others(self) -> list[Work]:
-        """The work folders that earlier runs left of the same slide."""
+        """Return the work folders that earlier runs left for the same slide."""
         found = _works_in(self.path.parent)
         return [work for work in found if work.slide_id == self.slide_id and work != self]
 
     def put_back(self) -> None:
-        """Put back what was being replaced, or remove it where its successor is in place.
+        """Put the folder that was being replaced back, or remove it if its successor is in place.
 
         Raises
         ------
         DestinationError
-            When it cannot be put back.
+            If it cannot be put back.
         """
         if not put_back(self.old, self.final):
             log.warning("%s contains files that tiler did not write; they are kept", self.old)
@@ -97,8 +98,8 @@ class Work:
             self.remove()
 
     def remove(self) -> None:
-        """Remove it with all that tiler wrote into it, but what it was replacing."""
-        with suppress(DestinationError):  # then it stays, for a run to come
+        """Remove it with tiler's files, except the folder that it was replacing."""
+        with suppress(DestinationError):  # then it stays, for a later run
             self.put_back()
         for folder in (self.slide, self.pieces, self.spool):
             shutil.rmtree(folder, ignore_errors=True)
@@ -109,7 +110,7 @@ class Work:
 def make_room(out: Path) -> Iterator[None]:
     """Remove finished tiles of unfinished slides, about a megabyte before each step.
 
-    On a full disk the tables of a run need room, and the rest of the tiles stays for a later run.
+    On a full disk the tables of a run need room. The other tiles stay for a later run.
     """
     freed = 0
     for work in works(out):
@@ -141,7 +142,7 @@ def new_work(out: Path, slide_id: str) -> Work:
 
 
 def works(out: Path) -> Iterator[Work]:
-    """Every work folder of a run's folder."""
+    """Yield every work folder of a run's folder."""
     return _works_in(out / PARTIAL)
 
 
@@ -160,7 +161,7 @@ def _check(start: str) -> str:
 
 
 def recover(out: Path) -> None:
-    """Put back what a crash left between two renames, and remove works without finished tiles.
+    """Recover from a crash between two renames, and remove works without finished tiles.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from tiler.runner.store.fingerprint import settled_hash
 
 DONE = ("done", "done_empty")
 STATUSES = (*DONE, "failed", "interrupted")
-"""Statuses of a slide, those of a finished one first; ``interrupted``: also of one not begun."""
+"""Statuses of a slide, those of a finished one first. A slide not begun is ``interrupted``."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SlideJob:
     exporters
         The exporters by their names in the configuration.
     settings
-        The configuration that decides what is written for this slide, as plain values.
+        The configuration that shapes the output of this slide, as plain values.
     on_bad_tile, max_bad_fraction
         ``fail`` or ``drop``; with ``drop``, the share of unreadable tiles of a slide that is done.
     expected_sha256, cache
@@ -115,7 +115,7 @@ class SlideJob:
         """The files beside the slide that shape its output."""
         found: list[Path] = []
         for component in (self.extractor.mask_provider, self.extractor.labels):
-            # The protocol is asked last, for it answers slowly.
+            # The protocol is checked last, because its check is slow.
             if hasattr(component, "inputs") and isinstance(component, ReadsFiles):
                 found += component.inputs(self.slide_id)
         return tuple(found)

@@ -29,12 +29,12 @@ from tiler.selection import (
 from tiler.stages import as_regions
 
 _PIECE_TILES = 64
-"""A piece of work has at least so many tiles, so that what it costs to hand out is little."""
+"""The minimum number of tiles of a piece of work, so that handing it out costs little."""
 
 _BLOCK_TILES = Size(16, 8)
 _BLOCK_PIXELS = Size(8192, 4096)
-"""A block is at most so many tiles and pixels wide and high: two rows of its native tiles stay at
-hand in the reader's cache, and little is decoded again at its edges."""
+"""The maximum size of a block in tiles and in pixels. Two rows of its native tiles fit into the
+reader's cache, and little is decoded again at its edges."""
 
 
 _OWN_COLUMNS = ("mpp", "magnification")
@@ -82,14 +82,14 @@ def plan_slide(
     job
         The slide's job.
     open_reader
-        Opens it.
+        Opens the slide.
     all_cells
         Whether the plan has all cells even if no exporter shows them.
 
     Raises
     ------
     SlideError
-        When the slide cannot be read or does not have the wanted resolution.
+        If the slide cannot be read, or the requested resolution is not available.
     """
     extractor = job.extractor
     resolution = extractor.tile_spec.resolution
@@ -191,7 +191,7 @@ def _tissue_mm2(fraction: float, reader: WSIReader) -> float | None:
 
 
 def pieces(regions: Regions) -> Iterator[Regions]:
-    """The regions in pieces of work: square blocks of the slide, small ones put together."""
+    """Yield the regions in pieces of work: blocks of the slide, small ones put together."""
     order = in_blocks(regions)
     columns, rows = blocks_of(order)
     new_block = (np.diff(columns) != 0) | (np.diff(rows) != 0)
@@ -203,13 +203,13 @@ def pieces(regions: Regions) -> Iterator[Regions]:
 
 
 def in_blocks(regions: Regions) -> Regions:
-    """The regions block by block, row by row within each: neighbours share native tiles."""
+    """Return the regions block by block, row by row in each: neighbours share native tiles."""
     columns, rows = blocks_of(regions)
     return regions.take(np.lexsort((columns, rows)))  # stable
 
 
 def blocks_of(regions: Regions) -> tuple[Ints, Ints]:
-    """The column and the row of blocks that each region begins in."""
+    """Return the column and the row of the block that each region begins in, (N,) each."""
     across, down = (
         length * max(1, min(tiles, pixels // length))
         for length, tiles, pixels in zip(regions.shape, _BLOCK_TILES, _BLOCK_PIXELS, strict=True)
@@ -218,5 +218,5 @@ def blocks_of(regions: Regions) -> tuple[Ints, Ints]:
 
 
 def readable(job: SlideJob, regions: Regions) -> Regions:
-    """The regions without those that an earlier run could not read, where its files stay."""
+    """Return the regions without those that an earlier run could not read, if its files stay."""
     return regions.without({(tile.x, tile.y) for tile in job.dropped})

@@ -86,7 +86,7 @@ class Planned:
                 yield needed, regions.take(codes == code)
 
     def listed_as(self, exporter: str) -> str:
-        """The key under which an exporter's finished tiles are listed; empty for no list."""
+        """Return the key under which an exporter's finished tiles are listed; empty for no list."""
         found = self.finished.get(exporter)
         return found.key if found else ""
 
@@ -112,7 +112,7 @@ class PlanTask:
     def run(self, state: WorkerState) -> Planned:
         """Check and plan."""
         began = time.monotonic()
-        state.close()  # a retry must not meet the handle of the attempt before
+        state.close()  # a retry must open the slide again
         job = self.job
         if job.problem:
             raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")

@@ -68,7 +68,7 @@ class WorkerState:
         return self._blank_digests[name]
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the open slide."""
         if self._reader is not None:
             self._reader.close()
         self._reader = self._key = None
@@ -77,7 +77,7 @@ class WorkerState:
 
 
 def _checked(reader: WSIReader, job: SlideJob) -> WSIReader:
-    """Return what a job's reader factory returned, if it is a reader.
+    """Return the result of a job's reader factory, if it is a reader.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def known_slide(job: SlideJob, source: Fingerprint, open_reader: Callable[[], WS
     source
         The slide's fingerprint.
     open_reader
-        Opens it.
+        Opens the slide.
 
     Raises
     ------
