@@ -35,6 +35,7 @@ from tiler.errors import (
     JobError,
     TilerError,
 )
+from tiler.process.startup import keep_loaded
 from tiler.runner.reporting.log_records import clean_log_records
 from tiler.runner.signals import Interrupted, interruptible, leave_in_order, raise_interruption
 from tiler.storage.destinations import destination_error
@@ -81,6 +82,7 @@ def _printed(line: CommandLine) -> int:
 
 def _composed_and_run(line: CommandLine, started: float) -> int:
     composed = _explained(lambda: compose(line))
+    keep_loaded()
     command = Command(Path.cwd(), started, composed.typed)
     check_hydras_files(composed.config, of_sweep=composed.sweeps)
     if composed.sweeps:
