@@ -16,7 +16,7 @@ import resource
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,6 +41,9 @@ class Peer:
 
     def __init__(self, slide: Path, rows: list[dict[str, str]]) -> None:
         self.slide, self.rows, self.opened = slide, rows, None
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> np.ndarray:
         if self.opened is None:
@@ -75,6 +78,9 @@ class PngPeer:
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
 
+    def __len__(self) -> int:
+        return len(self.paths)
+
     def __getitem__(self, index: int) -> np.ndarray:
         with Image.open(self.paths[index]) as image:
             return np.asarray(image.convert("RGB"))
@@ -103,6 +109,13 @@ def in_batches(found: object, part: list[int], *, shuffle: bool) -> Epoch:
             yield len(np.stack(images))
 
     return epoch
+
+
+def parts(found: Sized, *, mixed: bool) -> list[list[int]]:
+    """Divide the tiles of a dataset between the processes."""
+    count = len(found)
+    order = np.random.default_rng(0).permutation(count) if mixed else np.arange(count)
+    return [part.tolist() for part in np.array_split(order, WORKERS)]
 
 
 def streamed(out: Path, rank: int) -> Epoch:
@@ -165,56 +178,71 @@ RATIOS = {
     "random, times faster than cucim": ("TileDataset, random", "cucim, random"),
     "random, times faster than png": ("TileDataset, random", "png, random"),
     "random, times faster than pillow's png": ("TileDataset, random", "pillow's png, random"),
+    "random, scaled decode, times faster than png": (
+        "TileDataset of scaled decode, random", "png of scaled decode, random"
+    ),
     "stream, times faster than openslide": ("TileStream", "openslide, in order"),
     "stream, times faster than png": ("TileStream", "png, in order"),
     "stream, times faster than pillow's png": ("TileStream", "pillow's png, in order"),
     "stream, times faster than webdataset": ("TileStream", "webdataset, in order"),
-}
+    "stream, scaled decode, times faster than png": (
+        "TileStream of scaled decode", "png of scaled decode, in order"
+    ),
+}  # fmt: skip
+
+
+def written(slide: Path, out: Path, *words: str) -> tuple[list[dict[str, str]], list[Path]]:
+    """Have tiler write the tiles, and return the rows of its table and its PNG files."""
+    wish = ["resolution=mpp", "resolution.value=0.5", f"tile.size={SIZE}", *TWO]
+    seconds(tiler(slide, out, *wish, *words, "exporter.csv.file=true"), out)
+    (table,) = (out / "slides").glob("*/*.csv")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return rows, [table.parent / row["file"] for row in rows]
 
 
 def dataset(slide: Path, folder: Path, rounds: int) -> dict[str, object]:
     """The tiles per second of each way, and ratios; the cases take turns."""
-    out = folder / "dataset"
-    wish = ["resolution=mpp", "resolution.value=0.5", f"tile.size={SIZE}", *TWO]
+    out, scaled = folder / "dataset", folder / "dataset_scaled"
     shards = ["exporter=[csv,images,webdataset]", f"exporter.webdataset.tiles_per_shard={BATCH}"]
-    seconds(tiler(slide, out, *wish, *shards, "exporter.csv.file=true"), out)
-    (table,) = (out / "slides").glob("*/*.csv")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    files = [table.parent / row["file"] for row in rows]
+    rows, files = written(slide, out, *shards)
+    whole = ["exporter=[csv,images]", "mask=none", "threshold=0", "reader.scaled_decode=true"]
+    _, scaled_files = written(slide, scaled, *whole)
     peers = {
         "openslide": OpenSlidePeer(slide, rows),
         "png": PngPeer(files),
         "pillow's png": PngPeer(saved_by_pillow(files, out / "pillow")),
+        "png of scaled decode": PngPeer(scaled_files),
     }
     if find_spec("cucim"):
         peers["cucim"] = CuCimPeer(slide, rows)
-    tiles = TileDataset(out, columns=())
-    every = list(range(len(rows)))
-    mixed = np.random.default_rng(0).permutation(len(rows)).tolist()
-    ends = [len(rows) * number // WORKERS for number in range(WORKERS + 1)]
-    random = [mixed[start:end] for start, end in itertools.pairwise(ends)]
-    blocks = [every[start:end] for start, end in itertools.pairwise(ends)]
-    cases = {
-        f"{name}, random": [in_batches(one, part, shuffle=True) for part in random]
-        for name, one in {**peers, "TileDataset": tiles}.items()
+    tiles = {
+        "TileDataset": TileDataset(out, columns=()),
+        "TileDataset of scaled decode": TileDataset(scaled, columns=()),
     }
-    for name in ("openslide", "png", "pillow's png"):
+    cases = {
+        f"{name}, random": [in_batches(one, part, shuffle=True) for part in parts(one, mixed=True)]
+        for name, one in {**peers, **tiles}.items()
+    }
+    for name in ("openslide", "png", "pillow's png", "png of scaled decode"):
+        one = peers[name]
         cases[f"{name}, in order"] = [
-            in_batches(peers[name], part, shuffle=False) for part in blocks
+            in_batches(one, part, shuffle=False) for part in parts(one, mixed=False)
         ]
     if find_spec("webdataset"):
-        tars = sorted(map(str, table.parent.glob("*.tar")))
+        tars = sorted(map(str, out.rglob("*.tar")))
         cases["webdataset, in order"] = [
             sharded(tars[number::WORKERS]) for number in range(WORKERS)
         ]
-    cases["TileStream"] = [streamed(out, rank) for rank in range(WORKERS)]
+    for name, run in (("TileStream", out), ("TileStream of scaled decode", scaled)):
+        cases[name] = [streamed(run, rank) for rank in range(WORKERS)]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, epochs in cases.items():
             found[name].append(measured(epochs))
             print(f"  {name}: {found[name][-1][0]:.0f} tiles a second", flush=True)
     shutil.rmtree(out)
+    shutil.rmtree(scaled)
 
     def ratios(which: int) -> dict[str, float]:
         return {

@@ -1,6 +1,6 @@
 """What tiler is compared with; each takes the tiles from a table that tiler wrote.
 
-usage: peers.py obvious|floor|reduced|cucim SLIDE TABLE OUT png|jpg
+usage: peers.py obvious|floor|reduced|cucim SLIDE|FOLDER TABLE OUT png|jpg
        peers.py coordinates SLIDES RESOLUTIONS OUT THRESHOLDS
 
 obvious  the script that everyone writes: OpenSlide, Pillow, four threads
@@ -172,10 +172,15 @@ def floor(slide_path, table, out, extension):
 
 
 if __name__ == "__main__":
-    what, *arguments = sys.argv[1:]
-    Path(arguments[2]).mkdir(parents=True)
-    scripts = {
-        "obvious": obvious, "floor": floor, "reduced": reduced, "coordinates": coordinates,
-        "cucim": cucim,
-    }  # fmt: skip
-    scripts[what](*arguments)
+    what, source, *arguments = sys.argv[1:]
+    scripts = {"obvious": obvious, "floor": floor, "reduced": reduced, "cucim": cucim}
+    if what == "coordinates":
+        Path(arguments[1]).mkdir(parents=True)
+        coordinates(source, *arguments)
+    else:
+        table, out, extension = arguments
+        slides = sorted(Path(source).iterdir()) if Path(source).is_dir() else [Path(source)]
+        for slide in slides:
+            folder = Path(out, slide.stem) if len(slides) > 1 else Path(out)
+            folder.mkdir(parents=True)
+            scripts[what](str(slide), table, str(folder), extension)

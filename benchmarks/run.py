@@ -1,6 +1,7 @@
 """All benchmarks in one run: ratios of medians, alternating, start-up included.
 
 usage: python benchmarks/run.py [--rounds 5] [--width 49152] [--folder outputs/bench] [--only NAME]
+                                [--earlier CHECKOUT]
 
 Prints a table and writes results.json into the folder. Times are of whole commands on this
 machine, so only their ratios mean anything.
@@ -23,6 +24,7 @@ import numpy as np
 from budget import accuracy
 from commands import IDLE, JPEG, LEVEL0, PNG, TWO, medians, peer, seconds, tiler
 from dataset import dataset
+from earlier import earlier
 from filters import filters
 from PIL import Image
 from pipeline import pipeline
@@ -296,6 +298,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=49_152)
     parser.add_argument("--folder", type=Path, default=Path("outputs/bench"))
     parser.add_argument("--only", help="one of the benchmarks by name")
+    parser.add_argument("--earlier", type=Path, help="a work tree of an earlier version")
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -321,6 +324,8 @@ def main() -> None:
         "budget": lambda: budget(yardstick(folder, half), folder, rounds),
         "memory": lambda: memory(folder),
     }
+    if options.earlier:
+        benchmarks["earlier"] = lambda: earlier(options.earlier, folder, min(rounds, 3))
     path = folder / "results.json"
     results = json.loads(path.read_text()) if path.exists() and options.only else {}
     results["machine"] = machine()

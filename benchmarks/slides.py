@@ -33,6 +33,17 @@ def yardstick(folder: Path, size: Size) -> Path:
     return write_demo_slide(path, size)
 
 
+def copies(slide: Path, count: int) -> Path:
+    """A folder with so many names of one slide: a longer job on the same pixels."""
+    folder = slide.with_name(f"{slide.stem}_{count}_times")
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        name = folder / f"{number}{slide.suffix}"
+        if not name.exists():
+            name.hardlink_to(slide)
+    return folder
+
+
 def repeated(folder: Path, size: Size) -> Path:
     """A slide of any size in a small file: all tiles of a level are one of four JPEG streams."""
     path = folder / f"repeated_{size.width}x{size.height}.tiff"
