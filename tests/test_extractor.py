@@ -30,7 +30,7 @@ from tiler.errors import ConfigError, MaskError, ResolutionError, SlideError
 from tiler.geometry import Box, Size
 from tiler.grid import Cells
 from tiler.readers import open_slide
-from tiler.stages import reference_level, scale_mask, scale_tile, survivors, walk_grid
+from tiler.stages import as_regions, reference_level, scale_mask, scale_tile, walk_grid
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 7)))
 KNOWN = {"mpp": "metadata", "magnification": "metadata"}
@@ -599,7 +599,7 @@ def test_the_grid_walk_returns_every_cell():
         scale_tile(wish, slide, reference),
         wish.edge,
     )
-    every = survivors(cells, 0.0, Level(0))
+    every = as_regions(cells, cells.ratios >= 0, Level(0))
     assert (every.shape, every.downsample) == ((160, 80), 1.0)
     assert every.locations.tolist() == [
         [100 + 160 * i, 200 + 80 * j] for j in range(4) for i in range(4)
@@ -612,12 +612,12 @@ def test_the_grid_walk_returns_every_cell():
     y=st.lists(st.integers(-50, 9999), unique=True, max_size=5).map(sorted),
     data=st.data(),
 )
-def test_survivors_go_row_by_row_x_fastest(x, y, data):
+def test_regions_go_row_by_row_x_fastest(x, y, data):
     ratios = [[data.draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])) for _ in x] for _ in y]
     edges = [np.zeros((len(axis), 2)) for axis in (x, y)]
     table = np.array(ratios, float).reshape(len(y), len(x))
     cells = Cells(np.array(x, np.int64), np.array(y, np.int64), *edges, Size(2, 3), 1.0, table)
-    kept = survivors(cells, 0.5, Level(0))
+    kept = as_regions(cells, table >= 0.5, Level(0))
     expected = [
         ((a, b), share)
         for b, row in zip(y, ratios, strict=True)

@@ -181,13 +181,8 @@ def walk_grid(
     return Cells(**vars(axes), ratios=by.ratios(axes.columns, axes.rows))
 
 
-def survivors(cells: Cells, threshold: float, resolution: Resolution) -> Regions:
-    """Return the cells that reach the threshold, row by row: the end of stage 4."""
-    return as_regions(cells, cells.ratios >= threshold, resolution)
-
-
 def as_regions(cells: Cells, chosen: Mask, resolution: Resolution) -> Regions:
-    """Return some cells of a grid as regions, row by row; ``chosen`` is bool (ny, nx)."""
+    """Stage 4, end: return the ``chosen`` cells, bool (ny, nx), as regions, row by row."""
     rows, columns = np.nonzero(chosen)
     locations = np.stack([cells.x[columns], cells.y[rows]], axis=1)
     values = {name: values[chosen] for name, values in cells.values.items()}
