@@ -70,22 +70,22 @@ class Schedule:
     Parameters
     ----------
     engine
-        Does the work.
+        The engine that does the work.
     out
-        Finished slides appear in its folder ``slides``.
+        The run's folder; finished slides appear in its folder ``slides``.
     bar, events
         Receive the progress and the events.
     cut
-        Which tiles are written, and in which pieces.
+        Divides the tiles into pieces of work; it may leave some out.
     verify
         The check of tiles that an interrupted run finished: see ``find_done``.
 
     Attributes
     ----------
     shared
-        How many masks, grids, labels and scores were made, and how many were in the cache.
+        The numbers of masks, grids, labels and scores that were made, and that were in the cache.
     began
-        When the first plan was begun, in ``time.monotonic()``; None until there is one.
+        The start of the first plan in ``time.monotonic()``; None until there is one.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Schedule:
         self.began: float | None = None
 
     def rows(self, jobs: Sequence[SlideJob]) -> Iterator[SlideRow]:
-        """Tile the slides; each one's row as it ends.
+        """Tile the slides, and yield the row of each as it ends.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Schedule:
             self._under_way -= 1
             slide.under_way -= 1
             if isinstance(result, DestinationError | EnvironmentRefusedError):
-                raise result  # no fault of the slide's: every other one would meet it too
+                raise result  # every other slide would fail in the same way
             if isinstance(result, TilerError):
                 slide.error = slide.error or result
                 self._ready = deque(t for t in self._ready if t.job is not slide.job)
@@ -164,54 +164,58 @@ class Schedule:
 
     def _advance(self, slide: _Slide, task: Task, result: object) -> None:
         """Use a task's result, and prepare the tasks that follow it."""
-        job = slide.job
         if isinstance(task, PlanTask):
             assert isinstance(result, Planned)
-            slide.planned = result
-            self.began = self.began or time.monotonic() - result.seconds
-            plan = result.plan
-            self.shared.update(f"{what}s made" for what in plan.shared.made)
-            self.shared.update(f"{what}s reused" for what in plan.shared.reused)
-            log_plan(self._events, job, plan)
-            self._take_over(slide, result)
-            names = [name for name, exporter in job.exporters.items() if exporter.per_tile]
-            listed = {name: result.listed_as(name) for name in names}
-            tasks = [
-                TilesTask(job, needed, piece, slide.work.slide, result.key, listed, plan.transforms)
-                for needed, regions in result.unfinished(names)
-                for piece in self._cut(readable(job, regions))
-            ]
-            self._bar.planned(job.slide_id, sum(len(task.regions) for task in tasks))
-            slide.pieces_left = len(tasks)
-            self._ready.extendleft(reversed(tasks))
+            self._add_tiles(slide, result)
         elif isinstance(task, TilesTask):
             assert isinstance(result, TilesDone)
-            for name, written in result.written.items():
-                slide.written.setdefault(name, []).append(written)
-            slide.failed += result.failed
-            for tile in result.failed:
-                x, y = tile.region.location
-                self._events.add("bad_tile", slide=job.slide_id, x=x, y=y, cause=tile.cause)
-            slide.pieces_left -= 1
-            self._bar.tiles(job.slide_id, len(task.regions))
+            self._count_tiles(slide, task, result)
         else:
             assert isinstance(result, SlideRow)
             slide.row = result
             return
         if not slide.pieces_left:
-            failed = tuple(sorted(slide.failed, key=lambda t: (t.region.location[::-1], t.cause)))
-            assert slide.planned is not None
-            self._ready.appendleft(
-                FinishTask(
-                    job,
-                    slide.planned,
-                    slide.written,
-                    failed,
-                    slide.work.slide,
-                    slide.final,
-                    sample=self._cut is not pieces,
-                )
-            )
+            self._ready.appendleft(self._finish(slide))
+
+    def _add_tiles(self, slide: _Slide, planned: Planned) -> None:
+        """Prepare the tasks for the tiles of a slide that was planned."""
+        job, plan = slide.job, planned.plan
+        self.began = self.began or time.monotonic() - planned.seconds
+        self.shared.update(f"{what}s made" for what in plan.shared.made)
+        self.shared.update(f"{what}s reused" for what in plan.shared.reused)
+        log_plan(self._events, job, plan)
+        self._take_over(slide, planned)
+        names = [name for name, exporter in job.exporters.items() if exporter.per_tile]
+        listed = {name: planned.listed_as(name) for name in names}
+        tasks = [
+            TilesTask(job, needed, piece, slide.work.slide, planned.key, listed, plan.transforms)
+            for needed, regions in planned.unfinished(names)
+            for piece in self._cut(readable(job, regions))
+        ]
+        self._bar.planned(job.slide_id, sum(len(task.regions) for task in tasks))
+        slide.pieces_left = len(tasks)
+        self._ready.extendleft(reversed(tasks))
+
+    def _count_tiles(self, slide: _Slide, task: TilesTask, done: TilesDone) -> None:
+        """Keep the files of a task, and report its tiles."""
+        for name, written in done.written.items():
+            slide.written.setdefault(name, []).append(written)
+        slide.failed += done.failed
+        for tile in done.failed:
+            x, y = tile.region.location
+            self._events.add("bad_tile", slide=slide.job.slide_id, x=x, y=y, cause=tile.cause)
+        slide.pieces_left -= 1
+        self._bar.tiles(slide.job.slide_id, len(task.regions))
+
+    def _finish(self, slide: _Slide) -> FinishTask:
+        """Return the last task of a slide; tiles that failed are in a fixed order."""
+        assert slide.planned is not None
+        failed = sorted(slide.failed, key=lambda tile: (tile.region.location[::-1], tile.cause))
+        sample = self._cut is not pieces
+        folder, final = slide.work.slide, slide.final
+        return FinishTask(
+            slide.job, slide.planned, slide.written, tuple(failed), folder, final, sample=sample
+        )
 
     def _take_over(self, slide: _Slide, planned: Planned) -> None:
         """Count the tiles that an interrupted run finished; workers do not need them again."""
@@ -222,14 +226,14 @@ class Schedule:
                 log_reused(self._events, slide.job, name, count, len(found.done))
 
     def _ended(self, slide: _Slide) -> SlideRow | SlideJob | None:
-        """The row of a slide that has ended, its job if it is to be tried again, else None."""
+        """Return the row of a slide that has ended, its job if it is tried again, else None."""
         if slide.under_way or (slide.error is None and slide.row is None):
             return None
         del self._slides[slide.job.slide_id]
         if slide.error is None:
             slide.work.remove()
         else:
-            slide.work.leave()  # whatever is finished of the same file and settings counts
+            slide.work.leave()  # a later run uses its finished tiles
         seconds = round(time.monotonic() - slide.start, 3)
         if slide.row is not None:
             return replace(slide.row, seconds=seconds)
