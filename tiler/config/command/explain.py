@@ -65,7 +65,7 @@ def explain(error: BaseException) -> str:
         return type(error).__name__
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
-            return _of_a_word(error.override)
+            return _of_no_override(error.override)
         return (
             f"{lines[0]}; put quotes around a value with other than letters, digits and / - . _ :"
             " 'key=\"value\"'"
@@ -83,14 +83,35 @@ def explain(error: BaseException) -> str:
             "an option of a group is a name, not a number or null; choose one as in resolution=mpp,"
             " and set its keys as in resolution.value=0.5"
         )
-    if ambiguous := _AMBIGUOUS.search(lines[0]):
+    if problem := _of_a_value(lines[0], text):
+        return problem
+    first, *more = (line for line in lines if not line.startswith(_DETAILS))
+    said = f"{first}: {' '.join(more)}" if more else first
+    said = said.partition(" Config search path:")[0]
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+
+
+def _of_no_override(argument: str) -> str:
+    """Describe the mistake in an argument without an equals sign."""
+    problem = f"{argument!r} is not an override"
+    if argument in all_keys():
+        return f"{problem}; write {argument}=VALUE, without spaces around the equals sign"
+    if "/" in argument or os.sep in argument or os.path.lexists(argument):
+        return f"{problem}; name slides as slides=files 'slides.paths={argument}'"
+    return f"{problem}; write key=value without spaces, such as threshold=0.5"
+
+
+def _of_a_value(line: str, text: str) -> str:
+    """Describe the mistake in the value of an override; empty for another error.
+
+    Parameters
+    ----------
+    line, text
+        The first line of the error, and the whole of it.
+    """
+    if ambiguous := _AMBIGUOUS.search(line):
         key, values = ambiguous.groups()
-        if key in (*LISTS, *_LISTED):
-            other = f", or write a list as '{key}=[{values}]'"
-        else:
-            number = values.replace(",", ".") if _COMMA.fullmatch(values) else ""
-            other = f", or write {key}={number} with a decimal point" if number else ""
-        return f"{key}={values} is a sweep; add -m{other}"
+        return f"{key}={values} is a sweep; add -m{_no_sweep(key, values)}"
     if merging := _MERGING.search(text):
         key, value, kind = merging.groups()
         return f"{key}={value} is invalid; use {_KINDS.get(kind, kind)}"
@@ -100,20 +121,16 @@ def explain(error: BaseException) -> str:
     if listed_values := _NO_MEMBER.search(text):
         key, value, members = listed_values.groups()
         return f"{key}={value} is invalid; use one of {members}"
-    first, *more = (line for line in lines if not line.startswith(_DETAILS))
-    said = f"{first}: {' '.join(more)}" if more else first
-    said = said.partition(" Config search path:")[0]
-    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    return ""
 
 
-def _of_a_word(word: str) -> str:
-    """Name the mistake in an argument without an equals sign."""
-    problem = f"{word!r} is not an override"
-    if word in all_keys():
-        return f"{problem}; write {word}=VALUE, without spaces around the equals sign"
-    if "/" in word or os.sep in word or os.path.lexists(word):
-        return f"{problem}; name slides as slides=files 'slides.paths={word}'"
-    return f"{problem}; write key=value without spaces, such as threshold=0.5"
+def _no_sweep(key: str, values: str) -> str:
+    """Return another fix for values that look like a sweep; empty if there is none."""
+    if key in (*LISTS, *_LISTED):
+        return f", or write a list as '{key}=[{values}]'"
+    if _COMMA.fullmatch(values):
+        return f", or write {key}={values.replace(',', '.')} with a decimal point"
+    return ""
 
 
 def _of_an_option(group: str, option: str, lines: Sequence[str]) -> str:
