@@ -54,7 +54,7 @@ class Ledger:
     facts
         The facts about the configuration for ``run.json``.
     events, tracking
-        Receive each row.
+        Events and tracker, which receive each row.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Ledger:
         withdraw(self._out, self._redo)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
-        """Enter slides that have ended, and report them."""
+        """Enter the rows of slides that have ended, and report them."""
         for row in rows:
             self.rows[row.slide_id] = row
             bar.slide(row)
@@ -110,7 +110,7 @@ class Ledger:
             self._tracking.slide(row)
 
     def keep_up(self) -> None:
-        """Write the table and shrink the caches, where it is time for that."""
+        """Write the table and shrink the caches from time to time."""
         if len(self.rows) % _PRUNE_EVERY == 0:
             prune_caches(self._jobs)
         if time.monotonic() - self._table_written > _TABLE_EVERY_S:
@@ -192,7 +192,7 @@ class Ledger:
         self._table_written = time.monotonic()
 
     def _all_rows(self) -> list[SlideRow]:
-        """The slides' rows in the order they were asked for; of those not done yet, too."""
+        """Return the rows of all slides in the order of the jobs, including those not done yet."""
         return [self.rows.get(job.slide_id) or self._pending_row(job) for job in self._jobs]
 
     def _pending_row(self, job: SlideJob) -> SlideRow:
@@ -206,7 +206,7 @@ def summary(rows: Sequence[SlideRow]) -> str:
     Parameters
     ----------
     rows
-        One per slide.
+        The rows, one per slide.
     """
     count = Counter(row.status for row in rows)
     empty = f" ({count['done_empty']:,} empty)" if count["done_empty"] else ""

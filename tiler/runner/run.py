@@ -64,11 +64,11 @@ def run(
     Raises
     ------
     ConfigError
-        When it would write more, or ``out`` holds sources or others' files under a run's names.
+        If it would write more, or ``out`` contains sources, or files of others with a run's names.
     DestinationError
-        When ``out`` cannot be written: nothing more is tried.
+        If ``out`` cannot be written; the run stops.
     LockedError
-        When another run uses it, or it was made with other settings and those are refused.
+        If another run uses it, or it was made with other settings and ``on_change`` is ``refuse``.
     """
     refuse_folder(jobs, out)
     refuse_products(jobs, out)
@@ -95,14 +95,14 @@ def dry_run(
     Parameters
     ----------
     jobs, out, engine, facts, policy, limits
-        As for ``run``; the same refusals apply.
+        The same as for ``run``; the same refusals apply.
     startup
         Seconds of start-up, which a run takes too.
 
     Raises
     ------
     ConfigError, DestinationError, LockedError
-        As ``run`` does.
+        In the same cases as ``run``.
     """
     refuse_folder(jobs, out)
     refuse_products(jobs, out)
@@ -150,7 +150,7 @@ class _Run:
             raise
         else:
             failed = {row.slide_id for row in self._ledger.rows.values() if row.status == "failed"}
-            clear(self._out, keep_pieces=True, slides=failed)  # others are done
+            clear(self._out, keep_pieces=True, slides=failed)  # the other slides are done
         try:
             return self._ledger.close(code, None if code else self._pages)
         except Exception as error:
