@@ -189,9 +189,10 @@ def test_the_settings_of_a_table_are_those_of_its_slides(tmp_path: Path) -> None
     assert data["words"].endswith("; the table of slides sets threshold for 2 of 3 slides")
     assert data["funnel"][1]["label"] == "Coverage ≥ 0.5, or as the table sets it"
     assert data["slides"]["_site"] == ["Ulm", "Bonn", "Kiel"]
-    rules = [loaded(tmp_path / f"out/report/data/slides/{n:06d}.js")["rules"] for n in range(3)]
-    assert [one["threshold"] for one in rules] == [0.2, 0.5, 0.9]
-    assert [one["from_table"] for one in rules] == [["threshold"], [], ["threshold"]]
+    slides = [loaded(tmp_path / f"out/report/data/slides/{n:06d}.js") for n in range(3)]
+    assert [one["rules"]["threshold"] for one in slides] == [0.2, 0.5, 0.9]
+    assert [one["rules"]["from_table"] for one in slides] == [["threshold"], [], ["threshold"]]
+    assert [one["set_by_table"] for one in slides] == ["threshold=0.2", "", "threshold=0.9"]
     shutil.rmtree(tmp_path / "out/report")
     assert report("out", cwd=tmp_path).returncode == 0
     assert lasting(tmp_path / "out/report") == first

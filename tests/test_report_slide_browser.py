@@ -120,6 +120,7 @@ def test_the_page_begins_with_the_run(opened, benches):
     tiles = kept(bench.table[1])
     assert page.locator("#kept-here").inner_text() == f"{len(tiles):,} tiles"
     assert overrides_of(page) == ""
+    assert "blur ≥ 1500, white ≤ 0.5" in page.locator("#words").inner_text()
     assert saved(page, "Kept tiles (CSV)") == bench.table[0]
     counts = {item.split("\n")[0]: item.split("\n")[-1] for item in
               page.locator("#legend li").all_inner_texts()}  # fmt: skip

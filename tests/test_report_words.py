@@ -18,7 +18,7 @@ from tiler.report.pages import write_run_pages
 from tiler.report.run.data import Card, run_data
 from tiler.report.run.funnel import funnel
 from tiler.report.run.rows import typed_rows
-from tiler.report.run.words import rule_labels, settings_in_words
+from tiler.report.run.words import overrides_in_words, rule_labels, settings_in_words
 from tiler.runner.reporting.tables import slides_table
 from tiler.runner.work.job import STATUSES, SlideRow
 
@@ -101,6 +101,13 @@ def test_nothing_that_is_missing_is_made_up() -> None:
     assert settings_in_words({}) == ""
     assert settings_in_words({"tile": None, "filter": [], "context": None}) == ""
     assert rule_labels({}) == {}
+
+
+def test_overrides_have_their_values_and_keys_without_one_stay() -> None:
+    settings = {"tile": {"size": [64, 32]}, "label": {"keep": None, "path": "a b"}}
+    keys = ("tile.size", "label.keep", "label.path", "context", "tile.size.x")
+    words = "tile.size=[64, 32] label.keep=null label.path=a b context tile.size.x"
+    assert overrides_in_words(settings, keys) == words
 
 
 counts = st.lists(

@@ -100,6 +100,8 @@ export interface SlideData {
   samples: Sample[];
   /** The reason why the data may differ from the run's output; empty if they do not. */
   stale: string;
+  /** The overrides that a table sets for this slide; empty if there are none. */
+  set_by_table: string;
   /** The slide's row of slides.csv. */
   row: Record<string, Cell>;
 }

@@ -22,6 +22,7 @@ export async function slidePage(): Promise<void> {
   const slide = await load<SlideData>(`data/slides/${String(n).padStart(6, "0")}.js`, `slide/${n}`);
   const shown = await showSlide(slide);
   if (run === null) return;
+  showWords(run.words, slide.set_by_table);
   linkNeighbours(run, n, shown.hash);
   shown.follow(showCohort(run, shown.limits));
 }
@@ -31,10 +32,16 @@ function showTitle(title: string): void {
   document.title = `${title} · tiler`;
 }
 
+/** Show the settings of the run in words, and what a table sets for the slide. */
+function showWords(words: string, own = ""): void {
+  byId("words").textContent = own ? `${words}; for this one: ${own}` : words;
+}
+
 /** Show a slide that has no data: it failed, or it was not reached. */
 function showWithoutData(run: RunData, n: number): void {
   const row = rowOf(run, n);
   showTitle(row === null ? "No such slide" : String(row.slide_id));
+  showWords(run.words);
   if (row === null) {
     addNote("The run has no slide of this number. Go back to all slides.", "problem");
     return;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,27 @@ def _parts(plain: Mapping[str, Any]) -> Iterator[str]:
     for key, word in (("context", "context"), ("pyramid", "parents")):
         values = [_scale(value, _node(plain, "resolution")) for value in plain.get(key) or ()]
         yield f"{word} at {' and '.join(values)}" if values else ""
+
+
+def overrides_in_words(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return keys with their values: ``threshold=0.2 tile.size=128``.
+
+    Parameters
+    ----------
+    settings
+        The configuration of a slide. A key that it lacks stays without a value.
+    keys
+        Such as ``tile.size``.
+    """
+    return " ".join(_override(settings, key) for key in keys)
+
+
+def _override(settings: Any, key: str) -> str:
+    for name in key.split("."):
+        if not isinstance(settings, Mapping) or name not in settings:
+            return key
+        settings = settings[name]
+    return f"{key}={settings if isinstance(settings, str) else json.dumps(settings, default=str)}"
 
 
 def rule_labels(plain: Mapping[str, Any]) -> dict[str, str]:

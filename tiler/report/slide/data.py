@@ -12,6 +12,7 @@ from tiler.grid import Cells, Ints
 from tiler.protocols import Sampler, Score
 from tiler.regions import spans0
 from tiler.report.arrays import Packed, packed
+from tiler.report.run.words import overrides_in_words
 from tiler.report.slide.judged import Judged
 from tiler.report.slide.low_scores import LowScores
 from tiler.report.slide.outline import outline0
@@ -21,6 +22,7 @@ from tiler.runner.work.job import SlideJob
 from tiler.runner.work.plan import SlidePlan
 from tiler.samplers import All, Random, Top
 from tiler.selection import tiles_of
+from tiler.storage.safe_text import shown
 
 VERSION = 1
 RANK = "sampler_rank"
@@ -86,6 +88,7 @@ def slide_data(
         "outline": outline0(plan.shared.mask, facts.bounds, size),
         "samples": [vars(sample) for sample in samples],
         "stale": stale,
+        "set_by_table": shown(overrides_in_words(job.settings, job.from_table)),
         "row": dict(row),
     }
 
