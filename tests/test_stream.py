@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 from command import tiler
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_dataset import BASE, inside, write_slide
 
 from tiler import TileDataset, TileStream
 from tiler.dataset.batches import batches
 from tiler.dataset.order import segments, share, share_in_batches, shuffled
-from tiler.errors import ConfigError
+from tiler.errors import ConfigError, ReadError
 
 
 def stream(streamed: Path, **more: Any) -> TileStream:
@@ -178,6 +180,60 @@ def test_a_selection_and_a_table_are_streamed_once(streamed: Path, every: dict[A
     assert sorted(keys(found)) == sorted(expected)
     table = TileStream(streamed / "out/slides/s2/s2.csv", slide_root=streamed, where="y <= 40")
     assert sorted(keys(table)) == sorted(one for one in every if one[0] == "s2" and one[2] <= 40)
+
+
+def until(found: Iterator[Any], kind: type[Exception]) -> list[Any]:
+    """Return what is delivered before an error."""
+    delivered = []
+    try:
+        while True:
+            delivered.append(next(found))
+    except kind:
+        return delivered
+
+
+@given(
+    bad=st.integers(0, 200),
+    batch=st.none() | st.integers(1, 40),
+    shuffle=st.sampled_from([0, 1, 30, 1000]),
+    workers=st.integers(1, 3),
+)
+@settings(max_examples=12)
+def test_all_tiles_before_a_bad_one_are_delivered(
+    streamed: Path,
+    every: dict[Any, np.ndarray],
+    bad: int,
+    batch: int | None,
+    shuffle: int,
+    workers: int,
+) -> None:
+    order = keys(stream(streamed, shuffle=min(shuffle, 1), columns=()))
+    bad %= len(order)
+    torn = every[order[bad]]
+
+    def read(pixels: np.ndarray) -> np.ndarray:
+        if np.array_equal(pixels, torn):
+            raise ReadError("s", "torn")
+        return pixels
+
+    found = iter(stream(streamed, shuffle=shuffle, batch=batch, workers=workers, transform=read))
+    delivered = keys(until(found, ReadError))
+    before = order[: next(at for at, one in enumerate(order) if np.array_equal(every[one], torn))]
+    assert sorted(delivered) == sorted(before)
+    if not shuffle:
+        assert delivered == before
+    assert next(found, None) is None
+
+
+def test_a_damaged_table_ends_a_stream_after_the_tiles_of_other_slides(
+    streamed: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(streamed / "out", tmp_path / "out")
+    found = TileStream(tmp_path / "out", slide_root=streamed, columns=())
+    order = keys(stream(streamed, columns=()))
+    (tmp_path / "out/slides/s1/s1.csv").write_text("slide,x\ns1,3\n")
+    delivered = keys(until(iter(found), ConfigError))
+    assert delivered == [one for one in order if one[0] == "s0"]
 
 
 def test_a_batch_has_arrays_and_lists_of_texts(streamed: Path, every: dict[Any, Any]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from tiler.dataset.late import Late, until_error
 from tiler.dataset.tiles import Item
 from tiler.errors import ConfigError
 
@@ -15,16 +16,31 @@ from tiler.errors import ConfigError
 def batches(items: Iterable[Item], size: int) -> Iterator[Item]:
     """Yield batches of some items: arrays and numbers as arrays, everything else as lists.
 
-    The last batch may be shorter.
+    The last batch may be shorter, and also the one before an error of the items.
 
     Raises
     ------
     ConfigError
         If items of a batch have different keys, shapes or types of pixels.
     """
-    rest = iter(items)
+    rest = until_error(items)
     for first in rest:
-        yield _batch(first, chain([first], islice(rest, size - 1)), size)
+        if isinstance(first, Late):
+            raise first.error
+        late: list[Late] = []
+        yield _batch(first, _items(first, islice(rest, size - 1), late), size)
+        if late:
+            raise late[0].error
+
+
+def _items(first: Item, others: Iterable[Item | Late], late: list[Late]) -> Iterator[Item]:
+    """Yield the items of a batch; add an error that ends them to ``late``."""
+    yield first
+    for item in others:
+        if isinstance(item, Late):
+            late.append(item)
+        else:
+            yield item
 
 
 def _batch(first: Item, items: Iterable[Item], size: int) -> Item:

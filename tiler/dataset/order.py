@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tiler.dataset.late import Late, until_error
 from tiler.regions import Regions
 from tiler.runner.work.plan import blocks_of, in_blocks
 
@@ -68,9 +69,16 @@ def in_order_of_blocks(regions: Regions, random: np.random.Generator | None) -> 
 
 
 def shuffled(items: Iterable[_T], size: int, random: np.random.Generator) -> Iterator[_T]:
-    """Yield all items, each picked at random from a buffer of some that follow each other."""
+    """Yield all items, each picked at random from a buffer of some that follow each other.
+
+    If an error ends the items, the buffer is delivered first.
+    """
     buffer: list[_T] = []
-    for item in items:
+    late: Exception | None = None
+    for item in until_error(items):
+        if isinstance(item, Late):
+            late = item.error
+            break
         if len(buffer) < size:
             buffer.append(item)
             continue
@@ -79,3 +87,5 @@ def shuffled(items: Iterable[_T], size: int, random: np.random.Generator) -> Ite
         yield picked
     for place in random.permutation(len(buffer)).tolist():
         yield buffer[place]
+    if late is not None:
+        raise late

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tiler.dataset import torch_info
 from tiler.dataset.arguments import check_whole, run_tiles
 from tiler.dataset.batches import batches
 from tiler.dataset.index import Source
+from tiler.dataset.late import Late, until_error
 from tiler.dataset.order import (
     Ints,
     in_order_of_blocks,
@@ -136,8 +138,9 @@ class TileStream:
         start, stop = share(len(self._tiles.index), self._rank, self._world)
         start, stop = share_in_batches(start, stop, self._batch or 1, worker, workers)
         threads = self._workers or (2 if workers > 1 else max(2, default_threads()))
-        read = in_order(self._read, self._pieces(epoch, start, stop), threads, waiting_each=2)
-        items: Iterable[Item] = (item for some in read for item in some if item is not None)
+        pieces = until_error(self._pieces(epoch, start, stop))
+        read = in_order(self._read, pieces, threads, waiting_each=2)
+        items: Iterable[Item] = _delivered(read)
         if self._shuffle:
             random = self._random(epoch, 1, self._rank, worker)
             items = shuffled(items, self._shuffle, random)
@@ -164,12 +167,24 @@ class TileStream:
             for at in range(0, len(order), size):
                 yield slide, order[at : at + size]
 
-    def _read(self, piece: tuple[int, Ints]) -> list[Item | None]:
-        slide, rows = piece
-        return self._tiles.items(slide, rows)
+    def _read(self, piece: tuple[int, Ints] | Late) -> list[Item | Late | None]:
+        if isinstance(piece, Late):
+            return [piece]
+        return list(until_error(self._tiles.items(*piece)))
 
     def _random(self, *numbers: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *numbers])
+
+
+def _delivered(read: Generator[list[Item | Late | None], None, None]) -> Iterator[Item]:
+    """Yield the items of all pieces; raise an error once those before it were delivered."""
+    with closing(read):  # here: a thread of its own that drops the last reference cannot join
+        for some in read:
+            for item in some:
+                if isinstance(item, Late):
+                    raise item.error
+                if item is not None:
+                    yield item
 
 
 def _place(rank: int | None, world: int | None) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,8 +124,8 @@ class RunTiles:
         slide = self.index.slides[number]
         return open_slide(slide, self.table(number), self.opening, self._found)
 
-    def items(self, number: int, rows: npt.NDArray[np.int64]) -> list[Item | None]:
-        """Return the items of some tiles of a slide, in the order of ``rows``.
+    def items(self, number: int, rows: npt.NDArray[np.int64]) -> Iterator[Item | None]:
+        """Yield the items of some tiles of a slide, in the order of ``rows``.
 
         Values that tiles share are computed once. None stands for a tile that cannot be read and is
         skipped.
@@ -134,10 +134,8 @@ class RunTiles:
             table, slide = self.table(number), self.index.slides[number]
             regions = table.regions(rows, opened.resolution, opened.downsample)
             values = self._values(slide, table, rows)
-            return [
-                self._item(opened, region, dict(zip(values, of_tile, strict=True)))
-                for region, *of_tile in zip(regions, *values.values(), strict=True)
-            ]
+            for region, *of_tile in zip(regions, *values.values(), strict=True):
+                yield self._item(opened, region, dict(zip(values, of_tile, strict=True)))
 
     def _item(self, opened: OpenSlide, region: RegionSpec, values: Item) -> Item | None:
         problem = ""

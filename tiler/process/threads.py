@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _R = TypeVar("_R")
 
 def in_order(
     work: Callable[[_T], _R], items: Iterable[_T], threads: int, waiting_each: int = 4
-) -> Iterator[_R]:
+) -> Generator[_R, None, None]:
     """Yield results of ``work`` in the order of ``items``, with few in progress at a time.
 
     Parameters
