@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 from command import read_csv, tiler
@@ -430,9 +431,10 @@ def test_ids_are_safe_and_never_clash(names: list[str]) -> None:
         assert name[0] not in "=+-@."
         assert name[-1] not in ". "
         assert not set(name) & set("/\\:*?\"<>|\0\n\t'${}%")
+        assert urlparse(f"s/{name}/{name}-0.tar").path == f"s/{name}/{name}-0.tar"  # webdataset's
 
 
-@pytest.mark.parametrize("stem", ["CON", "nul", "com1", "=cmd", "-x", ".", "a\nb", "x" * 255])
+@pytest.mark.parametrize("stem", ["CON", "#1", "nul", "com1", "=cmd", "-x", ".", "a\nb", "x" * 255])
 def test_awkward_stems_are_changed(stem: str) -> None:
     assert safe_name(stem) != stem
 

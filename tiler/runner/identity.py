@@ -14,7 +14,7 @@ from tiler.storage.companions import has_file_type
 
 _MAX_BYTES = 100  # leaves room for a tile's own words in a 255-byte file name
 _UNSAFE = re.compile(
-    r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069<>:"/\\|?*%${}`\'!;&,\ud800-\udfff]'
+    r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069<>:"/\\|?*%${}`\'!;&,#\ud800-\udfff]'
 )
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
