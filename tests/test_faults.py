@@ -573,7 +573,8 @@ def test_i18_an_mpp_that_contradicts_the_power_is_reported(
         assert reader.mpp == 0.25
         assert reader.magnification == 5
         assert "inconsistent with the objective power 5" in reader.provenance["mpp"]
-    (told,) = caplog.messages
+    with OpenSlideReader(path):  # a dataset opens its slides often
+        (told,) = caplog.messages
     for word in ("slide=odd", "0.25", "inconsistent with the objective power 5", "reader.mpp"):
         assert word in told
 

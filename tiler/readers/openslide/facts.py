@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import openslide
 
@@ -55,12 +56,7 @@ def facts_of(
     known_power, power_note = resolve("magnification", magnification, scale.power, scale.power_key)
     if known_mpp and known_power and not 0.5 < known_mpp * known_power / _MPP_TIMES_POWER < 2:
         mpp_note += f"; inconsistent with the objective power {known_power:g}"
-        log.warning(
-            "slide=%s mpp=%g: %s; set the correct value with reader.mpp or reader.magnification",
-            name,
-            known_mpp,
-            mpp_note,
-        )
+        _warn_once(f"slide={name} mpp={known_mpp:g}: {mpp_note}")
     return Facts(
         level_dimensions=levels.sizes,
         level_downsamples=levels.downsamples,
@@ -76,6 +72,12 @@ def facts_of(
         properties=properties,
         background=_background(properties),
     )
+
+
+@lru_cache(4096)
+def _warn_once(problem: str) -> None:
+    """Log a problem of a slide when a process opens it first: a dataset opens slides often."""
+    log.warning("%s; set the correct value with reader.mpp or reader.magnification", problem)
 
 
 def _scale(properties: Mapping[str, str], description: object, size: Size) -> Scale:
