@@ -56,6 +56,9 @@ def test_a_column_with_any_name_is_quoted() -> None:
     found = parse("`label_T-1` > 0.25 and ratio<1")
     assert found.names == ("label_T-1", "ratio")
     assert found(COLUMNS).tolist() == [False, False, True, False, False]
+    for name in ("a`b", "``", "`", "a ` `b"):
+        found = parse("`" + name.replace("`", "``") + "` > 0 and `ratio` > 0")
+        assert found.names == (name, "ratio")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,14 @@ def test_a_column_with_any_name_is_quoted() -> None:
         ("row > (lambda: 1)()", "is not expected"),
         ("[x for x in row]", "is not expected"),
         ("label == f'{row}'", "is not expected"),
+        ("ratio = 1", "use =="),
+        ("odd && odd", "use and"),
+        ("odd | odd", "use or"),
+        ("odd and !odd", "use not"),
+        ("odd AND odd", "use and"),
+        ("ratio Not in [1]", "use not"),
+        ("label_T-1 > 0", "in backticks"),
+        ("label_a/b > 0", "in backticks"),
         ("(" * 60 + "odd" + ")" * 60, "nested too deeply"),
         ("not " * 60 + "odd", "nested too deeply"),
         ("odd or " * 3000 + "odd", "characters"),

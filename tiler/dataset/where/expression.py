@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiler.dataset.where.tokens import invalid, number, tokens
+from tiler.dataset.where.tokens import invalid, number, tokens, unexpected
 from tiler.errors import ConfigError
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -98,7 +98,7 @@ class _Parser:
         """Read the whole expression."""
         node = self._either()
         if self._at < len(self._tokens):
-            raise self._error(f"{self._tokens[self._at][1]!r} is not expected here")
+            raise unexpected(self.text, self._tokens[self._at][1])
         return node
 
     def _either(self) -> _Node:
@@ -203,8 +203,8 @@ class _Parser:
         if token in ("True", "False"):
             return token == "True"
         if kind not in ("name", "quoted") or token in _WORDS:
-            raise self._error(f"{token!r} is not expected here")
-        name = token.strip("`")
+            raise unexpected(self.text, token)
+        name = token if kind == "name" else token[1:-1].replace("``", "`")
         self.names.append(name)
         return _Column(name)
 

@@ -14,12 +14,22 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-      | (?P<quoted>`[^`]+`)
+      | (?P<quoted>`(?:[^`]|``)+`)
       | (?P<name>[^\W\d]\w*)
       | (?P<mark>[<>=!]=|[<>()\[\],-])
     )""",
     re.VERBOSE,
 )
+
+
+_EXAMPLE = "write comparisons of columns, such as \"label_tumor > 0.5 and slide != 'a'\""
+
+_JOINS = ("and", "or", "not", "in")
+
+_FIXES = {"=": "use ==", "&": "use and", "|": "use or", "!": "use not"} | dict.fromkeys(
+    "-./:#%+*@~", "put a name that contains this character in backticks, such as `label_T-1`"
+)
+"""What to write instead of an operator of another language, by its first character."""
 
 
 def tokens(text: object) -> list[tuple[str, str]]:
@@ -39,7 +49,7 @@ def tokens(text: object) -> list[tuple[str, str]]:
     while at < end:
         token = _TOKEN.match(text, at)
         if token is None:
-            raise invalid(text, f"{text[at:].lstrip()[:10]!r} is not expected here")
+            raise unexpected(text, text[at:].lstrip()[:10])
         kind = str(token.lastgroup)
         found.append((kind, token[kind]))
         at = token.end()
@@ -51,13 +61,17 @@ def number(token: str) -> int | float:
     return int(token) if token.isdigit() and len(token) <= 18 else float(token)
 
 
-def invalid(text: str, problem: str) -> ConfigError:
+def unexpected(text: str, token: str) -> ConfigError:
+    """Return the error for a token, or the rest of an expression, that cannot be where it is."""
+    word = token.lower()
+    fix = f"use {word}" if word in _JOINS and word != token else _FIXES.get(token[:1], _EXAMPLE)
+    return invalid(text, f"{token!r} is not expected here", fix)
+
+
+def invalid(text: str, problem: str, fix: str = _EXAMPLE) -> ConfigError:
     """Return the error for an invalid expression."""
     short = text if len(text) <= 80 else text[:77] + "…"
-    return ConfigError(
-        f"where={short!r}: {problem}; write comparisons of columns, such as"
-        " \"label_tumor > 0.5 and slide != 'a'\""
-    )
+    return ConfigError(f"where={short!r}: {problem}; {fix}")
 
 
 def unknown_column(what: str, name: str, known: Collection[str]) -> ConfigError:
