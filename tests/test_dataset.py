@@ -169,6 +169,9 @@ def test_an_item_has_plain_values_and_its_own_pixels(dataset: TileDataset, made:
     assert {name: type(value) for name, value in item.items() if name != "image"} == kinds
     for name, kind in kinds.items():
         assert item[name] == (row["slide"] if name == "slide_id" else kind(row[name]))
+    with pytest.raises(KeyError, match=r"'score_blurr'.*columns=\["):
+        item["score_blurr"]  # as the default collate_fn asks for what another slide has
+    assert item.get("score_blurr") is None
     before = item["image"].copy()
     item["image"][:] = 0  # as an augmentation in place does
     np.testing.assert_array_equal(dataset[5]["image"], before)
@@ -331,6 +334,9 @@ def test_what_is_no_run_is_named(tmp_path: Path, made: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=what):
             TileDataset(source)
+    shutil.copy(made / "out/tiles.parquet", tmp_path / "mine.parquet")
+    with pytest.raises(ConfigError, match=r"save mine\.parquet beside slides\.csv"):
+        TileDataset(tmp_path / "mine.parquet")
     with pytest.raises(ArgumentError):
         TileDataset(3)
 
@@ -413,6 +419,14 @@ def test_a_table_of_another_scale_is_refused(moved: Path) -> None:
         writer.writerows(rows)
     with pytest.raises(ChangedError, match="x0 of its table"):
         TileDataset(moved / "out/edited.csv", slide_root=moved)[0]
+
+
+def test_a_run_without_its_json_files_is_named(moved: Path) -> None:
+    (moved / "out/slides/s1/record.json").unlink()
+    (moved / "out/run.json").unlink()
+    found = TileDataset(moved / "out", slides=["s1"], slide_root=moved, verify="none", raw=True)
+    with pytest.raises(OpenError, match=r"no record\.json, and .*out no run\.json; .* together"):
+        found[0]
 
 
 @pytest.fixture

@@ -65,7 +65,9 @@ def _batch(first: Item, items: Iterable[Item], size: int) -> Item:
         for key, some in values.items():
             some.append(item[key])
         count += 1
-    return {key: arrays[key][:count] if key in arrays else _column(values[key]) for key in first}
+    return Item(
+        (key, arrays[key][:count] if key in arrays else _column(values[key])) for key in first
+    )
 
 
 def _alike(key: str, value: Any, first: Any) -> Any:

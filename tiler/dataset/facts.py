@@ -95,6 +95,9 @@ def read_facts(
                 " be checked; keep the run's folder slides, or set verify='none' and raw=True",
             ) from error
         content, settings, source = {}, slide.run.facts.get("config") or {}, None
+        if not settings:
+            what = f"{slide.folder} contains no record.json, and {slide.run.folder} no run.json"
+            raise OpenError(slide.slide_id, f"{what}; keep the files of a run together") from error
     except (StoredError, ValueError) as error:
         what = f"record.json in {slide.folder} {error}; run tiler again"
         raise OpenError(slide.slide_id, what) from error

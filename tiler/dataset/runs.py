@@ -144,7 +144,7 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
     if is_folder(path):
         if not is_file(path / "slides.csv") and is_file(path / "sweep.csv"):
             raise ConfigError(f"{path} contains a sweep; give one of its jobs")
-        run, rows = _run(path)
+        run, rows = _run(path, "give the folder of a run")
         return _finished(run, rows), None
     if path.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{path} is no folder and no .csv or .parquet file; check the path")
@@ -152,7 +152,8 @@ def read_source(source: str | Path) -> tuple[list[Slide], Rows | None]:
         raise ConfigError(f"{path} is no table of tiles; give its folder, {path.parent}")
     columns = read_columns(path)
     own = path.parent.parent.name == "slides" and not is_file(path.parent / "slides.csv")
-    run, rows = _run(path.parents[2] if own else path.parent)  # a slide's own table
+    folder = path.parents[2] if own else path.parent  # a slide's own table is deeper
+    run, rows = _run(folder, f"save {path.name} beside slides.csv in the folder of its run")
     known = {plain_text(row["slide_id"]): row for row in rows}
     slides: list[Slide] = []
     places: list[npt.NDArray[np.int64]] = []
@@ -187,8 +188,8 @@ def chosen(slides: Sequence[Slide], names: Sequence[str]) -> list[bool]:
     return [slide.slide_id in wanted for slide in slides]
 
 
-def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
-    """Return a run and the rows of its ``slides.csv``."""
+def _run(folder: Path, fix: str) -> tuple[Run, list[dict[str, str]]]:
+    """Return a run and the rows of its ``slides.csv``; ``fix`` is the advice if there is none."""
     name = "slides.csv"
     try:
         rows, name = read_slides(folder), "run.json"
@@ -198,7 +199,7 @@ def _run(folder: Path) -> tuple[Run, list[dict[str, str]]]:
     except StoredError as error:
         raise ConfigError(f"{folder / name} {error}; run tiler again") from error
     if not rows:
-        raise ConfigError(f"{folder} contains no slides.csv with slides; give the folder of a run")
+        raise ConfigError(f"{folder} contains no slides.csv with slides; {fix}")
     return Run(folder, facts, Path.cwd()), rows
 
 

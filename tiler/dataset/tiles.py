@@ -23,7 +23,21 @@ from tiler.protocols import Pixels
 from tiler.regions import RegionSpec
 from tiler.resolution import Resolution
 
-Item = dict[str, Any]
+
+class Item(dict[str, Any]):
+    """A tile's image and columns by name."""
+
+    def __missing__(self, name: str) -> Any:
+        """Refuse a column that the slide lacks: ``collate_fn`` of torch asks for those of others.
+
+        Raises
+        ------
+        KeyError
+            Always.
+        """
+        fix = "choose columns with columns=[…]: a share or score that a slide lacks is then NaN"
+        raise KeyError(f"{name!r} is no column of this item; {fix}")
+
 
 IMAGE = "image"
 ERROR = "error"
@@ -137,7 +151,7 @@ class RunTiles:
             for region, *of_tile in zip(regions, *values.values(), strict=True):
                 yield self._item(opened, region, dict(zip(values, of_tile, strict=True)))
 
-    def _item(self, opened: OpenSlide, region: RegionSpec, values: Item) -> Item | None:
+    def _item(self, opened: OpenSlide, region: RegionSpec, values: dict[str, Any]) -> Item | None:
         problem = ""
         keys = {image_key(context): context for context in (None, *opened.contexts)}
         try:
@@ -154,7 +168,7 @@ class RunTiles:
             width, height = region.shape
             images = {key: np.zeros((height, width, 3), np.uint8) for key in keys}
         made = self.wanted.transform or _same
-        item: Item = {key: made(_owned(pixels)) for key, pixels in images.items()}
+        item = Item((key, made(_owned(pixels))) for key, pixels in images.items())
         for name, value in values.items():
             item.setdefault(name, value)  # a user's column may have the name of an image
         if self.wanted.on_bad_tile == "mark":
