@@ -28,10 +28,10 @@ class Footprint:
     downsample
         Level-0 pixels per target pixel.
     magnifications
-        Of level 0 and of the target; None if the slide says neither mpp nor magnification. Their
-        quotient is the downsample.
+        Those of level 0 and of the target, whose quotient is the downsample; None if the slide
+        states neither mpp nor magnification.
     mpp
-        Microns per target pixel; None if the slide does not say its mpp.
+        Microns per target pixel; None if the slide does not state its mpp.
     """
 
     size: Size
@@ -74,7 +74,7 @@ def footprint(spec: TileSpec, source: WSIReader) -> Footprint:
     Raises
     ------
     SlideError
-        If the slide does not say what the resolution or the unit of the tiles needs.
+        If the slide does not state the mpp or magnification that the tiles need.
     """
     downsample = spec.resolution.downsample(source)
     return footprint_of(spec, source.mpp, source.magnification, downsample)
@@ -113,15 +113,16 @@ def footprint_of(
 def magnifications(
     resolution: Resolution, mpp: float | None, magnification: float | None, downsample: float
 ) -> tuple[float, float] | None:
-    """Return magnifications of level 0 and of a target, for tools that know no mpp.
+    """Return magnifications of level 0 and of a target, for tools that do not read an mpp.
 
     These tools compute microns per pixel as 10 / magnification. So a magnification is 10 / mpp if
-    the slide says its mpp. It is the slide's own if the target is a magnification, or without mpp.
+    the slide states its mpp. It is the slide's own if the target is a magnification, or without
+    mpp.
 
     Returns
     -------
     tuple or None
-        Two floats whose quotient is the downsample; None if the slide says neither.
+        Two floats whose quotient is the downsample; None if the slide states neither.
     """
     if magnification is not None and (isinstance(resolution, Magnification) or mpp is None):
         target = _as_given(resolution, Magnification, magnification / downsample)
@@ -132,7 +133,7 @@ def magnifications(
 
 
 def _as_given(resolution: Resolution, kind: type[Resolution], computed: float) -> float:
-    """Return the value of a resolution of a kind, or what was computed if it is another one."""
+    """Return the value of a resolution of a kind, or the computed value for another one."""
     value = float(resolution.value)
     same = isinstance(resolution, kind) and math.isclose(value, computed, rel_tol=_AS_GIVEN)
     return value if same else computed

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import h5py
 
 _LEVEL = 1
-"""Of deflate: a higher one takes more time and saves less than 1 % of tissue."""
+"""The level of deflate: a higher one takes more time and saves less than 1 % on tissue."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Hdf5Exporter:
         return layout_links(slide, self.names, self._tiles())
 
     def run_files(self, slides: Sequence[FinishedSlide]) -> Mapping[str, Iterable[bytes]]:
-        """Return the table of slides that CLAM wants."""
+        """Return the table of slides that CLAM reads."""
         return layout_tables(slides, self.names)
 
     def _layouts(self, source: WSIReader) -> dict[str, Layout]:

@@ -1,7 +1,7 @@
 """The HDF5 layouts of CLAM, TRIDENT, Mussel and AtlasPatch: attributes and coordinates.
 
 Each tool computes a tile's area by its own rule from a few attributes, which are the same for all
-tiles. A fact that the slide does not say is left out, and ``left_out`` names it.
+tiles. A fact that the slide does not state is left out, and ``left_out`` names it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Layout:
     read
         The pixels that the tool reads for each tile.
     left_out
-        Attributes that need facts that the slide does not say.
+        Attributes that need facts that the slide does not state.
     of_file
         Whether the attributes belong to the file instead of the dataset ``coords``.
     reads
@@ -63,7 +63,7 @@ class Layout:
     if_empty: bool = True
 
     def coords(self, parts: Sequence[Regions]) -> npt.NDArray[Any]:
-        """Return the dataset ``coords``: the level-0 corner of each tile, and what is read."""
+        """Return the dataset ``coords``: the level-0 corner of each tile, and the pixels to read."""
         corners = [np.empty((0, 2), np.int64), *(part.boxes0()[:, :2] for part in parts)]
         found = np.concatenate(corners)
         if not self.reads:
@@ -93,7 +93,7 @@ def _trident(found: Footprint, source: WSIReader, name: str) -> Layout:
 
 
 def _trident_read(found: Footprint, source: WSIReader) -> Read:
-    """Return what TRIDENT reads: pixels of a level that it counts by its whole downsample."""
+    """Return the pixels that TRIDENT reads, of a level that it counts by its whole downsample."""
     downsamples, wanted = source.level_downsamples, found.downsample
     near = (n for n, own in enumerate(downsamples) if abs(own - wanted) <= _TRIDENT_TOLERANCE)
     finer = [n for n, own in enumerate(downsamples) if own <= wanted]
@@ -162,7 +162,7 @@ LAYOUTS: Mapping[LayoutName, Callable[[Footprint, WSIReader, str], Layout]] = {
     "mussel": _mussel,
     "atlaspatch": _atlaspatch,
 }
-"""By name: the layout of the tiles of an open slide, from their footprint and the slide's name."""
+"""Functions by name: they return the layout for a footprint, an open slide and its name."""
 
 ONE_STRIDE: Sequence[LayoutName] = ("trident", "mussel", "atlaspatch")
 """Layouts with one overlap for both directions."""

@@ -1,4 +1,4 @@
-"""Coordinates as hs2p keeps them, for hs2p and slide2vec: an npz archive and its JSON."""
+"""Coordinates in hs2p's format, for hs2p and slide2vec: an npz archive and its JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,27 @@ from tiler.written import WrittenFile
 
 NPZ = ".coordinates.npz"
 META = ".meta.json"
-"""Ends of the names of the two files, after the slide's. hs2p wants the second to end in
+"""Ends of the names of the two files, after the slide's. hs2p looks for the second with
 ``TOOL_META``."""
 TOOL_META = ".coordinates.meta.json"
 
 _BACKEND = "openslide"
 """The library that hs2p reads the slide with; the levels are numbered as it does."""
+
+
+_SEGMENTATION = (
+    *("tissue_method", "requested_seg_downsample", "seg_downsample", "seg_level"),
+    *("seg_spacing_um", "sthresh", "sthresh_up", "mthresh", "close"),
+    *("sam2_checkpoint_path", "sam2_config_path", "mask_path", "ref_tile_size_px"),
+    *("tissue_mask_tissue_value", "mask_level", "mask_spacing_um"),
+)
+_FILTERS = ("filter_white", "filter_black", "filter_grayspace", "filter_blur")
+_LIMITS = (
+    *("a_t", "a_h", "white_threshold", "black_threshold", "fraction_threshold"),
+    *("grayspace_saturation_threshold", "grayspace_fraction_threshold"),
+    *("blur_threshold", "qc_spacing_um"),
+)
+"""Settings of hs2p's own segmentation and filters, which were not used."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Hs2pExporter:
         Raises
         ------
         ResolutionError
-            If the slide does not say its mpp.
+            If the slide does not state its mpp.
         """
         found = self._footprint(source)
         wanted, read = found.size.width * found.downsample, coarsest_read(found, source)
@@ -174,20 +189,8 @@ def _meta(found: Footprint, source: WSIReader, count: int, own: Hs2pExporter) ->
             "is_within_tolerance": read.side == side,
             "n_tiles": count,
         },
-        "segmentation": _nothing(
-            *("tissue_method", "requested_seg_downsample", "seg_downsample", "seg_level"),
-            *("seg_spacing_um", "sthresh", "sthresh_up", "mthresh", "close"),
-            *("sam2_checkpoint_path", "sam2_config_path", "mask_path", "ref_tile_size_px"),
-            *("tissue_mask_tissue_value", "mask_level", "mask_spacing_um"),
-        ),
-        "filtering": {
-            **dict.fromkeys(
-                ("filter_white", "filter_black", "filter_grayspace", "filter_blur"), False
-            ),
-            **_nothing("a_t", "a_h", "white_threshold", "black_threshold", "fraction_threshold"),
-            **_nothing("grayspace_saturation_threshold", "grayspace_fraction_threshold"),
-            **_nothing("blur_threshold", "qc_spacing_um"),
-        },
+        "segmentation": _nothing(*_SEGMENTATION),
+        "filtering": {**dict.fromkeys(_FILTERS, False), **_nothing(*_LIMITS)},
         "artifact": {
             "coordinate_space": "level0_px",
             "tile_order": "x_then_y",

@@ -109,7 +109,7 @@ def _resolution(source: WSIReader, regions: Sequence[RegionSpec]) -> dict[str, A
 
 
 class _Sink:
-    """A file that keeps what is written to it until it is taken."""
+    """A file in memory whose bytes are taken piece by piece."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -125,13 +125,13 @@ class _Sink:
         return self._size
 
     def flush(self) -> None:
-        """Do nothing: what is written is taken between two row groups."""
+        """Do nothing: bytes are taken between two row groups."""
 
     def close(self) -> None:
         self.closed = True
 
     def taken(self) -> bytes:
-        """Return what was written since the last call."""
+        """Return the bytes that were written since the last call."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         return data

@@ -1,4 +1,4 @@
-"""Wanted links and files below a run's folder, and copies in the place of links."""
+"""Requested links and files below a run's folder, and copies in the place of links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Link:
-    """A wanted link.
+    """A requested link.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Link:
     target
         The path below the run's folder that it leads to.
     key
-        As in ``ListedFile``, for a copy in its place.
+        The key of a copy in its place: see ``ListedFile``.
     """
 
     exporter: str
@@ -34,12 +34,12 @@ class Link:
 
 @dataclass(frozen=True)
 class File:
-    """A wanted file.
+    """A requested file.
 
     Attributes
     ----------
     exporter, key
-        As in ``ListedFile``.
+        Its exporter, and its key: see ``ListedFile``.
     slide_id
         The slide whose file it is a copy of; empty for a file about all slides.
     content

@@ -55,7 +55,7 @@ def gathered(
 ) -> dict[str, list[Gathered]]:
     """Return the finished slides of some exporters, in the order of the configuration.
 
-    A slide that failed is left out, also if its folder contains output of an earlier run: that has
+    A slide that failed is left out, also if its folder contains output of an earlier run, which has
     other settings. Each record is read once.
     """
     found: dict[str, list[Gathered]] = {name: [] for name in exporters}

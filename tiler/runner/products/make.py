@@ -54,7 +54,7 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
     Raises
     ------
     ConfigError
-        Naming the first name in the run's folder that is not tiler's own.
+        If a name in the run's folder is not tiler's own; the error names the first one.
     """
     used: dict[str, str] = {}
     for name, some in collecting(jobs).items():
@@ -130,7 +130,7 @@ def make_products(
     rows
         The rows of slides that have ended, by slide id.
     verify
-        As ``Policy.verify``: with ``hash``, unchanged files are read as well.
+        The same as ``Policy.verify``: with ``hash``, unchanged files are read as well.
 
     Raises
     ------
