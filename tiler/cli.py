@@ -69,7 +69,7 @@ def run_command(started: float) -> int:
 
 
 def _printed(line: CommandLine) -> int:
-    """Print what a flag requests. The configuration is checked first: it sets up logging."""
+    """Print the output of a flag. The configuration is checked first: it sets up logging."""
     arguments = [*line.printing, *line.overrides]
     if "--shell-completion" in line.printing:
         return _launched(lambda: _by_hydra(line, arguments, lambda config: None))

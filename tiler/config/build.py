@@ -72,7 +72,7 @@ def build(
     Raises
     ------
     ConfigError
-        With a line for every mistake.
+        If there are mistakes; the error has a line for each.
     """
     plain = resolved(config)
     early, given = _said_by_table(plain, entries)
@@ -82,7 +82,7 @@ def build(
     check_out(plain)
     check_engine(plain["engine"], plain["out"], typed)
     limits = Limits(**plain["limits"])
-    common = {} if given else job_parts(plain)  # what is left open can only be made slide by slide
+    common = {} if given else job_parts(plain)  # keys left open are set slide by slide
     engine: Engine = made_again(plain, "engine")
     tracker: Tracker = made_again(plain, "tracker")
     report: RunReport | None = made_again(plain, "report")
@@ -136,8 +136,7 @@ def _said_by_table(
 def named_slides(config: DictConfig) -> list[Path]:
     """Return the files of a configuration's slides, if finding them changes nothing.
 
-    A component of the user's own and the demo are asked by a job alone; what makes no sense is
-    refused by it.
+    Only a job calls the user's own components and the demo, and refuses invalid settings.
     """
     try:
         plain = {"slides": resolved(config.slides)}
@@ -159,7 +158,7 @@ def build_tracker(config: DictConfig) -> Tracker:
     Raises
     ------
     ConfigError
-        With a line for every mistake in it.
+        If there are mistakes in it; the error has a line for each.
     """
     tracker: Tracker = _alone(config, "tracker")
     return tracker
@@ -171,7 +170,7 @@ def build_report(config: DictConfig) -> RunReport | None:
     Raises
     ------
     ConfigError
-        With a line for every mistake in it.
+        If there are mistakes in it; the error has a line for each.
     """
     report: RunReport | None = _alone(config, "report")
     return report

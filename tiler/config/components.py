@@ -1,4 +1,4 @@
-"""Make the components of a configuration: once where they may be shared, else again."""
+"""Make the components of a configuration, once if they may be shared."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SHAPES_OUTPUT = (
 
 _SCALES = ("context", "pyramid")
 _OF_EXPORTERS = (*_SCALES, "transform", "on_bad_fit")
-"""Those that affect some exporters alone: see ``scale_settings`` and ``with_transforms``."""
+"""Keys that affect some exporters alone: see ``scale_settings`` and ``with_transforms``."""
 
 _MADE = ("reader", "resolution", "mask", "filter", "label", "sampler", "transform", "exporter")
 
@@ -84,7 +84,7 @@ def job_parts(plain: Mapping[str, Any]) -> dict[str, Any]:
     problems += _without_protocol(made, plain)
     problems += _not_pickling(made, plain)
     try:
-        # A stand-in, so that a wrong resolution does not hide what is wrong with the tile.
+        # A stand-in, so that a wrong resolution does not hide mistakes in the tile.
         resolution = made.get("resolution") or Level(0)
         context, coarser = (plain[key] if "resolution" in made else [] for key in _SCALES)
         with _explained(plain, "tile"):
@@ -169,10 +169,10 @@ def _not_pickling(made: Mapping[str, Any], plain: Mapping[str, Any]) -> Iterator
             parts[f"{group}.{name}"] = component, plain[group][name]
     for place, (part, settings) in parts.items():
         if all(str(node["_target_"]).startswith("tiler.") for _, node in nodes(settings, place)):
-            continue  # tiler's own do, and a table may set thousands of them
+            continue  # tiler's own components pickle, and a table may set thousands of them
         try:
             pickle.loads(pickle.dumps(plain_partial(part)))
-        except Exception as error:  # a component of the user's may hold anything
+        except Exception as error:  # a user's component may contain anything
             yield f"E_COMPONENT: {place}: {unpicklable(error)}"
 
 
@@ -185,7 +185,7 @@ def reader_factory(plain: Mapping[str, Any]) -> ReaderFactory:
 def made_again(plain: Mapping[str, Any], key: str) -> Any:
     """Make a new component of a group; its class is looked up once."""
     with _explained(plain, key):
-        if sum(1 for _ in nodes(plain[key], key)) > 1:  # its parts have to be others, too
+        if sum(1 for _ in nodes(plain[key], key)) > 1:  # nested components must be new, too
             return instantiated(_with_homes(plain, key))
         make = plain_partial(_kept(plain, key, _partial_=True))
         return make.func(*copy.deepcopy(make.args), **copy.deepcopy(make.keywords))
@@ -233,7 +233,7 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
     except TilerError as error:
         raise_interruption(error)
         raise
-    except Exception as error:  # a component of the user's may raise anything
+    except Exception as error:  # a user's component may raise anything
         raise_interruption(error)
         cause: BaseException = error
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:

@@ -46,7 +46,7 @@ class Composed:
     config
         The configuration as Hydra is going to compose it, with Hydra's own node.
     sweeps
-        True for a sweep, which a flag or a file asked for.
+        True for a sweep, which a flag or a file requested.
     lines
         The overrides of a sweep's jobs, those of its file first.
     typed
@@ -73,9 +73,9 @@ def compose(line: CommandLine) -> Composed:
     Raises
     ------
     ConfigError
-        When a node of Hydra's names what it must not.
+        If a node of Hydra's names something that is not allowed.
     HydraException, OmegaConfBaseException
-        When there is no such configuration.
+        If there is no such configuration.
     """
     given = (line.config_dir, line.config_path)
     folders = [folder for folder in given if folder is not None and folder != conf_folder()]
@@ -121,7 +121,7 @@ def compose(line: CommandLine) -> Composed:
 def _name_jobs(
     config: DictConfig, line: CommandLine, lines: Sequence[Override], tasks: Sequence[Override]
 ) -> None:
-    """Name jobs after swept keys only, as if the command said so."""
+    """Name jobs after swept keys only, as if the command had set that."""
     OmegaConf.update(config, EXCLUDED, fixed_keys(lines))
     name_job(config, tasks)
     own = [] if line.multirun else [SWEEPING]
@@ -131,7 +131,7 @@ def _name_jobs(
 def _composed(
     loader: ConfigLoader, line: CommandLine, words: list[str], overrides: Sequence[Override]
 ) -> DictConfig:
-    """Compose a run, or a sweep, which a flag or a file asks for."""
+    """Compose a run, or a sweep that a flag or a file requests."""
     if not line.multirun:
         try:
             return loader.load_configuration(line.config_name, words, RunMode.RUN)
@@ -148,7 +148,7 @@ def _composed(
 def _may_sweep(line: CommandLine, overrides: Sequence[Override]) -> bool:
     """Return whether a command without the flag may be a sweep, or looks like one.
 
-    tiler's own files ask for none. Composing a command again only to find this out took 0.1 s.
+    tiler's own files request none. Composing a command again only to find this out took 0.1 s.
     """
     own = line.config_path == conf_folder() and line.config_dir is None
     return not own or any(
@@ -165,7 +165,7 @@ def _loader(line: CommandLine) -> Iterator[ConfigLoader]:
 
 
 def _search_also(folder: Path) -> None:
-    """Have Hydra look for options in a folder, after its own and tiler's."""
+    """Make Hydra search a folder for options, after its own and tiler's."""
 
     class CommandLineFolder(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:

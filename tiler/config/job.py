@@ -112,7 +112,7 @@ def _run(config: DictConfig, command: Command) -> tuple[int, str]:
     try:
         return _result(config, command, out, started), ""
     except TilerError as error:
-        if isinstance(error, ConfigError):  # others name what went wrong after the signal
+        if isinstance(error, ConfigError):  # other errors name the problem after the signal
             raise_interruption(error)
         remove_if_empty(out)
         return complain(error), error.in_config()
@@ -154,7 +154,7 @@ def _result(config: DictConfig, command: Command, out: Path, started: float) -> 
         check_launcher(HydraConfig.get().launcher["_target_"], config.engine["_target_"])
     check_table(plan.plain["slides"].get("table"), out)
     facts = {**_facts(command), "config": plan.plain, "slides": {"base": plan.base}}
-    report = None if sweep else plan.report  # the sweep has one of all its jobs
+    report = None if sweep else plan.report  # the sweep has one about all its jobs
     if config.dry_run:
         if report:
             report.check(out)
@@ -174,7 +174,7 @@ def _folder(command: Command) -> Path:
 
 
 def _estimate(plan: Plan, out: Path, facts: dict[str, Any], startup: float) -> int:
-    """Print what a run would cost."""
+    """Print the predicted cost of a run."""
     from tiler.runner.reporting.budget_table import table
     from tiler.runner.run import dry_run
 

@@ -40,7 +40,7 @@ _NO_SLIDES = {"_target_": "tiler.slides.find_slides", "paths": []}
 _FIX = "start where the run was started, or give the folder of the slides with --slides"
 
 _LEVELS_UP = 3
-"""How many folders above a job's the sweep's folder is, at most."""
+"""The largest number of folders from a job's folder up to the sweep's."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def rebuilt(
 
 
 def _own(out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that are not those of the run: nothing is tiled, and no folder is made."""
+    """Return settings that differ from those of the run: nothing is tiled, and no folder is made."""
     cache = config.get("cache")
     # Path.is_dir raises if a name is too long.
     gone = isinstance(cache, str) and not os.path.isdir(expanded(cache))  # noqa: PTH112
@@ -167,7 +167,7 @@ def _overrides(config: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
         return {
             name: entry.overrides for name, entry in zip(assign_ids(entries), entries, strict=True)
         }
-    except ConfigError:  # it is gone, or another one
+    except ConfigError:  # the table is missing, or was replaced
         return {}
 
 
@@ -181,7 +181,7 @@ def _candidates(where: str | None) -> list[Path]:
 
 
 def _moved(entry: SlideEntry, record: Record | None, candidates: Sequence[Path]) -> SlideEntry:
-    """Return a slide at its place of now: its file, or a candidate with the same content."""
+    """Return a slide at its present place: its file, or a candidate with the same content."""
     if record is None or _is_same(entry.path, record):
         return entry
     source = {"size": record.source.size, "content": record.source.content}

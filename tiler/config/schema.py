@@ -41,7 +41,7 @@ class OnChange(Enum):
 
 @dataclass
 class LimitsConfig:
-    """Limits of what a run may write."""
+    """Limits of the output of a run."""
 
     max_tiles: int | None = None
     max_bytes: Any = None

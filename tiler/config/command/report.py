@@ -104,7 +104,7 @@ def _of_sweep(folder: Path, options: argparse.Namespace) -> int:
 
 
 def _charts(run: dict[str, Any], asked: list[str] | None) -> list[str]:
-    """Return the formats of charts: those that the command asks for, or else those of the run."""
+    """Return the formats of charts that the command names, or else those of the run."""
     config = run.get("config")
     node = config.get("report") if isinstance(config, dict) else None
     found = node.get("charts") if isinstance(node, dict) else None

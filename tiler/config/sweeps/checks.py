@@ -25,7 +25,7 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     Parameters
     ----------
     config
-        As Hydra composed it, with its own node.
+        The configuration as Hydra composed it, with its own node.
     lines
         The overrides of the sweep.
 

@@ -1,4 +1,4 @@
-"""The end of a sweep: its tables, its picture, its own run, its exit code."""
+"""The end of a sweep: its tables, picture, tracked run and exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def end_sweep(sweep: Sweep, code: int) -> int:
     Raises
     ------
     DestinationError
-        When they cannot be written.
+        If they cannot be written.
     """
     from tiler.config.sweeps.decided import decided
     from tiler.config.sweeps.report import report_jobs

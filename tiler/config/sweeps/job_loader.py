@@ -28,7 +28,7 @@ class JobLoader(ConfigLoader):
     Parameters
     ----------
     loader
-        Hydra's own.
+        Hydra's own loader.
     sweep
         The configuration of the sweep, with Hydra's own node.
     """
@@ -115,21 +115,21 @@ class JobLoader(ConfigLoader):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
 
     def get_search_path(self) -> ConfigSearchPath:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.get_search_path()
 
     def get_sources(self) -> list[ConfigSource]:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.get_sources()
 
     def list_groups(self, parent_name: str) -> list[str]:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.list_groups(parent_name)
 
     def get_group_options(
@@ -139,13 +139,13 @@ class JobLoader(ConfigLoader):
         config_name: str | None = None,
         overrides: list[str] | None = None,
     ) -> list[str]:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.get_group_options(group_name, results_filter, config_name, overrides)
 
     def compute_defaults_list(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode
     ) -> Any:
-        """As Hydra's own loader."""
+        """Call Hydra's own loader."""
         return self._loader.compute_defaults_list(config_name, overrides, run_mode)
 
 

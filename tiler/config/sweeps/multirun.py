@@ -37,7 +37,7 @@ class SweepContext:
     Attributes
     ----------
     sweep_id
-        Unique.
+        The id of the sweep, which is unique.
     keys
         The swept keys.
     parent_run
@@ -164,7 +164,7 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     parent = tracker.start(str(plain["name"]), parameters(plain, swept), None)
     jobs = expected_jobs(config, lines)
     if not config.dry_run:
-        withdraw_page(place)  # until the end, it would be about other jobs
+        withdraw_page(place)  # until it is written again, it would be about other jobs
     context = SweepContext(
         uuid.uuid4().hex[:12],
         tuple(swept),

@@ -22,7 +22,7 @@ from tiler.config.job import say
 _SUBMITTED, _RESULT = "_submitted.pkl", "_0_result.pkl"
 
 _ORDERLY_S, _SOON_S = 3.0, 1.5
-"""Seconds that jobs have to write their tables, and submitit to end what is left of them."""
+"""Seconds that jobs have to write their tables, and submitit to end the remaining jobs."""
 
 
 class SubmittedJobs:
