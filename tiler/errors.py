@@ -107,7 +107,7 @@ class RegionError(ConfigError, RuntimeError):
 
 
 class SlideError(TilerError):
-    """One slide cannot be tiled; the run goes on with the others.
+    """A slide cannot be tiled; the run continues with the others.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from tiler.errors import ComponentError
 from tiler.protocols import Mask
 
 _DUST = 1e-9
-"""What float arithmetic may add to a share."""
+"""The error that float arithmetic may add to a share."""
 
 
 def checked_shares(

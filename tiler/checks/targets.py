@@ -83,7 +83,7 @@ def target_of(place: str, node: Mapping[str, Any]) -> Any:
 
 
 def allowed_target(name: str, group: str) -> Any:
-    """Import what a ``_target_`` names: a component of its group, or of a package that is trusted.
+    """Import the object of a ``_target_``: a component of its group, or of a trusted package.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _component_in(package: str, components: Sequence[str], name: str) -> Callabl
 
 
 def trusted_target(name: str) -> Any:
-    """Import what a dotted name says, if it is in a package that is trusted.
+    """Import the object of a dotted name, if it is in a trusted package.
 
     Raises
     ------

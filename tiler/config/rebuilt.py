@@ -108,7 +108,7 @@ def rebuilt(
 
 
 def _own(out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that differ from those of the run: nothing is tiled, and no folder is made."""
+    """Return settings in place of the run's: nothing is tiled, and no folder is made."""
     cache = config.get("cache")
     # Path.is_dir raises if a name is too long.
     gone = isinstance(cache, str) and not os.path.isdir(expanded(cache))  # noqa: PTH112

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def open_streams() -> None:
     """Make standard output and error safe to write to, however the command was started.
 
-    A closed one (``>&-``) is the null device: else the next file that is opened would take its
-    number, and what libraries print would go there. One whose reader is gone (``| head -1``)
-    becomes it, so that the command ends with its own exit code.
+    A closed stream (``>&-``) becomes the null device: else the next file that is opened would take
+    its number, and get the output of libraries. So does a pipe whose reader has ended
+    (``| head -1``), so that the command ends with its own exit code.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
         try:
@@ -33,7 +33,7 @@ def open_streams() -> None:
 
 
 def end_streams(code: int) -> int:
-    """Flush standard output; the exit code of the command, which is 4 where that failed.
+    """Flush standard output, and return the exit code of the command: 4 if that failed.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def end_streams(code: int) -> int:
 
 
 def _stream(number: int) -> io.TextIOWrapper:
-    """A text stream of a file descriptor; names that are no text are written with escapes."""
+    """Return a text stream of a file descriptor; names that are not text are escaped."""
     raw = _Stream(number, "w", closefd=False)
     buffer = io.BufferedWriter(raw)
     at_once = number == 2 or raw.isatty()
@@ -60,7 +60,7 @@ def _stream(number: int) -> io.TextIOWrapper:
 
 
 class _Stream(io.FileIO):
-    """A file that goes on as the null device when nothing more can be written to it.
+    """A file that becomes the null device when nothing more can be written to it.
 
     Attributes
     ----------

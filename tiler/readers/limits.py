@@ -38,7 +38,7 @@ def check_read(slide: str, size: Size, scale: float, what: str) -> None:
     scale
         Pixels of a level to read for each returned pixel, across and down.
     what
-        Names what is read in the error.
+        The thing that is read, for the error.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Calls of scores, which may be a user's own, and checks of what they return."""
+"""Calls of scores, which may be a user's own, and checks of their results."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def write_contact_sheet(
     outlined blue, the rest is faded, tissue is outlined pink. Without a picture from ``thumbnail``
     these are flat areas. The sheet has the first four slides and the first sixteen jobs.
 
-    ``decided`` is asked where another rule than the threshold drops cells. If the kept cells are
+    ``decided`` is called where another rule than the threshold drops cells. If the kept cells are
     not known, none is drawn, and the line above the picture says so.
     """
     shown = jobs[:_MAX_JOBS]

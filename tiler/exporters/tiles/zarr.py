@@ -118,7 +118,7 @@ def _tiles_per_shard(shape: Size) -> int:
 
 
 def _attributes(source: WSIReader, regions: Regions, columns: dict[str, str]) -> dict[str, object]:
-    """Return what all tiles have in common; what the slide does not say is left out."""
+    """Return the facts that all tiles share, as far as the slide states them."""
     known = {
         "effective_mpp": None if source.mpp is None else regions.resolution.mpp(source),
         "mpp": source.mpp,

@@ -53,10 +53,7 @@ def _done(task: Task, home: Home) -> object:
         clean_log_records()
         _state = WorkerState()
     if code_of_job(task.job) != home.code:
-        what = (
-            "; ".join(_differences(home.versions))
-            or "of the code of tiler or of your own components"
-        )
+        what = "; ".join(_differences(home.versions)) or "of tiler's code or your own components"
         return _refused(
             f"has other versions than the run ({what}): install the same, start it again"
         )

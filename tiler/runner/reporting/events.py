@@ -12,7 +12,7 @@ from tiler.storage.safe_text import json_text
 
 
 class Events:
-    """Appends events; each line is flushed to the disk before the run goes on.
+    """Appends events; each line is flushed to the disk before the run continues.
 
     Parameters
     ----------
