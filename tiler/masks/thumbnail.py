@@ -37,7 +37,6 @@ class ThumbnailMask:
         Holes in tissue with a smaller area, in mm², are filled; None fills none.
     min_hole_fraction
         The same as a fraction of the thumbnail, for slides without mpp.
-
     refine
         A power of two: mask pixels along a pixel of the thumbnail. The rim of the tissue is decided
         again on them. None lets ``TileExtractor`` choose it: see ``for_tiles``.

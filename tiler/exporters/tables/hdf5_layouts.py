@@ -63,7 +63,7 @@ class Layout:
     if_empty: bool = True
 
     def coords(self, parts: Sequence[Regions]) -> npt.NDArray[Any]:
-        """Return the dataset ``coords``: level-0 corners of tiles, and reads if ``reads`` is set."""
+        """Return the dataset ``coords``: level-0 corners of tiles, and with ``reads`` the reads."""
         corners = [np.empty((0, 2), np.int64), *(part.boxes0()[:, :2] for part in parts)]
         found = np.concatenate(corners)
         if not self.reads:
