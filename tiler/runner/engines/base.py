@@ -11,8 +11,8 @@ from tiler.runner.work.tasks import Task
 class Engine(Protocol):
     """Does tasks, one or many at a time.
 
-    Used as a context manager: entering starts its workers, leaving ends them at once, whatever
-    they are doing.
+    It is a context manager: entering starts its workers, leaving ends them at once, even if they
+    work on tasks.
     """
 
     @property
@@ -27,7 +27,7 @@ class Engine(Protocol):
         """Take a task."""
 
     def next(self) -> tuple[Task, object]:
-        """Wait for any task to end; its result, or the error that ended it."""
+        """Wait for any task to end; return it with its result, or the error that ended it."""
 
     def __enter__(self) -> Engine: ...
 

@@ -1,4 +1,4 @@
-"""The same tasks on dask.distributed: a local cluster, a running one, or Slurm jobs."""
+"""The engine on dask.distributed: a local cluster, a running one, or Slurm jobs."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ _BELIEVED_S = 20.0
 """Seconds without any worker after which a run ends; lost Slurm jobs are replaced after 15 s."""
 
 _RESTART_S = 30.0
-"""For a worker that is killed to come back; a run waits no longer for it."""
+"""Seconds that a run waits for a killed worker to start again."""
 
 
 @dataclass
 class DaskEngine:
     """Workers of dask.distributed, each doing one task at a time.
 
-    A task whose worker is lost goes to another one by itself; results are small, so nothing else
-    is lost with it.
+    Dask gives a task whose worker is lost to another one; results are small, so nothing else is
+    lost with it.
 
     Parameters
     ----------
     workers
-        How many worker processes (local) or Slurm jobs (``slurm``) to keep; for a local cluster
-        one per core if None. With ``address`` it only says how much to have under way.
+        The number of worker processes (local) or Slurm jobs (``slurm``) to keep; for a local
+        cluster one per core if None. With ``address`` it is the minimum for tasks under way.
     address
         The address of a scheduler that runs already, such as ``tcp://node17:8786``.
     slurm
         Arguments of ``dask_jobqueue.SLURMCluster`` (queue, cores, memory, walltime …); jobs that
         are cancelled are replaced.
     retries
-        How often a task is tried again after its worker was lost.
+        The number of times that a task is tried again after its worker was lost.
     timeout
         Seconds that a worker may spend on one task before it counts as hung and is killed.
     logs
-        The folder for what Slurm jobs print; one that all nodes share.
+        The folder for the output of Slurm jobs; all nodes must share it.
     dashboard
         The address of Dask's dashboard, such as ``127.0.0.1:8787``; none if None.
 
     Raises
     ------
     ConfigError
-        When a value makes no sense, or the extra ``tiler[dask]`` is not installed.
+        If a value is invalid, or the extra ``tiler[dask]`` is not installed.
     """
 
     workers: int | None = None
@@ -102,12 +102,12 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """Two per worker that there is, or is to be: one on its way while the other is done."""
+        """Two per worker, present or expected: one is on its way while the other is done."""
         return 2 * self.at_once
 
     @property
     def at_once(self) -> int:
-        """One per worker that there is, or is to be."""
+        """One per worker, present or expected."""
         known = len(self._client.scheduler_info(n_workers=-1)["workers"])
         return max(1, known, self.workers or 0)
 
@@ -140,7 +140,7 @@ class DaskEngine:
         del self._futures[future.key]
         try:
             result, lines = future.result()
-        except Exception as error:  # whatever dask raises when it gave a task up
+        except Exception as error:  # any error by which Dask gives a task up
             return task, WorkerError(task.job.slide_id, f"dask gave up: {error}")
         for line in lines:
             log_again(line)
@@ -149,7 +149,7 @@ class DaskEngine:
     def __enter__(self) -> DaskEngine:
         from distributed import Client
 
-        # Dask tells of every connection that closes; what matters comes back as a result.
+        # Dask logs every connection that closes; errors that matter are results of tasks.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         target = self.address if self.address is not None else self._start_cluster()
         try:
@@ -187,7 +187,7 @@ class DaskEngine:
         return self._cluster
 
     def _hung(self) -> tuple[Task, object] | None:
-        """The task of a worker that hangs, which is killed; the task is not tried again here."""
+        """Kill a worker that hangs; return its task, which is not tried again here."""
         self._looked = time.monotonic()
         processing = self._client.processing()
         worker = self._watch.hung(processing, self._futures.keys(), self._looked)
@@ -217,6 +217,6 @@ class DaskEngine:
         key, task = self._tasks.popitem()
         del self._futures[key]
         return task, EnvironmentRefusedError(
-            "all Slurm jobs ended before a worker started in them; read what they printed in"
+            "all Slurm jobs ended before a worker started in them; read their output in"
             f" {self.logs}, and check that all nodes have the same Python and reach this machine"
         )

@@ -13,7 +13,7 @@ _SENT = ("name", "levelno", "levelname", "created", "msecs")
 
 @contextmanager
 def slide_named(slide_id: str) -> Iterator[None]:
-    """Have the lines that this process logs name a slide while the context is open."""
+    """Make the lines that this process logs name a slide while the context is open."""
     names, handlers = _NamesSlide(slide_id), list(logging.getLogger().handlers)
     for handler in handlers:
         handler.addFilter(names)
@@ -33,7 +33,7 @@ def log_levels() -> dict[str, int]:
 def sent(
     slide_id: str, levels: Mapping[str, int], send: Callable[[logging.LogRecord], None]
 ) -> Iterator[None]:
-    """Send what this worker logs about a slide to the run, instead of printing it.
+    """Send the log records of this worker about a slide to the run, instead of printing them.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def sent(
     root, handler = logging.getLogger(), _Sender(send)
     handlers = list(root.handlers)
     before = {name: logging.getLogger(name).level for name in levels}
-    for other in handlers:  # of a component: what it prints here, the run would print again
+    for other in handlers:  # a component's: the run would print its lines again
         root.removeHandler(other)
     root.addHandler(handler)
     _set(levels)

@@ -1,7 +1,7 @@
 """Worker processes on this machine, each with one task at a time.
 
-A pool of our own, because one killed process breaks every pending future of the standard
-library's pool: here a death is known to belong to one task, and costs that one only.
+The standard library's pool is not used: one killed process breaks all of its pending futures.
+Here a death belongs to one task, and only that task is lost.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ProcessEngine:
 
     @property
     def slots(self) -> int:
-        """One per worker and one in store."""
+        """One per worker, and one that waits."""
         return self._count + 1
 
     @property
@@ -146,7 +146,7 @@ class _Worker:
             raise
 
     def leave(self) -> None:
-        """Keep the process for the next run of this one, if nothing is under way in it."""
+        """Keep the process for the next run of this command, if it has no task."""
         self._feeder.join(timeout=1)
         if self._feeder.is_alive():
             self.kill()
@@ -219,7 +219,7 @@ class _Worker:
             data = pickle.dumps((task, log_levels()), pickle.HIGHEST_PROTOCOL)
         except MemoryError:
             raise
-        except Exception as error:  # a component of the user's may hold anything
+        except Exception as error:  # a user's component may contain anything
             return ComponentError(task.job.slide_id, unpicklable(error))
         self._due = time.monotonic() + self._timeout
         try:

@@ -1,4 +1,4 @@
-"""Everything in this process, one task after the other."""
+"""The engine that does all tasks in this process, one after the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiler.runner.work.worker_state import WorkerState
 
 @dataclass
 class SerialEngine:
-    """Runs each task when its result is asked for."""
+    """Runs each task when its result is requested."""
 
     _waiting: deque[Task] = field(default_factory=deque, init=False, repr=False)
     _state: WorkerState = field(default_factory=WorkerState, init=False, repr=False)

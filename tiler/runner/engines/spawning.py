@@ -42,14 +42,15 @@ def take(workers: int) -> tuple[object, Process]:
 
 
 def keep(started_in: object, process: Process) -> None:
-    """Keep a process that has no work, for who may want it next."""
+    """Keep a process that has no work for a later call of ``take``."""
     _idle.append((started_in, process))
 
 
 def end(process: Process) -> None:
-    """End a process now, whatever it is doing.
+    """End a process now, even if it works on a task.
 
-    One that waits for a disk or a server ends when that answers: nobody waits for it here.
+    A process that waits for a disk or a server ends when that answers; this function does not wait
+    for it.
     """
     process.kill()
     with suppress(subprocess.TimeoutExpired):
@@ -79,7 +80,7 @@ def _circumstances(workers: int) -> object:
 
 def _spawn(workers: int) -> Process:
     start = f"from tiler.runner.engines.worker import main; main({os.getpid()})"
-    # The same search path as here, so that the worker imports what this process would.
+    # The same search path as here, so that the worker imports the same modules.
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"]
     threads = max(1, (os.cpu_count() or 1) // workers)  # together as many as there are cores
     environment = {**ALLOCATOR, **os.environ, VARIABLE: str(threads)}

@@ -26,7 +26,7 @@ def blank_digest(
     Raises
     ------
     LimitError
-        If a tile is larger than what is read at once.
+        If a tile has more pixels than may be read at once.
     """
     if is_native(exporter) or context_of(exporter):
         return ""

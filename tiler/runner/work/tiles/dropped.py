@@ -1,4 +1,4 @@
-"""Tiles that could not be read: what they mean for a slide, and their files of other exporters."""
+"""Tiles that could not be read: the result of their slide, and their files of other exporters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def settled(
     Raises
     ------
     ReadError
-        If a tile could not be read and that fails the slide.
+        If a tile could not be read, and ``on_bad_tile`` is ``fail``.
     """
     known = {(tile.x, tile.y): tile for tile in (*job.dropped, *plan.unreadable)}
     total = len(plan.regions) + len(plan.unreadable)

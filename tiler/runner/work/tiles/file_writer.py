@@ -19,7 +19,7 @@ class FileWriter:
     Parameters
     ----------
     folder
-        The slide's.
+        The slide's folder.
     names
         The names of the tiles' files.
     journal

@@ -37,7 +37,7 @@ class Journal:
     folder
         The folder of the lists of all workers.
     key, blank
-        As in ``Finished``.
+        See ``Finished`` and ``Written``.
     """
 
     def __init__(self, folder: Path, key: str, blank: str) -> None:
@@ -52,7 +52,7 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the waiting lines."""
         if not self._waiting:
             return
         line = _line(self._key, self._blank, self._waiting)
@@ -80,7 +80,7 @@ def this_boot() -> str:
 
 
 def listed_files(folder: Path, key: str) -> Iterator[tuple[str, str, WrittenFiles]]:
-    """Yield what the lists of a work folder contain for a key: boot, blank digest, files."""
+    """Yield the entries of a work folder's lists with a key: boot, blank digest, files."""
     found: dict[tuple[str, str], list[WrittenFiles]] = {}
     for path in sorted(folder.glob("*.jsonl")):
         with suppress(FileNotFoundError, StoredError):

@@ -1,8 +1,8 @@
 """Tiles that another job of the same cache wrote already: linked, not written again.
 
 An entry of the cache lists, for one slide and one way to write tiles of it, where each tile's
-file lies. A hard link to it is the same file under a second name. The entry is only a hint: what
-is linked is a file that the record of a finished slide lists, of the same user and the same slide.
+file lies. A hard link to it is the same file under a second name. The entry is only a hint: a file
+is linked only if the record of a finished slide lists it, of the same user and the same slide.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ LinkIndex = Arrays
 (N,), ``sizes`` and ``times`` int64 (N,), as listed by the records of their slides."""
 
 _PLACES = {"locations": "i", "folders": "S", "names": "S", "times": "i"}
-"""Columns of an entry of the cache, and their kinds: where tiles lie, and when they were written.
-What is in them, and that they are tiles, is for the records beside them to say."""
+"""Columns of an entry of the cache, and their kinds: the places of tiles, and their times. The
+records beside the tiles prove that they are tiles, and what they contain."""
 
 
 def find_linkable(
     job: SlideJob, name: str, exporter: LinksFiles, transforms: Sequence[FittedTransform]
 ) -> LinkIndex:
-    """The tiles of a slide that an exporter like this one wrote, and that a record lists."""
+    """Return the tiles of a slide that an exporter like this one wrote and a record lists."""
     known = (
         _no_places()
         if job.cache is None
@@ -53,10 +53,9 @@ def find_linkable(
 def link_tiles(
     folder: Path, slide: str, exporter: LinksFiles, regions: Regions, linkable: LinkIndex
 ) -> tuple[list[WrittenFile], npt.NDArray[np.bool_]]:
-    """Link what can be linked into a slide's folder; the files, and which regions are left.
+    """Link tiles into a slide's folder; return the files, and which regions are left to write.
 
-    A file that is gone, was replaced or cannot be linked (another disk, too many links) is left to
-    be written.
+    A file that is missing, was replaced or cannot be linked (another disk, too many links) is left.
     """
     files: list[WrittenFile] = []
     left = np.ones(len(regions), bool)
@@ -94,7 +93,7 @@ def remember(
     folder: Path,
     transforms: Sequence[FittedTransform],
 ) -> None:
-    """Note where a slide's tiles lie, for jobs to come."""
+    """Store the places of a slide's tiles in the cache, for later jobs."""
     if job.cache is None or not regions:
         return
     key = _key(job, name, exporter, transforms)
@@ -112,7 +111,7 @@ def remember(
 
 
 def without_links(job: SlideJob) -> SlideJob:
-    """Copy of a job without linking, and without what is there already, for temporary output."""
+    """Return a job without linking and without kept files, for temporary output."""
     exporters: dict[str, Any] = dict(job.exporters)
     for name, exporter in exporters.items():
         if links(exporter):
@@ -121,18 +120,18 @@ def without_links(job: SlideJob) -> SlideJob:
 
 
 def _in_order(files: WrittenFiles, names: Iterable[str]) -> WrittenFiles:
-    """The files of these names, all of which there are."""
+    """Return the files with these names, all of which exist."""
     wanted = np.array([encoded(name) for name in names], np.bytes_)
     return files.take(files.by_name[np.searchsorted(files.names, wanted, sorter=files.by_name)])
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """Bytes and time of a regular file of this user's.
+    """Return the size in bytes and the time of a regular file of this user.
 
     Raises
     ------
     OSError
-        When it is not there, or is something else.
+        If it is missing, or is something else.
     """
     facts = path.lstat()
     ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
@@ -154,7 +153,7 @@ def _known(cache: Path, key: str) -> Arrays:
     """Return the places of written tiles from the cache; empty if the entry is unusable."""
     try:
         entry = load(cache, key)
-    except ValueError:  # nothing depends on it but time and room
+    except ValueError:  # without it, tiles are written instead of linked
         entry = None
     if entry is None or entry.keys() != _PLACES.keys():
         return _no_places()
@@ -167,7 +166,7 @@ def _known(cache: Path, key: str) -> Arrays:
 
 
 def _recorded(known: Arrays, source: Fingerprint) -> LinkIndex:
-    """Those of some places where a record of the same slide lists a file of that name."""
+    """Return the places at which a record of the same slide lists a file of that name."""
     columns: list[tuple[WrittenFiles, npt.NDArray[np.intp], bytes]] = []
     for folder in np.unique(known["folders"]).tolist():
         record = read_record(Path(os.fsdecode(folder)))

@@ -1,4 +1,4 @@
-"""Have an exporter pack the tiles of a slide, from the spool files of its pieces."""
+"""Let an exporter pack the tiles of a slide, from the spool files of its pieces."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pack_tiles(
     Parameters
     ----------
     exporter, source, regions, folder
-        As in ``PacksTiles.pack``.
+        See ``PacksTiles.pack``.
     written
         The bytes of the tiles.
     sample
@@ -56,7 +56,7 @@ def pack_tiles(
     Raises
     ------
     DestinationError
-        If a tile's bytes are gone or are not those that were written.
+        If a tile's bytes are missing, or differ from those that were written.
     """
     spools = [path for one in written for path in one.spools]
     there, numbers, entries = _entries(regions, spools)

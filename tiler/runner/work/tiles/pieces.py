@@ -60,7 +60,7 @@ def take_over(job: SlideJob, plan: SlidePlan, work: Work, verify: str) -> dict[s
     Parameters
     ----------
     job, plan, work
-        The slide's.
+        The slide's job, its plan, and its work folder.
     verify
         ``hash`` compares the SHA-256 of each tile, too.
 
@@ -92,7 +92,7 @@ def take_over(job: SlideJob, plan: SlidePlan, work: Work, verify: str) -> dict[s
 
 
 def _with_hash(verify: str, boot: str) -> bool:
-    """Return whether SHA-256 are compared: what another boot wrote may have been damaged since."""
+    """Return whether SHA-256 are compared: tiles of another boot may have been damaged."""
     return verify == "hash" or boot != this_boot() or not boot
 
 

@@ -49,7 +49,7 @@ class SpoolWriter:
     folder
         The folder of spool files of the slide.
     key, blank
-        As in ``Finished``.
+        See ``Finished`` and ``Written``.
     regions
         The regions of the piece.
     """
@@ -135,7 +135,7 @@ class Spool:
     path
         The file.
     key, boot, blank
-        As in a journal.
+        The same as in a ``Journal``.
     entries
         Its tiles.
     """
