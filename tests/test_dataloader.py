@@ -18,10 +18,13 @@ torch = pytest.importorskip(
 )
 from torch.utils.data import DataLoader  # noqa: E402  it is there from here on
 
-METHODS = [(0, None, False), (2, "fork", False), (2, "fork", True)] + [
-    pytest.param(2, "spawn", kept, marks=pytest.mark.slow) for kept in (False, True)
-]
+METHODS = [(0, None, False), (2, "fork", False), (2, "fork", True)]
 """Numbers of workers, how they start, and whether they persist."""
+
+
+def spawned(*more: Any, persistent: bool) -> Any:
+    """Return the case of workers that import torch again: some ten seconds of processor time."""
+    return pytest.param(*more, 2, "spawn", persistent, marks=pytest.mark.slow)
 
 
 def loader(found: Any, workers: int, method: str | None, persistent: bool, **more: Any) -> Any:
@@ -29,7 +32,7 @@ def loader(found: Any, workers: int, method: str | None, persistent: bool, **mor
                       persistent_workers=persistent, **more)  # fmt: skip
 
 
-@pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
+@pytest.mark.parametrize(("workers", "method", "persistent"), [*METHODS, spawned(persistent=False)])
 def test_a_dataset_is_shuffled_by_the_seed_alone(
     streamed: Path,
     workers: int,
@@ -47,14 +50,16 @@ def test_a_dataset_is_shuffled_by_the_seed_alone(
         np.testing.assert_array_equal(got[0]["image"][3], every[order[3]]["image"])
 
 
-@pytest.mark.parametrize(("workers", "method", "persistent"), METHODS)
-@pytest.mark.parametrize("batch", [None, 6])
+@pytest.mark.parametrize(
+    ("batch", "workers", "method", "persistent"),
+    [*((batch, *method) for method in METHODS for batch in (None, 6)), spawned(6, persistent=True)],
+)
 def test_a_stream_has_each_tile_once_in_each_epoch(
     streamed: Path,
+    batch: int | None,
     workers: int,
     method: str | None,
     persistent: bool,
-    batch: int | None,
 ) -> None:
     found = TileStream(streamed / "out", slide_root=streamed, shuffle=9, batch=batch)
     every = sorted(keys(TileStream(streamed / "out", slide_root=streamed)))
