@@ -215,7 +215,10 @@ def test_ctrl_c_cancels_the_dask_jobs(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("{queue: nosuch, cores: 1, memory: 1GB}", "Slurm refuses the jobs: invalid partition"),
+        (
+            "{queue: nosuch, cores: 1, memory: 1GB}",
+            "Invalid partition name specified; correct the arguments of engine.slurm",
+        ),
         (
             "{queue: normal, cores: 999, memory: 1GB}",
             "node configuration is not available; use fewer cores or less memory, or wait if nodes",

@@ -142,7 +142,7 @@ def _arguments(
 
 
 def _try_submission(script: str) -> None:
-    """Have Slurm check a job without submitting it: Dask would try again for ever, silently.
+    """Let Slurm check a job without submitting it: Dask would try again for ever, silently.
 
     Raises
     ------
@@ -154,15 +154,14 @@ def _try_submission(script: str) -> None:
     )
     if trial.returncode:
         said = " ".join(trial.stderr.replace(_SBATCH, "").split())
+        fix = "correct the arguments of engine.slurm; sinfo lists partitions and nodes"
         if _TOO_LARGE in said:  # Slurm says the same of all nodes in maintenance
-            said += (
-                "; use fewer cores or less memory, or wait if nodes are down or drained (see sinfo)"
-            )
-        raise ConfigError(f"engine.slurm: Slurm refuses the jobs: {said}")
+            fix = "use fewer cores or less memory, or wait if nodes are down or drained (see sinfo)"
+        raise ConfigError(f"engine.slurm: Slurm refuses the jobs: {said}; {fix}")
 
 
 def _refusal_in_one_line(record: logging.LogRecord) -> bool:
-    """Have a log record say which job Slurm refused later on, instead of where Dask met that."""
+    """Make a log record state the job that Slurm refused, instead of the place in Dask."""
     error = str(record.exc_info[1]) if record.exc_info else ""
     if "sbatch" in error:
         said = " ".join(error.split("stderr:")[-1].replace(_SBATCH, "").split())
