@@ -20,11 +20,11 @@ _LEVEL = 1  # of deflate: higher ones gain little on areas of two values
 
 @dataclass(frozen=True)
 class MaskExporter:
-    """Writes ``<slide>_mask.png``: the mask as it is, 8-bit grey, tissue 255 and the rest 0.
+    """Writes ``<slide>_mask.png``: the mask in 8-bit grey, tissue 255 and the rest 0.
 
-    The picture covers the slide's bounded area. The slide's record contains its frame. As
-    ``mask=file`` it gives the same coverage of every cell. Only of masks with polygons, and of
-    combinations of rasters of different sizes, it is an approximation: see ``Cover.rendered``.
+    The picture covers the slide's bounded area. The slide's record contains its frame. Read back by
+    ``mask=file``, it gives the same coverage of every cell. It is an approximation only for masks
+    with polygons and for combined rasters of different sizes: see ``Cover.rendered``.
     """
 
     @property

@@ -51,16 +51,15 @@ _FINE, _COARSE, _COARSE_FROM = 4, 9, 24  # pixels between lines of patterns, for
 class OverviewExporter:
     """Writes ``<slide>_overview.jpg``: the slide, other areas darker, with lines.
 
-    Solid frames are kept tiles. Dashed frames are cells with some tissue below the
-    threshold, and in another colour cells that a filter, a label rule or the sampler
-    drops, with a pattern for each reason; a cross marks a tile that could not be read.
-    A legend and, where the slide's mpp is known, a scale bar lie below the picture.
+    Solid frames are kept tiles. Dashed frames are cells with some tissue below the threshold. Cells
+    that a filter, a label rule or the sampler drops have dashed frames in another colour, and a
+    pattern for each reason. A cross marks a tile that could not be read. A legend lies below the
+    picture, with a scale bar if the slide's mpp is known.
 
     Parameters
     ----------
     max_side
-        Pixels of the slide's longer side in the picture, at most. Very small slides are
-        enlarged.
+        Maximum pixels of the slide's longer side in the picture. Very small slides are enlarged.
     """
 
     max_side: int = 1600

@@ -47,7 +47,7 @@ SHAPING = (
     "transforms",
     "written.py",
 )
-"""Folders and files of ``tiler/`` that shape masks, grids and tiles: all that those import."""
+"""Folders and files of ``tiler/`` that shape masks, grids and tiles, with their imports."""
 
 
 @cache
@@ -84,12 +84,12 @@ def code_of(*components: object) -> list[str]:
 
 
 def users_code(settings: object, *components: object) -> str:
-    """The digest of the source that the user brought for some components; empty for tiler's own.
+    """Return the digest of the source of the user's own components; empty for tiler's own.
 
     Parameters
     ----------
     settings
-        Plain containers; what their ``_target_`` keys name counts at any depth.
+        Plain containers; their ``_target_`` keys count at any depth.
     *components
         Objects, classes, functions or partials.
     """
@@ -107,7 +107,7 @@ def _module_of(part: object) -> str:
 
 
 def _module_named(target: str) -> str:
-    """The loaded module that a dotted name leads to."""
+    """Return the loaded module that contains the object of a dotted name."""
     parts = target.split(".")
     names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((name for name in names if name in sys.modules), "")
@@ -122,7 +122,7 @@ def users_codes(
     """Return digests of the code and arrays that shape a slide's output, by component.
 
     The source of the user's own components, such as ``mask`` and ``exporter.<name>``, and a static
-    mask. Components of tiler's own and masks that are not there have no entry.
+    mask. tiler's own components, and a mask that is missing, have no entry.
     """
     spec, own = extractor.tile_spec, settings.get("exporter") or {}
     found = {

@@ -42,7 +42,7 @@ def held(out: Path) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        When links inside ``out`` could lead writes and removals anywhere.
+        If ``slides`` or ``.partial`` in ``out`` is a link: writes would go elsewhere.
     DestinationError, LockedError
         When ``out`` cannot be written, or another run has locked it.
     """
@@ -78,7 +78,7 @@ def locked(out: Path) -> Iterator[None]:
         write_whole(inside(out, _HOLDER), json.dumps(facts).encode())
         yield
     finally:
-        with suppress(OSError):  # the folder may be gone or read-only
+        with suppress(OSError):  # the folder may be missing or read-only
             (out / _HOLDER).unlink()
         lock.release()
 

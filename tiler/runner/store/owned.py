@@ -33,7 +33,7 @@ _MOVE_FOLDER = "move the folder away, or use another out"
 def first_foreign(folder: Path) -> Foreign | None:
     """Find the first thing under a slide's name that its record does not list.
 
-    None also where there is nothing, or an empty folder.
+    Return None if there is nothing, or an empty folder.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         return Foreign(f"{folder} is {'a symbolic link' if folder.is_symlink() else 'a file'}")
@@ -54,7 +54,7 @@ def first_foreign(folder: Path) -> Foreign | None:
 def _foreign(
     folder: Path, below: str, listed: WrittenFiles, folders: frozenset[str]
 ) -> Iterator[str]:
-    """Name what lies in a folder, at ``below`` of the slide's, and is not listed."""
+    """Describe files and folders that are not listed, below ``below`` in the slide's folder."""
     place = folder / below
     try:
         with os.scandir(place) as listing:
@@ -80,7 +80,7 @@ def _foreign(
 
 
 def _unlike(entry: os.DirEntry[str], size: int) -> Iterator[str]:
-    """Say why an entry is not the file of this size, -1 for none."""
+    """Describe how an entry differs from the listed file of this size; -1 for none."""
     facts = entry.stat(follow_symlinks=False)
     if size < 0:
         yield f"{entry.path} is not listed in {NAME}"
@@ -91,7 +91,7 @@ def _unlike(entry: os.DirEntry[str], size: int) -> Iterator[str]:
 
 
 def folders_of(files: WrittenFiles) -> frozenset[str]:
-    """The folders that some files lie in, below the slide's."""
+    """Return the folders of some files, relative to the slide's folder."""
     found: set[str] = set()
     for name, _, _ in files:
         above = name.rpartition("/")[0]
@@ -102,19 +102,19 @@ def folders_of(files: WrittenFiles) -> frozenset[str]:
 
 
 def refuse_foreign(folder: Path, need: str) -> None:
-    """Refuse to replace what lies under a slide's name unless all of it is tiler's own.
+    """Refuse to replace a slide's folder unless all of it is tiler's own.
 
     Parameters
     ----------
     folder
-        The slide's.
+        The slide's folder.
     need
-        Why it would be replaced, as a sentence.
+        The reason why it would be replaced, as a clause for the error.
 
     Raises
     ------
     OccupiedError
-        Naming the first thing that is not.
+        If it is not; the error names the first other thing.
     """
     if foreign := first_foreign(folder):
         raise OccupiedError(folder.name, f"{foreign.what}, but {need}; {foreign.fix}")
@@ -126,7 +126,7 @@ def publish(new: Path, final: Path, aside: Path) -> None:
     Parameters
     ----------
     new
-        The folder, its record and all that it lists in it.
+        The folder, with its record and all listed files.
     final
         Its place.
     aside
@@ -135,9 +135,9 @@ def publish(new: Path, final: Path, aside: Path) -> None:
     Raises
     ------
     OccupiedError
-        When something in its place is not tiler's own.
+        If something in its place is not tiler's own.
     DestinationError
-        When it cannot be put there.
+        If it cannot be put there.
     """
     replaces = os.path.lexists(final)
     if replaces:
@@ -204,14 +204,14 @@ def put_back(aside: Path, final: Path) -> bool:
 
 
 def link_files(files: WrittenFiles, source: Path, target: Path) -> None:
-    """Give files of one folder a second name in another one; copies where there are no links.
+    """Link files of one folder into another one, or copy them where links are not possible.
 
-    Files that are missing stay so.
+    Missing files are ignored.
 
     Raises
     ------
     DestinationError
-        When a file cannot be copied either.
+        If a file cannot be copied either.
     """
     for name in folders_of(files):
         make_folder(target / name)

@@ -1,4 +1,4 @@
-"""The record of a slide: what its folder was made from, and every file in it."""
+"""The record of a slide: the sources and settings of its folder, and every file in it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tiler.runner.work.job import DroppedTile, SlideRow
 from tiler.written import WrittenFiles, joined
 
 OUTPUT_VERSION = 4
-"""Raised when the same settings make other output, so that older results are redone."""
+"""Increment it when identical settings produce different output: older results are redone."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Every grid cell is accounted for.
+    """The counts of grid cells: each cell is in one of them.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Record:
     path
         The slide's file as the user wrote it.
     transforms
-        By exporter that writes transformed pixels, the facts of each transform by name.
+        The facts of each transform by name, for each exporter that writes transformed pixels.
     """
 
     slide_id: str

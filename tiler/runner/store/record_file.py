@@ -25,7 +25,7 @@ from tiler.written import WrittenFile, WrittenFiles, joined
 NAME = "record.json"
 
 MAX_BYTES = 1 << 30
-"""Bytes of a record: about six million tiles."""
+"""Maximum bytes of a record: about six million tiles."""
 
 _AT_ONCE = 1000  # files
 
@@ -68,7 +68,7 @@ def _row_content(row: SlideRow) -> dict[str, Any]:
 
 
 def _in_order(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings with those of exporters by their names: they may be made one after the other."""
+    """Return settings with those of exporters sorted by name: exporters may be added later."""
     exporters = settings.get(EXPORTER)
     if not isinstance(exporters, Mapping):
         return settings
@@ -76,7 +76,7 @@ def _in_order(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(head: str, files: WrittenFiles) -> Iterator[str]:
-    """A record piece by piece: in one, that of a million files would fill the memory."""
+    """Yield the text of a record in pieces: as one, a million files would fill the memory."""
     yield head
     for start in range(0, len(files), _AT_ONCE):
         yield ", " if start else ""
@@ -85,7 +85,7 @@ def _text(head: str, files: WrittenFiles) -> Iterator[str]:
 
 
 def file_text(file: WrittenFile) -> str:
-    """A file as the record lists it."""
+    """Return the entry of a file in the record."""
     name, size, sha256 = file
     return f'{{"name": {encode_basestring(name)}, "size": {size}, "sha256": "{sha256}"}}'
 
@@ -103,7 +103,7 @@ _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a slide's folder, or None where there is none that can be trusted."""
+    """Return the record of a slide's folder; None if it is missing or cannot be trusted."""
     try:
         return load_record(folder)
     except (FileNotFoundError, StoredError):
@@ -111,14 +111,14 @@ def read_record(folder: Path) -> Record | None:
 
 
 def load_record(folder: Path) -> Record:
-    """The record of a slide's folder, its checksum and every field of it checked.
+    """Return the record of a slide's folder, after a check of its checksum and every field.
 
     Raises
     ------
     FileNotFoundError
-        When there is none.
+        If there is none.
     StoredError
-        When there is one that cannot be trusted, saying why.
+        If it cannot be trusted; the error states the reason.
     """
     content = record_content(folder)
     try:
@@ -138,12 +138,12 @@ def load_record(folder: Path) -> Record:
 
 
 def record_content(folder: Path) -> dict[str, Any]:
-    """A slide's record as plain values, also one of another version of tiler.
+    """Return a slide's record as plain values, also one of another version of tiler.
 
     Raises
     ------
     FileNotFoundError, StoredError
-        As ``load_record``; the checksum, the row and the kinds of the other parts are checked.
+        See ``load_record``; the checksum, the row and the types of the other fields are checked.
     """
     content = read_sealed(folder / NAME, MAX_BYTES)
     for name, kind in _PARTS.items():
@@ -157,12 +157,12 @@ def record_content(folder: Path) -> dict[str, Any]:
 
 
 def _shared_out(files: WrittenFiles, counts: object) -> dict[str, WrittenFiles]:
-    """Each exporter's part of the files: so many each, in this order.
+    """Divide the files between exporters, by their counts in this order.
 
     Raises
     ------
     ValueError
-        When it is not that.
+        If the counts are invalid.
     """
     if not isinstance(counts, dict) or not fits(counts, Mapping[str, int]):
         raise ValueError("'exporters' must be an object (a whole number each)")

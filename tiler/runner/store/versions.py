@@ -1,4 +1,4 @@
-"""The versions of what shapes the output, and of the folder that configurations come from."""
+"""The versions of packages that shape the output, and of the user's git repository."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _installed(package: str) -> str | None:
 
 
 def git_state() -> dict[str, object] | None:
-    """The commit of the repository that the command was given in, and whether it was changed.
+    """Return the commit of the working folder's repository, and whether files were changed.
 
-    None where there is no repository, or no git.
+    None if there is no repository, or no git.
     """
     import subprocess
 
