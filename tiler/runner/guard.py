@@ -54,36 +54,36 @@ HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """The files that Hydra writes into its ``output_subdir``."""
 
 _PARQUET = "sweep.parquet"
-"""Has the mark in its metadata, at the end."""
+"""The table of a sweep, which has the mark in its metadata, at the end."""
 
 NAMES = (*_RUNS, *_SWEEPS, _PARQUET)
-"""Refusals to write over files in ``out``."""
+"""The names of all files that runs and sweeps write into their own folders."""
 
 _HEAD = 1 << 16
 _TAIL = 1 << 20
 
 
 def refuse_folder(jobs: Iterable[SlideJob], out: Path) -> None:
-    """Refuse a run's folder that holds sources, or others' files where its own would be.
+    """Refuse a run's folder that contains sources, or files of others with names that it writes.
 
     Raises
     ------
     ConfigError
-        When it does.
+        If it does; the error names the first one.
     """
     refuse_sources_inside((path for job in jobs for path in _sources(job)), out)
     refuse_foreign_files(out)
 
 
 def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
-    """Refuse to write over files that have the name of a run's, or a sweep's, but are none.
+    """Refuse to replace files of others that have the names of a run's, or a sweep's, files.
 
     Raises
     ------
     ConfigError
-        Naming the first one.
+        If there is one; the error names the first one.
     DestinationError
-        When one of these names is a link, a folder, a FIFO or a device.
+        If one of these names is a link, a folder, a FIFO or a device.
     """
     names: Mapping[str, bytes] = _SWEEPS if of_sweep else _RUNS
     for name in (*names, *([_PARQUET] if of_sweep else ())):
@@ -99,7 +99,7 @@ def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
 
 
 def refuse_foreign_hydra_files(folder: Path, subdir: str, *, of_sweep: bool) -> None:
-    """Refuse to have Hydra write over files that have the names of its own, but are of others.
+    """Refuse to let Hydra replace files of others that have the names of its own files.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def refuse_foreign_hydra_files(folder: Path, subdir: str, *, of_sweep: bool) -> 
     Raises
     ------
     ConfigError, DestinationError
-        As ``refuse_foreign_files``; when the folder is a link.
+        See ``refuse_foreign_files``; also if the folder is a link.
     """
     places = (f"{above}{subdir}" for above in (("*/", "*/*/") if of_sweep else ("",)))
     for place in (found for pattern in places for found in sorted(folder.glob(pattern))):
@@ -143,7 +143,7 @@ def _begins(path: Path, begins: bytes) -> bool:
             return re.match(begins, file.read(_HEAD)) is not None
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except OSError:  # who cannot read it cannot tell
+    except OSError:  # it cannot be read, so nothing is known about it
         return False
 
 
@@ -160,32 +160,32 @@ def _ends(path: Path, mark: bytes) -> bool:
 
 
 def refuse_sources_inside(paths: Iterable[Path], out: Path) -> None:
-    """Refuse to write into a folder that holds a slide or a mask file.
+    """Refuse to write into a folder that contains a slide or a mask file.
 
     Links are followed. A link ``slides/<slide_id>`` to a folder with a source is refused, too.
 
     Raises
     ------
     ConfigError
-        Naming the first one, and how many more there are.
+        If it does; the error names the first one, and the number of others.
     """
     homes = _homes(out)
     if not homes:
         return
-    house = _House(homes)
-    found = [path for path in paths if house.holds(path)]
+    trees = _Trees(homes)
+    found = [path for path in paths if trees.contain(path)]
     if found:
         more = f", and {len(found) - 1} more" if found[1:] else ""
         raise ConfigError(
-            f"{found[0]} is a source inside out={out}{more}; use an out that holds no sources"
+            f"{found[0]} is a source inside out={out}{more}; use an out that contains no sources"
         )
 
 
 def _sources(job: SlideJob) -> Iterator[Path]:
-    """The files that a slide's output is made from."""
+    """Yield the files that a slide's output is made from."""
     yield job.path
     yield from companions(job.path)
-    with suppress(Exception):  # a mask of the user's own may fail: its slide's plan names the line
+    with suppress(Exception):  # a user's mask may fail: the slide's plan then names the line
         yield from job.inputs()
 
 
@@ -194,7 +194,7 @@ _Identity = tuple[int, int]
 
 
 def _homes(out: Path) -> set[_Identity]:
-    """A run's folder and what links in its ``slides`` lead to; none where it does not exist."""
+    """Return a run's folder and the targets of links in its ``slides``; empty without a folder."""
     places = [out]
     with suppress(OSError), os.scandir(out / "slides") as listing:
         places += [Path(entry.path) for entry in listing if entry.is_symlink()]
@@ -210,18 +210,18 @@ def _identity(place: Path) -> _Identity | None:
 
 
 @dataclass
-class _House:
-    """Some folders and all that lies below them; keeps its answers."""
+class _Trees:
+    """Some folders with all that lies below them; answers are kept for the next paths."""
 
     homes: set[_Identity]
     _real: dict[Path, Path] = field(default_factory=dict)
     _inside: dict[Path, bool] = field(default_factory=dict)
 
-    def holds(self, path: Path) -> bool:
+    def contain(self, path: Path) -> bool:
         """Return whether a file, or a link to one, is there."""
         try:
             mode = path.lstat().st_mode
-        except OSError:  # what opens it says so
+        except OSError:  # the reader reports it
             mode = 0
         if path.parent not in self._real:
             self._real[path.parent] = Path(os.path.realpath(path.parent))
