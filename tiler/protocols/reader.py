@@ -92,7 +92,7 @@ class WSIReader(Protocol):
         Returns
         -------
         numpy.ndarray
-            uint8 RGB, (height, width, 3). What lies outside the scan is background.
+            uint8 RGB, (height, width, 3). Pixels outside the scan are background.
         """
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class FailedTile:
 class TileExporter(Exporter, Protocol):
     """An exporter of the pixels of tiles; ``per_tile`` is True.
 
-    The run reads each tile once, transforms it once, and has each tile exporter encode its pixels.
+    The run reads each tile once, transforms it once, and calls each tile exporter to encode it.
     The exporter is also a ``WritesTiles``, for one file per tile, or a ``PacksTiles``.
     """
 
@@ -47,8 +47,8 @@ class WritesTiles(TileExporter, Protocol):
 class PacksTiles(TileExporter, Protocol):
     """A tile exporter that writes the tiles of a slide into few files.
 
-    The run keeps the bytes of its tiles until the slide is finished, so that it needs nothing of
-    its own for workers, order, dropped tiles and interrupted runs.
+    The run keeps the bytes of its tiles until the slide is finished. The exporter needs no code for
+    workers, order, dropped tiles and interrupted runs.
     """
 
     def pack(
@@ -68,7 +68,7 @@ class PacksTiles(TileExporter, Protocol):
             The bytes of ``regions`` in the same order, as ``encoded`` returned them. They can be
             read once.
         folder
-            The slide's.
+            The slide's folder.
         """
 
 
@@ -90,7 +90,7 @@ class ReadsContext(TileExporter, Protocol):
 
 @runtime_checkable
 class LinksFiles(WritesTiles, Protocol):
-    """An exporter of one file per tile that may link what another job wrote: a dataclass."""
+    """An exporter of one file per tile that may link files of another job: a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

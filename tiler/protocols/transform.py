@@ -41,5 +41,5 @@ class Transform(Protocol):
         Raises
         ------
         TransformError
-            If it cannot be fitted to this slide; ``on_bad_fit`` decides what follows.
+            If it cannot be fitted to this slide; ``on_bad_fit`` decides what the run does.
         """

@@ -32,7 +32,7 @@ def check_read(slide: str, size: Size, scale: float, what: str) -> None:
     Parameters
     ----------
     slide
-        Names the slide in the error.
+        The slide's name, for the error.
     size
         Pixels to return.
     scale

@@ -38,7 +38,7 @@ _E = TypeVar("_E", bound=Exporter)
 def component_error(error: BaseException, job: SlideJob) -> ComponentError | None:
     """Describe an error that a component of a job's user raised; None for any other error.
 
-    Errors of tiler keep their own words, except settings that a component got wrong.
+    Errors of tiler keep their own text, except those about wrong settings of a component.
     """
     if isinstance(error, TilerError) and not isinstance(error, ConfigError):
         return None
@@ -149,7 +149,7 @@ def pack(
     tiles: Iterable[bytes],
     folder: Path,
 ) -> Exported:
-    """Have an exporter pack the tiles of a slide, and return its result.
+    """Call an exporter to pack the tiles of a slide, and return its result.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def pack(
 
 
 def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
-    """Have an exporter encode a tile, and return its bytes.
+    """Call an exporter to encode a tile, and return its bytes.
 
     Raises
     ------

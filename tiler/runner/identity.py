@@ -20,17 +20,17 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def assign_ids(entries: Sequence[SlideEntry]) -> list[str]:
-    """One id per slide: the one it was given, its stem, or its stem and a hash of its path.
+    """Return an id per slide: the given one, its stem, or its stem and a hash of its path.
 
-    A hash is added where a stem is not safe as a file name (control characters, separators,
-    shell or spreadsheet syntax, reserved names, too long), and to all slides whose stems are
-    alike, also when only case or Unicode form tells them apart. Places that could not be looked
-    at always have one, and so never change the id of a slide.
+    A hash is added where a stem is not safe as a file name: control characters, separators, shell
+    or spreadsheet syntax, reserved names, too long. All slides with equal stems get one, also if
+    only case or Unicode form differs. So do paths that could not be examined: they never change
+    the id of a slide.
 
     Raises
     ------
     ConfigError
-        When two slides were given the same id, or an id is not safe as a file name.
+        If two slides have the same given id, or an id is not safe as a file name.
     """
     stems = [_stem(entry) for entry in entries]
     wanted = [entry.slide_id or safe_name(stem) for entry, stem in zip(entries, stems, strict=True)]
@@ -56,7 +56,7 @@ def assign_ids(entries: Sequence[SlideEntry]) -> list[str]:
 
 
 def safe_name(stem: str) -> str:
-    """A stem with everything replaced that some file system or program would trip over."""
+    """Return a stem without characters that file systems or programs cannot handle."""
     name = _UNSAFE.sub("_", unicodedata.normalize("NFC", stem))
     name = re.sub(r"^[=+\-@.~ ]+|[. ]+$", "_", name)
     if _RESERVED.fullmatch(name):
@@ -67,7 +67,7 @@ def safe_name(stem: str) -> str:
 
 
 def _stem(entry: SlideEntry) -> str:
-    """A file's name without its type; the last number of a UID is none."""
+    """Return a file's name without its type; the last number of a UID is not a type."""
     path = entry.path
     return path.stem if path.stem and has_file_type(path.name) else path.name
 

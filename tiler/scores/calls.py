@@ -115,7 +115,7 @@ def checked(
     cells
         The row of the grid, and int64 (n,), its columns.
     slide
-        Names the slide in the error.
+        The slide's name, for the error.
 
     Raises
     ------

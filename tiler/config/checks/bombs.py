@@ -1,4 +1,4 @@
-"""Short texts that stand for more values than memory holds: refused before Hydra makes them."""
+"""Refuse short texts that stand for too many values, before Hydra fills the memory with them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_files(folder: Path) -> None:
     Raises
     ------
     ConfigError
-        Naming the first such file, or the first that is no regular file, or is too large.
+        If there is one, or a file that is not regular or too large; the error names the first one.
     """
     for path in sorted(folder.rglob("*.yaml")):
         try:
@@ -69,12 +69,12 @@ def check_early_keys(folders: Sequence[Path], overrides: Sequence[Override]) -> 
     folders
         The folders of options.
     overrides
-        Those of the command.
+        The overrides of the command.
 
     Raises
     ------
     ConfigError
-        Naming the key at which the text is longest.
+        If there are; the error names the key with the longest text.
     """
     plains = [plain for folder in folders for plain in _contents(folder)]
     for override in overrides:
@@ -158,7 +158,7 @@ def check_jobs(lines: Sequence[Override]) -> None:
     Raises
     ------
     ConfigError
-        When it has more than ``MAX_JOBS``.
+        If it has more than ``MAX_JOBS``.
     """
     last = {line.get_key_element(): line for line in lines}  # of a key that is set twice
     swept = [line for line in last.values() if line.is_sweep_override()]

@@ -23,18 +23,18 @@ def check_choices(
     Parameters
     ----------
     loader
-        Finds the options.
+        The loader, which finds the options.
     name
         The name of the primary configuration.
     config
         The configuration as it was composed.
     overrides
-        Those of the command, and of a sweep's file.
+        The overrides of the command, and of a sweep's file.
 
     Raises
     ------
     ConfigError
-        When a list is chosen, naming its options.
+        If a list is chosen; the error names its options.
     """
     plain = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
     swept = [[*plain, word] for word in _swept_lists(overrides)]
@@ -60,7 +60,7 @@ def _may_be_listed(config: DictConfig) -> bool:
     To compute the defaults list takes a third of the time of composing.
     """
     known = config.hydra.runtime.choices
-    # What only a job can resolve must not be looked at.
+    # Values that only a job can resolve must not be read.
     plain = [key for key in config if not OmegaConf.is_interpolation(config, str(key))]
     keys = [key for key in plain if key != "hydra" and OmegaConf.is_dict(config.get(key))]
     single = [key for key in keys if "_target_" in config[key]]

@@ -58,7 +58,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
     Raises
     ------
     ConfigError
-        With a line for every mistake.
+        If there are mistakes; the error has a line for each.
     """
     # As it is written: nothing is resolved.
     plain: Any = OmegaConf.to_container(config, enum_to_str=True)
@@ -91,7 +91,7 @@ def _plugin_problems(name: str, node: Any, plain: Mapping[str, Any]) -> Iterator
     plugins = [
         f"{plugin.__module__}.{plugin.__name__}"
         for plugin in Plugins.instance().discover(_PLUGINS[name])
-        # Only of Hydra's own sweeper it is known beforehand which jobs it makes.
+        # The jobs of Hydra's own sweeper alone are known beforehand.
         if name == "launcher" or plugin.__module__.startswith("hydra.")
     ]
     yield from _unfixed(key, node, plain)
@@ -174,8 +174,8 @@ def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:
 def _is_text(value: str, plain: Mapping[str, Any]) -> bool:
     """Return whether a text resolves to text or a number, whatever its interpolations yield.
 
-    A text that is more than one interpolation does, if no result looks like an interpolation. One
-    that is nothing else becomes whatever the key holds that it names.
+    A text around interpolations does, if no result looks like an interpolation. A text that is one
+    interpolation becomes the value of the key that it names, of any type.
     """
     if "${" not in value:
         return True

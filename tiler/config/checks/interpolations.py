@@ -37,7 +37,7 @@ def check_interpolations(config: DictConfig) -> None:
     Raises
     ------
     ConfigError
-        Naming the key at which the text is longest.
+        If they do; the error names the key with the longest text.
     """
     check_values(OmegaConf.to_container(config))
 

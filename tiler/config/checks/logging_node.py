@@ -1,4 +1,4 @@
-"""Check a logging configuration: ``logging.config.dictConfig`` calls and imports what it names."""
+"""Check a logging configuration, because ``logging.config.dictConfig`` calls and imports names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HANDLERS = (
     "logging.NullHandler",
     "logging.handlers.MemoryHandler",
 )
-"""None that removes a file, for it may be the user's."""
+"""Handlers that remove no file, because it may be the user's."""
 
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _IMPORTING = ("ext://", "cfg://")
@@ -42,11 +42,11 @@ def logging_problems(key: str, node: Any, job: str | None = None) -> Iterator[st
     Parameters
     ----------
     key
-        Where it stands.
+        The key of the configuration, for messages.
     node
-        It, with its interpolations as they are written.
+        The configuration, with interpolations as they are written.
     job
-        The name of Hydra's job, where log files may lie in a run's folder; None: nowhere.
+        The name of Hydra's job if log files may lie in a run's folder; None if they may not.
     """
     if node is None:
         return

@@ -62,7 +62,7 @@ def check_engine(engine: Mapping[str, Any], out: str, typed: Collection[str]) ->
     Raises
     ------
     ConfigError
-        With a line for every setting.
+        If there are such settings; the error has a line for each.
     """
     problems: list[str] = []
     if engine.get("address"):

@@ -61,7 +61,7 @@ def write_parquet(
     slide, regions
         The slide's name, and the rows.
     tiles
-        Names the tiles' files, for the column ``file``.
+        The exporter that names the tiles' files, for the column ``file``.
     facts
         Plain values for the metadata of the schema.
     """

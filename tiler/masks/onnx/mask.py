@@ -184,7 +184,7 @@ class OnnxMask:
         side
             Values along a tile as the network returns them.
         slide
-            Names the slide in errors.
+            The slide's name, for errors.
         """
         for count in (count for count in range(side, 0, -1) if side % count == 0):
             mask = _divided(size, self.tile // count)

@@ -96,7 +96,7 @@ class Network:
         layout
             ``nchw`` or ``nhwc``, of input and output.
         slide
-            Names the slide in errors.
+            The slide's name, for errors.
 
         Raises
         ------

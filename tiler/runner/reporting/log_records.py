@@ -11,7 +11,7 @@ _FORMATTER = logging.Formatter()
 
 
 def clean_log_records() -> None:
-    """Have all log records of this process made without secrets and control characters.
+    """Make all log records of this process without secrets and control characters.
 
     Names of slides, columns and classes come from strangers: in a log they must not move the
     cursor, set a terminal's title or begin a line.

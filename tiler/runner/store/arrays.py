@@ -28,7 +28,7 @@ from tiler.storage.destinations import inside, make_folder
 from tiler.storage.stored import parse_json, read_regular
 
 _MAX_HELD = 64 << 20
-"""Bytes of arrays that a process holds, so that the next job of a sweep need not read them."""
+"""Maximum bytes of arrays that a process keeps for the next jobs of a sweep."""
 
 _MAX_ENTRY = 1 << 30
 """Bytes of an entry's arrays in memory; larger ones are not kept."""

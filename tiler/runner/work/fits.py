@@ -151,7 +151,7 @@ def _checked(fitted: Any, transform: Transform, slide: str) -> FittedTransform:
     try:
         pickle.dumps(made)
         json.dumps(made.facts, allow_nan=False)
-    except Exception as error:  # a component of the user's may hold anything
+    except Exception as error:  # a user's component may contain anything
         text = " ".join(str(error).split())
         what = f"{where}, which does not pickle or whose facts are not plain values: {text}"
         raise ComponentError(slide, f"{what}; use plain values") from error
