@@ -29,9 +29,7 @@ def boxes_overlap(a: Ints, b: Ints) -> float:
     float
         0 to 1; 1 when neither covers anything.
     """
-    corners = [
-        np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) for boxes in (a, b)
-    ]
+    corners = [corners_of(boxes) for boxes in (a, b)]
     both = np.concatenate(corners)
     xs, ys = np.unique(both[:, ::2]), np.unique(both[:, 1::2])
     # No box edge crosses a cell of this uneven raster: each cell is inside or outside as a whole.
@@ -68,7 +66,7 @@ def masks_overlap(a: Mask, b: Mask) -> float:
 
 
 def corners_of(boxes: Ints) -> Ints:
-    """Convert boxes, (N, 4) x, y, width, height, to left, top, right, bottom."""
+    """Return boxes, (N, 4) x, y, width, height, as left, top, right, bottom."""
     corners: Ints = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     return corners
 

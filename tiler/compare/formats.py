@@ -49,7 +49,7 @@ class Format:
         Returns the tiles from the file's path, its bytes and the slide's record; None if the file
         does not list tiles.
     precision
-        That of the ratios.
+        The precision of the ratios.
     """
 
     name: str

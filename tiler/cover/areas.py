@@ -1,4 +1,4 @@
-"""Areas of a raster, of polygons, or of what lies in both, in the cells of a grid."""
+"""Areas of a raster, of polygons, or of their intersection, in the cells of a grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_LINES = np.empty(0)
 def common_areas(
     raster: Raster | None, edges: Edges | None, extent: Extent, columns: Floats, rows: Floats
 ) -> Floats:
-    """Return the area of what lies in a raster and in polygons, in each cell of a grid.
+    """Return the area of the intersection of a raster and polygons, in each cell of a grid.
 
     The lines of the raster refine the grid, so that each refined cell lies in one raster pixel.
 

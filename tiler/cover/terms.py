@@ -73,7 +73,7 @@ class Cover:
     extent
         Size of the bounded area in level-0 pixels.
     terms
-        Disjoint; their union is the cover.
+        Disjoint terms, whose union is the cover.
     notes
         Remarks for the slide's row, such as on a polygon that was repaired.
     """
@@ -83,7 +83,7 @@ class Cover:
     notes: tuple[str, ...] = ()
 
     def __and__(self, other: Cover) -> Cover:
-        """Return what lies in both."""
+        """Return the intersection."""
         if self.extent != other.extent:
             raise ValueError(f"covers of {self.extent} and of {other.extent} cannot be combined")
         both = (one & two for one in self.terms for two in other.terms)
@@ -91,7 +91,7 @@ class Cover:
         return Cover(self.extent, tuple(term for term in both if not term.is_empty), notes)
 
     def __or__(self, other: Cover) -> Cover:
-        """Return what lies in either or both."""
+        """Return the union."""
         return ~(~self & ~other)
 
     def __invert__(self) -> Cover:

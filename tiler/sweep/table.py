@@ -35,7 +35,7 @@ class JobRecord:
 
     @property
     def filtered(self) -> list[str]:
-        """The names of the filters and rules that its table has columns for."""
+        """The names of the filters and rules with a column in its table."""
         columns = self.rows[0] if self.rows else {}
         return [name.removeprefix(DROPPED) for name in columns if name.startswith(DROPPED)]
 
@@ -65,7 +65,7 @@ def read_jobs(
 ) -> list[JobRecord]:
     """Read the jobs of one sweep that left a file of such a name, in the order of their numbers.
 
-    A damaged file of such a name is passed over, and ``tell`` gets a line about it.
+    A damaged file of such a name is skipped, and ``tell`` gets a line about it.
     """
     jobs: dict[int, JobRecord] = {}
     # A tracker may keep copies further down.
@@ -92,7 +92,7 @@ def refuse_twice(out: Path, sweep_id: str, number: int) -> None:
     Raises
     ------
     ConfigError
-        When ``out`` contains the record of another job.
+        If ``out`` contains the record of another job.
     """
     try:
         other = _facts(out / "run.json", sweep_id)
@@ -111,7 +111,7 @@ def _facts(record: Path, sweep_id: str) -> dict[str, Any] | None:
     Raises
     ------
     FileNotFoundError, StoredError
-        When the file cannot be used.
+        If the file cannot be used.
     """
     run = read_json(record)
     sweep = run.get("sweep")

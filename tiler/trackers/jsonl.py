@@ -74,8 +74,8 @@ class JsonlTracker:
 def _has_only_json(path: Path) -> bool:
     """Return whether the first and the last whole line of a regular file are JSON objects.
 
-    To read all lines for each job of a sweep would take too long. A link, a device or a file that
-    cannot be read is reported when a line is added.
+    Reading all lines for each job of a sweep would take too long. A link, a device or an unreadable
+    file is reported when a line is added.
     """
     if path.is_symlink() or not path.is_file():
         return True
