@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiler.errors import ConfigError
-from tiler.files import write_whole
 from tiler.report.arrays import script
 from tiler.report.assets import assets
 from tiler.report.charts.of_run import shown
+from tiler.report.files import write_below
 from tiler.report.run.failures import grouped
 from tiler.runner.products.listed import Written
 from tiler.runner.products.report_files import INDEX
-from tiler.storage.destinations import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,11 +91,8 @@ def now() -> str:
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Written]:
     """Write the files of a report and its assets below a folder; return them by their paths."""
-    written: dict[str, Written] = {}
-    for path, content in {**dict(assets()), **files}.items():
-        make_folder((folder / path).parent)
-        written[path] = Written(*write_whole(folder / path, content))
-    return written
+    made = [write_below(folder, *file) for file in {**dict(assets()), **files}.items()]
+    return {file.name: Written(file.size, file.sha256) for file in made}
 
 
 def html(template: str, values: Mapping[str, Any]) -> bytes:

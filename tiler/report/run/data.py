@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,11 @@ class _Facts:
     doubt: str = ""
     stale: str = ""
     problems: Sequence[str] = ()
+
+
+def listed_facts(doubt: str, stale: str, problems: Sequence[str]) -> str:
+    """Return what the list of a report keeps of a slide, for ``card_of``."""
+    return json.dumps(vars(_Facts(shown(doubt), shown(stale), [*map(shown, problems)])))
 
 
 def card_of(paths: Sequence[str], key: str, without: str) -> Card:

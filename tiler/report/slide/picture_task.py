@@ -11,9 +11,10 @@ from uuid import uuid4
 from tiler.checks.pixels import checked_pixels
 from tiler.errors import LabelError, MaskError, ReadError, ResolutionError, TransformError
 from tiler.readers.preflight import look
+from tiler.report.files import SlideFiles
 from tiler.report.run.failures import split_reason
 from tiler.report.slide.pictures import CARD_SIDE, encode_card, view_size
-from tiler.report.slide.task import Files, SlideReport
+from tiler.report.slide.task import SlideReport
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.worker_state import WorkerState
 
@@ -75,6 +76,6 @@ class PictureTask:
             pixels = checked_pixels(reader, "thumbnail", reader.thumbnail(size), size)
         finally:
             state.close()
-        files = Files(self.folder, self.n)
+        files = SlideFiles(self.folder, self.n)
         files.write("pictures", ".jpg", encode_card(pixels))
         return SlideReport(tuple(files.written))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiler.files import write_whole
 from tiler.protocols import Pixels, WSIReader
 from tiler.report.arrays import script
 from tiler.report.charts.bins import bins_file
+from tiler.report.files import SlideFiles
 from tiler.report.planned import Planned, planned
 from tiler.report.slide.data import slide_data
 from tiler.report.slide.judged import Judged, judged
@@ -23,7 +23,6 @@ from tiler.runner.work.job import SlideJob
 from tiler.runner.work.plan import SlidePlan, mask_doubt
 from tiler.runner.work.shelf import Shelf
 from tiler.runner.work.worker_state import WorkerState
-from tiler.storage.destinations import inside, make_folder
 from tiler.written import WrittenFile
 
 
@@ -90,7 +89,7 @@ class SlideReportTask:
         low = low_scores(job, candidates.cells, shelf, plan.shared.keys[1], again.opened)
         dropped = self.recorded.dropped if self.recorded else ()
         found = judged(candidates, low, dropped)
-        files = Files(self.folder, self.n)
+        files = SlideFiles(self.folder, self.n)
         view, problem = read_view(source)
         problems = [f"no picture: {problem}"] if problem else []
         if low.problem:
@@ -105,7 +104,7 @@ class SlideReportTask:
         return SlideReport(tuple(files.written), stale, mask_doubt(job, plan), tuple(problems))
 
     def _pictures(
-        self, view: Pixels | None, plan: SlidePlan, found: Judged, files: Files
+        self, view: Pixels | None, plan: SlidePlan, found: Judged, files: SlideFiles
     ) -> Mapping[str, Any] | None:
         """Write view and card; return what the page needs of the view."""
         if view is None:
@@ -117,7 +116,7 @@ class SlideReportTask:
         return {"src": src, "width": view.shape[1], "height": view.shape[0]}
 
     def _samples(
-        self, plan: SlidePlan, found: Judged, source: WSIReader, files: Files
+        self, plan: SlidePlan, found: Judged, source: WSIReader, files: SlideFiles
     ) -> list[Sample]:
         """Write sample tiles, and return them with their names."""
         extractor = self.job.extractor
@@ -133,19 +132,3 @@ class SlideReportTask:
                 src = files.write("tiles", f"_{sample.kind}{number}.jpg", encode_tile(pixels))
             samples.append(replace(sample, src=src))
         return samples
-
-
-@dataclass
-class Files:
-    """The files of a slide in the report's folder, as they are written."""
-
-    folder: Path
-    n: int
-    written: list[WrittenFile] = field(default_factory=list)
-
-    def write(self, place: str, end: str, data: bytes) -> str:
-        """Write a file whole, and return its name below the folder."""
-        name = f"{self.n:06d}{end}"
-        path = inside(make_folder(self.folder / place), name)
-        self.written.append(WrittenFile(f"{place}/{name}", *write_whole(path, data)))
-        return f"{place}/{name}"

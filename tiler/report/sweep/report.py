@@ -8,24 +8,24 @@ from pathlib import Path
 from tiler.errors import TilerError
 from tiler.files import digest
 from tiler.report.charts.of_sweep import sweep_chart_files
+from tiler.report.files import Making
 from tiler.report.html import code_digest
 from tiler.report.pages import now
 from tiler.report.sweep.data import number_of, slide_ids, sweep_content
 from tiler.report.sweep.page import write_sweep_pages
 from tiler.report.sweep.tiles import KeptTask, KeptTiles, kept_task
 from tiler.runner.engines.base import Engine
-from tiler.runner.products.listed import SLIDES, Written
-from tiler.runner.products.report_files import INDEX, PAGES, ReportFiles
+from tiler.runner.products.listed import SLIDES
+from tiler.runner.products.report_files import INDEX, PAGES
 from tiler.runner.reporting.run_report import report_slides
 from tiler.runner.store.code import code_version
 from tiler.runner.store.record_file import MAX_BYTES, NAME, read_record
-from tiler.runner.work.folders import PARTIAL, clear, new_work
+from tiler.runner.work.folders import PARTIAL, clear
 from tiler.runner.work.job import DONE, SlideJob
 from tiler.runner.work.tasks import Task
 from tiler.storage.destinations import own_folder
 from tiler.storage.stored import StoredError, read_regular
 from tiler.sweep.table import JobRecord
-from tiler.written import WrittenFile
 
 SlideJobs = Callable[[JobRecord], tuple[Sequence[SlideJob], Mapping[int, str]]]
 """Builds the jobs of slides again, one for each row of a sweep's job.
@@ -72,29 +72,24 @@ def make_sweep_report(
         If the report cannot be written.
     """
     own_folder(folder / PARTIAL)
-    work = new_work(folder, "report")
+    making = Making(folder)
     try:
-        tiles = _Tiles(folder, jobs, work.slide)
-        tiles.files.remove(INDEX)  # until it is written again, it would not match the data
+        tiles = _Tiles(folder, jobs, making)
+        making.files.remove(INDEX)  # until it is written again, it would not match the data
         with engine:
             for job in jobs:
                 if tasks := tiles.tasks(job, again):
                     report_slides(tiles, tasks, engine)
-        tiles.put()
-        files = tiles.files
-        files.keep({PAGES, *tiles.owners})
-        views = {n for n in range(len(tiles.slides)) if _view_owner(n) in files.paths()}
-        made = now()
-        name = folder.resolve().name
+        making.put()
+        making.files.keep({PAGES, *tiles.owners})
+        there = making.files.paths()
+        views = {n for n in range(len(tiles.slides)) if _view_owner(n) in there}
+        name, made = folder.resolve().name, now()
         content = sweep_content(name, keys, jobs, tiles.slides, tiles.missing, views, made)
         drawn = sweep_chart_files(keys, jobs, charts)
-        pages = write_sweep_pages(work.slide, content, jobs, drawn)
-        index = {INDEX: pages.pop(INDEX)}
-        files.put({PAGES: (pages, "")}, work.slide)
-        files.put({INDEX: (index, made)}, work.slide)
-        files.write_list()
-        page = files.folder / INDEX if INDEX in files.paths() else None
-        return page, [*tiles.problems, *files.problems]
+        pages = write_sweep_pages(making.folder, content, jobs, drawn)
+        page = making.finish(pages, made)
+        return page, [*tiles.problems, *making.files.problems]
     finally:
         clear(folder, keep_pieces=False)
 
@@ -108,13 +103,11 @@ class _Tiles:
         The folder of the sweep.
     jobs
         Its jobs.
-    work
-        An empty folder for unfinished files.
+    making
+        The report.
 
     Attributes
     ----------
-    files
-        The files of the report.
     slides
         The slides of the sweep by their numbers.
     missing
@@ -125,17 +118,13 @@ class _Tiles:
         A line for each job or slide without tiles.
     """
 
-    def __init__(self, folder: Path, jobs: Sequence[JobRecord], work: Path) -> None:
-        self.files = ReportFiles(folder)
+    def __init__(self, folder: Path, jobs: Sequence[JobRecord], making: Making) -> None:
         self.slides = slide_ids(jobs)
         self.missing: dict[tuple[int, int], str] = {}
         self.owners: set[str] = set()
         self.problems: list[str] = []
-        self._folder, self._work = folder, work
+        self._folder, self._making = folder, making
         self._at = {slide_id: n for n, slide_id in enumerate(self.slides)}
-        self._there = self.files.keys()
-        self._keys: dict[str, str] = {}
-        self._made: dict[str, tuple[Mapping[str, Written], str]] = {}
 
     def tasks(self, job: JobRecord, again: SlideJobs) -> list[KeptTask]:
         """Return the work on the slides of a job whose files are missing or out of date."""
@@ -147,8 +136,7 @@ class _Tiles:
                 continue
             owner, key = _tiles_owner(number, n), _key(slide_id, self._slide(job, slide_id) / NAME)
             self.owners |= {owner, _view_owner(n)}
-            if self._there.get(owner) != key or not key:
-                self._keys[owner] = key
+            if not self._making.is_current(owner, key):
                 todo.append((line, n))
         return list(self._tasks(job, todo, again)) if todo else []
 
@@ -169,10 +157,8 @@ class _Tiles:
                 self._lack(f"{job.name}: {slide_id}", {(number, n)}, why)
                 continue
             view, source = _view_owner(n), digest(repr((code_digest(), record.source)).encode())
-            with_view = self._keys.get(view, self._there.get(view)) != source
-            if with_view:
-                self._keys[view] = source
-            yield kept_task(jobs[line], self._work, number, n, record, with_view)
+            with_view = not self._making.is_current(view, source)
+            yield kept_task(jobs[line], self._making.folder, number, n, record, with_view)
 
     def took(self, task: Task, result: object) -> None:
         """Take the result of a task, or its error."""
@@ -181,29 +167,17 @@ class _Tiles:
         if not isinstance(result, KeptTiles):
             assert isinstance(result, TilerError)
             self._lack(f"job {task.number}", {place}, result.in_config())
-            self._keys.pop(_view_owner(task.n), None)  # another job may read the slide
+            self._making.forget(_view_owner(task.n))  # another job may read the slide
             return
-        self._add(_tiles_owner(*place), result.tiles)
+        self._making.add(_tiles_owner(*place), [result.tiles])
         if result.view:
-            self._add(_view_owner(task.n), result.view)
+            self._making.add(_view_owner(task.n), [result.view])
 
     def settle(self) -> None:
-        """Put the finished files into place, if writing the list is quick enough for each job."""
-        if self.files.is_due():
-            self.put()
-
-    def put(self) -> None:
-        """Put the other finished files into place."""
-        if self._made:
-            self.files.put(self._made, self._work)
-        self._made = {}
+        """Do nothing: writing the list of the report takes too long for each job."""
 
     def _slide(self, job: JobRecord, slide_id: str) -> Path:
         return self._folder / job.name / SLIDES / slide_id
-
-    def _add(self, owner: str, file: WrittenFile) -> None:
-        written = {file.name: Written(file.size, file.sha256)}
-        self._made[owner] = written, self._keys[owner]
 
     def _lack(self, where: str, places: set[tuple[int, int]], why: str) -> None:
         """Record that slides have no tiles in the report, and why."""

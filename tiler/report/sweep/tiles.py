@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tiler.files import write_whole
 from tiler.grid import Cells
-from tiler.protocols import Mask, WSIReader
+from tiler.protocols import Mask
 from tiler.regions import spans0
 from tiler.report.arrays import packed, script
+from tiler.report.files import SlideFiles
 from tiler.report.planned import Planned, plan_only, planned
 from tiler.report.slide.judged import judged
 from tiler.report.slide.low_scores import LowScores
@@ -21,10 +21,10 @@ from tiler.report.slide.recorded import Recorded, staleness
 from tiler.runner.store.record import Record
 from tiler.runner.work.job import SlideJob
 from tiler.runner.work.worker_state import WorkerState
-from tiler.storage.destinations import make_folder
 from tiler.written import WrittenFile
 
 VERSION = 1
+VIEWS = "views"
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,13 @@ class KeptTask:
         SlideError
             If the slide cannot be planned.
         """
+        files = SlideFiles(self.folder, self.n)
         with planned(self.job, state) as again:
-            tiles = self._write(tiles_name(self.number, self.n), self._data(again))
-            return KeptTiles(tiles, self._view(again.source) if self.with_view else None)
+            files.write(f"data/jobs/{self.number}", ".js", self._data(again))
+            pixels = read_view(again.source)[0] if self.with_view else None
+        if pixels is not None:
+            files.write(VIEWS, ".jpg", encode_view(pixels))
+        return KeptTiles(*files.written)
 
     def _data(self, again: Planned) -> bytes:
         found = judged(again.candidates, LowScores({}, 0.0), self.recorded.dropped)
@@ -84,25 +88,10 @@ class KeptTask:
         }
         return script(f"jobs/{self.number}/{self.n}", content)
 
-    def _view(self, source: WSIReader) -> WrittenFile | None:
-        """Write the picture of a slide, if its pixels can be read."""
-        pixels, _ = read_view(source)
-        return None if pixels is None else self._write(view_name(self.n), encode_view(pixels))
-
-    def _write(self, name: str, data: bytes) -> WrittenFile:
-        path = self.folder / name
-        make_folder(path.parent)
-        return WrittenFile(name, *write_whole(path, data))
-
-
-def tiles_name(number: int, n: int) -> str:
-    """Return the file of a slide's kept tiles in a job, by their numbers in the sweep."""
-    return f"data/jobs/{number}/{n:06d}.js"
-
 
 def view_name(n: int) -> str:
     """Return the file of a slide's picture, by its number in the sweep."""
-    return f"views/{n:06d}.jpg"
+    return f"{VIEWS}/{n:06d}.jpg"
 
 
 def kept_task(
