@@ -127,6 +127,10 @@ def test_every_option_composes_and_builds(
             (["mask._target_=tiler.masks.Nothing"], ["mask._target_", "no such component"]),
             (["slides=files"], ["slides.paths", "not set"]),
             (["out=outputs/${nowhere}"], ["nowhere"]),
+            (["context=${limits}"], ["context=", "a list"]),
+            (["limits=${context}"], ["limits=[]", "limits.max_tiles"]),
+            (["limits=${name}"], ["limits='demo'", "limits.max_tiles"]),
+            (["pyramid=${limits}"], ["pyramid=", "a list"]),
         ]
     ),
 )

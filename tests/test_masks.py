@@ -674,7 +674,7 @@ class TestFile:
             FileMask(str(path)).generate(SLIDE)
 
     def test_a_folder_is_no_mask(self, tmp_path: Path) -> None:
-        with pytest.raises(MaskError, match="is not an image"):
+        with pytest.raises(MaskError, match="Is a directory"):
             FileMask(str(tmp_path)).generate(SLIDE)
 
     def test_too_many_pixels_are_refused_before_decoding(self, tmp_path: Path) -> None:

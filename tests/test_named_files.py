@@ -6,7 +6,7 @@ Each of them would otherwise block tiler for ever, or fill its memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,14 @@ from conftest import ArrayReader
 from fuzzing import watched
 from special_files import plant
 
-from tiler.errors import TilerError
+from tiler.errors import DestinationError, TilerError
 from tiler.masks import FileMask
 from tiler.masks.onnx.network import opened as open_network
 from tiler.runner.store.fingerprint import settled_hash
+from tiler.runner.store.owned import first_foreign
 from tiler.slides import read_table
+from tiler.storage.destinations import own_folder
+from tiler.storage.named import is_file, is_folder
 from tiler.transforms import Macenko
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
@@ -89,3 +92,35 @@ def test_a_name_that_is_too_long_is_one_line(tmp_path: Path, module: str, words:
     done = tiler(*(word.format(name) for word in words), cwd=tmp_path, module=module)
     assert done.returncode == 2
     assert name[:100] in complaint(done)
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder that this process may not enter."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+
+
+def test_a_path_in_a_locked_folder_is_an_error_that_names_it(locked: Path) -> None:
+    path = locked / "x"
+    for name, reads in READS.items():
+        if name != "json":
+            with pytest.raises((TilerError, OSError), match=r"(?i)permission denied") as caught:
+                reads(path)
+            assert str(path) in str(caught.value), name
+            assert "not an image" not in str(caught.value), name
+    found = first_foreign(path)
+    assert found is not None
+    assert "cannot be examined (Permission denied)" in found.what
+    with pytest.raises(DestinationError, match="Permission denied"):
+        own_folder(path)
+    assert not is_file(path)
+    assert not is_folder(path)

@@ -15,7 +15,7 @@ from tiler.config.checks.validate import check_out, problems_in
 from tiler.config.components import job_parts, made_again
 from tiler.config.literal import resolved
 from tiler.config.rows import components_of, settable
-from tiler.config.schema import Config
+from tiler.config.schema import Config, mistyped
 from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry, Tracker
 from tiler.runner.engines.base import Engine
@@ -77,6 +77,7 @@ def build(
     plain = resolved(config)
     early, given = _said_by_table(plain, entries)
     problems = problems_in(plain, [field.name for field in fields(Config)], given)
+    problems += mistyped(plain)
     if problems:
         raise ConfigError("\n".join(problems))
     check_out(plain)

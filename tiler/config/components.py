@@ -38,6 +38,7 @@ from tiler.runner.signals import raise_interruption
 from tiler.runner.store.code import users_codes
 from tiler.scales.context import resolutions_like
 from tiler.scales.pyramid import pyramid_resolutions
+from tiler.storage.named import unusable_path
 
 SHAPES_OUTPUT = (
     "threshold",
@@ -245,5 +246,5 @@ def _explained(plain: Mapping[str, Any], key: str) -> Iterator[None]:
         if place := raised_at(cause, foreign_packages((), plain[key])):
             raise ConfigError(f"E_COMPONENT: {key}: {said(cause, place)}") from error
         of_hydra = isinstance(cause, HydraException | OmegaConfBaseException)
-        what = str(cause).splitlines()[0] if of_hydra else repr(cause)
-        raise ConfigError(f"{key}: {what}") from error
+        said_by = str(cause).splitlines()[0] if of_hydra else repr(cause)
+        raise ConfigError(f"{key}: {unusable_path(cause) or said_by}") from error

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
+
+from tiler.checks.hints import fits, spelled
+
+_GROUPS = (Any, dict[str, Any])
+"""The hints of groups, whose components define their types."""
 
 
 class OnBadTile(Enum):
@@ -78,6 +84,32 @@ class Config:
     cache: str | None = None
     dry_run: bool = False
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+
+
+def mistyped(plain: Mapping[str, Any]) -> Iterator[str]:
+    """List plain keys with values of a wrong type, in resolved values.
+
+    Hydra checks the value of an override, but not what an interpolation takes from another node:
+    ``context=${limits}``.
+    """
+    keys = {name: hint for name, hint in get_type_hints(Config).items() if hint not in _GROUPS}
+    for name, hint in keys.items():
+        if hint is not LimitsConfig:
+            yield from _unlike(name, plain.get(name), hint)
+        elif not isinstance(plain.get(name), Mapping):
+            yield f"{name}={plain.get(name)!r} is invalid; set {name}.max_tiles=…, or another limit"
+        else:
+            hints = get_type_hints(LimitsConfig)
+            for key, value in plain[name].items():
+                if key not in hints:
+                    yield f"unknown key {f'{name}.{key}'!r}; use {', '.join(hints)}"
+                else:
+                    yield from _unlike(f"{name}.{key}", value, hints[key])
+
+
+def _unlike(name: str, value: object, hint: object) -> Iterator[str]:
+    if value != "???" and not fits(value, hint):
+        yield f"{name}={value!r} is invalid; use {spelled(hint)}"
 
 
 def register_schema() -> None:

@@ -15,6 +15,7 @@ from tiler.geometry import Size
 from tiler.masks.checks import whole
 from tiler.masks.thumbnail import MAX_PIXELS
 from tiler.protocols import Mask, WSIReader
+from tiler.storage.named import system_reason
 
 PILLOW_LIMIT = 178_956_970
 """Pillow refuses larger images for any ``max_pixels`` (twice its MAX_IMAGE_PIXELS)."""
@@ -92,6 +93,9 @@ class FileMask:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise LimitError(source.name, f"mask {path}: {error}; make it smaller") from error
         except (OSError, SyntaxError, ValueError, EOFError) as error:
+            if why := system_reason(error):
+                what = f"mask {path} cannot be read ({why}); check the file and its permissions"
+                raise MaskError(source.name, what) from error
             raise MaskError(
                 source.name,
                 f"mask {path} is not an image that Pillow reads: {error}; use an image file",

@@ -92,9 +92,11 @@ def refuse_foreign_files(out: Path, *, of_sweep: bool = False) -> None:
     if of_sweep and not _ends(out / _PARQUET, MARK.partition(b"\0")[2]):
         foreign.append(_PARQUET)
     if foreign:
+        path = out / foreign[0]
+        known = os.access(path, os.R_OK)
+        what = "is not a file that tiler wrote" if known else "cannot be read, may be another's"
         raise ConfigError(
-            f"{out / foreign[0]} is not a file that tiler wrote, and the run would replace it;"
-            " move it away, or use another out"
+            f"{path} {what}, and the run would replace it; move it away, or use another out"
         )
 
 

@@ -12,7 +12,7 @@ from tiler.errors import ConfigError
 from tiler.protocols import SlideEntry
 from tiler.slides.files import refuse_missing
 from tiler.storage.destinations import expanded
-from tiler.storage.named import UnusableFileError, opened_by_name
+from tiler.storage.named import opened_by_name
 
 _OWN = ("path", "slide_id", "expected_sha256")
 _PATHS = re.compile(r"(mask|label)\.(.+\.)?path")
@@ -156,6 +156,4 @@ def _unreadable(error: OSError) -> str:
         return "this is a folder; give a CSV file, or use slides=files for the slides in it"
     if isinstance(error, PermissionError):
         return "permission denied; make the file readable"
-    if isinstance(error, UnusableFileError):
-        return f"{error.strerror}; give a CSV file"
     return f"cannot be read ({error.strerror}); check the path"

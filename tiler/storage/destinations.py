@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from tiler.checks.machine import machine_limit
@@ -50,8 +51,14 @@ def own_folder(folder: Path) -> Path:
     ------
     ConfigError
         If the folder is a link: writes and removals would affect another place.
+    DestinationError
+        If it cannot be examined.
     """
-    if folder.is_symlink():
+    try:
+        is_link = folder.is_symlink()
+    except OSError as error:
+        raise destination_error(error, folder) from error
+    if is_link:
         raise ConfigError(f"{folder} is a symbolic link; replace it by a real folder")
     return folder
 
@@ -154,7 +161,7 @@ def _room(path: Path) -> str:
     if not hasattr(os, "statvfs"):
         return ""
     for folder in path.parents:
-        if folder.is_dir():
+        with suppress(OSError):  # it is missing, or may not be entered
             room = os.statvfs(folder)
             return f"; free bytes {room.f_bavail * room.f_frsize}, free inodes {room.f_favail}"
     return ""

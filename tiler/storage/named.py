@@ -16,11 +16,28 @@ from pathlib import Path
 
 _MODE = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
-_SPECIAL = "is not a regular file"
+_SPECIAL = "not a regular file"
 
 
 class UnusableFileError(OSError):
     """A file that is not regular, or is too large; ``strerror`` states which."""
+
+
+def system_reason(error: BaseException) -> str:
+    """Return the system's reason of an error; empty if the error has another origin.
+
+    Errors of decoders are of type OSError, too, without a number.
+    """
+    if not isinstance(error, OSError) or error.errno is None:
+        return ""
+    return error.strerror or str(error)
+
+
+def unusable_path(error: BaseException) -> str:
+    """Return a line for an error of the system about a path; empty for another error."""
+    if not (isinstance(error, OSError) and error.filename is not None):
+        return ""
+    return f"{error.filename}: {error.strerror}; check the path and its permissions"
 
 
 def is_folder(path: Path) -> bool:
@@ -57,7 +74,7 @@ def opened_by_name(path: Path, max_bytes: int | None = None) -> Iterator[Buffere
             raise
         raise UnusableFileError(errno.ENXIO, _SPECIAL, name) from error  # a socket
     except ValueError as error:
-        raise UnusableFileError(errno.EINVAL, "has a name that contains NUL", name) from error
+        raise UnusableFileError(errno.EINVAL, "a name with NUL", name) from error
     try:
         facts = os.fstat(handle)
         if stat.S_ISDIR(facts.st_mode):
@@ -65,7 +82,7 @@ def opened_by_name(path: Path, max_bytes: int | None = None) -> Iterator[Buffere
         if not stat.S_ISREG(facts.st_mode):
             raise UnusableFileError(errno.EINVAL, _SPECIAL, name)
         if max_bytes is not None and facts.st_size > max_bytes:
-            what = f"has {facts.st_size:,} bytes, at most {max_bytes:,} are allowed"
+            what = f"too large: {facts.st_size:,} bytes, at most {max_bytes:,}"
             raise UnusableFileError(errno.EFBIG, what, name)
     except OSError:
         os.close(handle)

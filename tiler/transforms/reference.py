@@ -15,6 +15,7 @@ from tiler.checks.pictures import check_damage, opened, upright
 from tiler.errors import ConfigError, TransformError
 from tiler.geometry import is_number
 from tiler.protocols import Pixels, WSIReader
+from tiler.storage.named import system_reason
 from tiler.transforms.stains import FitError, check_bright
 
 BUILTIN = "builtin"
@@ -128,6 +129,9 @@ def reference_of(
     except FitError as error:
         raise ConfigError(f"{key} cannot be fitted: {error}; use a picture of tissue") from None
     except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        if why := system_reason(error):
+            what = f"{key} cannot be read ({why}); check the file and its permissions"
+            raise ConfigError(what) from None
         json_file = path.suffix.lower() == _JSON
         kind = "the JSON file of a reference" if json_file else "a picture that Pillow reads"
         text = " ".join(str(error).split())

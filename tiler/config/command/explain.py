@@ -15,6 +15,7 @@ from yaml.error import MarkedYAMLError
 from tiler.checks.targets import LISTS
 from tiler.config.checks.validate import nearest, needed, package_line
 from tiler.config.command.folder import conf_folder
+from tiler.storage.named import unusable_path
 
 _LONGEST = 600
 _DETAILS = ("full_key:", "object_type=", "reference_type=")
@@ -57,6 +58,8 @@ def explain(error: BaseException) -> str:
         return f"{mark.name}, line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
     if isinstance(error, UnicodeDecodeError):
         return f"a configuration file is not UTF-8: {error}"
+    if what := unusable_path(error):
+        return what
     text = f"{error}\n{error.__cause__}" if error.__cause__ is not None else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(error, HydraException | OmegaConfBaseException | ValueError | OSError):

@@ -35,6 +35,15 @@ def first_foreign(folder: Path) -> Foreign | None:
 
     Return None if there is nothing, or an empty folder.
     """
+    try:
+        return _first_foreign(folder)
+    except OSError as error:
+        place = error.filename or folder
+        fix = "make it readable, or use another out"
+        return Foreign(f"{place} cannot be examined ({error.strerror})", fix)
+
+
+def _first_foreign(folder: Path) -> Foreign | None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         return Foreign(f"{folder} is {'a symbolic link' if folder.is_symlink() else 'a file'}")
     try:
