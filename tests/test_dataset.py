@@ -239,6 +239,9 @@ def test_a_users_table_has_its_own_rows_in_its_own_order(made: Path, name: str) 
     assert [item["file"] for item in items] == [row["file"] for row in chosen]
     for item in items:
         np.testing.assert_array_equal(item["image"], image(made / "out", item))
+    for name in ("slide_id", "slide", "x", "ratio", "file", "width", "resolution"):
+        key = "slide" if name == "slide_id" else name
+        assert [*map(str, found.column(name).tolist())] == [row[key] for row in chosen]
     few = TileDataset(path, slide_root=made, where="slide == 's2' and ratio > 0", columns=["file"])
     assert [item["file"] for item in map(few.__getitem__, range(len(few)))] == [
         row["file"] for row in chosen if row["slide"] == "s2"
@@ -252,6 +255,18 @@ def test_several_runs_follow_each_other(made: Path) -> None:
     assert found[0]["slide_id"] == "s1"
     assert found[first]["slide_id"] == "s0"
     assert len(found) == first + len(TileDataset(made / "out"))
+    lines = enumerate(own.read_text().splitlines())
+    text = "\n".join(f"{line},{number % 3 if number else 'label_fold'}" for number, line in lines)
+    (made / "out/fold.csv").write_text(text + "\n")
+    more = TileDataset([made / "out", made / "out/fold.csv"], slides=["s1", "s2"])
+    share = more.column("label_fold")
+    assert np.isnan(share[:-first]).all()
+    assert share[-first:].tolist() == [number % 3 for number in range(1, first + 1)]
+    tables = [read_csv(made / f"out/slides/{name}/{name}.csv") for name in ("s1", "s2", "s1")]
+    assert more.column("row").tolist() == [int(row["row"]) for table in tables for row in table]
+    assert not len(TileDataset(made / "out", slides=[]).column("row"))
+    with pytest.raises(ConfigError, match="did you mean 'row'"):
+        more.column("rows")
 
 
 def test_a_job_of_a_sweep_is_a_run(tmp_path: Path) -> None:

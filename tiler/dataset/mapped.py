@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
 from tiler.dataset.arguments import run_tiles
 from tiler.dataset.index import Source
@@ -117,6 +118,18 @@ class TileDataset:
         Tiles that cannot be read are left out if ``on_bad_tile`` is ``skip``.
         """
         return [item for item in self._items(indices) if item is not None]
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of all tiles in the order of the dataset, for samplers and statistics.
+
+        Tables are read, and no slide is opened. A share or score that a slide lacks is NaN.
+
+        Raises
+        ------
+        ConfigError
+            If no table has such a column.
+        """
+        return self._tiles.column(name)
 
     def close(self) -> None:
         """Close all slides; they are opened again when they are needed."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.dataset.handles import Handles, renew_after_fork
-from tiler.dataset.index import Index
+from tiler.dataset.index import Index, check_columns
 from tiler.dataset.runs import Slide
 from tiler.dataset.slides import FilesByName, Opening, OpenSlide, load_readers, open_slide
 from tiler.dataset.tables import PLACE, UNASKED, Table
@@ -134,6 +134,29 @@ class RunTiles:
                 self._tables_bytes -= self._tables.popitem(last=False)[1].nbytes
         return table
 
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of all tiles, in the order of the index; no slide is opened.
+
+        Raises
+        ------
+        ConfigError
+            If no table has such a column.
+        """
+        check_columns(self.index, [name])
+        if not len(self.index):
+            return np.empty(0)
+        slides, rows = self.index.places(np.arange(len(self.index)))
+        order = np.argsort(slides, kind="stable")
+        numbers, starts = np.unique(slides[order], return_index=True)
+        found = [
+            _column(self.index.slides[number], self.table(number), name)[own]
+            for number, own in zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=True)
+        ]
+        values = np.concatenate(found)
+        in_order = np.empty_like(values)
+        in_order[order] = values
+        return in_order
+
     def _open(self, number: int) -> OpenSlide:
         slide = self.index.slides[number]
         return open_slide(slide, self.table(number), self.opening, self._found)
@@ -183,18 +206,26 @@ class RunTiles:
             names: Sequence[str] = [name for name in table.columns if name not in UNASKED]
         else:
             names = self.wanted.columns
-        ids = [slide.slide_id] * len(rows)
-        found: dict[str, list[Any]] = {"slide_id": ids}
-        for name in (*PLACE, *names):
-            if name == "slide":
-                found[name] = ids
-                continue
-            try:
-                found.setdefault(name, table.column(name)[rows].tolist())
-            except KeyError:
-                what = f"slide={slide.slide_id}: columns"
-                raise unknown_column(what, name, table.columns) from None
-        return found
+        return {
+            name: _column(slide, table, name)[rows].tolist()
+            for name in dict.fromkeys(("slide_id", *PLACE, *names))
+        }
+
+
+def _column(slide: Slide, table: Table, name: str) -> npt.NDArray[Any]:
+    """Return a column of a slide's table, or the id of the slide for each of its tiles.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column.
+    """
+    if name in ("slide", "slide_id"):
+        return np.broadcast_to(np.array(slide.slide_id, object), len(table))
+    try:
+        return table.column(name)
+    except KeyError:
+        raise unknown_column(f"slide={slide.slide_id}: columns", name, table.columns) from None
 
 
 def image_key(context: Resolution | None) -> str:
