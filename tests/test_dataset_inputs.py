@@ -140,6 +140,25 @@ def test_numbers_of_all_kinds_are_numbers(copied: Path) -> None:
     assert TileDataset(path)[2]["big"] == 2**63 + 2
 
 
+def test_truth_values_in_a_csv_are_those_of_any_program(copied: Path) -> None:
+    rows = read_csv(copied / "slides/s/s.csv")
+    for spelled in ("True", "true", "TRUE"):
+        other = spelled.replace("True", "False").replace("true", "false").replace("TRUE", "FALSE")
+        for number, row in enumerate(rows):
+            row["odd"] = spelled if number % 2 else other
+            row["some"] = "" if number == 1 else row["odd"]
+            row["note"] = row["odd"] + "?"
+        with (copied / "edited.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        found = TileDataset(copied / "edited.csv", where="odd")
+        assert found.column("odd").tolist() == [True] * (len(rows) // 2)
+        some = TileDataset(copied / "edited.csv").column("some")
+        np.testing.assert_array_equal(some[:4], [0, np.nan, 0, 1])
+        assert found.column("note")[0] == f"{spelled}?"
+
+
 @pytest.mark.parametrize("places", [("x", "x0"), ("y", "y0")])
 @pytest.mark.parametrize("place", [261, -64, 2**52])
 def test_a_tile_outside_the_slide_is_refused(

@@ -15,6 +15,9 @@ Column = npt.NDArray[Any]
 _WHOLE = ("x", "y", "width", "height", "x0", "y0", "width0", "height0")
 _TEXTS = ("slide", "resolution", "label", "decision", FILE)
 
+_BOOLS = ({"true"}, {"false"}, {"true", "false"})
+"""Cells of a column of truth values, in small letters: DuckDB writes these, Python ``True``."""
+
 SHARES = ("score_", "label_")
 """Numbers of tiler's own that a slide may lack: they are NaN there, as in ``tiles.parquet``."""
 
@@ -32,8 +35,11 @@ def of_cells(name: str, cells: Sequence[str]) -> Column:
     """
     if name in _TEXTS:
         return np.array(cells, object)
-    if {*cells} <= {"True", "False"} and cells and name not in _WHOLE:
-        return _checked(name, np.array([cell == "True" for cell in cells], bool))
+    kinds = {*cells}
+    if name not in _WHOLE and {cell.lower() for cell in kinds - {""}} in _BOOLS:
+        values = {cell: np.nan if cell == "" else cell.lower() == "true" for cell in kinds}
+        kind = np.float64 if "" in kinds else bool  # as in a Parquet table
+        return _checked(name, np.array([values[cell] for cell in cells], kind))
     if not name.startswith(SHARES) and name != "ratio":
         try:
             return _checked(name, np.array([int(cell) for cell in cells], np.int64))
