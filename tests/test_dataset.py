@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -300,6 +301,12 @@ def test_a_table_that_was_cut_is_not_the_runs(moved: Path) -> None:
     found = TileDataset(moved / "out", slide_root=moved, slides=["s1"])
     with pytest.raises(ConfigError, match=r"slides\.csv counts"):
         found[0]
+
+
+def test_the_first_expression_of_the_page_fits_any_run(made: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/dataset.md").read_text(encoding="utf-8")
+    (where,) = re.findall(r'^tiles = TileDataset\(.*where="(.*)"\)$', page, re.M)
+    assert 0 < len(TileDataset(made / "out", where=where)) < len(TileDataset(made / "out"))
 
 
 def test_slides_and_where_select(dataset: TileDataset, made: Path) -> None:
