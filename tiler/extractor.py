@@ -124,7 +124,7 @@ class TileExtractor(RegionWriter):
         Raises
         ------
         ArgumentError
-            When ``source`` is no open slide.
+            If ``source`` is no open slide.
         SlideError
             If the resolution is not available, or the mask cannot be made.
         """

@@ -38,7 +38,7 @@ def write_whole(path: Path, data: bytes | memoryview) -> tuple[int, str]:
     Raises
     ------
     DestinationError
-        When the destination cannot be written.
+        If the destination cannot be written.
     """
     return write_chunks(path, (data,))
 
@@ -74,7 +74,7 @@ def partial_file(path: Path) -> Path:
     Raises
     ------
     DestinationError
-        When the destination cannot be written.
+        If the destination cannot be written.
     """
     check_writable(path)
     partial = path.with_name(f".{os.getpid()}.{_name_digest(path.name)}.partial")
@@ -131,9 +131,9 @@ def write_plain(folder: str, name: str, data: bytes | memoryview) -> tuple[int, 
     Raises
     ------
     ConfigError
-        When ``name`` could lead out of ``folder``.
+        If ``name`` could lead out of ``folder``.
     DestinationError
-        When the destination cannot be written; no part of the file stays.
+        If the destination cannot be written; no part of the file stays.
     """
     # A Path takes as long as the digest.
     return _write(f"{folder}/{plain_name(folder, name)}", (data,))
@@ -179,7 +179,7 @@ def append_line(path: Path, line: bytes, *, durable: bool = True) -> None:
     Raises
     ------
     DestinationError
-        When the destination cannot be written.
+        If the destination cannot be written.
     """
     check_writable(path)
     try:
@@ -207,7 +207,7 @@ def sync_one(path: Path, mode: int) -> None:
     Raises
     ------
     DestinationError
-        When it cannot be.
+        If it cannot be.
     """
     try:
         handle = os.open(path, mode)

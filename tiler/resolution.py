@@ -132,7 +132,7 @@ class MPP:
         return _near_level(downsample, scan, self.tolerance)
 
     def mpp(self, scan: Scan) -> float:
-        """Microns per target pixel: the value itself, or those of the level that is taken."""
+        """Microns per target pixel: the value itself, or those of the level that is used."""
         if not self.tolerance:
             return self.value
         mpp, downsample = _known(scan, "mpp", "a resolution in mpp"), self.downsample(scan)

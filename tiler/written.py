@@ -26,7 +26,7 @@ class WrittenFile(NamedTuple):
 
 
 def encoded(name: str) -> bytes:
-    """A file's name as ``WrittenFiles`` keeps it."""
+    """Return a file's name as ``WrittenFiles`` keeps it."""
     return str.encode(name, errors="surrogatepass")
 
 
@@ -55,7 +55,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         Raises
         ------
         ValueError
-            When a ``sha256`` is not 64 hexadecimal digits, a size is negative, or a name has a NUL.
+            If a ``sha256`` is not 64 hexadecimal digits, a size is negative, or a name has a NUL.
         """
         if isinstance(files, cls):
             return files
@@ -116,7 +116,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         return np.argsort(self.names, kind="stable")
 
     def named_twice(self) -> str | None:
-        """A name that two of them have; None if there is none."""
+        """Return a name that two files have; None if there is none."""
         for start in range(0, len(self) - 1, _AT_ONCE):
             some = self.names[self.by_name[start : start + _AT_ONCE + 1]]
             same = np.flatnonzero(some[1:] == some[:-1])
@@ -126,7 +126,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         return None
 
     def rows_of(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
-        """The indices of the files of some names; -1 for names that none has."""
+        """Return the indices of the files with some names; -1 for names that no file has."""
         if not len(self):
             return np.full(len(names), -1)
         wanted = np.array([encoded(name) for name in names], np.bytes_)
@@ -135,13 +135,13 @@ class WrittenFiles(Sequence[WrittenFile]):
         return np.where(self.names[rows] == wanted, rows, -1)
 
     def sizes_of(self, names: Sequence[str]) -> list[int]:
-        """The sizes of the files of some names; -1 for names that none has."""
+        """Return the sizes of the files with some names; -1 for names that no file has."""
         rows = self.rows_of(names)
         sizes: list[int] = np.where(rows < 0, -1, np.append(self.sizes, -1)[rows]).tolist()
         return sizes
 
     def outside(self) -> str | None:
-        """A name that could lead out of the slide's folder; None if there is none."""
+        """Return a name that could lead out of the slide's folder; None if there is none."""
         for start in range(0, len(self), _AT_ONCE):
             names = self.names[start : start + _AT_ONCE].tolist()
             if _leads_out(b"/".join(names)):  # a tenth of the time of one by one
@@ -156,7 +156,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         return int(np.count_nonzero(np.any(alike, axis=0))) if alike else 0
 
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> WrittenFiles:
-        """Those at some indices, or of a slice."""
+        """Return the files at some indices or in a slice."""
         return WrittenFiles(self.names[chosen], self.sizes[chosen], self.digests[chosen])
 
 
@@ -169,7 +169,7 @@ NO_FILES = WrittenFiles.of(())
 
 
 def joined(parts: Iterable[Iterable[WrittenFile]]) -> WrittenFiles:
-    """All files of some, one after the other, as columns."""
+    """Return the files of several lists, one list after the other, as columns."""
     columns = [NO_FILES, *map(WrittenFiles.of, parts)]
     return WrittenFiles(
         np.concatenate([part.names for part in columns]),

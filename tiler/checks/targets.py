@@ -71,7 +71,7 @@ def target_of(place: str, node: Mapping[str, Any]) -> Any:
     Raises
     ------
     ConfigError
-        When it may not be named there.
+        If it may not be named there.
     """
     name = node["_target_"]
     try:
@@ -88,9 +88,9 @@ def allowed_target(name: str, group: str) -> Any:
     Raises
     ------
     ValueError
-        When it is neither, or does not exist.
+        If it is neither, or does not exist.
     ImportBrokenError
-        When its module raises an error.
+        If its module raises an error.
     """
     if is_trusted(name):
         return trusted_target(name)
@@ -136,7 +136,7 @@ def trusted_target(name: str) -> Any:
     Raises
     ------
     ValueError
-        When it is in none, or does not exist.
+        If it is in none, or does not exist.
     """
     return _imported(name, trusted_packages())
 

@@ -101,7 +101,7 @@ def _check_table(path: Path) -> None:
     Raises
     ------
     ConfigError, DestinationError
-        When it is another kind of file, or not a regular one.
+        If it is another kind of file, or not a regular one.
     """
     check_writable(path)
     header = comparison_csv([]).encode()

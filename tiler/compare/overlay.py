@@ -52,7 +52,7 @@ class Overlays:
     Raises
     ------
     ConfigError
-        When ``where`` matches no slide.
+        If ``where`` matches no slide.
     """
 
     def __init__(self, folder: Path, where: str | None, *runs: Run) -> None:
@@ -99,7 +99,7 @@ def _refuse_foreign(path: Path) -> None:
     Raises
     ------
     ConfigError, DestinationError
-        When it is one, or no regular file.
+        If it is one, or no regular file.
     """
     check_writable(path)
     try:

@@ -26,7 +26,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
     Raises
     ------
     ConfigError
-        When it is named, but cannot be made; or it is not named, and there is a link.
+        If it is named, but cannot be made; or it is not named, and there is a link.
     """
     if is_off(wish):
         return None

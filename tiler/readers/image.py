@@ -47,7 +47,7 @@ class ImageReader(LevelReader):
     Raises
     ------
     OpenError
-        When Pillow cannot read the file, or it is damaged.
+        If Pillow cannot read the file, or it is damaged.
     DepthError
         If the image has more than 8 bits per channel, or channels other than grey or RGB.
     LimitError

@@ -43,7 +43,7 @@ class Scale:
     mpp_key, power_key
         The metadata keys of the numbers.
     mpp, power
-        Each number and its text, or None and the reason.
+        Microns per pixel and objective power: each number and its text, or None and the reason.
     """
 
     mpp_key: str
@@ -102,6 +102,11 @@ def resolve(
         The file's number and its text, or None and the reason.
     key
         The metadata key of the number.
+
+    Raises
+    ------
+    ConfigError
+        If the override is not a positive number.
     """
     if override is not None:
         if not is_number(override) or not 0 < override < math.inf:

@@ -41,15 +41,15 @@ class SlideCost:
     status
         ``to do``, ``done`` (and so free) or ``failed``.
     reason
-        Why it failed, or why it has no tiles.
+        The reason why it failed or has no tiles; empty otherwise.
     tiles
-        Exactly how many would be written, context tiles included.
+        The exact number of images that would be written, context tiles included.
     bytes
         The predicted size of all its files.
     seconds
-        Predicted, if it were the only one.
+        Predicted seconds of a run of this slide alone.
     work
-        Seconds of one worker, predicted.
+        Predicted seconds of one worker.
     """
 
     slide_id: str
@@ -70,11 +70,13 @@ class Budget:
     slides
         A cost per slide.
     replaced
-        How many tiles of earlier runs would be replaced.
+        The number of tiles of earlier runs that would be replaced.
     seconds
-        The time of the whole command with so many ``workers``.
+        Predicted seconds of the whole command.
+    workers
+        The number of workers of that prediction.
     refusal
-        Why it would be refused; empty if it would not.
+        The reason why the run would be refused; empty if it would not.
     failures
         The exit codes of a run of each slide that failed.
     exit_code
@@ -100,7 +102,7 @@ class Budget:
         return sum(slide.bytes for slide in self.slides)
 
     def concluded(self, jobs: Sequence[SlideJob], stock: Stock, limits: Limits) -> Budget:
-        """With the slides on which nothing is done, in the order of ``jobs``, and the verdict."""
+        """Return this budget with all slides, in the order of ``jobs``, and with the exit code."""
         left = [SlideCost(row.slide_id, "failed", row.reason) for row in stock.left]
         failures = [*self.failures, *(row.exit_code for row in stock.left)]
         known = {slide.slide_id: slide for slide in (*self.slides, *left)}
@@ -125,14 +127,14 @@ def estimate(jobs: Sequence[SlideJob], watch: Stopwatch, folder: Path) -> Budget
     jobs
         The slides that are not done: at least one.
     watch
-        An engine that has started.
+        The engine, started.
     folder
         The folder for the samples; removed at the end.
 
     Raises
     ------
     DestinationError
-        When ``folder`` cannot be written.
+        If ``folder`` cannot be written.
     """
     costs: list[SlideCost] = []
     failures: list[ExitCode] = []

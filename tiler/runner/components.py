@@ -111,7 +111,7 @@ def export(
     Raises
     ------
     ComponentError
-        When the result is not an ``Exported``.
+        If the result is not an ``Exported``.
     """
     done: object
     # The protocols are checked last, because their checks are slow.
@@ -154,7 +154,7 @@ def pack(
     Raises
     ------
     ComponentError
-        When the result is not an ``Exported``.
+        If the result is not an ``Exported``.
     """
     done: object = exporter.pack(source, regions, tiles, folder)
     return _checked(exporter, source, "pack", done)
@@ -166,7 +166,7 @@ def encode(exporter: TileExporter, source: WSIReader, pixels: Pixels) -> bytes:
     Raises
     ------
     ComponentError
-        When the result is not ``bytes``.
+        If the result is not ``bytes``.
     SlideError
         If one of tiler's own formats cannot express a tile of this size.
     """

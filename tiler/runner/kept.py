@@ -8,12 +8,7 @@ from typing import Any
 
 from tiler.errors import ChangedError, TilerError
 from tiler.runner.store.record import Record
-from tiler.runner.store.settings import (
-    EXPORTER,
-    changes,
-    of_exporter,
-    shared,
-)
+from tiler.runner.store.settings import EXPORTER, changes, of_exporter, shared
 from tiler.runner.work.job import SlideJob, SlideRow
 from tiler.runner.work.plan import SlidePlan
 from tiler.storage.safe_text import masked
@@ -38,12 +33,14 @@ def failed_row(
 
     Parameters
     ----------
-    job, plan
-        The slide's; no plan if it failed before.
+    job
+        The slide's job.
+    plan
+        The slide's plan; None if the slide failed before it had one.
     record
-        The record of an earlier run, whose output stays.
+        The record of an earlier run whose output stays; None if there is none.
     error
-        The reason.
+        The reason for the failure.
     """
     reason = masked(kept_reason(job, record, error) if record else error.in_config())
     known = plan.row if plan else SlideRow(job.slide_id, "failed", path=job.given)
@@ -64,7 +61,7 @@ def with_kept(record: Record, earlier: Record | None, names: Sequence[str]) -> R
     Raises
     ------
     ChangedError
-        When the earlier files are of other tiles.
+        If the earlier files are of other tiles.
     """
     why = _difference(record, earlier, names)
     if why or earlier is None:

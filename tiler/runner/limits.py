@@ -27,7 +27,7 @@ class Limits:
     Raises
     ------
     ConfigError
-        When a value is no such number, or too small.
+        If a value is no such number, or too small.
     """
 
     max_tiles: int | None = None
@@ -54,7 +54,7 @@ class Limits:
         return self.max_tiles is not None or self.max_bytes is not None
 
     def refusal(self, tiles: int, size: int) -> str:
-        """Why a run of so many tiles and bytes may not be; empty if it may."""
+        """Return why a run of so many tiles and bytes is refused; empty if it is not."""
         over = [
             (text(wanted) + unit, f"{key}={text(limit)}", key)
             for wanted, unit, limit, key, text in (
@@ -72,7 +72,15 @@ class Limits:
         )
 
     def refusal_to_replace(self, tiles: int, what: str) -> str:
-        """Why a run may not replace so many tiles, in words that begin with ``what``; or empty."""
+        """Return why a run may not replace so many tiles; empty if it may.
+
+        Parameters
+        ----------
+        tiles
+            The number of tiles.
+        what
+            Words for the replacement, such as ``replaces 31 tiles of 4 slides``.
+        """
         if self.max_replaced is None or tiles <= self.max_replaced:
             return ""
         return (
@@ -85,7 +93,7 @@ NO_LIMITS = Limits()
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: ``155.9 MB``."""
+    """Return a number of bytes as text such as ``155.9 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.4g} {unit}"

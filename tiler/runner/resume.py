@@ -114,7 +114,7 @@ def _unless_occupied(found: FolderState, folder: Path, need: str) -> FolderState
 def _whole(
     job: SlideJob, record: Record, why: str, *, settings_changed: bool = False
 ) -> FolderState:
-    """A slide of which nothing can stay."""
+    """Return the state of a slide whose output is replaced as a whole."""
     return FolderState(
         job=job,
         why=why,
@@ -185,7 +185,7 @@ def _exporter_changes(job: SlideJob, record: Record, name: str) -> list[str]:
 def _as_listed(
     old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Settings of a table to compare: it may stay as it is where it is free to list images."""
+    """Return the settings of a table to compare; a table that may list images stays as it is."""
     if "file" in new and new["file"] is None and "file" in old:
         return old, {**new, "file": old["file"]}
     if old.get("file", 0) is None and new.get("file") is False:
@@ -194,7 +194,7 @@ def _as_listed(
 
 
 def _stale_tables(job: SlideJob, record: Record, redone: set[str]) -> set[str]:
-    """Exporters left out by this run whose tables or context tiles name images as before."""
+    """Return exporters left out by this run whose tables or context tiles name images as before."""
     namings = [
         dict(it.name_settings)
         for name in redone
@@ -210,7 +210,7 @@ def _stale_tables(job: SlideJob, record: Record, redone: set[str]) -> set[str]:
 
 
 def _naming(settings: Mapping[str, Any]) -> Any:
-    """Return how the images are named that a table lists, or beside which context tiles lie."""
+    """Return the settings that name the images of a table, or those beside context tiles."""
     if "context" in settings:
         return {name: settings.get(name) for name in ("extension", "shard")}
     return settings.get("file")
@@ -227,7 +227,7 @@ def _input_changes(job: SlideJob, record: Record) -> str:
     Raises
     ------
     SlideError
-        When they cannot be read now.
+        If they cannot be read now.
     """
     if job.problem:
         raise OpenError(job.slide_id, f"{job.problem}; check it, or leave it out")

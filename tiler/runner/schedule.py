@@ -115,7 +115,7 @@ class Schedule:
         Raises
         ------
         DestinationError
-            When the output cannot be written: nothing more is tried.
+            If the output cannot be written: nothing more is tried.
         """
         again: deque[SlideJob] = deque()
         share = max(1, self._engine.at_once // max(1, len(jobs)))  # else workers are idle

@@ -55,7 +55,7 @@ class Replaced:
     removed: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """One line for people, such as ``replaces 31 tiles of 4 slides: threshold was 0.5, …``."""
+        """Return one line, such as ``replaces 31 tiles of 4 slides: threshold was 0.5, …``."""
         ranked = sorted(self.reasons.items(), key=lambda item: -item[1])
         shown = ranked[:_REASONS]
         words = [f"{why} ({_count(n, 'slide')})" if ranked[1:] else why for why, n in shown]

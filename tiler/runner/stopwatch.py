@@ -1,4 +1,4 @@
-"""Running a slide on a sample of its tiles, and taking the time of every piece of work."""
+"""Samples of a slide's tiles, and the time of every piece of work on them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _GOLDEN = (5**0.5 - 1) / 2
 """Shifts each place within its share of the tiles: even steps may fall in with the grid's rows."""
 
 _NEAR = 64
-"""Neighbours are looked for among so many before and behind: a block of a piece of work."""
+"""Neighbours are looked for among so many tiles before and after: a block of a piece of work."""
 
 
 def sample(regions: Regions, workers: int) -> list[Regions]:
-    """Small blocks of neighbours, spread evenly over the tiles; a share for each worker."""
+    """Return small blocks of neighbours, spread evenly over the tiles: a share for each worker."""
     if not regions:
         return []
     order = in_blocks(regions)
@@ -55,7 +55,7 @@ def sample(regions: Regions, workers: int) -> list[Regions]:
 
 
 def _block(locations: Ints, centre: int, count: int) -> Ints:
-    """The tiles nearest to one of them: neighbours share the slide's own tiles, as in a run."""
+    """Return the indices of the tiles nearest to one: they share native tiles, as in a run."""
     first = max(0, centre - _NEAR)
     near = locations[first : centre + _NEAR]
     distance = np.abs(near - locations[centre]).max(axis=1)
@@ -69,7 +69,7 @@ class Timed:
     Attributes
     ----------
     result
-        The task's.
+        The task's result.
     first
         Seconds of the first tile, or of a task without tiles.
     rest
@@ -133,7 +133,7 @@ class Sample:
     rest: float = 0.0
 
     def add(self, regions: int, timed: Timed) -> None:
-        """Take in a block of so many regions."""
+        """Add the times and sizes of a block of so many regions."""
         assert isinstance(timed.result, TilesDone)
         self.tiles += regions - len({tile.region.location for tile in timed.result.failed})
         self.bytes += sum(
@@ -175,7 +175,15 @@ class Times:
 
 
 class Stopwatch:
-    """An engine that times its tasks; ``waited`` is how long it took to get going."""
+    """An engine that times the tasks of another one.
+
+    Attributes
+    ----------
+    waited
+        Seconds from its creation to the start of the first task.
+    slides
+        The measurements on each slide, by slide id.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -185,20 +193,20 @@ class Stopwatch:
 
     @property
     def slots(self) -> int:
-        """The engine's own."""
+        """Return the ``slots`` of the timed engine."""
         return self._engine.slots
 
     @property
     def at_once(self) -> int:
-        """The engine's own."""
+        """Return ``at_once`` of the timed engine."""
         return self._engine.at_once
 
     def submit(self, task: Task) -> None:
-        """Hand the task on, to be timed."""
+        """Submit a task, to be timed."""
         self._engine.submit(TimedTask(task))
 
     def next(self) -> tuple[Task, object]:
-        """The next task and its own result."""
+        """Return the next task that ended, and its own result."""
         timed, result = self._engine.next()
         assert isinstance(timed, TimedTask)
         if not isinstance(result, Timed):

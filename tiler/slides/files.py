@@ -32,7 +32,10 @@ _MACS = "._"
 """Prefix of the files that macOS writes beside files on other file systems."""
 
 _KINDS_NAMED = 6
+"""Maximum number of file types in a log line."""
+
 _NAMED = 10
+"""Maximum number of slides in an error."""
 
 
 class _Hit(NamedTuple):
@@ -132,7 +135,7 @@ def _hits(pattern: str) -> Iterator[_Hit]:
 
 
 def _searched(top: Path) -> Iterator[_Hit]:
-    """Return the slides in a folder and below it."""
+    """Yield the slides, skipped files and unreadable folders in a folder and below it."""
     for listing in listings(top):
         real = os.path.realpath(listing.folder)
         if listing.error is not None:

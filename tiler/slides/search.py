@@ -41,8 +41,14 @@ class Listing(NamedTuple):
 
     Attributes
     ----------
+    folder
+        The folder's path.
     linked
         Whether the path to it contains a link.
+    files
+        Its entries that are not folders, by name.
+    error
+        The reason why it is unreadable; None if it is readable.
     """
 
     folder: Path

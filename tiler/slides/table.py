@@ -15,12 +15,16 @@ from tiler.storage.destinations import expanded
 from tiler.storage.named import opened_by_name
 
 _OWN = ("path", "slide_id", "expected_sha256")
+"""Columns that are not configuration keys."""
+
 _PATHS = re.compile(r"(mask|label)\.(.+\.)?path")
-"""Keys of paths that count from the table's folder, those of masks in combinations included."""
+"""Keys of paths relative to the table's folder, those of masks in combinations included."""
+
 _MAX_BYTES = 256 << 20
 _LONGEST_CELL = 4096
 _LONGEST_NAME = 60
 _MOST = 50
+"""Maximum number of columns or mistakes in an error."""
 
 
 def read_table(table: str, strict: bool = False) -> list[SlideEntry]:

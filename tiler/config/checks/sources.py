@@ -38,7 +38,7 @@ def check_search_path(
     Raises
     ------
     ConfigError
-        When one is neither a folder nor a package that the environment names.
+        If one is neither a folder nor a package that the environment names.
     """
     given = (word.value() for word in overrides if word.get_key_element() == _SEARCH_PATH)
     found = next(given, None)
@@ -88,7 +88,7 @@ def check_defaults(
     Raises
     ------
     ConfigError
-        When a list does.
+        If a list does.
     """
     sources = config.hydra.runtime.config_sources
     folders = [

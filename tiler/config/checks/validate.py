@@ -171,7 +171,7 @@ def check_out(plain: Mapping[str, Any]) -> None:
     Raises
     ------
     ConfigError
-        When it would.
+        If it would.
     """
     if not plain["out"]:
         raise ConfigError("out is empty: name a folder for the run (. is this one)")
@@ -202,7 +202,7 @@ def check_table(table: str | None, folder: Path) -> None:
     Raises
     ------
     ConfigError
-        When it would.
+        If it would.
     """
     from tiler.runner.guard import NAMES
 
@@ -221,7 +221,7 @@ def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
     Raises
     ------
     ConfigError
-        When it has.
+        If it has.
     """
     key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
     if os.path.abspath(told) != os.path.abspath(expanded(out)):

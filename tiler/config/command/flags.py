@@ -68,7 +68,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
     Raises
     ------
     ConfigError
-        When a flag is unknown, lacks its value, or names a configuration that cannot be checked.
+        If a flag is unknown, lacks its value, or names a configuration that cannot be checked.
     """
     found = _parser().parse_intermixed_args(arguments)
     if found.experimental_rerun is not None:

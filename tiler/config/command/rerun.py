@@ -33,7 +33,7 @@ def rerun_of(arguments: Sequence[str]) -> tuple[Path, list[str]]:
     Raises
     ------
     ConfigError
-        When no run follows.
+        If no run follows.
     """
     at = next(n for n, one in enumerate(arguments) if one.split("=")[0] == "--rerun")
     _, given, old = arguments[at].partition("=")
@@ -59,7 +59,7 @@ def write_rerun(old: Path, others: Sequence[str], folder: Path) -> list[str]:
     Raises
     ------
     ConfigError
-        When there is no configuration of a run, or an argument chooses another configuration.
+        If there is no configuration of a run, or an argument chooses another configuration.
     """
     path = old / "run.json" if is_folder(old) else old
     config = _config_of(path, old)
@@ -114,7 +114,7 @@ def _check_secrets(config: dict[str, Any], overrides: Sequence[str]) -> None:
     Raises
     ------
     ConfigError
-        When the earlier run had one in a value that no override sets.
+        If the earlier run had one in a value that no override sets.
     """
     for key, value in leaves(config):
         if has_mask(value) and not any(_is_set(key, override) for override in overrides):

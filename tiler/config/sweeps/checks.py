@@ -32,7 +32,7 @@ def check_sweep(config: DictConfig, lines: Sequence[Override]) -> None:
     Raises
     ------
     ConfigError
-        When it sweeps a key that all jobs share, or its jobs would write outside its folder.
+        If it sweeps a key that all jobs share, or its jobs would write outside its folder.
     """
     swept = swept_by(lines)
     unsweepable = [key for key in swept if key.split(".")[0] in _UNSWEPT]
@@ -104,7 +104,7 @@ def check_launcher(launcher: str, engine: str) -> None:
     Raises
     ------
     ConfigError
-        When launcher and engine each start a process on every core.
+        If launcher and engine each start a process on every core.
     """
     if launcher.endswith(".JoblibLauncher") and engine.endswith(_POOLS):
         raise ConfigError(

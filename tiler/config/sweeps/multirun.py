@@ -143,7 +143,7 @@ def begin_sweep(config: DictConfig, lines: Sequence[Override], folder: Path) -> 
     Raises
     ------
     ConfigError
-        When its tracker cannot be created, or something is in the way of its report.
+        If its tracker cannot be created, or something is in the way of its report.
     """
     from tiler.config.build import build_report, build_tracker
     from tiler.config.groups.tracking import parameters

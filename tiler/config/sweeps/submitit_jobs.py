@@ -104,6 +104,7 @@ class SlurmJobs:
             yield path.name.removesuffix("_submitted.pkl")
 
     def _give_up(self, job: Job[Any]) -> None:
+        """Write a failed result for a job that died, so that submitit stops waiting for it."""
         overrides = job.submission().args[0]
         settings = ", ".join(one for one in overrides if one.split("=")[0] in self._keys)
         text = (

@@ -74,7 +74,7 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> tuple[int, str]
     Raises
     ------
     DestinationError
-        When the destination cannot be written.
+        If the destination cannot be written.
     """
     import h5py
 

@@ -74,7 +74,7 @@ class Codestream:
         return not self.style & (_BYPASS | _HIGH_THROUGHPUT)
 
     def stray_marker(self) -> int | None:
-        """The index of a marker code inside packets, which no coder writes, or None."""
+        """Return the index of a marker code in packets, which no coder writes; None without one."""
         stray = _STRAY_BUT_EPH if self.marked else _STRAY
         for _, start, stop in self.parts:
             packets = self.data[start:stop]
@@ -94,7 +94,7 @@ class Codestream:
         return False
 
     def most_empty_bytes(self) -> int:
-        """An upper bound of the bytes at a tile's end that belong to no code block."""
+        """Return an upper bound of the bytes at a tile's end that belong to no code block."""
         packets = blocks = 0
         for across, down in self.steps:
             for resolution, sizes in enumerate(self.precincts):

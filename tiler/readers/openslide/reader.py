@@ -63,9 +63,14 @@ class OpenSlideReader(LevelReader):
     Raises
     ------
     OpenError
-        When OpenSlide cannot open the file.
+        If OpenSlide cannot open the file.
     LimitError
         If the slide or its native tiles exceed a limit.
+
+    Attributes
+    ----------
+    reopened
+        The number of times that the slide was opened again after a failed read.
     """
 
     def __init__(

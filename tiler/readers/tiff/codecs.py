@@ -16,7 +16,7 @@ from tiler.protocols import Pixels
 from tiler.readers.tiff.jpeg import SOI, jpeg_decoder
 
 Decode = Callable[[bytes], Pixels]
-"""A check that raises one of ``DECODE_ERRORS`` for a damaged tile."""
+"""From a tile's bytes to its pixels; raises one of ``DECODE_ERRORS`` for a damaged tile."""
 
 DECODE_ERRORS = (ValueError, RuntimeError)
 """Errors of the codec libraries: simplejpeg raises the first, imagecodecs both."""

@@ -93,8 +93,10 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...], int]:
     ------
     UnfitError
         If the reader does not support the file; the error states the reason.
+    DepthError
+        If the image has channels that cannot be shown together.
     OpenError
-        If the file has no image of that number.
+        If the file has no image of that number, or neither this reader nor OpenSlide reads it.
     """
     path, slide = request.path, request.slide
     with closing(TileFile(path)) as file:

@@ -192,7 +192,7 @@ def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) ->
 
 
 def tile_at(level: NativeLevel, corner: tuple[int, int], size: tuple[int, int]) -> int | None:
-    """The number of the native tile that a box coincides with; None if there is none."""
+    """Return the number of the native tile that is exactly a box; None if none is."""
     (x, y), (width, height) = corner, level.tile
     inside = 0 <= x <= level.size.width - width and 0 <= y <= level.size.height - height
     if size != level.tile or x % width or y % height or not inside:

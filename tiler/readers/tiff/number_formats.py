@@ -10,10 +10,24 @@ TYPES = {1: "s", 2: "s", 3: "H", 4: "I", 5: "II", 6: "b", 7: "s", 8: "h", 9: "i"
 
 
 class ByteLayout(NamedTuple):
-    """The formats of a TIFF's numbers."""
+    """The formats of a TIFF's numbers, as ``struct`` spells them.
+
+    Attributes
+    ----------
+    order
+        The byte order.
+    first
+        The position of the first directory's offset.
+    entries
+        A directory's number of entries.
+    entry
+        An entry: tag, type, number of values, and the values or their position.
+    place
+        A position in the file.
+    """
 
     order: str
-    first: int  # position of the first directory's offset
+    first: int
     entries: str
     entry: str
     place: str

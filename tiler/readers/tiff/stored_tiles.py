@@ -63,7 +63,7 @@ class StoredTiles:
         return self._as_file(self._stored(0, tile))
 
     def undecodable(self, level: int) -> str:
-        """Return the first error if three tiles of a level cannot be decoded; None otherwise."""
+        """Return the first error if none of three tiles of a level can be decoded; else empty."""
         native = self._levels[level]
         stored = np.flatnonzero(native.byte_counts.astype(bool) & ~native.damaged)
         errors = []

@@ -87,7 +87,7 @@ class TileTable:
         return f"{self.word} {tile} (column {column}, row {row}) at byte {offset:,}"
 
     def within(self, left: _Number, top: _Number, right: _Number, bottom: _Number) -> Iterator[int]:
-        """Return the numbers of the tiles that a box touches, row by row."""
+        """Yield the numbers of the tiles that a box touches, row by row."""
         width, height = self.tile
         right, bottom = min(right, self.size.width), min(bottom, self.size.height)
         columns = range(int(max(left, 0) // width), int(-(-right // width)))
@@ -170,7 +170,7 @@ def tile_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
 
 
 def strip_lists(tags: Tags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the offsets and the byte counts of a directory with strips."""
+    """Return the offsets and the byte counts of a directory with strips; see ``tile_lists``."""
     return _numbers(tags, STRIP_OFFSETS), _numbers(tags, STRIP_BYTE_COUNTS)
 
 

@@ -15,7 +15,7 @@ def typed_rows(table: bytes) -> list[Row]:
     Raises
     ------
     StoredError
-        When the table is damaged.
+        If the table is damaged.
     """
     return [{name: _value(name, text) for name, text in row.items()} for row in slide_rows(table)]
 

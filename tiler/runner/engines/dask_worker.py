@@ -73,7 +73,7 @@ def _differences(wanted: Mapping[str, str]) -> Iterator[str]:
 
 
 def code_of_job(job: SlideJob) -> list[str]:
-    """Digests of the code that shapes a slide's output."""
+    """Return the digests of the code that shapes a slide's output."""
     return code_of(job.open_reader, job.extractor.mask_provider, *job.exporters.values())
 
 

@@ -31,7 +31,7 @@ def check_slurm(wanted: Mapping[str, Any], logs: str | None) -> None:
     Raises
     ------
     ConfigError
-        When one is invalid, or this machine has no Slurm.
+        If one is invalid, or this machine has no Slurm.
     """
     cores = wanted.get("cores", 1)
     if not isinstance(cores, int) or cores < 1:
@@ -67,7 +67,7 @@ def slurm_cluster(
     Raises
     ------
     ConfigError
-        When an argument is invalid, or Slurm refuses such jobs.
+        If an argument is invalid, or Slurm refuses such jobs.
     """
     with _own_signals():
         try:
@@ -147,7 +147,7 @@ def _try_submission(script: str) -> None:
     Raises
     ------
     ConfigError
-        When Slurm refuses it.
+        If Slurm refuses it.
     """
     trial = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False

@@ -7,7 +7,7 @@ from tiler.runner.limits import size_text
 
 
 def table(budget: Budget) -> str:
-    """The budget for people: a line per slide, the total last."""
+    """Return a budget as text: a line per slide, then the total."""
     lines = [("slide", "status", "tiles", "bytes", "time", "")]
     for slide in budget.slides:
         numbers = (str(slide.tiles), size_text(slide.bytes), _duration(slide.seconds))

@@ -40,7 +40,7 @@ def log_kept(out: Path) -> Iterator[None]:
     Raises
     ------
     DestinationError
-        When ``run.log`` is a link, a folder, a FIFO or a device.
+        If ``run.log`` is a link, a folder, a FIFO or a device.
     """
     check_writable(out / NAME)
     handler, logger = _AppendingHandler(out / NAME), logging.getLogger()

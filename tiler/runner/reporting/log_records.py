@@ -1,4 +1,4 @@
-"""Log records without secrets and control characters, whichever library and handler they are of."""
+"""Log records of any library without secrets and control characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORMATTER = logging.Formatter()
 
 
 def clean_log_records() -> None:
-    """Make all log records of this process without secrets and control characters.
+    """Remove secrets and control characters from all later log records of this process.
 
     Names of slides, columns and classes come from strangers: in a log they must not move the
     cursor, set a terminal's title or begin a line.
@@ -31,7 +31,7 @@ class _Cleaned:
         record = self._make(*args, **more)
         try:
             text = record.getMessage()
-        except Exception:  # of a message that does not fit its arguments: logging reports it
+        except Exception:  # the message does not fit its arguments: logging reports it
             return record
         record.msg, record.args = _in_one_entry(text), None
         if record.exc_info and record.exc_info[0]:
@@ -40,5 +40,5 @@ class _Cleaned:
 
 
 def _in_one_entry(text: str) -> str:
-    """Text whose further lines are indented: none looks like an entry of its own."""
+    """Return a text with further lines indented, so that none looks like an entry of its own."""
     return shown(text).replace("\n", "\n  ")

@@ -72,7 +72,7 @@ def report_slides(pages: TakesResults, tasks: Sequence[Task], engine: Engine) ->
     Raises
     ------
     DestinationError, EnvironmentRefusedError
-        When no other task could be done either.
+        If no other task could be done either.
     """
     waiting, under_way = deque(tasks), 0
     with counted_slides(len(tasks), "report") as count:

@@ -80,7 +80,7 @@ def read_slides(out: Path) -> list[dict[str, str]]:
     Raises
     ------
     StoredError
-        When the table is damaged.
+        If the table is damaged.
     """
     try:
         data = read_regular(out / "slides.csv", MAX_TABLE)
@@ -95,7 +95,7 @@ def slide_rows(data: bytes) -> list[dict[str, str]]:
     Raises
     ------
     StoredError
-        When the table is damaged.
+        If the table is damaged.
     """
     rows = table_rows(data, ("slide_id", "status", "candidates", "kept"))
     kinds = {name: kind_of(name) for name in (rows[0] if rows else ())}
@@ -132,7 +132,7 @@ def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises
     ------
     StoredError
-        When it lacks one of ``columns``, or is truncated or damaged.
+        If it lacks one of ``columns``, or is truncated or damaged.
     """
     text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
     try:
@@ -153,7 +153,7 @@ def table_key(data: bytes) -> str:
     Raises
     ------
     StoredError
-        When the table is damaged.
+        If the table is damaged.
     """
     rows = table_rows(data, ())
     for row in rows:

@@ -1,4 +1,4 @@
-"""Send a run's numbers to its tracker; a tracker that fails costs a line, never a slide."""
+"""Send a run's numbers to its tracker; a failure of the tracker is logged, and fails no slide."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class Guarded:
     def _tried(self, call: Callable[[], _T]) -> _T | None:
         try:
             return call()
-        except Exception as error:  # libraries, servers and disks may fail; none may cost a slide
+        except Exception as error:  # libraries, servers and disks may fail; no slide may
             if not self._failed:
-                what = self._said(error)
+                what = self._placed(error)
                 log.warning("tracker: %s; tracking is incomplete, the run goes on", what)
             self._failed = True
             return None
 
-    def _said(self, error: BaseException) -> str:
-        """Describe an error in one line, for a user's tracker with its place."""
+    def _placed(self, error: BaseException) -> str:
+        """Describe an error in one line, with its place in a user's tracker."""
         place = raised_at(error, foreign_packages([self._tracker]))
         return f"{_said(error)} ({place})" if place else _said(error)
 

@@ -52,7 +52,7 @@ _held: OrderedDict[tuple[Path, str], Arrays] = OrderedDict()
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
-    """A key for plain facts: the SHA-256 of their JSON."""
+    """Return a key for plain facts: the SHA-256 of their JSON."""
     return digest(json.dumps(facts, sort_keys=True, default=str).encode(errors="surrogateescape"))
 
 
@@ -62,7 +62,7 @@ def is_key(name: str) -> bool:
 
 
 def load(folder: Path, key: str) -> Arrays | None:
-    """The arrays under a key; None if there are none.
+    """Return the arrays under a key; None if there are none.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def store(folder: Path, key: str, arrays: Arrays) -> None:
 
 
 def _packed(arrays: Arrays) -> bytes:
-    """A line that says what follows, then the arrays one after the other, deflated."""
+    """Return a line with the kinds and shapes of the arrays, then the deflated arrays."""
     from isal.isal_zlib import compress
 
     bits = {name: _as_bytes(array) for name, array in arrays.items()}
@@ -139,7 +139,7 @@ def _unpacked(content: memoryview) -> Arrays:
     Raises
     ------
     ValueError
-        When anything does not fit.
+        If anything does not fit.
     """
     from isal import isal_zlib
 
@@ -186,7 +186,7 @@ class _Entry:
         Raises
         ------
         ValueError
-            When it is none.
+            If it is none.
         """
         match item:
             case [str(name), str(kind), list(shape)]:

@@ -60,7 +60,7 @@ class FileState:
 
 
 def file_state(path: Path) -> FileState:
-    """The state of a slide's files now."""
+    """Return the present state of a slide's files."""
     found = (file.stat() for file in (path, *companions(path)))
     return FileState(tuple((f.st_size, f.st_mtime_ns, f.st_ino) for f in found))
 
@@ -89,7 +89,7 @@ def _state(facts: os.stat_result) -> _State:
 
 
 def _read(path: Path, others: Iterable[Path]) -> tuple[Fingerprint, _State]:
-    """A slide's fingerprint, and the state of the file that was read for it."""
+    """Return a slide's fingerprint, and the state of the file that was read for it."""
     from tiler.readers.tiff.file import TileFile
     from tiler.readers.tiff_directories import index_pieces, is_tiff
 

@@ -44,7 +44,7 @@ def held(out: Path) -> Iterator[None]:
     ConfigError
         If ``slides`` or ``.partial`` in ``out`` is a link: writes would go elsewhere.
     DestinationError, LockedError
-        When ``out`` cannot be written, or another run has locked it.
+        If ``out`` cannot be written, or another run has locked it.
     """
     for name in ("slides", PARTIAL):
         own_folder(out / name)
@@ -63,9 +63,9 @@ def locked(out: Path) -> Iterator[None]:
     Raises
     ------
     DestinationError
-        When the folder or its lock file cannot be written.
+        If the folder or its lock file cannot be written.
     LockedError
-        When another process has locked it. The message names process, host and time.
+        If another process has locked it. The message names process, host and time.
     """
     lock = _acquired(out)
     try:

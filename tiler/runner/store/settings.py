@@ -19,12 +19,12 @@ _TARGET = "_target_"
 
 
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that all exporters share, without secrets: one that changed is no change."""
+    """Return the settings that all exporters share, without secrets: a new secret is no change."""
     return {key: without_secrets(value) for key, value in settings.items() if key != EXPORTER}
 
 
 def of_exporter(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The settings of an exporter, without secrets; empty where they are not known."""
+    """Return the settings of an exporter, without secrets; empty if they are unknown."""
     found = (settings.get(EXPORTER) or {}).get(name)
     return without_secrets(found) if isinstance(found, Mapping) else {}
 

@@ -39,7 +39,7 @@ def source_digest(module: str) -> str:
 
 
 def _root(module: str, path: Path) -> Path | None:
-    """The folder that a module's name counts from; None where its file has another name."""
+    """Return the folder that a module's name is relative to; None if its file has another name."""
     parts = module.split(".")
     for names in ([*parts[:-1], f"{parts[-1]}.py"], [*parts, "__init__.py"]):
         if path.parts[-len(names) :] == tuple(names):
@@ -81,7 +81,7 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 def _imports(source: bytes, module: str, is_package: bool) -> set[str]:
-    """The full names of all modules that a source may import, packages above them included."""
+    """Return the full names of all modules that a source may import, with their packages."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

@@ -40,6 +40,6 @@ def attempt(task: Task, state: WorkerState) -> object:
 
 
 def bug(task: Task, error: Exception) -> UnforeseenError:
-    """An error that nobody foresaw in a task, with its traceback."""
+    """Return the error for an unforeseen exception in a task, with its traceback."""
     trace = "".join(traceback.format_exception(error))
     return UnforeseenError(task.job.slide_id, f"a bug in tiler: {error!r}", trace)

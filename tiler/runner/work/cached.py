@@ -221,12 +221,12 @@ class Grid:
 
 
 def grid_of(entry: Arrays) -> Grid:
-    """The grid that an entry of the cache contains.
+    """Return the grid that an entry of the cache contains.
 
     Raises
     ------
     ValueError
-        When it contains none, or one that cannot be.
+        If it contains none, or one that cannot be.
     """
     try:
         bounds, columns, rows, ratios, tissue = (entry[name] for name in Grid.__annotations__)

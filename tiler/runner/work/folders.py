@@ -133,7 +133,7 @@ def new_work(out: Path, slide_id: str) -> Work:
     Raises
     ------
     DestinationError
-        When it cannot be created.
+        If it cannot be created.
     """
     start = f"{slide_id}.{os.getpid()}.{token_hex(4)}"
     work = Work(inside(out / PARTIAL, f"{start}{_check(start)}"), slide_id)
@@ -166,7 +166,7 @@ def recover(out: Path) -> None:
     Raises
     ------
     DestinationError
-        When something cannot be put back.
+        If something cannot be put back.
     """
     for work in works(out):
         work.put_back()

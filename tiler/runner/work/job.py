@@ -112,7 +112,7 @@ class SlideJob:
         return any(hasattr(it, name) for it in self.exporters.values() for name in names)
 
     def inputs(self) -> tuple[Path, ...]:
-        """The files beside the slide that shape its output."""
+        """Return the files beside the slide that shape its output."""
         found: list[Path] = []
         for component in (self.extractor.mask_provider, self.extractor.labels):
             # The protocol is checked last, because its check is slow.

@@ -31,6 +31,6 @@ def order(locations: Ints) -> npt.NDArray[np.intp]:
 
 
 def _places(locations: Ints) -> npt.NDArray[np.void]:
-    """Locations (N, 2) as (N,) values that sort by x, then y."""
+    """Return locations (N, 2) as (N,) values that sort by x, then y."""
     pairs = np.ascontiguousarray(locations).view([("x", np.int64), ("y", np.int64)])
     return pairs.reshape(-1)
