@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiler.errors import ConfigError
@@ -78,16 +79,8 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     for line, row in rows[1:]:
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         key = (cells.get("path", ""), cells.get("slide_id", ""))
-        if len(row) != len(columns):
-            problems.append(f"line {line} has {len(row)} cells, the header {len(columns)}")
-        elif (longest := max(map(len, row))) > _LONGEST_CELL:
-            problems.append(
-                f"line {line} has a cell of {longest:,} characters (at most {_LONGEST_CELL:,})"
-            )
-        elif not key[0]:
-            problems.append(f"line {line} has no path")
-        elif "\0" in key[0]:
-            problems.append(f"line {line}: path {key[0][:_LONGEST_NAME]!r} contains NUL")
+        if problem := _problem(line, row, columns, key[0]):
+            problems.append(problem)
         elif key in seen:
             problems.append(f"line {line} names the same slide as line {seen[key]}")
         else:
@@ -101,6 +94,19 @@ def read_table(table: str, strict: bool = False) -> list[SlideEntry]:
     if strict:
         refuse_missing(f"slides.table={table}", entries)
     return entries
+
+
+def _problem(line: int, row: Sequence[str], columns: Sequence[str], path: str) -> str:
+    """Return the mistake in a line by itself; empty if there is none."""
+    if len(row) != len(columns):
+        return f"line {line} has {len(row)} cells, the header {len(columns)}"
+    if (longest := max(map(len, row))) > _LONGEST_CELL:
+        return f"line {line} has a cell of {longest:,} characters (at most {_LONGEST_CELL:,})"
+    if not path:
+        return f"line {line} has no path"
+    if "\0" in path:
+        return f"line {line}: path {path[:_LONGEST_NAME]!r} contains NUL"
+    return ""
 
 
 def _base(table: str) -> str:
