@@ -26,7 +26,7 @@ def cache_folder(wish: str | None, root: Path | None) -> Path | None:
     Raises
     ------
     ConfigError
-        If it is named, but cannot be made; or it is not named, and there is a link.
+        If the named folder cannot be made, or the default one is a symbolic link.
     """
     if is_off(wish):
         return None

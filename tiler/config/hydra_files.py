@@ -18,14 +18,14 @@ _MULTIRUN = "multirun.yaml"
 
 
 def mask_hydras_files(out: Path, sweep: Path | None) -> None:
-    """Mask the secrets in what Hydra wrote before it started a job.
+    """Mask the secrets in the files that Hydra wrote before it started a job.
 
     Parameters
     ----------
     out
         The job's folder, with Hydra's ``output_subdir`` in it.
     sweep
-        The folder of the sweep that it is part of, if it is of one.
+        The folder of the sweep that the job is part of; None without a sweep.
     """
     from tiler.runner.guard import HYDRAS
 
