@@ -17,6 +17,7 @@ from tiler.readers.jpeg2000 import openjpeg
 from tiler.readers.plain_tiff import check_plain_tiff
 from tiler.readers.preflight import look
 from tiler.readers.scale import resolve
+from tiler.readers.tiff.pixels import DEPTH_FIX
 from tiler.readers.tiff_directories import MAGIC
 
 _CONVERT = "convert the image to a tiled pyramid (vips tiffsave --tile --pyramid)"
@@ -25,7 +26,6 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "BMP", "GIF")
 """The formats whose depth and damage are reported. For others Pillow may run other programs."""
 
 _PNG_DEPTH_AT = 24
-_READS = "convert it to 8-bit grey, palette, RGB or RGBA"
 
 
 class ImageReader(LevelReader):
@@ -133,9 +133,9 @@ def _check(path: Path, name: str, image: Image.Image) -> None:
     if image.format == "TIFF":
         check_plain_tiff(path, name)
     if image.format == "PNG" and _png_depth(path) > 8:
-        raise DepthError(name, f"{path.name} has {_png_depth(path)} bits per sample; {_READS}")
+        raise DepthError(name, f"{path.name} has {_png_depth(path)} bits per sample; {DEPTH_FIX}")
     if image.mode not in _EIGHT_BIT:
-        raise DepthError(name, f"{path.name} has pixels of kind {image.mode}; {_READS}")
+        raise DepthError(name, f"{path.name} has pixels of kind {image.mode}; {DEPTH_FIX}")
     if image.format == "JPEG2000":
         openjpeg.check(path.read_bytes(), Size(*image.size))
     check_damage(path, image.format)

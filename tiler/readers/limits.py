@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tiler.errors import Fix, LimitError
 from tiler.geometry import Size
 
@@ -24,6 +26,53 @@ def limit_fix(name: str, condition: str) -> Fix:
         f"raise reader.{name} if {condition}",
         f"open it with open_slide(path, {name}=…) if {condition}",
     )
+
+
+def check_slide(
+    slide: str,
+    size: Size,
+    tiles: Iterable[Size | None],
+    samples: int,
+    max_pixels: int,
+    max_tile_bytes: int,
+) -> None:
+    """Refuse a slide that exceeds a limit, before any allocation.
+
+    Parameters
+    ----------
+    slide
+        The slide's name, for the error.
+    size
+        The size of level 0 in pixels.
+    tiles
+        The size of a native tile of each level; None for a level without native tiles.
+    samples
+        Samples per pixel of a decoded native tile, of a byte each.
+    max_pixels, max_tile_bytes
+        The limits.
+
+    Raises
+    ------
+    LimitError
+        If level 0, or a native tile of any level, exceeds its limit.
+    """
+    if size.width * size.height > max_pixels:
+        raise LimitError(
+            slide,
+            f"{size.width}x{size.height} pixels are more than max_pixels={max_pixels}",
+            fix=limit_fix("max_pixels", "the slide is real"),
+        )
+    for level, tile in enumerate(tiles):
+        if tile is None:
+            continue
+        needed = samples * tile.width * tile.height
+        if needed > max_tile_bytes:
+            raise LimitError(
+                slide,
+                f"a tile of level {level}, {tile.width}x{tile.height}, needs {needed:,} bytes,"
+                f" more than max_tile_bytes={max_tile_bytes}",
+                fix=limit_fix("max_tile_bytes", "memory allows"),
+            )
 
 
 def check_read(slide: str, size: Size, scale: float, what: str) -> None:

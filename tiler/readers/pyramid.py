@@ -57,9 +57,8 @@ def pyramid(images: Sequence[StoredLevel]) -> Pyramid:
     base = images[0].size
     found = [fit_of(index, base, image) for index, image in enumerate(images[1:], start=1)]
     if any(not (fit.whole_tiles or fit.exact.is_empty) for fit in found):
-        found = [
-            replace(fit, loose=fit.exact) for fit in found
-        ]  # one level without padding: no level is padded
+        # One level without padding: no level is padded.
+        found = [replace(fit, loose=fit.exact) for fit in found]
     left_out = [
         f"an image of {_text(fit.size)} pixels is not a level of this slide of {_text(base)}: its"
         " aspect ratio differs"

@@ -22,6 +22,9 @@ BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, TABLES = 258, 259, 262, 277, 28
 _UNCOMPRESSED, _JPEG, _DEFLATE, _JPEG_2000 = 1, 7, (8, 32946), (33003, 33005, 34712)
 _RGB, _YCBCR = 2, 6
 
+_AT_ONCE = 1 << 20
+"""Bytes that are inflated at once: a decompression bomb must not fill the memory."""
+
 
 def openslide_check(tags: Tags) -> Check | None:
     """Return the check for tiles that OpenSlide decodes; None if it reports damage.
@@ -63,15 +66,10 @@ def _inflate(data: bytes) -> None:
     """Raise ``ValueError`` if deflated bytes do not match their final checksum."""
     inflater = zlib.decompressobj()
     try:
-        while (
-            data and not inflater.eof
-        ):  # in pieces, so that a decompression bomb does not fill the memory
+        while data and not inflater.eof:
             inflater.decompress(data, _AT_ONCE)
             data = inflater.unconsumed_tail
     except zlib.error as error:
         raise ValueError(f"deflate: {error}") from error
     if not inflater.eof:
         raise ValueError("deflate: its end is missing")
-
-
-_AT_ONCE = 1 << 20

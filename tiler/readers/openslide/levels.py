@@ -44,13 +44,14 @@ def levels_of(slide: openslide.OpenSlide, path: Path) -> Pyramid:
 
         spacings = stated_downsamples(path)
     images = [
-        _level(sizes[0], size, _tile(slide, index), spacings.get(size), downsample, vendor)
+        _level(sizes[0], size, native_tile(slide, index), spacings.get(size), downsample, vendor)
         for index, (size, downsample) in enumerate(zip(sizes, slide.level_downsamples, strict=True))
     ]
     return pyramid(images)
 
 
-def _tile(slide: openslide.OpenSlide, level: int) -> Size | None:
+def native_tile(slide: openslide.OpenSlide, level: int) -> Size | None:
+    """Return the size of a native tile of a level; None if it has no native tiles."""
     lengths = [
         int(slide.properties.get(f"openslide.level[{level}].tile-{side}", 0))
         for side in ("width", "height")

@@ -16,14 +16,11 @@ from tiler.errors import OpenError
 from tiler.geometry import Size
 from tiler.readers.sparse import SparseTiles
 from tiler.readers.tiff.file import TileFile
-from tiler.readers.tiff.layout import are_levels, level_pages
+from tiler.readers.tiff.layout import PLAIN_VENDORS, are_levels, level_pages
 from tiler.readers.tiff.page_tiles import NativeTileError, PageTiles, page_tiles
 from tiler.readers.tiff.tile_table import is_tiled, page_size
 from tiler.readers.tiff_directories import Tags
 from tiler.readers.tile_checks import openslide_check
-
-_PLAIN_VENDORS = ("aperio", "generic-tiff", "philips")
-"""OpenSlide's formats in which each level is one page of adjacent tiles."""
 
 
 class CheckedTiles:
@@ -116,7 +113,7 @@ def native_tiles(
     OpenError
         If a tile is damaged and its level is unknown.
     """
-    levels = level_pages(pages, vendor) if vendor in _PLAIN_VENDORS else []
+    levels = level_pages(pages, vendor) if vendor in PLAIN_VENDORS else []
     sizes, downsamples = [Size(*size) for size in slide.level_dimensions], slide.level_downsamples
     told_apart = len({size.width for size in sizes}) == len(sizes)  # OpenSlide sorts by width
     if told_apart and are_levels([page_size(tags) for tags in levels], sizes, vendor):

@@ -13,11 +13,11 @@ from PIL.Image import Image
 from PIL.ImageCms import PyCMSError
 
 from tiler.checks.arguments import as_path
-from tiler.errors import ConfigError, LimitError, OpenError, ReadError
+from tiler.errors import ConfigError, OpenError, ReadError
 from tiler.geometry import Size
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
-from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, limit_fix
+from tiler.readers.limits import MAX_PIXELS, MAX_TILE_BYTES, check_slide
 from tiler.readers.openslide.diagnosis import (
     check_claims,
     check_pixels,
@@ -25,7 +25,7 @@ from tiler.readers.openslide.diagnosis import (
     tiff_pages,
 )
 from tiler.readers.openslide.facts import facts_of
-from tiler.readers.openslide.levels import exact_location, levels_of
+from tiler.readers.openslide.levels import exact_location, levels_of, native_tile
 from tiler.readers.openslide.native_tiles import native_tiles
 from tiler.readers.openslide.selftest import check_openslide
 from tiler.readers.preflight import look
@@ -112,7 +112,9 @@ class OpenSlideReader(LevelReader):
             except ValueError as error:
                 what = f"{path.name}: its metadata are invalid: {error}"
                 raise OpenError(name or path.stem, what) from error
-            check_slide_limits(slide, name or path.stem, max_pixels, max_tile_bytes)
+            size = Size(*slide.dimensions)
+            tiles = [native_tile(slide, level) for level in range(slide.level_count)]
+            check_slide(name or path.stem, size, tiles, 4, max_pixels, max_tile_bytes)
             check_pixels(path, name or path.stem, pages, vendor)
             self._tiles = native_tiles(path, name or path.stem, pages or (), vendor, slide)
             on_error.pop_all()
@@ -209,26 +211,3 @@ def _over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
     alpha = rgba[..., 3:].astype(np.float32) / 255
     mixed = rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
     return np.rint(mixed).astype(np.uint8)
-
-
-def check_slide_limits(
-    slide: openslide.OpenSlide, name: str, max_pixels: int, max_tile_bytes: int
-) -> None:
-    """Refuse sizes that exceed a limit, before any allocation."""
-    width, height = slide.dimensions
-    if width * height > max_pixels:
-        raise LimitError(
-            name,
-            f"{width}x{height} pixels are more than max_pixels={max_pixels}",
-            fix=limit_fix("max_pixels", "the slide is real"),
-        )
-    for level in range(slide.level_count):
-        across = int(slide.properties.get(f"openslide.level[{level}].tile-width", 0))
-        down = int(slide.properties.get(f"openslide.level[{level}].tile-height", 0))
-        if 4 * across * down > max_tile_bytes:
-            raise LimitError(
-                name,
-                f"a tile of level {level}, {across}x{down}, needs {4 * across * down:,} bytes,"
-                f" more than max_tile_bytes={max_tile_bytes}",
-                fix=limit_fix("max_tile_bytes", "memory allows"),
-            )

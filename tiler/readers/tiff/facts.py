@@ -29,6 +29,7 @@ from tiler.readers.tiff.images import (
     note_on,
 )
 from tiler.readers.tiff.layout import (
+    PLAIN_VENDORS,
     TAGS,
     NativeLevel,
     UnfitError,
@@ -41,9 +42,6 @@ from tiler.readers.tiff.tile_table import is_reduced, is_tiled
 from tiler.readers.tiff_directories import Tags, is_tiff, read_directories, read_subifds
 
 _GENERIC = "generic-tiff"
-_VENDORS = ("aperio", _GENERIC, "philips")
-"""OpenSlide's formats in which each level is one page of adjacent tiles."""
-
 _SUBIFDS = 330
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296  # tags of TIFF 6.0
 _NAMES = {
@@ -103,7 +101,7 @@ def survey(request: Request) -> tuple[Facts, tuple[NativeLevel, ...], int]:
         if not is_tiff(file):
             raise UnfitError(slide, f"{path.name} is not a TIFF")
         vendor = openslide.OpenSlide.detect_format(path)
-        if vendor not in (*_VENDORS, None):
+        if vendor not in (*PLAIN_VENDORS, None):
             raise UnfitError(slide, f"{path.name} is a TIFF of another kind ({vendor})")
         try:
             pages = read_directories(file, _WANTED).pages

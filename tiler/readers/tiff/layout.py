@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiler.errors import LimitError, OpenError
+from tiler.errors import OpenError
 from tiler.geometry import Size
-from tiler.readers.limits import limit_fix
 from tiler.readers.tiff.codecs import Coding, unknown_coding
 from tiler.readers.tiff.pixels import PIXEL_TAGS, pixel_problem
 from tiler.readers.tiff.tile_table import (
@@ -68,6 +67,9 @@ TAGS = frozenset(
 """The tags that this module reads."""
 
 _DEFAULTS = {_BITS: 1, _SAMPLES: 1}  # default values that are unsupported
+
+PLAIN_VENDORS = ("aperio", "generic-tiff", "philips")
+"""OpenSlide's formats in which each level is one page of adjacent tiles."""
 
 
 def level_pages(pages: Sequence[Tags], vendor: str) -> list[Tags]:
@@ -142,34 +144,6 @@ def native_level(tags: Tags, slide: str) -> NativeLevel:
             f"{columns}x{rows} tiles, but {len(offsets)} offsets and {len(byte_counts)} sizes",
         )
     return NativeLevel(size, tile, columns, offsets, byte_counts, coding)
-
-
-def check_limits(
-    levels: Sequence[NativeLevel], slide: str, max_pixels: int, max_tile_bytes: int
-) -> None:
-    """Refuse sizes that exceed a limit, before any allocation.
-
-    Raises
-    ------
-    LimitError
-        If level 0, or a native tile of any level, exceeds its limit.
-    """
-    width, height = levels[0].size
-    if width * height > max_pixels:
-        raise LimitError(
-            slide,
-            f"{width}x{height} pixels are more than max_pixels={max_pixels}",
-            fix=limit_fix("max_pixels", "the slide is real"),
-        )
-    for index, level in enumerate(levels):
-        across, down = level.tile
-        if 3 * across * down > max_tile_bytes:
-            raise LimitError(
-                slide,
-                f"a tile of level {index}, {across}x{down}, needs {3 * across * down:,} bytes,"
-                f" more than max_tile_bytes={max_tile_bytes}",
-                fix=limit_fix("max_tile_bytes", "memory allows"),
-            )
 
 
 def check_presence(levels: Iterable[NativeLevel], slide: str, file_size: int) -> None:

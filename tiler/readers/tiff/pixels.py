@@ -47,7 +47,9 @@ _TURNS = {
     8: "turn it by 90 degrees anticlockwise",
 }
 _LISTED = 8
-_READS = "convert it to 8-bit grey, palette, RGB or RGBA"
+
+DEPTH_FIX = "convert it to 8-bit grey, palette, RGB or RGBA"
+"""The end of an error about a pixel format."""
 
 
 def pixel_problem(tags: Tags) -> str | None:
@@ -91,7 +93,7 @@ def depth_problem(tags: Tags, depths: Collection[int] = (8,)) -> str | None:
             shown &= samples == 3 and not apart
         case _:
             shown = False
-    return None if shown else f"{pixel_format(tags)}; {_READS}"
+    return None if shown else f"{pixel_format(tags)}; {DEPTH_FIX}"
 
 
 def channel_problem(pages: Sequence[Tags], first: Tags) -> str | None:

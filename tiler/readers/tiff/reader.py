@@ -15,7 +15,7 @@ from tiler.pixels.area import area_mean
 from tiler.protocols import Pixels
 from tiler.readers.base import LevelReader
 from tiler.readers.icc import tiff_profile
-from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES
+from tiler.readers.limits import CACHE_BYTES, MAX_PIXELS, MAX_TILE_BYTES, check_slide
 from tiler.readers.preflight import look
 from tiler.readers.tiff.codecs import DECODE_ERRORS, decoder
 from tiler.readers.tiff.facts import Request, survey
@@ -23,7 +23,6 @@ from tiler.readers.tiff.file import TileFile
 from tiler.readers.tiff.images import check_series
 from tiler.readers.tiff.layout import (
     UnfitError,
-    check_limits,
     check_presence,
     not_native,
     tile_at,
@@ -100,7 +99,8 @@ class TiffReader(LevelReader):
         slide = path.stem if name is None else name
         look(path, slide)
         facts, levels, self._page = survey(Request(path, slide, mpp, magnification, series))
-        check_limits(levels, slide, max_pixels, max_tile_bytes)
+        tiles = [level.tile for level in levels]
+        check_slide(slide, levels[0].size, tiles, 3, max_pixels, max_tile_bytes)
         self._levels = list(levels)
         decoders = [decoder(level.coding) for level in levels]
         self._downsamples = list(facts.level_downsamples)
