@@ -149,7 +149,7 @@ class RunTiles:
         order = np.argsort(slides, kind="stable")
         numbers, starts = np.unique(slides[order], return_index=True)
         found = [
-            _column(self.index.slides[number], self.table(number), name)[own]
+            _column(self.index.slides[number], self.table(number), name, own)
             for number, own in zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=True)
         ]
         values = np.concatenate(found)
@@ -207,13 +207,13 @@ class RunTiles:
         else:
             names = self.wanted.columns
         return {
-            name: _column(slide, table, name)[rows].tolist()
+            name: _column(slide, table, name, rows).tolist()
             for name in dict.fromkeys(("slide_id", *PLACE, *names))
         }
 
 
-def _column(slide: Slide, table: Table, name: str) -> npt.NDArray[Any]:
-    """Return a column of a slide's table, or the id of the slide for each of its tiles.
+def _column(slide: Slide, table: Table, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Return a column of some tiles of a slide's table, or the id of the slide for each of them.
 
     Raises
     ------
@@ -221,11 +221,12 @@ def _column(slide: Slide, table: Table, name: str) -> npt.NDArray[Any]:
         If there is no such column.
     """
     if name in ("slide", "slide_id"):
-        return np.broadcast_to(np.array(slide.slide_id, object), len(table))
+        return np.full(len(rows), slide.slide_id, object)
     try:
-        return table.column(name)
+        values: npt.NDArray[Any] = table.column(name)[rows]
     except KeyError:
         raise unknown_column(f"slide={slide.slide_id}: columns", name, table.columns) from None
+    return values
 
 
 def image_key(context: Resolution | None) -> str:
