@@ -21,6 +21,7 @@ from tiler.errors import OpenError, ReadError, SlideError
 from tiler.exporters import ImagesExporter
 from tiler.readers import open_slide
 from tiler.readers.openslide.reader import OpenSlideReader
+from tiler.readers.tiff.jpeg import jpeg_check
 from tiler.readers.tiff.reader import TiffReader
 from tiler.regions import RegionSpec
 
@@ -151,6 +152,7 @@ def test_passthrough_of_a_sparse_tile_is_refused_with_a_reason(tmp_path):
 
 PLANES = np.moveaxis(PYRAMID[0], 2, 0).copy()
 HIDDEN = {
+    "JPEG": (PYRAMID[0], {"compression": "jpeg"}, "extraneous bytes before marker"),
     "grey JPEG": (GREY, {"photometric": "minisblack", "compression": "jpeg"}, ""),
     "JPEG in planes": (PLANES, {"planarconfig": "separate", "compression": "jpeg"}, ""),
     "deflate": (PYRAMID[0], {"compression": "deflate"}, "deflate"),
@@ -158,19 +160,37 @@ HIDDEN = {
 }
 
 
-def damage_in_silence(path: Path, sound: np.ndarray, count: int) -> None:
-    """Change bytes of native tile 6 so that OpenSlide shows other pixels, and no error."""
+def damage_in_silence(path: Path, sound: np.ndarray, count: int, words: str) -> None:
+    """Change bytes of native tile 6 so that OpenSlide shows other pixels, and no error.
+
+    Of JPEG in three samples it reports most damage, but no stream that goes on after the last row.
+    """
     with tifffile.TiffFile(path) as tiff:
-        start, length = tiff.pages.first.dataoffsets[6], tiff.pages.first.databytecounts[6]
+        page = tiff.pages.first
+        start, length = page.dataoffsets[6], page.databytecounts[6]
+        tables = page.tags.get(347)
     data = path.read_bytes()
     for at in range(start + length // 2, start + length - count):
         bad = bytes(byte ^ 9 for byte in data[at : at + count])
-        path.write_bytes(data[:at] + bad + data[at + count :])
+        changed = data[:at] + bad + data[at + count :]
+        tile = changed[start : start + length]
+        if "marker" in words and words not in warning(tile, tables and tables.value):
+            continue
+        path.write_bytes(changed)
         with openslide.OpenSlide(path) as peer, suppress(openslide.OpenSlideError):
             got = np.asarray(peer.read_region((64, 48), 0, TILE).convert("RGB"))
             if not np.array_equal(got, sound[48:96, 64:128]):
                 return
     pytest.fail("OpenSlide reports all damage")
+
+
+def warning(tile: bytes, tables: bytes | None) -> str:
+    """Return libjpeg's warning about a tile."""
+    try:
+        jpeg_check(tables)(tile)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize("name", HIDDEN)
@@ -185,7 +205,7 @@ def test_damage_that_openslide_hides_fails_its_tile(tmp_path, name, description)
     with OpenSlideReader(path) as slide:
         sound = slide.read_region((0, 0), (308, 236), Level(0))
         assert sound.std() > 20
-    damage_in_silence(path, sound, 150 if "JPEG" in name else 2)
+    damage_in_silence(path, sound, 2 if words else 150, words)
     with OpenSlideReader(path) as slide:
         for _ in range(2):
             with pytest.raises(ReadError, match=rf"native tile 6 \(column 1, row 1\).*{words}"):

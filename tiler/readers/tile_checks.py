@@ -21,29 +21,45 @@ BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES, TABLES = 258, 259, 262, 277, 28
 
 _UNCOMPRESSED, _JPEG, _DEFLATE, _JPEG_2000 = 1, 7, (8, 32946), (33003, 33005, 34712)
 _RGB, _YCBCR = 2, 6
+_WARNING = "Corrupt JPEG data"
 
 _AT_ONCE = 1 << 20
 """Bytes that are inflated at once: a decompression bomb must not fill the memory."""
 
 
 def openslide_check(tags: Tags) -> Check | None:
-    """Return the check for tiles that OpenSlide decodes; None if it reports damage.
+    """Return the check for tiles that OpenSlide decodes, or None.
 
-    OpenSlide decodes JPEG of three samples itself, and fails on libjpeg's warnings. OpenJPEG
-    decodes JPEG 2000, and does not report most damage. libtiff decodes the other tiles; it hides
-    libjpeg's warnings, and does not compare the checksum of deflate.
+    OpenSlide decodes JPEG of three samples itself. It fails on libjpeg's warnings, but reads
+    nothing behind the last row: two of five damaged tiles that libjpeg would report. libtiff
+    decodes the other tiles; it hides libjpeg's warnings, and does not compare the checksum of
+    deflate. OpenJPEG decodes JPEG 2000, and does not report most damage.
     """
     direct = tags.get(SAMPLES) == 3 and tags.get(PLANES, 1) == 1
     if tags.get(COMPRESSION) == _JPEG and direct and tags.get(PHOTOMETRIC) in (_RGB, _YCBCR):
-        return None
+        return partial(_warned, check=_jpeg(tags))
     return libtiff_check(tags)
+
+
+def _warned(data: bytes, check: Check) -> None:
+    """Raise ``ValueError`` for a warning; OpenSlide itself reports a JPEG that has no pixels."""
+    try:
+        check(data)
+    except ValueError as error:
+        if _WARNING in str(error):
+            raise
+
+
+def _jpeg(tags: Tags) -> Check:
+    tables = tags.get(TABLES)
+    return jpeg_check(tables if isinstance(tables, bytes) else None)
 
 
 def libtiff_check(tags: Tags) -> Check | None:
     """Return the check for tiles or strips that libtiff decodes, or None."""
-    compression, tables = tags.get(COMPRESSION, 1), tags.get(TABLES)
+    compression = tags.get(COMPRESSION, 1)
     if compression == _JPEG:
-        return jpeg_check(tables if isinstance(tables, bytes) else None)
+        return _jpeg(tags)
     if compression in _JPEG_2000:
         size = Size(*(number_of(tags, tag) for tag in (TILE_WIDTH, TILE_HEIGHT)))
         return partial(openjpeg.check, size=size)
