@@ -182,7 +182,7 @@ def test_the_transform_gets_each_image(made: Path) -> None:
     with inside(made):
         found = TileDataset(made / "out", transform=lambda pixels: pixels.mean(), columns=(),
                             context=[2.0])  # fmt: skip
-        plain = TileDataset(made / "out", context=[2.0])
+        plain = TileDataset(made / "out", context=np.array([2]), max_open=np.int64(2))
         assert found[0]["image"] == plain[0]["image"].mean()
         assert found[0]["context_mpp_2.0"] == plain[0]["context_mpp_2.0"].mean()
         assert list(found[0])[-5:] == ["x", "y", "x0", "y0", "ratio"]
@@ -336,6 +336,9 @@ def test_slides_and_where_select(dataset: TileDataset, made: Path) -> None:
         ({"verify": "hash"}, "full, size, none"),
         ({"on_bad_tile": "drop"}, "raise, skip, mark"),
         ({"max_open": 0}, "max_open=0"),
+        ({"max_open": True}, "max_open=True"),
+        ({"context": 2.0}, "a list of numbers"),
+        ({"context": [True]}, "a list of numbers"),
         ({"context": "2"}, "context='2'"),
         ({"transform": 3}, "transform=3"),
         ({"slide_root": "nowhere"}, "slide_root=nowhere"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,15 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse anything except a whole number from ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    """Refuse anything except a whole number from ``least``, also one of NumPy."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{name}={value!r} is invalid; use a whole number from {least}")
 
 
 def _context(value: bool | Sequence[float]) -> bool | tuple[float, ...]:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) or not isinstance(value, Sequence) or not all(map(is_number, value)):
+    values = tuple(value) if isinstance(value, Iterable) else ("",)
+    if not all(map(is_number, values)):
         raise ArgumentError(f"context={value!r} is invalid; use True, False or a list of numbers")
-    return tuple(value) or False
+    return tuple(map(float, values)) or False
