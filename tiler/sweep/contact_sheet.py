@@ -102,25 +102,26 @@ def _row(
             continue
         picture, note = None, ""
         record = read_record(folder / job.name / "slides" / slide)
-        cache = (job.run.get("cache") or {}).get("folder")
-        if record is not None and isinstance(cache, str):
-            kept_in = Path(os.path.normpath(folder / job.name / cache))
-            if cached := _cached(kept_in, record):
-                mask, grid = cached
-                again = partial(decided, job, found) if decided else None
-                kept = _kept(grid, record, found, again)
-                chosen = np.zeros(grid.ratios.shape, bool) if kept is None else kept
-                shape = Size(max(0, grid.bounds.width), max(0, grid.bounds.height))
-                drawn = drawing(mask, grid, chosen, shape)
-                if beneath is None and thumbnail:
-                    beneath = thumbnail(job, found, record, drawn.size)
-                picture, note = draw(drawn, beneath), "" if kept is not None else ", not drawn"
+        if record is not None and (cached := _cached(folder, job, record)):
+            mask, grid = cached
+            again = partial(decided, job, found) if decided else None
+            kept = _kept(grid, record, found, again)
+            chosen = np.zeros(grid.ratios.shape, bool) if kept is None else kept
+            shape = Size(max(0, grid.bounds.width), max(0, grid.bounds.height))
+            drawn = drawing(mask, grid, chosen, shape)
+            if beneath is None and thumbnail:
+                beneath = thumbnail(job, found, record, drawn.size)
+            picture, note = draw(drawn, beneath), "" if kept is not None else ", not drawn"
         cells.append((picture, f"{found['kept']} of {found['candidates']} tiles{note}"))
     return cells
 
 
-def _cached(kept_in: Path, record: Record) -> tuple[Mask, Grid] | None:
-    """Return mask and grid of a record; None if the cache has lost them."""
+def _cached(folder: Path, job: JobRecord, record: Record) -> tuple[Mask, Grid] | None:
+    """Return mask and grid of a record; None if the job's cache does not contain them."""
+    cache = (job.run.get("cache") or {}).get("folder")
+    if not isinstance(cache, str):
+        return None
+    kept_in = Path(os.path.normpath(folder / job.name / cache))
     try:
         mask, grid = (load_or_recall(kept_in, key) for key in (record.mask.key, record.mask.grid))
         if mask is None or grid is None:

@@ -1,1 +1,1 @@
-"""Files that vouch for others: records, fingerprints, cached arrays, locks and versions."""
+"""Records, fingerprints, cached arrays, locks, settings and code of finished output."""
