@@ -232,18 +232,3 @@ class TiffReader(LevelReader):
             (x, y), (width, height) = location, native.tile
             what = f"level 0 at ({x}, {y}) {width}x{height}: native tile {tile}: {error}"
             raise ReadError(self.name, what, 0, x, y) from error
-
-
-def vouch(path: str | Path) -> str | None:
-    """Return the reason why ``TiffReader`` does not read a file; None if it does.
-
-    Raises
-    ------
-    OpenError, LimitError
-        If no reader may read the file.
-    """
-    try:
-        TiffReader(path).close()
-    except UnfitError as error:
-        return error.what
-    return None
