@@ -207,7 +207,7 @@ def sync_one(path: Path, mode: int) -> None:
     Raises
     ------
     DestinationError
-        If it cannot be.
+        If the file or folder cannot be flushed.
     """
     try:
         handle = os.open(path, mode)

@@ -99,7 +99,7 @@ def checked_count(count: int) -> int:
     Raises
     ------
     ValueError
-        If it is absurd.
+        If the number is negative or too large.
     """
     if not 0 <= count <= _MOST_TILES:
         raise ValueError(f"{count} tiles")

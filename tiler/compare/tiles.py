@@ -99,7 +99,7 @@ def _of_format(
     Raises
     ------
     ConfigError
-        If it is damaged.
+        If the file is damaged.
     """
     try:
         rows = one.rows(path, data, record)

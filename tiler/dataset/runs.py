@@ -88,7 +88,7 @@ class Slide:
         Raises
         ------
         ConfigError
-            If there is none.
+            If the folder contains no table.
         """
         paths = [inside(self.folder, self.slide_id + end) for end in (".parquet", ".csv")]
         if find_spec("pyarrow") is None:

@@ -51,7 +51,7 @@ def check_naming(naming: str, extension: str, shard: int, context: Resolution | 
     Raises
     ------
     ConfigError
-        If there are any.
+        If a name does not exist, or cannot name the files.
     """
     key = f"exporter.images.naming={naming}"
     if naming not in get_args(Naming):

@@ -19,7 +19,7 @@ def score_of(name: str, score: object) -> ScoresPixels:
     Raises
     ------
     ConfigError
-        If it is none.
+        If ``score`` has no method ``score``.
     """
     if not isinstance(score, ScoresPixels):
         kind = type(score)

@@ -171,7 +171,7 @@ def _read(content: Mapping[str, Any]) -> Stains:
     Raises
     ------
     ValueError
-        If it has none.
+        If the file contains no valid stains.
     """
     rows = content.get("stains")
     if not isinstance(rows, list) or len(rows) != 2:

@@ -163,7 +163,7 @@ def _read(content: Mapping[str, Any]) -> Colours:
     Raises
     ------
     ValueError
-        If it has none.
+        If the file contains no valid colours.
     """
     mean, deviation = (numbers(content.get(name), 3, f'"{name}"') for name in ("mean", "std"))
     if min(deviation) <= 0:

@@ -88,7 +88,7 @@ def check_defaults(
     Raises
     ------
     ConfigError
-        If a list does.
+        If a defaults list contains a resolver.
     """
     sources = config.hydra.runtime.config_sources
     folders = [

@@ -166,12 +166,13 @@ def _ill_called(key: str, node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_out(plain: Mapping[str, Any]) -> None:
-    """Refuse a run without an output folder, or one that would replace its own table.
+    """Refuse a run whose output folder, cache or table of slides cannot be used.
 
     Raises
     ------
     ConfigError
-        If it would.
+        If ``out`` is missing, the run would replace its table of slides, or a path begins with
+        the home folder of an unknown user.
     """
     if not plain["out"]:
         raise ConfigError("out is empty: name a folder for the run (. is this one)")
@@ -202,7 +203,7 @@ def check_table(table: str | None, folder: Path) -> None:
     Raises
     ------
     ConfigError
-        If it would.
+        If the table has the name of an output file in that folder.
     """
     from tiler.runner.guard import NAMES
 
@@ -221,12 +222,12 @@ def check_folder(out: str, hydras: Any, of_sweep: bool) -> None:
     Raises
     ------
     ConfigError
-        If it has.
+        If the folders differ.
     """
-    key, told = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
-    if os.path.abspath(told) != os.path.abspath(expanded(out)):
+    key, chosen = ("sweep", hydras.sweep.dir) if of_sweep else ("run", hydras.run.dir)
+    if os.path.abspath(chosen) != os.path.abspath(expanded(out)):
         raise ConfigError(
-            f"hydra.{key}.dir={told}: all files lie under out={out}; set that alone, and leave"
+            f"hydra.{key}.dir={chosen}: all files lie under out={out}; set that alone, and leave"
             f" hydra.{key}.dir out"
         )
 

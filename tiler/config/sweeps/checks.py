@@ -78,7 +78,7 @@ def check_hydras_files(config: DictConfig, *, of_sweep: bool) -> None:
     Raises
     ------
     ConfigError, DestinationError
-        If it would.
+        If a file of Hydra would be outside ``out``, or replace a file of another program.
     """
     from tiler.runner.guard import refuse_foreign_hydra_files
 

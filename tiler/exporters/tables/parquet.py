@@ -38,7 +38,7 @@ def require_pyarrow(setting: str) -> None:
     Raises
     ------
     ConfigError
-        If it is missing.
+        If pyarrow is missing.
     """
     if find_spec("pyarrow") is None:
         raise ConfigError(f"{setting} needs pyarrow; run: pip install 'tiler[parquet]'")

@@ -37,12 +37,12 @@ def check_square(spec: TileSpec, where: str, stride: bool = True) -> None:
 
 
 def for_tool(spec: TileSpec | None, exporter: str) -> TileSpec:
-    """Return the tiles of an exporter; a Python caller may have left them out.
+    """Return the tile specification of an exporter, which a Python caller may have omitted.
 
     Raises
     ------
     ConfigError
-        If there are none.
+        If ``spec`` is None.
     """
     if spec is None:
         raise ConfigError(f"exporter.{exporter}.spec=None; give the TileSpec of the regions")

@@ -63,12 +63,12 @@ Draw = Callable[["Figure", "Axes"], None]
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Refuse formats that are unknown.
+    """Refuse unknown formats of charts.
 
     Raises
     ------
     ConfigError
-        If there is one.
+        If a format is unknown; the error lists the known ones.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:

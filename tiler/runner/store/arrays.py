@@ -186,7 +186,7 @@ class _Entry:
         Raises
         ------
         ValueError
-            If it is none.
+            If the item does not describe an array.
         """
         match item:
             case [str(name), str(kind), list(shape)]:

@@ -116,7 +116,7 @@ def load_record(folder: Path) -> Record:
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If the folder contains no record.
     StoredError
         If it cannot be trusted; the error states the reason.
     """
