@@ -11,12 +11,13 @@ import pytest
 import yaml
 from command import read_csv, tiler
 from conftest import ArrayReader
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_written import tampered
 from tracked import COMMON, picture
 
+from tiler.errors import MaskError
 from tiler.exporters import MaskExporter
 from tiler.masks import FileMask
 from tiler.masks.thumbnail import MAX_PIXELS
@@ -97,6 +98,28 @@ def test_every_mask_reads_back_unchanged(tmp_path_factory, data) -> None:
     assert file.name == "s_mask.png"
     assert file.size == (folder / file.name).stat().st_size
     assert np.array_equal(FileMask(f"{folder}/{{slide}}_mask.png").generate(slide), mask)
+
+
+@settings(max_examples=30)
+@given(
+    width=st.integers(20, 3000), height=st.integers(20, 3000), downsample=st.floats(5, 40),
+    refine=st.sampled_from([1, 4, 16]),
+)  # fmt: skip
+def test_a_refined_mask_of_a_small_slide_reads_back(
+    tmp_path_factory, width: int, height: int, downsample: float, refine: int
+) -> None:
+    sides = [max(1, round(side / downsample)) * refine for side in (height, width)]
+    mask = np.zeros(sides, bool)
+    mask[0, -1] = True
+    slide = ArrayReader(np.zeros((1, 1, 3), np.uint8), bounds=(0, 0, width, height), name="s")
+    folder = tmp_path_factory.mktemp("mask")
+    MaskExporter().export(slide, [], mask, folder)
+    read = FileMask(str(folder / "s_mask.png"))
+    assert np.array_equal(read.generate(slide), mask)
+    other = ArrayReader(np.zeros((1, 1, 3), np.uint8), bounds=(0, 0, width, 2 * height), name="s")
+    if min(sides) > 3 * refine:
+        with pytest.raises(MaskError, match="aspect ratio"):
+            read.generate(other)
 
 
 def test_a_slide_without_tissue_or_mpp_has_a_mask_and_a_frame(tmp_path: Path) -> None:

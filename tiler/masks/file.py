@@ -83,7 +83,8 @@ class FileMask:
                 self._refuse_size(image, path, source)
                 check_damage(path, image.format)
                 turned = upright(image)
-                _refuse_shape(Size(*turned.size), path, source)
+                density = image.info.get("aspect") if turned.size == image.size else None
+                _refuse_shape(Size(*turned.size), density or (1, 1), path, source)
                 mask = _tissue(turned, path, source.name)
         except FileNotFoundError as error:
             raise MaskError(
@@ -112,9 +113,12 @@ class FileMask:
             )
 
 
-def _refuse_shape(size: Size, path: Path, source: WSIReader) -> None:
+def _refuse_shape(size: Size, density: tuple[int, int], path: Path, source: WSIReader) -> None:
     bounds = source.bounds
-    if not same_shape(size, Size(bounds.width, bounds.height)):
+    area = Size(bounds.width, bounds.height)
+    # A PNG may state that its pixels are not square, as those of MaskExporter do.
+    stated = Size(size.width * density[1], size.height * density[0])
+    if not (same_shape(size, area) or same_shape(stated, area)):
         raise MaskError(
             source.name,
             f"mask {path} is {size.width}x{size.height}; its aspect ratio is not that of the"

@@ -20,7 +20,9 @@ _UP = 2  # filter type: each byte less the one above it
 _GREY, _RGB = 0, 2  # colour types
 
 
-def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
+def png_bytes(
+    pixels: Pixels, level: int, text: bytes = b"", density: tuple[int, int] | None = None
+) -> bytes:
     """Encode pixels without loss.
 
     Parameters
@@ -32,6 +34,8 @@ def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
         1; on tissue, 2 and 3 take longer and gain less than 1 %.
     text
         Keyword, NUL and Latin-1 text of a tEXt chunk; empty for none.
+    density
+        Pixels across and down per length of no unit, for pixels that are not square; None for none.
     """
     from isal.isal_zlib import crc32  # it takes an eighth of zlib's time
 
@@ -47,6 +51,7 @@ def png_bytes(pixels: Pixels, level: int, text: bytes = b"") -> bytes:
     for kind, data in (
         (b"IHDR", header),
         *([(b"tEXt", text)] if text else []),
+        *([(b"pHYs", struct.pack(">IIB", *density, 0))] if density else []),
         (b"IDAT", _deflated(filtered.reshape(-1), level)),
         (b"IEND", b""),
     ):
