@@ -140,11 +140,12 @@ class Regions(Sequence[RegionSpec]):
         names = tuple(self.columns)
         for start in range(0, len(self), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            locations, ratios = self.locations[some].tolist(), self.ratios[some].tolist()
+            xs, ys = self.locations[some].T.tolist()
+            ratios = self.ratios[some].tolist()
             values = [column[some].tolist() for column in self.columns.values()]
             rows = zip(*values, strict=True) if values else repeat((), len(ratios))
-            for location, ratio, row in zip(locations, ratios, rows, strict=True):
-                yield self._region(location, ratio, dict(zip(names, row, strict=True)))
+            for x, y, ratio, row in zip(xs, ys, ratios, rows, strict=True):
+                yield self._region(Point(x, y), ratio, dict(zip(names, row, strict=True)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -180,12 +181,10 @@ class Regions(Sequence[RegionSpec]):
         boxes0 = dict(zip(("x0", "y0", "width0", "height0"), self.boxes0().T, strict=True))
         return {"x": x, "y": y, "ratio": self.ratios, **boxes0, **self.columns}
 
-    def _region(
-        self, location: Sequence[int], ratio: float, columns: Mapping[str, Any]
-    ) -> RegionSpec:
+    def _region(self, location: Point, ratio: float, columns: Mapping[str, Any]) -> RegionSpec:
         region = object.__new__(RegionSpec)  # the checks of its constructor were done for all
         region.__dict__.update(
-            location=Point(*location),
+            location=location,
             shape=self.shape,
             resolution=self.resolution,
             ratio=ratio,

@@ -17,11 +17,12 @@ Naming = Literal["tiler", "gigapath"]
 
 def tile_names(slide: str, regions: Regions, extension: str) -> list[str]:
     """Return ``{slide}_x{x}_y{y}_w{w}_h{h}_{res}_r{ratio}.{ext}``, the ratio to two decimals."""
-    (width, height), resolution = regions.shape, regions.resolution.token
-    places = zip(regions.locations.tolist(), regions.ratios.tolist(), strict=True)
+    width, height = regions.shape
+    start, middle = f"{slide}_x", f"_w{width}_h{height}_{regions.resolution.token}_r"
+    xs, ys = regions.locations.T.tolist()
     return [
-        f"{slide}_x{x}_y{y}_w{width}_h{height}_{resolution}_r{ratio:.2f}.{extension}"
-        for (x, y), ratio in places
+        f"{start}{x}_y{y}{middle}{ratio:.2f}.{extension}"
+        for x, y, ratio in zip(xs, ys, regions.ratios.tolist(), strict=True)
     ]
 
 
