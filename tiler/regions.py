@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import Any, overload
 
 import numpy as np
@@ -142,10 +142,10 @@ class Regions(Sequence[RegionSpec]):
             some = slice(start, start + _AT_ONCE)
             xs, ys = self.locations[some].T.tolist()
             ratios = self.ratios[some].tolist()
-            values = [column[some].tolist() for column in self.columns.values()]
-            rows = zip(*values, strict=True) if values else repeat((), len(ratios))
-            for x, y, ratio, row in zip(xs, ys, ratios, rows, strict=True):
-                yield self._region(Point(x, y), ratio, dict(zip(names, row, strict=True)))
+            rows = zip(*(column[some].tolist() for column in self.columns.values()), strict=True)
+            columns = [dict(zip(names, row, strict=True)) for row in rows] or [{} for _ in ratios]
+            for x, y, ratio, more in zip(xs, ys, ratios, columns, strict=True):
+                yield self._region(Point(x, y), ratio, more)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,17 +89,17 @@ def write_tiles(
     """
     failed: list[FailedTile] = []
     given = [getattr(output.exporter, "threads", None) for output in outputs]
-    threads = max(filter(None, given), default=default_threads())
+    threads = max(filter(None, given), default=0) or default_threads()
+    places = replace(regions, columns={})  # neither pixels nor bytes depend on columns of tables
     for context in dict.fromkeys(output.context for output in outputs):
         some = [output for output in outputs if output.context == context]
         wanted = np.stack([output.wanted for output in some], axis=1)
         chosen = np.flatnonzero(wanted.any(axis=1))
-        tiles = zip(chosen.tolist(), regions.take(chosen), wanted[chosen].tolist(), strict=True)
+        tiles = zip(chosen.tolist(), places.take(chosen), wanted[chosen].tolist(), strict=True)
         write = _writer(source, some, context, transforms)
         for written, bad in in_order(write, tiles, threads):
-            for output, result in zip(some, written, strict=True):
-                if result is not None:
-                    output.sink.add(result)
+            for sink, result in written:
+                sink.add(result)
             if bad is not None:
                 failed.append(bad)
     return tuple(failed)
@@ -114,15 +114,15 @@ def _writer(
     outputs: Sequence[Output],
     context: Resolution | None,
     transforms: Sequence[FittedTransform],
-) -> Callable[[_Tile], tuple[list[Any], FailedTile | None]]:
-    """Return the function that writes a tile; it returns the results of the sinks."""
+) -> Callable[[_Tile], tuple[list[tuple[Sink, Any]], FailedTile | None]]:
+    """Return the function that writes a tile; it returns the sinks with their results."""
     natives = [_native_reader(source, out.name) if is_native(out.exporter) else None
                for out in outputs]  # fmt: skip
     of_context = f" (in its context tile, {context.token})" if context else ""
 
-    def write(tile: _Tile) -> tuple[list[Any], FailedTile | None]:
+    def write(tile: _Tile) -> tuple[list[tuple[Sink, Any]], FailedTile | None]:
         index, region, needs = tile
-        written: list[Any] = [None] * len(outputs)
+        written: list[tuple[Sink, Any]] = []
         pixels: Pixels | None = None
         try:
             for place, output in enumerate(outputs):
@@ -134,7 +134,7 @@ def _writer(
                     if pixels is None:
                         pixels = tile_pixels(source, region, context, transforms)
                     data = encode(output.exporter, source, pixels)
-                written[place] = output.sink.write(index, data)
+                written.append((output.sink, output.sink.write(index, data)))
         except ReadError as error:
             return written, FailedTile(region, error.what + of_context)
         return written, None
