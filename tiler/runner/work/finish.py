@@ -10,12 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-from tiler.errors import (
-    ChangedError,
-    DestinationError,
-    ReadError,
-    SlideError,
-)
+from tiler.errors import ChangedError, DestinationError, ReadError, SlideError
 from tiler.protocols import FailedTile
 from tiler.readers.deferred import DeferredReader
 from tiler.regions import Regions
@@ -113,8 +108,11 @@ class FinishTask:
             exporters=exporters,
             transforms=dict.fromkeys(changed, plan.fits.facts),
         )
-        _check_whole(job, folder, record.files)
-        _check_listed(job, folder, record.files)
+        foreign = not all(map(is_ours, job.exporters.values()))
+        _check_whole(job, folder, record.files, foreign=foreign)
+        if foreign or dropped or job.pyramid:
+            # Else no folder is empty: to list 100,000 files would take a tenth of a second.
+            _check_listed(job, folder, record.files, foreign=foreign)
         if job.kept:
             record = with_kept(record, earlier, job.kept)
             _check_names(job, record.files)
@@ -178,10 +176,10 @@ class FinishTask:
                 done = export(exporter, source, regions, mask.picture, folder, *more)
                 files[name] = WrittenFiles.of(done.files)
             else:
-                files[name] = found = joined(one.files for one in written)
+                found = joined(one.files for one in written)
                 if dropped:
                     found = without_dropped(job, plan, name, found, dropped, folder)
-                    files[name] = found
+                files[name] = found = found.take(found.by_name)  # so that later sorts are quick
                 blanks += found.count_alike(one.blank for one in written)
         return files, blanks
 
@@ -193,20 +191,20 @@ class FinishTask:
         return record.row if record and is_of(self.job, record) else None
 
 
-def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
+def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles, *, foreign: bool) -> None:
     """Compare every file with its size before the record lists it."""
     _check_names(job, files)
     if (bad := files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
-    below, ours = f"{folder}/", all(map(is_ours, job.exporters.values()))
+    below = f"{folder}/"
     for name, expected in files.named_sizes():
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
-            if folder.is_dir() and not ours:
+            if folder.is_dir() and foreign:
                 raise SlideError(job.slide_id, f"an exporter lists {name}: {error}") from error
             raise destination_error(error, folder / name) from error
-        if size != expected and not ours:
+        if size != expected and foreign:
             what = f"an exporter lists {name} with {expected:,} bytes, and it has {size:,}"
             raise SlideError(job.slide_id, f"{what}; list what write_whole returns")
         if size != expected:
@@ -215,9 +213,8 @@ def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
             )
 
 
-def _check_listed(job: SlideJob, folder: Path, files: WrittenFiles) -> None:
+def _check_listed(job: SlideJob, folder: Path, files: WrittenFiles, *, foreign: bool) -> None:
     """Remove empty folders, and refuse files that an exporter of the user's does not list."""
-    foreign = not all(map(is_ours, job.exporters.values()))
     listed = {file.name for file in files} if foreign else set()
     for place, folders, names in os.walk(folder, topdown=False):
         names += [name for name in folders if Path(place, name).is_symlink()]
