@@ -208,6 +208,12 @@ def test_the_order_and_the_processes_change_no_byte(done: Path, by_processes: Pa
     assert tree(by_processes) == tree(done)
 
 
+def test_no_folder_of_a_slide_is_empty(done: Path) -> None:
+    folders = [path for path in (done / "slides").rglob("*") if path.is_dir()]
+    assert folders
+    assert not [path for path in folders if not any(path.iterdir())]
+
+
 def test_a_second_run_does_nothing(jobs: list[SlideJob], done: Path) -> None:
     def times() -> list[int]:
         return [path.stat().st_mtime_ns for path in sorted(done.glob("slides/*/*"))]
