@@ -294,6 +294,7 @@ def test_a_run_loads_components_and_estimates_only_if_it_uses_them():
             "tiler.masks.otsu",
         ),
         *("tiler.config.sweeps.end", "tiler.config.command.explain", "tiler.config.checks.bombs"),
+        "tiler.runner.products.make",
         *("cv2", "PIL", "openslide", "dask"),
         *(set(OF_SOME_SLIDES) - {"concurrent", "subprocess"}),  # Hydra and filelock load these
     )

@@ -21,10 +21,9 @@ from tiler.errors import ConfigError
 from tiler.exporters import CsvExporter
 from tiler.files import digest, write_whole
 from tiler.protocols import Exported, FinishedSlide, WSIReader
-from tiler.runner import ledger
 from tiler.runner.engines import SerialEngine
 from tiler.runner.ledger import RunResult
-from tiler.runner.products import gather
+from tiler.runner.products import gather, make
 from tiler.runner.run import dry_run, run
 from tiler.runner.signals import Interrupted
 from tiler.runner.stock import Policy
@@ -538,7 +537,7 @@ def killed_at(number: int, jobs: Sequence[SlideJob]) -> bool:
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] != 0
-    left, original = number, ledger.make_products
+    left, original = number, make.make_products
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
@@ -551,7 +550,7 @@ def killed_at(number: int, jobs: Sequence[SlideJob]) -> bool:
         sys.addaudithook(count)
         return original(*arguments)
 
-    ledger.make_products = making
+    make.make_products = making
     done(jobs)
     os._exit(0)
 

@@ -16,7 +16,7 @@ from tiler.checks.error_places import foreign_packages, raised_at
 from tiler.errors import ComponentError, DestinationError, ExitCode, TilerError, worst
 from tiler.files import write_whole
 from tiler.runner.engines.base import Engine
-from tiler.runner.products.make import Products, make_products, withdraw
+from tiler.runner.products.collecting import Products, has_products
 from tiler.runner.products.report_files import withdraw_page
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.progress import Progress
@@ -99,7 +99,10 @@ class Ledger:
         write_run(self._out, {**self._facts, "reused": self._reused}, self._all_rows(), None)
         self.begun = True
         self._write_table(self.table())
-        withdraw(self._out, self._redo)
+        if self._redo and has_products(self._jobs, self._out):
+            from tiler.runner.products.make import withdraw
+
+            withdraw(self._out, self._redo)
 
     def add(self, rows: Iterable[SlideRow], bar: Progress) -> None:
         """Enter the rows of slides that have ended, and report them."""
@@ -177,6 +180,10 @@ class Ledger:
 
     def make_products(self, verify: str) -> None:
         """Make the products of the run; ``verify`` as in ``Policy``."""
+        if not has_products(self._jobs, self._out):
+            return
+        from tiler.runner.products.make import make_products
+
         found = self._products = make_products(self._jobs, self.rows, self._out, verify)
         if found != Products():
             made = {"links": found.links, "files": found.files, "missing": len(found.problems)}

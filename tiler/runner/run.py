@@ -14,7 +14,7 @@ from tiler.runner.engines.base import Engine
 from tiler.runner.guard import refuse_folder
 from tiler.runner.ledger import Ledger, RunResult
 from tiler.runner.limits import NO_LIMITS, Limits
-from tiler.runner.products.make import refuse_products
+from tiler.runner.products.collecting import refuse_products
 from tiler.runner.reporting.events import Events
 from tiler.runner.reporting.log_file import log_kept
 from tiler.runner.reporting.progress import progress

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from tiler.errors import ConfigError, ExitCode, SlideError
+from tiler.errors import ConfigError, SlideError
+from tiler.protocols import CollectsRun
+from tiler.runner.products.collecting import Products, collecting, collects
 from tiler.runner.products.copies import File, Link
 from tiler.runner.products.gather import Gathered, gathered, key_of
 from tiler.runner.products.listed import (
@@ -24,7 +25,7 @@ from tiler.runner.products.listed import (
 )
 from tiler.runner.products.occupied import line_of, remove_others
 from tiler.runner.products.place import Placer
-from tiler.runner.products.wanted import collecting, collects, wanted_files, wanted_links
+from tiler.runner.products.wanted import wanted_files, wanted_links
 from tiler.runner.work.folders import new_work
 from tiler.runner.work.job import SlideJob, SlideRow
 
@@ -34,22 +35,15 @@ _SHOWN = 20
 """Maximum number of problems that are logged."""
 
 
-@dataclass(frozen=True)
-class Products:
-    """The products of a run: how many links and files, and a line for each that is missing."""
+def refuse_exporters(exporters: Mapping[str, Sequence[CollectsRun]], out: Path) -> None:
+    """Refuse exporters whose products would be in the way of the user's files.
 
-    links: int = 0
-    files: int = 0
-    problems: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The exit code of a run in which nothing else failed."""
-        return ExitCode.SLIDE_FAILED if self.problems else ExitCode.DONE
-
-
-def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
-    """Refuse a run whose products would be in the way of the user's files.
+    Parameters
+    ----------
+    exporters
+        By their names in the configuration: see ``collecting``.
+    out
+        The run's folder.
 
     Raises
     ------
@@ -57,7 +51,7 @@ def refuse_products(jobs: Sequence[SlideJob], out: Path) -> None:
         If a name in the run's folder is not tiler's own; the error names the first one.
     """
     used: dict[str, str] = {}
-    for name, some in collecting(jobs).items():
+    for name, some in exporters.items():
         for place in dict.fromkeys(place for exporter in some for place in exporter.run_names):
             top = place.removesuffix("/")
             other = used.setdefault(top, name)
@@ -98,10 +92,8 @@ def withdraw(out: Path, redo: Mapping[str, Sequence[str]]) -> None:
     out
         The run's folder.
     redo
-        For each slide that is redone, the exporters whose files stay.
+        For each slide that is redone, at least one, the exporters whose files stay.
     """
-    if not redo:
-        return
     listed = read_listed(out)
     every = set.intersection(*(set(kept) for kept in redo.values()))
 

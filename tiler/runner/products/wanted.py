@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeGuard
 
 from tiler.checks.components import callable_name
 from tiler.errors import ComponentError
 from tiler.protocols import CollectsRun
+from tiler.runner.products.collecting import collects
 from tiler.runner.products.copies import File, Link
 from tiler.runner.products.gather import Gathered, key_of, others_key
 from tiler.runner.products.listed import SLIDES, is_product
 from tiler.runner.products.occupied import users_errors
-from tiler.runner.work.job import SlideJob
-
-
-def collects(exporter: object) -> TypeGuard[CollectsRun]:
-    """Return whether an exporter has products of a run."""
-    # The protocol is asked last, because its check is slow.
-    return hasattr(exporter, "run_links") and isinstance(exporter, CollectsRun)
-
-
-def collecting(jobs: Iterable[SlideJob]) -> dict[str, list[CollectsRun]]:
-    """Return the exporters with products by their names in the configuration.
-
-    One name may have several exporters: a table may set their options for each slide.
-    """
-    found: dict[str, dict[tuple[str, ...], CollectsRun]] = {}
-    for job in jobs:
-        for name, exporter in job.exporters.items():
-            if collects(exporter) and (names := exporter.run_names):
-                found.setdefault(name, {}).setdefault(names, exporter)
-    return {name: list(some.values()) for name, some in found.items()}
 
 
 def wanted_links(name: str, slides: Sequence[Gathered]) -> dict[str, Link]:
