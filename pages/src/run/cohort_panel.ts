@@ -124,7 +124,12 @@ function panelOf(
     "div",
     { class: "panel cohort", tabindex: -1 },
     sliders.element,
-    element("div", { class: "cohort-result" }, bar, progress, said, facts, tables, note(run), box.element, save, most),
+    element(
+      "div",
+      { class: "cohort-result" },
+      element("div", { class: "cohort-count" }, bar, progress, said, facts),
+      ...[tables, note(run), box.element, save, most],
+    ),
   );
 }
 
