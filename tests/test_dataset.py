@@ -270,6 +270,30 @@ def test_several_runs_follow_each_other(made: Path) -> None:
         more.column("rows")
 
 
+def test_a_table_of_parents_has_their_pixels(tmp_path: Path) -> None:
+    write_slide(tmp_path / "s.tiff", 1, 150, 230)
+    out = run(tmp_path, "slides.paths=[s.tiff]", "reader.mpp=1", "resolution=mpp", "threshold=0",
+              "resolution.value=1", "tile.size=[32,24]", "pyramid=[1.5,4]")  # fmt: skip
+    rows = read_csv(out / "slides/s/s_pyramid.csv")
+    with inside(tmp_path):
+        for token, written in (("mpp_1.5",) * 2, ("mpp_4.0",) * 2, ("mpp_4.0", "mpp_2.0")):
+            some = [row for row in rows if row["resolution"] == token]
+            with (out / "parents.csv").open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows({**row, "resolution": written} for row in some)
+            found = TileDataset(out / "parents.csv", columns=["file"])
+            if token != written:
+                with pytest.raises(ChangedError, match=r"at mpp_1.0 and mpp_1.5 and mpp_4.0; give"):
+                    found[0]
+                break
+            assert len(found) == len(some) > 1
+            for item in found.__getitems__(range(len(found))):
+                np.testing.assert_array_equal(item["image"], image(out, item))
+        with pytest.raises(ConfigError, match="give a table for each"):
+            TileDataset(out / "slides/s/s_pyramid.csv")
+
+
 def test_a_job_of_a_sweep_is_a_run(tmp_path: Path) -> None:
     write_slide(tmp_path / "s.tiff", 1)
     words = ["-m", *BASE, "slides.paths=[s.tiff]", "resolution=level", "resolution.value=0",

@@ -21,12 +21,15 @@ from tiler.checks.targets import (
     parameters,
 )
 from tiler.dataset.runs import Slide
-from tiler.errors import ConfigError, OpenError, SlideError, TransformError
+from tiler.dataset.tables import Table
+from tiler.errors import ChangedError, ConfigError, OpenError, SlideError, TransformError
+from tiler.geometry import is_number
 from tiler.protocols import FittedTransform, ReaderFactory, WSIReader
 from tiler.resolution import Resolution
 from tiler.runner.store.fingerprint import Fingerprint
 from tiler.runner.store.record_file import record_content
 from tiler.runner.store.settings import TRANSFORM, of_exporter
+from tiler.scales.context import resolutions_like
 from tiler.storage.stored import StoredError
 
 _HOW = ("_target_", "_partial_")
@@ -109,6 +112,26 @@ def read_facts(
         what = f"record.json in {slide.folder} cannot be used: {error}"
         raise OpenError(slide.slide_id, what) from error
     return SlideFacts(reader, resolution, source, transforms)
+
+
+def resolution_of(slide: Slide, table: Table, own: Resolution) -> Resolution:
+    """Return the resolution of a table: that of the run's tiles, or of their parents.
+
+    Raises
+    ------
+    ChangedError
+        If the run has no tiles at the table's resolution.
+    """
+    if table.token == own.token:
+        return own
+    values = slide.run.setting("pyramid")
+    numbers = isinstance(values, list) and all(map(is_number, values))
+    parents = resolutions_like(values if numbers else [], own, "pyramid")
+    if found := [one for one in parents if one.token == table.token]:
+        return found[0]
+    known = " and ".join(one.token for one in (own, *parents))
+    what = f"the table has tiles at {table.token}, and the run in {slide.run.folder} at {known}"
+    raise ChangedError(slide.slide_id, f"{what}; give a table of this run")
 
 
 def _called(node: Any, group: str, cache_bytes: int | None = None) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiler.dataset.facts import SlideFacts, read_facts
+from tiler.dataset.facts import SlideFacts, read_facts, resolution_of
 from tiler.dataset.runs import Slide
 from tiler.dataset.tables import Table
 from tiler.errors import ChangedError, ConfigError, OpenError
@@ -118,21 +118,18 @@ def open_slide(
 def _opened(
     source: WSIReader, slide: Slide, table: Table, facts: SlideFacts, opening: Opening
 ) -> OpenSlide:
-    resolution = facts.resolution
+    resolution = resolution_of(slide, table, facts.resolution)
     downsample = resolution.downsample(source)
-    _check_scale(slide, table, resolution, downsample)
+    recorded = slide.downsample if resolution == facts.resolution else math.nan
+    _check_scale(slide, table, downsample, recorded)
     _check_inside(slide, table, source)
     contexts = _contexts(slide, resolution, opening.context)
     check_available(source, resolution, contexts)
     return OpenSlide(source, resolution, downsample, facts.fitted(source), contexts)
 
 
-def _check_scale(slide: Slide, table: Table, resolution: Resolution, downsample: float) -> None:
+def _check_scale(slide: Slide, table: Table, downsample: float, recorded: float) -> None:
     """Refuse a slide whose tiles would be read at another scale than the run did."""
-    if table.token != resolution.token:
-        what = f"the table has tiles at {table.token}, and its record has {resolution.token}"
-        raise ChangedError(slide.slide_id, f"{what}; give the table of the same run")
-    recorded = slide.downsample
     if not math.isclose(recorded, downsample, rel_tol=1e-9) and not math.isnan(recorded):
         what = f"its tiles have the downsample {downsample:g} here, and {recorded:g} in slides.csv"
         raise ChangedError(slide.slide_id, f"{what}; run tiler again")
