@@ -28,7 +28,7 @@ ROOMS = [
     {"errors", "checks", "checks.error_places", "checks.machine", "storage"},
     {"process", "storage.csv_text", "storage.destinations"},
     {"files"},
-    {"checks.hints", "checks.targets", "storage.stored", "written"},
+    {"checks.components", "checks.hints", "checks.targets", "storage.stored", "written"},
     {"storage.sync"},
     {"geometry"},
     {"resolution"},
@@ -40,8 +40,7 @@ ROOMS = [
     {"protocols"},
     {"checks.pictures"},
     {"storage.companions"},
-    {"checks.pixels", "checks.arguments", "checks.components", "checks.mask_arrays"}
-    | {"checks.rule_results"}
+    {"checks.pixels", "checks.arguments", "checks.mask_arrays", "checks.rule_results"}
     | {"pixels", "scales", "annotations"},
     ADAPTERS,
     {"stages", "selection"},

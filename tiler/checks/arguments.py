@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tiler.checks.components import shown
 from tiler.errors import ArgumentError, ConfigError, RegionError
 from tiler.geometry import Box, is_number
 from tiler.protocols import WSIReader
@@ -30,14 +31,14 @@ def check_parameters(
     """
     if not isinstance(tile_spec, TileSpec):
         raise ArgumentError(
-            f"tile_spec={_shown(tile_spec)} is not a TileSpec; pass one, such as"
+            f"tile_spec={shown(tile_spec)} is not a TileSpec; pass one, such as"
             " TileSpec(256, resolution=MPP(0.5))"
         )
     if hasattr(mask, "generate"):
-        raise ArgumentError(f"mask={_shown(mask)} is a mask provider; pass it as mask_provider=…")
+        raise ArgumentError(f"mask={shown(mask)} is a mask provider; pass it as mask_provider=…")
     if isinstance(mask, str | bytes | Path):
         raise ArgumentError(
-            f"mask={_shown(mask)} is a path; pass an array (height, width), or"
+            f"mask={shown(mask)} is a path; pass an array (height, width), or"
             " mask_provider=FileMask(path) for a file"
         )
     if isinstance(mask_provider, type):
@@ -47,7 +48,7 @@ def check_parameters(
         )
     if mask_provider is not None and not hasattr(mask_provider, "generate"):
         raise ArgumentError(
-            f"mask_provider={_shown(mask_provider)} has no generate(source); pass an object such"
+            f"mask_provider={shown(mask_provider)} has no generate(source); pass an object such"
             " as OtsuMask(), or an array as mask=…"
         )
     if not is_number(mask_threshold) or not 0 <= float(str(mask_threshold)) <= 1:
@@ -64,13 +65,13 @@ def check_rules(filters: object, labels: object, sampler: object) -> None:
     """
     if filters is not None and not isinstance(filters, Mapping):
         raise ArgumentError(
-            f"filters={_shown(filters)} is not a mapping; pass names with scores, such as"
+            f"filters={shown(filters)} is not a mapping; pass names with scores, such as"
             ' {"blur": Blur(min=20)}'
         )
     for name, score in (filters or {}).items():
         if not (hasattr(score, "maps") or hasattr(score, "score")):
             raise ArgumentError(
-                f"filters[{name!r}]={_shown(score)} has neither maps(pixels) nor score(pixels);"
+                f"filters[{name!r}]={shown(score)} has neither maps(pixels) nor score(pixels);"
                 " pass an object such as Blur(min=20)"
             )
         _check_filter(name, score)
@@ -88,7 +89,7 @@ def check_rules(filters: object, labels: object, sampler: object) -> None:
         missing = [name for name in members if value is not None and not hasattr(value, name)]
         if missing or isinstance(value, type):
             raise ArgumentError(
-                f"{what}={_shown(value)} has no {' and no '.join(missing) or 'values'}; pass an"
+                f"{what}={shown(value)} has no {' and no '.join(missing) or 'values'}; pass an"
                 f" instance of a class in tiler.{what if what == 'labels' else 'samplers'}"
             )
 
@@ -124,12 +125,12 @@ def check_source(source: object) -> None:
     """
     if isinstance(source, str | Path):
         raise ArgumentError(
-            f"source={_shown(source)} is a path; pass an open slide: open_slide({str(source)!r})"
+            f"source={shown(source)} is a path; pass an open slide: open_slide({str(source)!r})"
         )
     missing = [name for name in _NEEDED if not hasattr(source, name)]
     if missing:
         raise ArgumentError(
-            f"source={_shown(source)} is not a WSIReader (it has no {', '.join(missing)}); pass the"
+            f"source={shown(source)} is not a WSIReader (it has no {', '.join(missing)}); pass the"
             " result of open_slide(path)"
         )
 
@@ -159,12 +160,12 @@ def placed_regions(source: WSIReader, regions: Sequence[RegionSpec]) -> list[Reg
         If an item is not a region.
     """
     if isinstance(regions, RegionSpec):
-        raise ArgumentError(f"regions={_shown(regions)} is one region; pass a list: [region]")
+        raise ArgumentError(f"regions={shown(regions)} is one region; pass a list: [region]")
     placed = []
     for number, region in enumerate(regions):
         if not isinstance(region, RegionSpec):
             raise ArgumentError(
-                f"regions[{number}]={_shown(region)} is not a region; pass regions of extract(), or"
+                f"regions[{number}]={shown(region)} is not a region; pass regions of extract(), or"
                 " RegionSpec(…)"
             )
         downsample = region.downsample or region.resolution.downsample(source)
@@ -200,11 +201,11 @@ def check_fitted(transforms: object) -> None:
         If one of them is not callable.
     """
     if not isinstance(transforms, Sequence):
-        raise ArgumentError(f"transforms={_shown(transforms)} is not a sequence; pass a list")
+        raise ArgumentError(f"transforms={shown(transforms)} is not a sequence; pass a list")
     for number, transform in enumerate(transforms):
         if not callable(transform) or isinstance(transform, type):
             raise ArgumentError(
-                f"transforms[{number}]={_shown(transform)} is not fitted; pass the result of its"
+                f"transforms[{number}]={shown(transform)} is not fitted; pass the result of its"
                 " fit(source, tissue)"
             )
 
@@ -218,11 +219,5 @@ def as_path(value: object, argument: str) -> Path:
         If it is neither text nor a path.
     """
     if not isinstance(value, str | Path):
-        raise ArgumentError(f"{argument}={_shown(value)} is not a path; pass a str or a Path")
+        raise ArgumentError(f"{argument}={shown(value)} is not a path; pass a str or a Path")
     return Path(value)
-
-
-def _shown(value: object) -> str:
-    """Return a short description of a value."""
-    text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"

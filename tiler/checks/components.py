@@ -14,11 +14,11 @@ def lacking(component: object, protocol: type) -> list[str]:
 def shown(value: object) -> str:
     """Describe an unexpected value in a few words."""
     text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
 
 
 def callable_name(component: object) -> str:
-    """Return the dotted name of a function, of the function of a partial, or of a class."""
+    """Return the dotted name of a function, of a partial's function, or of an object's class."""
     thing = component.func if isinstance(component, partial) else component
     thing = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{thing.__module__}.{thing.__qualname__}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.checks.components import callable_name, shown
 from tiler.cover.slide_mask import SlideMask
 from tiler.cover.terms import Cover, of_mask
 from tiler.errors import MaskError
@@ -55,8 +56,7 @@ def provided_mask(provider: MaskProvider, source: WSIReader) -> Mask:
         If the provider returns anything else; the error describes the result.
     """
     returned: object = provider.generate(source)
-    kind = type(provider)
-    name = f"{kind.__module__}.{kind.__qualname__}.generate returned {described(returned)}"
+    name = f"{callable_name(provider)}.generate returned {described(returned)}"
     array = _numbers(returned)
     if array is None:
         raise MaskError(source.name, f"{name}; return a bool array (height, width)")
@@ -107,8 +107,7 @@ def provided_cover(provider: MaskProvider, source: WSIReader) -> Cover:
     if not isinstance(provider, HasCover):
         return of_mask(provided_mask(provider, source), extent)
     returned: object = provider.cover(source)
-    kind = type(provider)
-    name = f"{kind.__module__}.{kind.__qualname__}.cover returned"
+    name = f"{callable_name(provider)}.cover returned"
     if not isinstance(returned, Cover):
         raise MaskError(source.name, f"{name} {described(returned)}; return a tiler.cover.Cover")
     if returned.extent != extent:
@@ -177,8 +176,7 @@ def described(value: object) -> str:
         return f"a numpy.ndarray of {value.dtype} and shape {value.shape}"
     if value is None:
         return "None"
-    text = " ".join(repr(value).split())
-    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"
+    return shown(value)
 
 
 def _numbers(value: object) -> npt.NDArray[Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tiler.checks.components import callable_name
 from tiler.errors import ComponentError
 from tiler.protocols import FittedTransform, Pixels, WSIReader
 
@@ -25,7 +26,7 @@ def checked_pixels(source: WSIReader, method: str, pixels: object, size: tuple[i
         and pixels.shape == (height, width, 3)
     ):
         return pixels
-    raise _broken(source, f"{_kind(source)}.{method}", pixels, (height, width, 3))
+    raise _broken(source, f"{callable_name(source)}.{method}", pixels, (height, width, 3))
 
 
 def read_only(pixels: Pixels) -> Pixels:
@@ -46,15 +47,9 @@ def transformed(source: WSIReader, pixels: Pixels, transforms: Sequence[FittedTr
     for transform in transforms if pixels.size else ():  # a sample of no tissue
         made: object = transform(read_only(pixels))
         if not isinstance(made, np.ndarray) or (made.dtype, made.shape) != (np.uint8, pixels.shape):
-            raise _broken(source, _kind(transform), made, pixels.shape)
+            raise _broken(source, callable_name(transform), made, pixels.shape)
         pixels = made
     return pixels
-
-
-def _kind(component: object) -> str:
-    """Return the dotted name of a function, or of the class of an object."""
-    thing = component if hasattr(component, "__qualname__") else type(component)
-    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _broken(source: WSIReader, what: str, pixels: object, shape: tuple[int, ...]) -> ComponentError:

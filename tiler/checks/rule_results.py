@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.checks.components import callable_name
 from tiler.errors import ComponentError
 from tiler.protocols import Mask
 
@@ -94,6 +95,4 @@ def checked_notes(component: object, about: object, slide: str) -> tuple[str, ..
 
 
 def _broken(component: object, method: str, what: str, fix: str, slide: str) -> ComponentError:
-    kind = type(component)
-    name = f"{kind.__module__}.{kind.__qualname__}.{method}"
-    return ComponentError(slide, f"{name} returned {what}; {fix}")
+    return ComponentError(slide, f"{callable_name(component)}.{method} returned {what}; {fix}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiler.checks.components import callable_name
 from tiler.errors import ComponentError, ConfigError
 from tiler.grid import Floats, Ints
 from tiler.protocols import MapsPixels, Pixels, ScoresPixels
@@ -22,10 +23,9 @@ def score_of(name: str, score: object) -> ScoresPixels:
         If ``score`` has no method ``score``.
     """
     if not isinstance(score, ScoresPixels):
-        kind = type(score)
         raise ConfigError(
-            f"filter.{name}: {kind.__module__}.{kind.__qualname__} has neither maps(pixels) nor"
-            " score(pixels); add one of these methods"
+            f"filter.{name}: {callable_name(score)} has neither maps(pixels) nor score(pixels); add"
+            " one of these methods"
         )
     return score
 
@@ -148,6 +148,5 @@ def _numbers(
 def _broken(
     name: str, score: object, method: str, slide: str, found: str, fix: str
 ) -> ComponentError:
-    kind = type(score)
-    what = f"filter.{name}: {kind.__module__}.{kind.__qualname__}.{method} returned {found}; {fix}"
+    what = f"filter.{name}: {callable_name(score)}.{method} returned {found}; {fix}"
     return ComponentError(slide, what)
