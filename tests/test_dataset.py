@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def test_an_item_has_plain_values_and_its_own_pixels(dataset: TileDataset, made:
     with pytest.raises(KeyError, match=r"'score_blurr'.*columns=\["):
         item["score_blurr"]  # as the default collate_fn asks for what another slide has
     assert item.get("score_blurr") is None
+    assert type(copy(item)) is dict  # which torch fills with a batch
     before = item["image"].copy()
     item["image"][:] = 0  # as an augmentation in place does
     np.testing.assert_array_equal(dataset[5]["image"], before)

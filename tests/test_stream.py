@@ -238,6 +238,7 @@ def test_a_damaged_table_ends_a_stream_after_the_tiles_of_other_slides(
 
 def test_a_batch_has_arrays_and_lists_of_texts(streamed: Path, every: dict[Any, Any]) -> None:
     first = next(iter(stream(streamed, batch=5)))
+    assert type(first) is dict
     assert first["image"].shape == (5, 48, 64, 3)
     assert first["image"].dtype == np.uint8
     assert first["slide_id"] == ["s0"] * 5

@@ -13,7 +13,7 @@ from tiler.dataset.tiles import Item
 from tiler.errors import ConfigError
 
 
-def batches(items: Iterable[Item], size: int) -> Iterator[Item]:
+def batches(items: Iterable[Item], size: int) -> Iterator[dict[str, Any]]:
     """Yield batches of some items: arrays and numbers as arrays, everything else as lists.
 
     The last batch may be shorter, and also the one before an error of the items.
@@ -43,7 +43,7 @@ def _items(first: Item, others: Iterable[Item | Late], late: list[Late]) -> Iter
             yield item
 
 
-def _batch(first: Item, items: Iterable[Item], size: int) -> Item:
+def _batch(first: Item, items: Iterable[Item], size: int) -> dict[str, Any]:
     """Return at most ``size`` items as one.
 
     Images are copied one by one, because each is still in the processor's cache: a stream of 256
@@ -65,9 +65,7 @@ def _batch(first: Item, items: Iterable[Item], size: int) -> Item:
         for key, some in values.items():
             some.append(item[key])
         count += 1
-    return Item(
-        (key, arrays[key][:count] if key in arrays else _column(values[key])) for key in first
-    )
+    return {key: arrays[key][:count] if key in arrays else _column(values[key]) for key in first}
 
 
 def _alike(key: str, value: Any, first: Any) -> Any:

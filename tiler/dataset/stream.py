@@ -131,7 +131,7 @@ class TileStream:
         check_whole("epoch", epoch, 0)
         self._epoch = epoch
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """Return an iterator over the items or batches of this process."""
         epoch, self._epoch = self._epoch, self._epoch + 1
         worker, workers = torch_info.worker()

@@ -38,6 +38,10 @@ class Item(dict[str, Any]):
         fix = "choose columns with columns=[…]: a share or score that a slide lacks is then NaN"
         raise KeyError(f"{name!r} is no column of this item; {fix}")
 
+    def __copy__(self) -> dict[str, Any]:
+        """Return a plain dict: torch makes batches from a copy, and JAX knows no other mapping."""
+        return dict(self)
+
 
 IMAGE = "image"
 ERROR = "error"
@@ -152,10 +156,7 @@ class RunTiles:
             _column(self.index.slides[number], self.table(number), name, own)
             for number, own in zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=True)
         ]
-        values = np.concatenate(found)
-        in_order = np.empty_like(values)
-        in_order[order] = values
-        return in_order
+        return np.concatenate(found)[np.argsort(order)]
 
     def _open(self, number: int) -> OpenSlide:
         slide = self.index.slides[number]
