@@ -92,6 +92,8 @@ def test_targets_that_hydra_needs_are_accepted(words: list[str]) -> None:
         (["+hydra.callbacks.x='${oc.create:{_target_:os.mkdir}}'"], "hydra.callbacks.x=${oc."),
         (["+hydra.callbacks.x='${oc.decode:\"{_target_: os.mkdir}\"}'"], "hydra.callbacks.x=${oc."),
         (["+hydra.callbacks.x='${oc.select:\"a}b\",${mask}}'"], "hydra.callbacks.x=${oc.select"),
+        (["hydra.run=${name}"], "hydra.run=${name}: "),
+        (["-m", "hydra.sweep=${tile.size}"], "hydra.sweep=${tile.size}: "),
         (["+hydra.callbacks.x=${.y}", "+hydra.callbacks.y=null"], "hydra.callbacks.x=${.y}: "),
         (["hydra.launcher._target_=os.mkdir"], "hydra.launcher._target_=os.mkdir: "),
         (["hydra.launcher=${engine}"], "hydra.launcher=${engine}: "),

@@ -536,6 +536,21 @@ def test_workers_follow_a_parent_that_was_killed(folder: Path) -> None:
     assert alive(folder) == []
 
 
+def test_a_worker_whose_parent_was_killed_prints_nothing() -> None:
+    source = (
+        "from tiler.runner.engines import worker\n"
+        "worker._serve = lambda tasks, results: (results.write(b'x'), results.flush())\n"
+        f"worker.main({os.getpid()})"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [sys.executable, "-c", source], stdout=writes, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_a_worker_ends_if_its_parent_died_before_it_started() -> None:
     with subprocess.Popen(["true"]) as gone:
         pass

@@ -71,6 +71,7 @@ def check_hydra(config: DictConfig, typed: Collection[str]) -> None:
         *logging_problems("hydra.job_logging", own["job_logging"], own["job"]["name"]),
         *_variable_problems(own["job"], typed),
         *_subdir_problems(own["output_subdir"]),
+        *_folder_problems(own),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -151,6 +152,13 @@ def _subdir_problems(subdir: Any) -> Iterator[str]:
     """Yield the problems of the folder for Hydra's own files."""
     if subdir not in (None, SUBDIR):
         yield f"hydra.output_subdir={subdir}: Hydra's own files go to {SUBDIR}, or nowhere (null)"
+
+
+def _folder_problems(own: Mapping[str, Any]) -> Iterator[str]:
+    """List nodes with Hydra's folders that an interpolation replaces by something else."""
+    for name in ("run", "sweep"):
+        if not isinstance(own[name], Mapping):
+            yield f"hydra.{name}={own[name]}: this node has keys; leave it out, and set out=…"
 
 
 def _unfixed(key: str, value: Any, plain: Mapping[str, Any]) -> Iterator[str]:

@@ -50,6 +50,8 @@ def main(parent: int) -> None:
     clean_log_records()
     try:
         _serve(tasks, results)
+    except BrokenPipeError:  # the parent was killed; to close the pipe would fail again
+        os._exit(1)
     except Exception as error:
         from tiler.checks.machine import machine_limit
 
