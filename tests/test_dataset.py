@@ -356,6 +356,7 @@ def test_slides_and_where_select(dataset: TileDataset, made: Path) -> None:
         ({"where": "ration > 1"}, "did you mean 'ratio'"),
         ({"where": "ratio > 'a'"}, "compares text and number"),
         ({"slides": ["s00"]}, "did you mean 's0'"),
+        ({"slides": ["a/folder/s1.tiff"]}, "did you mean 's1'"),
         ({"slides": "s0"}, "a list of slide ids"),
         ({"columns": ["score_blurr"]}, "did you mean 'score_blur'"),
         ({"columns": "ratio"}, "a list of names"),

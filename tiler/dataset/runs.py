@@ -182,7 +182,8 @@ def chosen(slides: Sequence[Slide], names: Sequence[str]) -> list[bool]:
     wanted = {str(name) for name in names}
     known = {slide.slide_id for slide in slides}
     for name in sorted(wanted - known):
-        close = difflib.get_close_matches(name, list(known), n=1)
+        stem = Path(name).stem  # of a slide's file
+        close = [stem] if stem in known else difflib.get_close_matches(name, list(known), n=1)
         fix = f"did you mean {close[0]!r}?" if close else "see slides.csv"
         raise ConfigError(f"slides: {name!r} is not the id of a slide with tiles; {fix}")
     return [slide.slide_id in wanted for slide in slides]
