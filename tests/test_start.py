@@ -12,10 +12,11 @@ import pytest
 INTERRUPTING = """
 import signal, sys
 
+awaited = sys.argv.pop(1)
+
 class Interrupts:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
-            del sys.argv[1]
+        if name == awaited:
             signal.raise_signal(signal.SIGINT)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +24,21 @@ sys.meta_path.insert(0, Interrupts())
 from tiler.entry import main
 main()
 """
+
+
+def test_a_command_imports_nothing_before_it_ends_in_order_on_an_interruption() -> None:
+    """Until then a Ctrl-C prints a traceback, as it does while Python itself starts."""
+    source = """
+import os, sys
+before = set(sys.modules)
+import tiler.entry
+print(*sorted(set(sys.modules) - before))
+"""
+    command = [sys.executable, "-S", "-c", source]
+    imported = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    assert imported.stdout.split() == ["tiler", "tiler.entry"]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +51,7 @@ main()
         "tiler.runner.signals",
         "tiler.cli",
         "hydra",
+        "tiler.runner.run",
     ],
 )
 def test_an_early_interruption_is_one_line(tmp_path: Path, module: str) -> None:
@@ -51,4 +68,4 @@ def test_an_early_interruption_is_one_line(tmp_path: Path, module: str) -> None:
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("interrupted")
     assert len(done.stderr.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.name != "demo" and path.is_file()]

@@ -453,22 +453,39 @@ def test_the_tables_of_a_killed_run_are_its_own_and_have_status_running(folder: 
     assert {status for status, _ in statuses(folder).values()} == {"done"}
 
 
-@pytest.mark.parametrize("after_s", [0.1, 0.35])
-def test_ctrl_c_before_a_run_ends_it_with_one_line(folder: Path, after_s: float) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_between_two_workers_ends_those_that_have_started(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A signal that arrives while a process starts counts when the process is known."""
+    real, started = subprocess.Popen, []
+
+    def popen(*arguments, **options):
+        started.append(real(*arguments, **options))
+        if len(started) == 2:
+            signal.raise_signal(number)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(Interrupted), interruptible(), ProcessEngine(workers=3):
+        pass
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_ctrl_c_while_workers_start_ends_them(folder: Path) -> None:
+    """Before that, ``test_start.py`` interrupts."""
     slides(folder, "slow1", "slow2", "slow3")
-    command = [sys.executable, "-m", "tiler", *COMMON, "tile.size=600", READER, "engine=processes"]
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **FAULTY}, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=patience(5))[1]
-    if "init_import_site" in said:  # Python's own start was interrupted, on a loaded machine
-        assert process.returncode == 1
-    else:
-        assert process.returncode in (130, -signal.SIGINT)
-    assert "Traceback" not in said or process.returncode != 130
+    words = [*COMMON, "tile.size=600", READER, "engine=processes", "engine.workers=2"]
+    started = Started(*words, cwd=folder, env=FAULTY)
+    deadline = time.monotonic() + 60
+    while len(alive(folder)) < 2:  # the command, and its first worker before its first import
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    started.send_signal(signal.SIGINT)
+    code, said = started.end()
+    assert code == 130
+    assert "0 done, 3 pending; re-run to resume" in said
+    assert "Traceback" not in said
     assert alive(folder) == []
 
 

@@ -1,14 +1,13 @@
 """tiler: whole-slide images into exact grids of tiles.
 
-Names are imported on first use, so that ``import tiler`` costs nothing.
+Names are imported on first use, so that ``import tiler`` costs nothing: while a command imports
+other modules here, a Ctrl-C ends it with a traceback.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name; the module typing imports a dozen others
 if TYPE_CHECKING:
+    from typing import Any
+
     from tiler.dataset.mapped import TileDataset
     from tiler.dataset.stream import TileStream
     from tiler.extractor import TileExtractor
@@ -50,7 +49,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'tiler' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -65,7 +65,13 @@ def run_command(started: float) -> int:
     except TilerError as error:
         return complain(error)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    """Report a Ctrl-C before or after a run, and return the exit code."""
+    print("interrupted", file=sys.stderr)
+    return ExitCode.INTERRUPTED
 
 
 def _printed(line: CommandLine) -> int:
@@ -156,7 +162,7 @@ def _launched(launch: Callable[[], None]) -> int:
     except SystemExit as stop:  # raised by a job that ends its sweep, or by a flag that prints
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        return _interrupted()
     except TilerError as error:
         return complain(error)
     except Exception as error:  # raised by Hydra, a launcher or a sweeper: do_job raises none

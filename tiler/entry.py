@@ -1,7 +1,5 @@
 """The command's entry point: --help, --version, --rerun, then Hydra."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

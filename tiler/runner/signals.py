@@ -89,6 +89,28 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
+def complete() -> Iterator[None]:
+    """Complete a step, such as the start of a process, before a signal that ends the run counts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    met: list[int] = []
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, frame: met.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in met:
+        signal.raise_signal(number)
+
+
+@contextmanager
 def launcher_deferred() -> Iterator[None]:
     """Defer the launcher's signal and SIGTERM until a run can end in order, or has ended.
 

@@ -29,6 +29,7 @@ from tiler.runner.components import unpicklable
 from tiler.runner.engines.log_lines import log_again, log_levels
 from tiler.runner.engines.spawning import Process, cause_of, end, keep, most_workers, take
 from tiler.runner.engines.worker import NoRoom
+from tiler.runner.signals import complete
 from tiler.runner.work.attempt import bug
 from tiler.runner.work.tasks import Task
 
@@ -97,9 +98,10 @@ class ProcessEngine:
         self._workers = []
         try:
             for _ in range(self._count):
-                made = _Worker(self._tasks, self._results, self.timeout, self._count)
-                self._workers.append(made)
-        except Exception as error:
+                with complete():
+                    made = _Worker(self._tasks, self._results, self.timeout, self._count)
+                    self._workers.append(made)
+        except BaseException as error:  # also a signal that ends the run
             self.__exit__(type(error), error, None)
             if limit := machine_limit(error):
                 what = f"engine.workers={self._count}: {limit}"
