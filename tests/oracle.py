@@ -42,8 +42,9 @@ def exact_mean(pixels: np.ndarray, left, top, scale, shape: tuple[int, int]) -> 
     assert crop.shape[:2] == (rows, columns), "the box must lie inside"
     vertical = weights(top - first_row, down, height, rows)
     horizontal = weights(left - first_column, across, width, columns)
-    means = vertical @ crop.astype(np.float64).reshape(rows, -1)
-    return horizontal @ means.reshape(height, columns, -1) / float(across * down)
+    means = (vertical @ crop.astype(np.float64).reshape(rows, -1)).reshape(height, columns, -1)
+    # One large product: a product for each row needs twenty times as long.
+    return np.tensordot(means, horizontal, axes=(1, 1)).swapaxes(1, 2) / float(across * down)
 
 
 def axis_twin(low: Fraction, high: Fraction, size: int, stride: Fraction, edge: str) -> list[int]:
