@@ -20,7 +20,7 @@ from command import read_csv, tiler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tracked import COMMON, files_of, mlflow_client, mlflow_runs, picture
+from tracked import COMMON, picture
 
 from tiler.errors import ConfigError
 from tiler.report.charts.bins import read_bins
@@ -89,11 +89,10 @@ def test_each_chart_is_made_in_each_format(made: dict[str, bytes]) -> None:
 
 @pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(made: dict[str, bytes]) -> None:
-    for name in ("funnel", "score_blur", "tiles"):
-        parts = {"funnel": RUN.funnel, "scores": {"blur": RUN.scores["blur"]}, "slides": RUN.slides}
-        again = run_charts(replace(RunCharts(limits=RUN.limits, left_out=2), **parts), FORMATS)
-        for suffix in FORMATS:
-            assert again[f"{name}.{suffix}"] == made[f"{name}.{suffix}"]
+    parts = {"funnel": RUN.funnel, "scores": {"blur": RUN.scores["blur"]}, "slides": RUN.slides}
+    again = run_charts(replace(RunCharts(limits=RUN.limits, left_out=2), **parts), FORMATS)
+    for name, suffix in product(("funnel", "score_blur", "tiles"), FORMATS):
+        assert again[f"{name}.{suffix}"] == made[f"{name}.{suffix}"]
     for data in made.values():
         assert b"202" not in data or b"<dc:date>" not in data
         assert b"matplotlib.org" not in data.lower()
@@ -293,7 +292,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "d.png").write_bytes(b"no slide")
     words = [*COMMON, 'slides.paths="*.png"', "filter=[white]", "filter.white.mpp=null",
              "out=out", "exporter=[csv,candidates]", "report=html"]  # fmt: skip
-    for more in (["report.charts=[svg,png]", "tracker=mlflow"], ["report.charts=[svg]"], []):
+    for more in (["report.charts=[svg,png]", "tracker=jsonl"], ["report.charts=[svg]"], []):
         done = tiler(*words, *more, cwd=folder)
         assert done.returncode == 3, done.stderr
         shutil.copytree(folder / "out/report", folder / f"report{len(more)}")
@@ -315,11 +314,9 @@ def test_a_run_draws_the_cells_of_all_its_slides(runs: Path) -> None:
     assert any("$b$" in text or "_b_" in text for text in seen)
 
 
-@pytest.mark.slow
 def test_trackers_get_the_charts(runs: Path) -> None:
-    client = mlflow_client(runs / "out/mlflow.db")
-    (run,) = mlflow_runs(client)
-    files = files_of(client, run.info.run_id)
+    lines = (runs / "out/tracking.jsonl").read_text().splitlines()
+    files = set(json.loads(lines[-1])["files"])
     assert {f"report/charts/{path.name}" for path in (runs / "report2/charts").iterdir()} <= files
     assert not (runs / "report0/charts").exists()
     assert charts_of(runs / "out") == {}

@@ -274,22 +274,29 @@ def test_another_tracker_redoes_nothing(tmp_path: Path) -> None:
     assert lines[1]["metrics"]["tiles_per_s"] == 0
 
 
-@pytest.mark.slow
-def test_a_run_in_mlflow(tmp_path: Path) -> None:
-    picture(tmp_path)
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+@pytest.fixture(scope="module")
+def in_mlflow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run that is in MLflow, and what it printed. MLflow needs 3 s for a file."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    picture(folder)
+    (folder / "bad.png").write_bytes(b"no picture")
     result = tiler(
         *COMMON, "slides.paths=[pic.png,bad.png]", "exporter=[csv,overview]", "tracker=mlflow",
-        "name='my run'", "out='o u%t'", cwd=tmp_path,
+        "name='my run'", "out='o u%t'", cwd=folder,
     )  # fmt: skip
     assert result.returncode == 3, result.stderr
-    said = [re.sub(r"^[\d:]{8} ", "", line)[:16] for line in result.stderr.splitlines()]
+    return folder / "o u%t", result.stderr
+
+
+@pytest.mark.slow
+def test_a_run_in_mlflow(in_mlflow: tuple[Path, str], tmp_path: Path) -> None:
+    out, stderr = in_mlflow
+    said = [re.sub(r"^[\d:]{8} ", "", line)[:16] for line in stderr.splitlines()]
     end = "INFO masks: 1 ma", "INFO 2 slides: 1"
     assert said in (  # no line of MLflow, and no line of tiler is missing
         [*("INFO 2 slides", "ERROR [1/2] bad ", "INFO [2/2] pic d"), *end],
         [*("INFO 2 slides", "INFO [1/2] pic d", "ERROR [2/2] bad "), *end],
     )
-    out = tmp_path / "o u%t"
     client = mlflow_client(out / "mlflow.db")
     (run,) = mlflow_runs(client, "my run")
     assert run.info.run_name == "my run"
@@ -312,12 +319,13 @@ def test_a_run_in_mlflow(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_mlflow_takes_many_and_long_parameters(tmp_path: Path) -> None:
-    tracker = MlflowTracker(f"sqlite:///{tmp_path}/new/mlflow.db", "limits")
+def test_mlflow_takes_many_and_long_parameters(in_mlflow: tuple[Path, str]) -> None:
+    database = in_mlflow[0] / "mlflow.db"
+    tracker = MlflowTracker(f"sqlite:///{database}", "limits")
     given = {f"key.{n}@x": str(n) for n in range(250)} | {"long": "a" * 7000, "empty": ""}
     run_id = tracker.start("many", given, None)
     tracker.end("killed", {}, {})
-    run = mlflow_client(tmp_path / "new/mlflow.db").get_run(run_id)
+    run = mlflow_client(database).get_run(run_id)
     assert len(run.data.params) == 252
     assert run.data.params["key.249_x"] == "249"
     assert run.data.params["long"].startswith("a" * 5000)
