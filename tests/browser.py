@@ -14,7 +14,8 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first is the same browser without its windows: a page costs a third of the processor time."""
 LOCAL = ("file:", "data:", "blob:")
 WIDE, NARROW = (1280, 900), (390, 844)
 

@@ -107,7 +107,7 @@ def test_scores_are_means_over_exact_footprints(fake_reader, name, scale):
     np.testing.assert_allclose(found[name], one_by_one(score, small, *edges), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=5 * settings().max_examples // 8)
+@settings(max_examples=3 * settings().max_examples // 8)
 @given(data=st.data())
 def test_a_score_depends_on_its_own_pixels_alone(fake_reader, data):
     """To the last bit, whichever cells are wanted, and however strips are cut."""
