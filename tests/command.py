@@ -156,6 +156,18 @@ def a_third_quick(cases: Iterable[object]) -> list[object]:
     ]
 
 
+def alive(marker: Path) -> list[int]:
+    """Return processes with the command or folder of a run in ``marker``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == marker and process.name != str(os.getpid()):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
 def patience(seconds: float) -> float:
     """Return the seconds for a loaded machine, from the seconds of an idle one."""
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

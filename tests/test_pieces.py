@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command import Started, tiler
+from command import Started, alive, tiler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -477,7 +477,10 @@ def test_a_rerun_continues_with_the_tiles_of_a_killed_run(
         time.sleep(0.02)
     started.send_signal(signal.SIGKILL)
     assert started.end()[0] == -signal.SIGKILL
-    time.sleep(0.7)  # workers follow
+    deadline = time.monotonic() + 60
+    while alive(tmp_path):  # workers follow
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     inodes = {path.name: path.stat().st_ino for path in finished(tmp_path / "out")}
     known = listed(tmp_path / "out")
     again = tiler(*command, cwd=tmp_path, env=env)
