@@ -20,7 +20,7 @@ class Size(NamedTuple):
         return not isinstance(other, Point) and tuple.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        return isinstance(other, Point) or tuple.__ne__(self, other)
 
     def __hash__(self) -> int:
         return tuple.__hash__(self)
@@ -45,7 +45,7 @@ class Point(NamedTuple):
         return not isinstance(other, Size | Extent) and tuple.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        return isinstance(other, Size | Extent) or tuple.__ne__(self, other)
 
     def __hash__(self) -> int:
         return tuple.__hash__(self)
@@ -61,7 +61,7 @@ class Extent(NamedTuple):
         return not isinstance(other, Point) and tuple.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        return isinstance(other, Point) or tuple.__ne__(self, other)
 
     def __hash__(self) -> int:
         return tuple.__hash__(self)

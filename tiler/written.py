@@ -65,7 +65,7 @@ class WrittenFiles(Sequence[WrittenFile]):
         for file in files:
             if len(file.sha256) != 64 or len(digests) != 32 * len(files):
                 raise ValueError(f"{file.name}: sha256 {file.sha256!r} has not 64 digits")
-        if any(b"\0" in name for name in names):  # numpy would cut it off at the end
+        if b"\0" in b"".join(names):  # numpy would cut it off at the end
             raise ValueError("a file's name has a NUL")
         if min(sizes, default=0) < 0:
             raise ValueError(f"a file has {min(sizes)} bytes")
