@@ -128,8 +128,9 @@ class Record:
 
     @cached_property
     def files(self) -> WrittenFiles:
-        """The files of all exporters, one exporter after the other by their names."""
-        return joined(self.exporters[name] for name in sorted(self.exporters))
+        """The files of each exporter in turn; exporters and files are ordered by their names."""
+        exporters = (self.exporters[name] for name in sorted(self.exporters))
+        return joined(files.take(files.by_name) for files in exporters)
 
 
 def mask_facts(mask: Mask, key: str, grid_key: str, bounds: Box, mpp: float | None) -> MaskFacts:

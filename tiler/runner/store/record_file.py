@@ -20,7 +20,7 @@ from tiler.runner.work.job import SlideRow
 from tiler.storage.destinations import inside
 from tiler.storage.safe_text import visible_json, without_secrets
 from tiler.storage.stored import StoredError, read_sealed, sealed
-from tiler.written import WrittenFile, WrittenFiles, joined
+from tiler.written import WrittenFile, WrittenFiles
 
 NAME = "record.json"
 
@@ -32,7 +32,6 @@ _AT_ONCE = 1000  # files
 
 def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> None:
     """Write the record with a checksum of all of it, flushed to the disk."""
-    files = [record.exporters[name] for name in sorted(record.exporters)]
     settings = without_secrets(record.settings)
     content = {
         **{field.name: getattr(record, field.name) for field in fields(record)},
@@ -47,8 +46,7 @@ def write_record(folder: Path, record: Record, versions: Mapping[str, str]) -> N
         "versions": dict(versions),
         "exporters": {name: len(record.exporters[name]) for name in sorted(record.exporters)},
     }
-    ordered = joined(some.take(some.by_name) for some in files)
-    text = _text(f'{visible_json(_encoded(content))[:-1]}, "files": [', ordered)
+    text = _text(f'{visible_json(_encoded(content))[:-1]}, "files": [', record.files)
     chunks = (part.encode(errors="surrogateescape") for part in text)
     write_chunks(inside(folder, NAME), sealed(chunks), durable=True)
 

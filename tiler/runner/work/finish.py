@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 from tiler.errors import ChangedError, DestinationError, ReadError, SlideError
@@ -109,7 +110,7 @@ class FinishTask:
             transforms=dict.fromkeys(changed, plan.fits.facts),
         )
         foreign = not all(map(is_ours, job.exporters.values()))
-        _check_whole(job, folder, record.files, foreign=foreign)
+        _check_whole(job, folder, record, foreign=foreign)
         if foreign or dropped or job.pyramid:
             # Else no folder is empty: to list 100,000 files would take a tenth of a second.
             _check_listed(job, folder, record.files, foreign=foreign)
@@ -179,7 +180,7 @@ class FinishTask:
                 found = joined(one.files for one in written)
                 if dropped:
                     found = without_dropped(job, plan, name, found, dropped, folder)
-                files[name] = found = found.take(found.by_name)  # so that later sorts are quick
+                files[name] = found
                 blanks += found.count_alike(one.blank for one in written)
         return files, blanks
 
@@ -191,13 +192,14 @@ class FinishTask:
         return record.row if record and is_of(self.job, record) else None
 
 
-def _check_whole(job: SlideJob, folder: Path, files: WrittenFiles, *, foreign: bool) -> None:
+def _check_whole(job: SlideJob, folder: Path, record: Record, *, foreign: bool) -> None:
     """Compare every file with its size before the record lists it."""
-    _check_names(job, files)
-    if (bad := files.outside()) is not None:
+    _check_names(job, record.files)
+    if (bad := record.files.outside()) is not None:
         raise SlideError(job.slide_id, f"an exporter lists {bad!r}, outside the slide's folder")
     below = f"{folder}/"
-    for name, expected in files.named_sizes():
+    # In the order in which they were written, a look at each takes a fifth less.
+    for name, expected in chain(*(files.named_sizes() for files in record.exporters.values())):
         try:
             size = os.stat(below + name).st_size  # making a Path would take as long again
         except OSError as error:
