@@ -94,10 +94,12 @@ def mistyped(plain: Mapping[str, Any]) -> Iterator[str]:
     """
     keys = {name: hint for name, hint in get_type_hints(Config).items() if hint not in _GROUPS}
     for name, hint in keys.items():
+        if name not in plain:  # which is reported as missing
+            continue
         if hint is not LimitsConfig:
-            yield from _unlike(name, plain.get(name), hint)
-        elif not isinstance(plain.get(name), Mapping):
-            yield f"{name}={plain.get(name)!r} is invalid; set {name}.max_tiles=…, or another limit"
+            yield from _unlike(name, plain[name], hint)
+        elif not isinstance(plain[name], Mapping):
+            yield f"{name}={plain[name]!r} is invalid; set {name}.max_tiles=…, or another limit"
         else:
             hints = get_type_hints(LimitsConfig)
             for key, value in plain[name].items():

@@ -102,3 +102,7 @@ def check_read(slide: str, size: Size, scale: float, what: str) -> None:
             f" of the slide, more than {MAX_READ_PIXELS:,} at once; choose smaller tiles or a finer"
             " resolution",
         )
+
+
+SCALES = 1e-6, 1e6
+"""The smallest and the largest mpp and magnification that a user may set: areas stay finite."""

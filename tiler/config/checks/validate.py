@@ -22,6 +22,7 @@ from tiler.checks.targets import (
     target_of,
 )
 from tiler.errors import ConfigError
+from tiler.readers.limits import SCALES
 from tiler.spec import TileSpec
 from tiler.storage.destinations import expanded, unknown_user
 
@@ -34,6 +35,7 @@ _GIVEN_BY_TILER = {
     "exporter.images": {"context"},
     "exporter.hs2p": {"threshold"},
 }
+_SCALED = ("mpp", "magnification")
 _SPEC = TileSpec | None
 """The type of a parameter that tiler sets: see ``tiler.protocols.NeedsTileSpec``."""
 
@@ -236,10 +238,13 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
     """List values that no reader of tiler accepts: readers check them only with a slide."""
     if not str(reader["_target_"]).startswith("tiler."):
         return
-    for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
+    low, high = SCALES
+    for key in (*_SCALED, "max_pixels", "max_tile_bytes"):
         value = reader.get(key)
         if value is not None and not 0 < value < math.inf:
             yield f"reader.{key}={value} is out of range; use a positive number"
+        elif value is not None and key in _SCALED and not low <= value <= high:
+            yield f"reader.{key}={value} is out of range; use a number from {low:g} to {high:g}"
     if not reader.get("cache_bytes", 0) >= 0:
         yield f"reader.cache_bytes={reader['cache_bytes']} is out of range; use 0 or more"
     if (reader.get("series") or 0) < 0:
