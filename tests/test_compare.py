@@ -291,7 +291,10 @@ def test_a_damaged_json_is_named(imaged: Path, tmp_path: Path, text: str) -> Non
         (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged"),
         (lambda run: (run / "slides.csv").unlink(), "slides.csv is missing"),
         (lambda run: (run / "slides.csv").write_text("slide_id,status\n"), "contains no slide"),
-        (lambda run: (run / "slides.csv").write_text("slide_id,status\nx,done\n"), "no 'reason'"),
+        (
+            lambda run: (run / "slides.csv").write_text("slide_id,status\nx,done\n"),
+            "no column 'reason'",
+        ),
         (lambda run: next(run.glob("slides/*/record.json")).unlink(), "record.json is missing"),
         (lambda run: next(run.glob("slides/*/record.json")).write_text("{}"), "checksum"),
     ],

@@ -149,7 +149,7 @@ def test_what_is_no_run_is_refused_in_one_line(folder: Path) -> None:
     (folder / "out/slides.csv").write_text("slide_id,status\na,done\n")
     refused = report("out", cwd=folder)
     assert refused.returncode == 2, refused.stderr
-    assert "slides.csv is damaged: row 1 has no 'candidates'" in complaint(refused)
+    assert "slides.csv is damaged: it has no column 'candidates'" in complaint(refused)
 
 
 def test_an_active_run_is_left_alone(folder: Path) -> None:

@@ -20,6 +20,7 @@ from tiler.exporters import CsvExporter, ImagesExporter, JsonExporter
 from tiler.exporters.tables.csv_json import csv_parts, json_parts, write_csv, write_json
 from tiler.geometry import Size
 from tiler.regions import Regions
+from tiler.storage.csv_text import csv_rows
 from tiler.storage.safe_text import visible
 
 COLUMNS = ["slide", "x", "y", "width", "height", "resolution", "ratio"]
@@ -197,3 +198,24 @@ def test_exporters_report_the_file_they_wrote(tmp_path, exporter):
 def test_a_negative_indent_is_named():
     with pytest.raises(ConfigError, match="indent=-1"):
         JsonExporter(indent=-1)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b"a,b\n1,2", "its last line is incomplete"),
+        (b"a,b\n1,2\n\n3\n", "line 4: 1 cells, not 2"),
+        (b"a,b\n1,2,3\n", "line 2: 3 cells, not 2"),
+        (b'a,b\n1,"2\n', "line 2: unexpected end of data"),
+    ],
+)
+def test_a_damaged_table_names_its_line(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{why}$"):
+        list(csv_rows(data))
+
+
+def test_a_table_that_excel_wrote_has_the_same_rows() -> None:
+    rows = [["a", "b"], ["1\n2", 'x"']]
+    assert list(csv_rows(b'\xef\xbb\xbfa,b\r\n"1\n2","x"""\r\n\r\n')) == rows
+    assert list(csv_rows(b'a,b\n\n"1\n2","x"""\n')) == rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 import zlib
@@ -28,11 +27,12 @@ from tiler.exporters.tables.csv_json import COLUMNS
 from tiler.exporters.tables.hdf5_layouts import LAYOUTS
 from tiler.exporters.tables.parquet import require_pyarrow
 from tiler.exporters.tiles.zarr_store import chunk_name
+from tiler.storage.csv_text import csv_rows
 from tiler.storage.stored import MAX_TABLE, StoredError, opened, parse_json, read_json, read_regular
 
 DAMAGED = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError,
-    RuntimeError, csv.Error, zipfile.BadZipFile, zlib.error,
+    RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """Errors of libraries that read damaged files."""
 
@@ -58,22 +58,17 @@ class Format:
 
 
 def _csv_rows(path: Path, data: bytes, record: Facts) -> Iterator[Row]:
-    text = data.decode(errors="surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        if tuple(header[: len(COLUMNS)]) != COLUMNS:
-            raise ValueError(f"its header is not {','.join(COLUMNS)}")
-        if not text.endswith("\n"):
-            raise ValueError("its last line is incomplete")
-        decision = header.index("decision") if "decision" in header else None
-        for cells in reader:
-            if len(cells) != len(header):
-                raise ValueError(f"{len(cells)} cells, not {len(header)}")
-            if decision is None or cells[decision] == "kept":
+    rows = csv_rows(data)
+    header = next(rows, [])
+    if tuple(header[: len(COLUMNS)]) != COLUMNS:
+        raise ValueError(f"its header is not {','.join(COLUMNS)}")
+    decision = header.index("decision") if "decision" in header else None
+    for number, cells in enumerate(rows, 1):
+        if decision is None or cells[decision] == "kept":
+            try:
                 yield table_row(cells)
-    except (csv.Error, ValueError) as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
+            except ValueError as error:
+                raise ValueError(f"row {number}: {error}") from error
 
 
 def _json_rows(path: Path, data: bytes, record: Facts) -> Iterator[Row]:

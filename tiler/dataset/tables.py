@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from tiler.exporters.tables.parquet import require_pyarrow
 from tiler.geometry import Size
 from tiler.regions import Regions
 from tiler.resolution import Level, Resolution
+from tiler.storage.csv_text import csv_rows
 from tiler.storage.safe_text import plain_text
 from tiler.storage.stored import MAX_TABLE, StoredError, opened, read_regular
 
@@ -184,15 +183,7 @@ def _csv_columns(path: Path, names: Sequence[str] | None) -> Iterator[tuple[str,
             data = file.readline(1 << 20)
     else:
         data = read_regular(path, MAX_TABLE)
-    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")  # that Excel writes
-    if not text.endswith("\n"):
-        raise ValueError("its last line is incomplete")
-    try:
-        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if any(len(row) != len(header) for row in rows):
-        raise ValueError(f"a row does not have {len(header)} cells")
+    header, *rows = csv_rows(data)
     cells = list(zip(*rows, strict=True)) or [()] * len(header)
     for name, column in zip(header, cells, strict=True):
         if not names or name in names:

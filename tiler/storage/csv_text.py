@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 
 from tiler.storage.safe_text import visible
@@ -24,6 +25,29 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> st
     writer.writerow(columns)
     writer.writerows([row.get(name) for name in columns] for row in rows)
     return "".join(f"{line}\n" for line in lines)
+
+
+def csv_rows(data: bytes) -> Iterator[list[str]]:
+    """Yield the header of a CSV table and its rows, without blank lines and a byte-order mark.
+
+    Raises
+    ------
+    ValueError
+        If the table is empty, cut off or damaged; the text names the line.
+    """
+    text = data.decode(errors="surrogateescape").removeprefix("\ufeff")  # that Excel writes
+    if not text.endswith("\n"):
+        raise ValueError("its last line is incomplete" if text else "it is empty")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    width = None
+    try:
+        for cells in filter(None, reader):
+            width = len(cells) if width is None else width
+            if len(cells) != width:
+                raise ValueError(f"{len(cells)} cells, not {width}")
+            yield cells
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
 def csv_field(text: str) -> str:

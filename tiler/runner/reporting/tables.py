@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections import Counter
@@ -17,7 +15,7 @@ from tiler.errors import STOPPED
 from tiler.files import digest, write_whole
 from tiler.runner.store.versions import versions
 from tiler.runner.work.job import DROPPED, STATUSES, SlideRow
-from tiler.storage.csv_text import csv_text
+from tiler.storage.csv_text import csv_rows, csv_text
 from tiler.storage.destinations import inside
 from tiler.storage.safe_text import json_text, visible
 from tiler.storage.stored import MAX_TABLE, StoredError, read_regular
@@ -127,24 +125,22 @@ def _fits(text: str, kind: type) -> bool:
 
 
 def table_rows(data: bytes, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a CSV table as text.
+    """Read the rows of a CSV table as text; none if it is empty.
 
     Raises
     ------
     StoredError
         If it lacks one of ``columns``, or is truncated or damaged.
     """
-    text = io.StringIO(data.decode(errors="surrogateescape"), newline="")
+    if not data:
+        return []
     try:
-        rows = list(csv.DictReader(text, strict=True))
-    except csv.Error as error:
+        header, *rows = csv_rows(data)
+    except ValueError as error:
         raise StoredError(f"is damaged: {error}") from error
-    for number, row in enumerate(rows, 1):
-        missing = [name for name in columns if row.get(name) is None]
-        if missing or None in row:
-            what = f"no {missing[0]!r}" if missing else "too many cells"
-            raise StoredError(f"is damaged: row {number} has {what}")
-    return rows
+    if (missing := [name for name in columns if name not in header]) and rows:
+        raise StoredError(f"is damaged: it has no column {missing[0]!r}")
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def table_key(data: bytes) -> str:
