@@ -35,7 +35,6 @@ _GIVEN_BY_TILER = {
     "exporter.images": {"context"},
     "exporter.hs2p": {"threshold"},
 }
-_SCALED = ("mpp", "magnification")
 _SPEC = TileSpec | None
 """The type of a parameter that tiler sets: see ``tiler.protocols.NeedsTileSpec``."""
 
@@ -239,11 +238,11 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
     if not str(reader["_target_"]).startswith("tiler."):
         return
     low, high = SCALES
-    for key in (*_SCALED, "max_pixels", "max_tile_bytes"):
+    for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
         value = reader.get(key)
         if value is not None and not 0 < value < math.inf:
             yield f"reader.{key}={value} is out of range; use a positive number"
-        elif value is not None and key in _SCALED and not low <= value <= high:
+        elif value is not None and key in ("mpp", "magnification") and not low <= value <= high:
             yield f"reader.{key}={value} is out of range; use a number from {low:g} to {high:g}"
     if not reader.get("cache_bytes", 0) >= 0:
         yield f"reader.cache_bytes={reader['cache_bytes']} is out of range; use 0 or more"
