@@ -665,7 +665,10 @@ def test_an_impossible_slurm_job_is_refused_in_one_line(
     ("other", "words"),
     [
         ({"folder": Path("/not/here")}, ["folder that the run was started in", "share"]),
-        ({"code": ["0"]}, ["other versions than the run", "the code of tiler or of your own"]),
+        (
+            {"code": ["0"]},
+            ["other versions than the run", "of tiler's code or your own components"],
+        ),
         ({"code": ["0"], "versions": {**versions(), "numpy": "0.1"}}, ["numpy 0.1, here"]),
     ],
 )
@@ -740,10 +743,10 @@ def test_a_slide_that_another_worker_published_is_done(
     finish = FinishTask(job, planned, {"images": [tiles.written["images"]]}, (), parts, final)
     check = finishing._check_whole
 
-    def overtaken(*facts: object) -> None:
+    def overtaken(*facts: object, foreign: bool) -> None:
         monkeypatch.setattr(finishing, "_check_whole", check)
         rows.append(finish.run(WorkerState()))
-        check(*facts)
+        check(*facts, foreign=foreign)
 
     rows: list[dict[str, object]] = []
     monkeypatch.setattr(finishing, "_check_whole", overtaken)
