@@ -18,20 +18,21 @@ JOBS = {
 
 
 def earlier(checkout: Path, folder: Path, rounds: int) -> dict[str, object]:
-    """Two slides each. ``checkout`` is a work tree of the earlier version.
+    """Two or three slides each. ``checkout`` is a work tree of the earlier version.
 
     ``git worktree add checkout 49b598c`` makes one of version 0.1.0. It runs with the libraries of
     this version.
     """
+    textured = copies(yardstick(folder, Size(49_152, 36_864)), 2)
     sources = {
-        "passthrough": repeated(folder, Size(100_000, 80_000)),
-        "png": yardstick(folder, Size(49_152, 36_864)),
-        "jpeg": yardstick(folder, Size(49_152, 36_864)),
+        "passthrough": copies(repeated(folder, Size(100_000, 80_000)), 3),
+        "png": textured,
+        "jpeg": textured,
     }
     out = folder / "earlier"
     results: dict[str, object] = {}
     for name, words in JOBS.items():
-        command = tiler(copies(sources[name], 2), out, *LEVEL0, *words, *TWO)
+        command = tiler(sources[name], out, *LEVEL0, *words, *TWO)
         there = ["env", f"PYTHONPATH={checkout.resolve()}", *command]
         here = ["env", f"PYTHONPATH={Path(__file__).resolve().parents[1]}", *command]
         found = medians({"earlier": (there, out), "now": (here, out)}, rounds)
