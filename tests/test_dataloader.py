@@ -18,13 +18,15 @@ torch = pytest.importorskip(
 )
 from torch.utils.data import DataLoader  # noqa: E402  it is there from here on
 
+pytestmark = pytest.mark.slow  # importing torch alone takes seconds
+
 METHODS = [(0, None, False), (2, "fork", False), (2, "fork", True)]
 """Numbers of workers, how they start, and whether they persist."""
 
 
-def spawned(*more: Any, persistent: bool) -> Any:
+def spawned(*more: Any, persistent: bool) -> tuple[Any, ...]:
     """Return the case of workers that import torch again: some ten seconds of processor time."""
-    return pytest.param(*more, 2, "spawn", persistent, marks=pytest.mark.slow)
+    return (*more, 2, "spawn", persistent)
 
 
 def loader(found: Any, workers: int, method: str | None, persistent: bool, **more: Any) -> Any:
