@@ -19,6 +19,17 @@ MAX_READ_PIXELS = 1 << 29
 CACHE_BYTES = 32 << 20
 """Default bytes of the cache of decoded tiles: 170 of 256 x 256; more exceeds the CPU's cache."""
 
+_SCALES = 1e-6, 1e6
+"""The smallest and the largest mpp and magnification that a user may set: areas stay finite."""
+
+
+def scale_problem(quantity: str, value: float) -> str:
+    """Return a line for an mpp or a magnification that a user may not set; empty for others."""
+    low, high = _SCALES
+    if low <= value <= high:
+        return ""
+    return f"reader.{quantity}={value!r} is out of range; use a number from {low:g} to {high:g}"
+
 
 def limit_fix(name: str, condition: str) -> Fix:
     """Return the fix for a slide that exceeds a limit: raise the limit under a condition."""
@@ -102,7 +113,3 @@ def check_read(slide: str, size: Size, scale: float, what: str) -> None:
             f" of the slide, more than {MAX_READ_PIXELS:,} at once; choose smaller tiles or a finer"
             " resolution",
         )
-
-
-SCALES = 1e-6, 1e6
-"""The smallest and the largest mpp and magnification that a user may set: areas stay finite."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tiler.errors import ConfigError
 from tiler.geometry import Size, is_number
-from tiler.readers.limits import SCALES
+from tiler.readers.limits import scale_problem
 from tiler.readers.mpp import MPP_ANISOTROPY, agreed_mpp
 from tiler.readers.tiff.ome import Found, OmeError, OmeImage, is_ome, ome_images
 
@@ -112,9 +112,8 @@ def resolve(
     if override is not None:
         if not is_number(override) or not 0 < override < math.inf:
             raise ConfigError(f"reader.{quantity}={override!r} is invalid; use a positive number")
-        if not SCALES[0] <= override <= SCALES[1]:
-            what = f"reader.{quantity}={override!r} is out of range"
-            raise ConfigError(f"{what}; use a number from {SCALES[0]:g} to {SCALES[1]:g}")
+        if problem := scale_problem(quantity, override):
+            raise ConfigError(problem)
         return float(override), f"override (reader.{quantity}={override:g}; file: {found[1]})"
     value, note = found
     return value, note if value is None else f"{key} ({note})"

@@ -22,7 +22,7 @@ from tiler.checks.targets import (
     target_of,
 )
 from tiler.errors import ConfigError
-from tiler.readers.limits import SCALES
+from tiler.readers.limits import scale_problem
 from tiler.spec import TileSpec
 from tiler.storage.destinations import expanded, unknown_user
 
@@ -237,13 +237,13 @@ def out_of_range(reader: Mapping[str, Any]) -> Iterator[str]:
     """List values that no reader of tiler accepts: readers check them only with a slide."""
     if not str(reader["_target_"]).startswith("tiler."):
         return
-    low, high = SCALES
     for key in ("mpp", "magnification", "max_pixels", "max_tile_bytes"):
-        value = reader.get(key)
-        if value is not None and not 0 < value < math.inf:
+        if (value := reader.get(key)) is None:
+            continue
+        if not 0 < value < math.inf:
             yield f"reader.{key}={value} is out of range; use a positive number"
-        elif value is not None and key in ("mpp", "magnification") and not low <= value <= high:
-            yield f"reader.{key}={value} is out of range; use a number from {low:g} to {high:g}"
+        elif key in ("mpp", "magnification") and (problem := scale_problem(key, value)):
+            yield problem
     if not reader.get("cache_bytes", 0) >= 0:
         yield f"reader.cache_bytes={reader['cache_bytes']} is out of range; use 0 or more"
     if (reader.get("series") or 0) < 0:
