@@ -29,6 +29,7 @@ from tiler.runner.store.settings import differences, shared
 from tiler.runner.work.job import SlideJob
 from tiler.slides import find_slides, read_table
 from tiler.storage.destinations import expanded, inside
+from tiler.storage.named import is_folder
 from tiler.storage.safe_text import has_mask
 from tiler.storage.stored import StoredError, read_json
 
@@ -110,8 +111,7 @@ def rebuilt(
 def _own(out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings in place of the run's: nothing is tiled, and no folder is made."""
     cache = config.get("cache")
-    # Path.is_dir raises if a name is too long.
-    gone = isinstance(cache, str) and not os.path.isdir(expanded(cache))  # noqa: PTH112
+    gone = isinstance(cache, str) and not is_folder(Path(expanded(cache)))
     return {
         **({"cache": "off"} if gone else {}),
         "slides": _NO_SLIDES,

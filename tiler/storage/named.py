@@ -42,12 +42,12 @@ def unusable_path(error: BaseException) -> str:
 
 def is_folder(path: Path) -> bool:
     """Return whether a path is a folder; False if it cannot be examined, where a Path raises."""
-    return os.path.isdir(path)  # noqa: PTH112
+    return os.path.isdir(path)  # noqa: PTH112  a Path raises if a name is too long
 
 
 def is_file(path: Path) -> bool:
     """Return whether a path is a regular file; False if it cannot be examined."""
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(path)  # noqa: PTH113  as above
 
 
 @contextmanager
