@@ -23,6 +23,7 @@ from tiler.readers import open_slide
 from tiler.readers.openslide.reader import OpenSlideReader
 from tiler.readers.tiff.jpeg import jpeg_check
 from tiler.readers.tiff.reader import TiffReader
+from tiler.readers.tile_checks import openslide_check
 from tiler.regions import RegionSpec
 
 READERS = [TiffReader, OpenSlideReader]
@@ -121,6 +122,22 @@ def test_a_run_over_emptied_tiles_writes_no_white_ones(tmp_path, shared_slides, 
     assert kept == {
         (str(240 * x), str(240 * y)) for y in range(12) if not 3 <= y < 9 for x in range(9)
     }
+
+
+def test_damaged_tables_that_all_jpeg_tiles_share_fail_each_tile(tmp_path, shared_slides):
+    path = tmp_path / "bad.svs"
+    path.write_bytes((shared_slides / "CMU-1-Small-Region.svs").read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["JPEGTables"].valueoffset
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\x4c\x04")
+    with OpenSlideReader(path) as slide, pytest.raises(ReadError):
+        slide.read_region((240, 240), (240, 240), Level(0))
+    tags = {258: (8,), 259: 7, 262: 1, 277: 1, 347: b"\x4c\x04"}  # of grey tiles: by libtiff
+    for check in (openslide_check(tags), jpeg_check(tags[347])):
+        with pytest.raises(ValueError, match="no JPEG"):
+            check(b"\xff\xd8\xff\xd9")
 
 
 def test_damage_in_a_level_that_has_no_page_of_its_own_refuses_the_slide(tmp_path):

@@ -98,11 +98,12 @@ def jpeg_check(shared: bytes | None) -> Callable[[bytes], None]:
     shared
         The TIFF's JPEGTables, where it has them.
     """
-    tables = b"" if shared is None else _segments(shared, only=_TABLES)[0]
 
     def check(data: bytes) -> None:
         if data[:2] != SOI:
             raise ValueError(f"no JPEG: it begins with {data[:4].hex()}")
+        # Here, because damage in the tables is damage of each tile.
+        tables = b"" if shared is None else _segments(shared, only=_TABLES)[0]
         check_jpeg(SOI + tables + data[2:])
 
     return check
