@@ -42,6 +42,7 @@ from tiler.geometry import Size
 from tiler.masks import OtsuMask
 from tiler.readers import open_slide
 from tiler.resolution import Level
+from tiler.runner.guard import refuse_foreign_files
 from tiler.runner.resume import find_done
 from tiler.runner.store import arrays as cache
 from tiler.runner.store.record_file import load_record
@@ -428,15 +429,28 @@ class Fuzz:
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.folder / "sweep", copy)
-        (copy / path.relative_to(self.folder / "sweep")).write_bytes(damage(pick, before))
+        damaged = copy / path.relative_to(self.folder / "sweep")
+        damaged.write_bytes(damage(pick, before))
         if pick.random() < 0.5:
             self.command("--rerun", str(copy / job.name), code=(0, 2, 3, 5))
-        else:
-            self.command(
-                "slides=files", f"slides.paths={self.folder}/in", "resolution=level",
-                "tile.size=150", "exporter=[csv,json,images]", "threshold=0.2",
-                f"out='{copy / job.name}'", f"cache={copy}/.cache", code=(0, 3),
-            )  # fmt: skip
+            return
+        kept = damaged.read_bytes() if is_foreign(copy / job.name) else None
+        self.command(
+            "slides=files", f"slides.paths={self.folder}/in", "resolution=level",
+            "tile.size=150", "exporter=[csv,json,images]", "threshold=0.2",
+            f"out='{copy / job.name}'", f"cache={copy}/.cache",
+            code=(0, 3) if kept is None else (2,),
+        )  # fmt: skip
+        assert kept is None or damaged.read_bytes() == kept
+
+
+def is_foreign(out: Path) -> bool:
+    """Return whether a file with a name of a run's could be another's: no run may replace it."""
+    try:
+        refuse_foreign_files(out)
+    except ConfigError:
+        return True
+    return False
 
 
 FAST = ("a_record", "a_run", "a_table", "an_entry")
