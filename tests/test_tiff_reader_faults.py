@@ -330,6 +330,24 @@ def test_a_subifd_that_is_no_level_is_left_out(tmp_path):
         assert "154x60" in slide.provenance["levels"]
 
 
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ("TileOffsets", "no page lists its tiles"),
+        ("TileByteCounts", "5x5 tiles, but 25 offsets and 0 sizes"),
+    ],
+)
+def test_a_slide_of_openslide_without_a_list_of_its_tiles_is_refused(tmp_path, lost, reason):
+    path = write(tmp_path / "a.tif", PYRAMID[0], compression="jpeg")
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages[0].tags[lost].offset
+    with path.open("r+b") as file:
+        file.seek(entry)
+        file.write(struct.pack("<H", 320))  # another tag, so that the entry is unknown
+    assert openslide.OpenSlide.detect_format(path) == "generic-tiff"
+    assert refusal(path) == reason
+
+
 def test_tables_of_tiles_that_do_not_fit_are_refused(tmp_path):
     path = write(tmp_path / "a.tif", PYRAMID[0], compression="lzw")
     with tifffile.TiffFile(path, mode="r+") as tiff:

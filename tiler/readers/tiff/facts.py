@@ -164,8 +164,11 @@ def _reduced_after(pages: Sequence[Tags], page: int) -> list[Tags]:
 
 
 def _levels_among(pages: Sequence[Tags], vendor: str, slide: str) -> list[NativeLevel]:
-    """Return the levels that OpenSlide reads, in its order."""
-    return [native_level(tags, slide) for tags in level_pages(pages, vendor)]
+    """Return the levels that OpenSlide reads, in its order; ``UnfitError`` if there is none."""
+    found = [native_level(tags, slide) for tags in level_pages(pages, vendor)]
+    if not found:  # OpenSlide accepts such a file until it reads a tile
+        raise UnfitError(slide, "no page lists its tiles")
+    return found
 
 
 def _check_alike(
